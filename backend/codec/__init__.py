@@ -1,0 +1,1 @@
+"""Neural codecs: waveform to codes and back."""

@@ -1,0 +1,1 @@
+"""Bytes for codes: bit packing, containers, checksums."""

@@ -1,0 +1,1 @@
+"""Layers without opinions: causal convolution with state, transformer blocks, norms, activations."""

@@ -1,0 +1,79 @@
+"""Causal convolutions that give the same numbers whole or in pieces.
+
+Each layer is an ordinary convolution whose left context is zeros at the start of a stream and the
+state afterwards. `state=None` means the whole sequence. Inputs are [B, C, T].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(slots=True)
+class ConvState:
+    past: Tensor  # [B, C, context]: the inputs the next output still needs
+
+
+class CausalConv1d(nn.Conv1d):
+    """A convolution that looks only back: output t depends on inputs up to (t + 1) * stride - 1.
+
+    T must be a multiple of `stride`; the output has T / stride frames.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
+        dilation: int = 1, groups: int = 1, bias: bool = True,
+    ):  # fmt: skip
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups, bias=bias
+        )
+        self.context = (kernel_size - 1) * dilation + 1 - stride
+        if self.context < 0:
+            raise ValueError(f"kernel {kernel_size} with dilation {dilation} is shorter than stride {stride}")
+
+    def init_state(self, batch: int) -> ConvState:
+        weight = self.weight
+        return ConvState(weight.new_zeros(batch, self.in_channels, self.context))
+
+    def forward(self, x: Tensor, state: ConvState | None = None) -> Tensor:
+        if self.context:
+            if state is None:
+                x = F.pad(x, (self.context, 0))
+            else:
+                x = torch.cat([state.past, x], dim=2)
+                state.past.copy_(x[:, :, x.shape[2] - self.context :])
+        return super().forward(x)
+
+
+class CausalConvTranspose1d(nn.ConvTranspose1d):
+    """A transposed convolution that emits T * stride samples and keeps its overlap tail in the state.
+
+    Cropping the right `kernel - stride` samples makes output t * stride ... depend on inputs <= t.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, groups: int = 1, bias: bool = True
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=bias)
+        self.overlap = kernel_size - stride
+        if self.overlap < 0:
+            raise ValueError(f"kernel {kernel_size} is shorter than stride {stride}")
+
+    def init_state(self, batch: int) -> ConvState:
+        return ConvState(self.weight.new_zeros(batch, self.out_channels, self.overlap))
+
+    def forward(self, x: Tensor, state: ConvState | None = None) -> Tensor:  # type: ignore[override]
+        n_out = x.shape[2] * self.stride[0]
+        if state is None or not self.overlap:
+            y = F.conv_transpose1d(x, self.weight, self.bias, self.stride, groups=self.groups)
+            return y[:, :, :n_out]
+        # The bias is added after the tail is stored, or it would be counted twice where frames overlap.
+        y = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
+        y[:, :, : self.overlap] += state.past
+        state.past.copy_(y[:, :, n_out:])
+        y = y[:, :, :n_out]
+        return y if self.bias is None else y + self.bias[:, None]

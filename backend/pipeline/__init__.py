@@ -1,0 +1,1 @@
+"""A task end to end, as stages."""
