@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,16 @@ class CodecState:
         zero_rows((self.encoder, self.decoder, self.pending), rows)
         if rows is None:
             self.n_pending = 0
+
+
+class Reconstruction(NamedTuple):
+    """What a training step needs from a codec."""
+
+    audio: Tensor  # [B, C, N], lagging the input by spec.latency_samples
+    latent: Tensor  # [B, D, T], before quantisation
+    indices: Tensor | None  # [B, K, T]; None when quantisation was off
+    commitment: Tensor  # scalar; pulls latents to their codes
+    codebook: Tensor  # scalar; pulls codes to the latents (0 for codebooks updated by moving averages)
 
 
 class Codec(Protocol):
@@ -68,6 +78,14 @@ class CausalCodec(nn.Module):
 
     def decode_frames(self, indices: Tensor, state: Any) -> Tensor:
         """Indices [B, K, T] to samples [B, C, T * hop]; `state` None means from the start."""
+        raise NotImplementedError
+
+    def reconstruct(self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True) -> Reconstruction:
+        """The differentiable round trip of audio [B, C, T * hop].
+
+        `n_codebooks` [B] keeps that many codebooks per item (quantiser dropout); `is_quantized=False`
+        skips the codebooks altogether, for warm-up.
+        """
         raise NotImplementedError
 
     @property
