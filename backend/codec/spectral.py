@@ -24,9 +24,8 @@ from backend.nn.conv import ConvState
 from backend.nn.mixer import FrameMixer
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
-# Spectra are compressed to |X|^0.3 before the network, as loudness is heard.
-COMPRESSION = 0.3
-MIN_MAGNITUDE = 1e-4
+# About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.
+POWER_FLOOR = 1e-6
 MAX_LOG_MAGNITUDE = 7.0
 
 
@@ -44,7 +43,11 @@ class DecoderState:
 
 
 class SpectralEncoder(nn.Module):
-    """Samples [B, T * stride * hop] to latents [B, T, latent_dim] of unit mean square."""
+    """Samples [B, T * stride * hop] to latents [B, T, latent_dim] of unit mean square.
+
+    It sees log power alone. With compressed complex spectra instead it learned half as fast, and with both
+    no faster (docs/log.md): at these rates there are no bits for phase.
+    """
 
     def __init__(self, n_fft: int, hop_samples: int, dims: Sequence[int], depths: Sequence[int], stride: int,
                  latent_dim: int):  # fmt: skip
@@ -52,7 +55,7 @@ class SpectralEncoder(nn.Module):
         self.stride = stride
         n_bins = n_fft // 2 + 1
         self.stft = CausalSTFT(n_fft, hop_samples)
-        self.project_in = nn.Linear(3 * n_bins, dims[0])
+        self.project_in = nn.Linear(n_bins, dims[0])
         self.fast_blocks = nn.ModuleList(FrameMixer(dims[0]) for _ in range(depths[0]))
         self.merge = nn.Linear(stride * dims[0], dims[1])
         self.slow_blocks = nn.ModuleList(FrameMixer(dims[1]) for _ in range(depths[1]))
@@ -65,9 +68,8 @@ class SpectralEncoder(nn.Module):
 
     def forward(self, samples: Tensor, state: EncoderState | None = None) -> Tensor:
         spectra = self.stft(samples, None if state is None else state.frames)
-        magnitude = spectra.abs().clamp_min(MIN_MAGNITUDE)
-        compressed = torch.view_as_real(spectra * magnitude.pow(COMPRESSION - 1)).flatten(2)
-        x = self.project_in(torch.cat([compressed, magnitude.log()], dim=2))
+        power = torch.view_as_real(spectra).square().sum(dim=3)
+        x = self.project_in((power + POWER_FLOOR).log())
         for i, block in enumerate(self.fast_blocks):
             x = block(x, None if state is None else state.blocks[i])
         x = self.merge(x.reshape(x.shape[0], -1, self.merge.in_features))
