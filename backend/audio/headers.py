@@ -1,0 +1,84 @@
+"""What the first and last bytes of a sound file say, read before any decoder sees it."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from backend.errors import BadAudio
+
+# Data sizes from here on mean "not known when the header was written" (streamed WAV).
+WAV_UNKNOWN_SIZE = 0x7FFFF000
+OGG_PAGE_MAX_BYTES = 27 + 255 + 255 * 255
+
+
+def sound_format(head: bytes) -> str:
+    """The format of a file that starts with `head` (12 bytes or more): wav, flac, ogg or mp3.
+
+    Raises `BadAudio` for anything else, so that no decoder runs on foreign content.
+    """
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:4] == b"fLaC":
+        return "flac"
+    if head[:4] == b"OggS":
+        return "ogg"
+    # An ID3 tag, or the sync of an MPEG audio frame: 11 set bits, a legal version, layer III.
+    if head[:3] == b"ID3":
+        return "mp3"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[1] & 0x18 != 0x08:
+        return "mp3"
+    raise BadAudio("The content is no sound file known here; expected WAV, FLAC, Ogg or MP3. Convert it first.")
+
+
+def require_complete(source: BinaryIO, format: str, size_bytes: int) -> None:
+    """Raise `BadAudio` where a WAV or Ogg file ends before its own structure does.
+
+    FLAC and MP3 say how many samples they hold, so they are checked after decoding instead.
+    """
+    if format == "wav":
+        _require_wav_data(source, size_bytes)
+    elif format == "ogg":
+        _require_last_ogg_page(source, size_bytes)
+
+
+def _require_wav_data(source: BinaryIO, size_bytes: int) -> None:
+    source.seek(0)
+    magic = source.read(12)[:4]
+    order = ">" if magic == b"RIFX" else "<"
+    position = 12
+    while position + 8 <= size_bytes:
+        source.seek(position)
+        name, length = struct.unpack(f"{order}4sI", source.read(8))
+        position += 8
+        if name == b"data":
+            # RF64 and streamed files write no usable 32-bit length here.
+            if magic != b"RF64" and length < WAV_UNKNOWN_SIZE and position + length > size_bytes:
+                raise BadAudio(
+                    f"The WAV file promises {length} bytes of sound and holds {size_bytes - position}: it was cut off. "
+                    "Copy or export it again."
+                )
+            return
+        position += length + length % 2
+    raise BadAudio("The WAV file holds no sound data, or its header is damaged. Export it again.")
+
+
+def _require_last_ogg_page(source: BinaryIO, size_bytes: int) -> None:
+    """The last page must end exactly at the end of the file."""
+    start = max(0, size_bytes - OGG_PAGE_MAX_BYTES)
+    source.seek(start)
+    tail = source.read(size_bytes - start)
+    page = tail.rfind(b"OggS")
+    while page >= 0:
+        header = tail[page : page + 27]
+        # The capture pattern can occur inside a packet by chance; a real page has version 0 and legal flags.
+        if len(header) < 27 or (header[4] == 0 and header[5] <= 7):
+            lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
+            is_whole = (
+                len(header) == 27 and len(lacing) == header[26] and page + 27 + len(lacing) + sum(lacing) <= len(tail)
+            )
+            if is_whole:
+                return
+            raise BadAudio("The Ogg file ends inside a page: it was cut off. Copy or export it again.")
+        page = tail.rfind(b"OggS", 0, page)
+    raise BadAudio("The Ogg file has no readable last page: it is damaged. Copy or export it again.")

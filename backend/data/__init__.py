@@ -1,0 +1,1 @@
+"""Sound to learn and test from: manifests, segments, synthetic audio."""
