@@ -24,6 +24,7 @@ RATES_HZ = range(1000, 768_001)
 BLOCK_VALUES = 1 << 17
 # Decoding may end this many samples before the header says: MP3 headers count encoder padding in or out.
 MP3_SLACK_SAMPLES = 2 * 1152
+UNKNOWN_FRAMES = 2**62
 
 WAV_CODINGS = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
 
@@ -141,6 +142,17 @@ class _Source:
         raise io.UnsupportedOperation("read only")
 
 
+class _ForwardFile(soundfile.SoundFile):
+    """A decoder that only moves forward.
+
+    The library otherwise trusts the header's frame count and seeks after every read, which fails on
+    FLAC without a total and is inexact in MP3.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _read_stream(source: _Source, max_duration_s: float, max_bytes: int) -> Waveform:
     if source.size_bytes > max_bytes:
         raise LimitExceeded(f"The sound file is larger than the limit of {max_bytes} bytes. Send a shorter piece.")
@@ -150,7 +162,7 @@ def _read_stream(source: _Source, max_duration_s: float, max_bytes: int) -> Wave
     require_complete(source, format, source.size_bytes)
     source.seek(0)
     try:
-        with soundfile.SoundFile(source) as file:
+        with _ForwardFile(source) as file:
             return _decode(file, format, max_duration_s, max_bytes)
     except (soundfile.SoundFileError, RuntimeError, ValueError):
         # The library's text would show our file object or path, and says nothing a user can act on.
@@ -188,7 +200,8 @@ def _decode(file: soundfile.SoundFile, format: str, max_duration_s: float, max_b
     if n_samples == 0:
         raise BadAudio(f"The {format} file holds no samples. Record or export it again.")
     slack = MP3_SLACK_SAMPLES if format == "mp3" else 0
-    if n_samples + slack < file.frames:
+    # A streamed FLAC has no total in its header; the library then reports the largest count there is.
+    if n_samples + slack < file.frames < UNKNOWN_FRAMES:
         raise BadAudio(
             f"The {format} file promises {file.frames} samples and holds {n_samples}: it was cut off. Export it again."
         )

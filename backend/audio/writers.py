@@ -1,0 +1,187 @@
+"""Streaming writers: samples in, bytes of a growing file out, no seeking back.
+
+The pieces put together are a valid file holding the same int16 samples however the stream was cut.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from backend.audio.pcm import to_int16
+from backend.errors import BadAudio, OutputError
+
+UNKNOWN_32 = 0xFFFFFFFF
+WAV_HEADER_BYTES = 44
+# STREAMINFO packs 20 bits of rate, 3 of channels, 5 of width and 36 of total samples from byte 18 of a FLAC file.
+FLAC_STREAMINFO_BYTES = 42
+FLAC_TOTAL = slice(18, 26)
+FLAC_MAX_TOTAL = 2**36 - 1
+
+
+class Writer(Protocol):
+    """`push` samples float32 [C, N] for the bytes that are ready (perhaps none), then `finish` once for the rest."""
+
+    def push(self, samples: np.ndarray) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+def open_writer(format: str, rate_hz: int, n_channels: int, n_samples: int | None = None) -> Writer:
+    """A writer of `format` (a key of `FORMATS`).
+
+    `n_samples` is the total per channel where it is known: the header then tells it, and `finish`
+    raises if it was wrong. Raises `OutputError` for an unknown format or what the format cannot hold.
+    """
+    if format not in FORMATS:
+        raise OutputError(f"Cannot stream format '{format}'; the formats are {', '.join(FORMATS)}. Choose one of them.")
+    if rate_hz < 1 or n_channels < 1:
+        raise OutputError(f"Cannot write {n_channels} channels at {rate_hz} Hz; both must be positive.")
+    return FORMATS[format](rate_hz, n_channels, n_samples)
+
+
+class PcmWriter:
+    """Bare signed 16-bit little-endian samples, channels interleaved, no header."""
+
+    def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
+        self.rate_hz, self.n_channels, self.n_samples = rate_hz, n_channels, n_samples
+        self._n_pushed = 0
+        self._is_finished = False
+
+    def push(self, samples: np.ndarray) -> bytes:
+        self._require_open()
+        if samples.ndim != 2 or samples.shape[0] != self.n_channels:
+            raise BadAudio(f"Samples have shape {samples.shape}; this writer takes [{self.n_channels}, N].")
+        frames = to_int16(samples).T
+        self._n_pushed += len(frames)
+        return self._write(np.ascontiguousarray(frames, dtype="<i2"))
+
+    def finish(self) -> bytes:
+        self._require_open()
+        self._is_finished = True
+        tail = self._close()
+        if self.n_samples is not None and self._n_pushed != self.n_samples:
+            raise OutputError(f"The header promised {self.n_samples} samples and {self._n_pushed} were written.")
+        return tail
+
+    def _write(self, frames: np.ndarray) -> bytes:
+        """Interleaved int16 [N, C] to the bytes ready now."""
+        return frames.tobytes()
+
+    def _close(self) -> bytes:
+        return b""
+
+    def _require_open(self) -> None:
+        if self._is_finished:
+            raise RuntimeError("This writer is finished; open a new one for the next file.")
+
+
+class WavWriter(PcmWriter):
+    """16-bit WAV; sizes in the header are 0xFFFFFFFF when the length is unknown or past 4 GB."""
+
+    def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
+        super().__init__(rate_hz, n_channels, n_samples)
+        if n_channels * 2 > 0xFFFF or rate_hz * n_channels * 2 > UNKNOWN_32:
+            raise OutputError(f"WAV cannot hold {n_channels} channels at {rate_hz} Hz. Use fewer channels.")
+        self._header = wav_header(rate_hz, n_channels, n_samples)
+
+    def _write(self, frames: np.ndarray) -> bytes:
+        return self._take_header() + frames.tobytes()
+
+    def _close(self) -> bytes:
+        return self._take_header()
+
+    def _take_header(self) -> bytes:
+        header, self._header = self._header, b""
+        return header
+
+
+class FlacWriter(PcmWriter):
+    """16-bit FLAC in blocks of some 4096 samples; without `n_samples` the header leaves the total open."""
+
+    def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
+        super().__init__(rate_hz, n_channels, n_samples)
+        self._sink = _ForwardSink()
+        try:
+            self._file = soundfile.SoundFile(self._sink, "w", rate_hz, n_channels, "PCM_16", format="FLAC")
+        except (soundfile.SoundFileError, ValueError):
+            raise OutputError(
+                f"FLAC cannot hold {n_channels} channels at {rate_hz} Hz. Use WAV, or resample."
+            ) from None
+        self._is_started = False
+
+    def _write(self, frames: np.ndarray) -> bytes:
+        # The library writes the header with the first samples and ignores an empty write.
+        if len(frames):
+            self._file.write(frames)
+        return self._take()
+
+    def _close(self) -> bytes:
+        self._file.close()
+        return self._take()
+
+    def _take(self) -> bytes:
+        piece = self._sink.take()
+        # The 42 bytes of magic and STREAMINFO come in one write of the library, so in one piece.
+        if not self._is_started and len(piece) >= FLAC_STREAMINFO_BYTES:
+            self._is_started = True
+            if self.n_samples is not None and self.n_samples <= FLAC_MAX_TOTAL:
+                packed = int.from_bytes(piece[FLAC_TOTAL], "big") >> 36 << 36
+                total = (packed | self.n_samples).to_bytes(8, "big")
+                piece = piece[: FLAC_TOTAL.start] + total + piece[FLAC_TOTAL.stop :]
+        return piece
+
+
+class _ForwardSink:
+    """A file object for libsndfile that keeps what is appended and drops what is rewritten.
+
+    On closing, the library goes back to fill in totals and a checksum; those bytes are with the
+    client already, and the placeholders are legal ("unknown").
+    """
+
+    def __init__(self) -> None:
+        self._ready = bytearray()
+        self._end = 0
+        self._position = 0
+
+    def take(self) -> bytes:
+        ready = bytes(self._ready)
+        self._ready.clear()
+        return ready
+
+    def write(self, content: bytes) -> int:
+        n_old = max(0, min(self._end - self._position, len(content)))
+        self._ready += content[n_old:]
+        self._position += len(content)
+        self._end = max(self._end, self._position)
+        return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = (0, self._position, self._end)[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        return b""
+
+
+def wav_header(rate_hz: int, n_channels: int, n_samples: int | None = None) -> bytes:
+    """The 44 bytes before 16-bit samples."""
+    size = UNKNOWN_32 if n_samples is None else n_samples * n_channels * 2
+    is_known = size + WAV_HEADER_BYTES - 8 < UNKNOWN_32
+    riff_size, data_size = (size + WAV_HEADER_BYTES - 8, size) if is_known else (UNKNOWN_32, UNKNOWN_32)
+    coding = (1, n_channels, rate_hz, rate_hz * n_channels * 2, n_channels * 2, 16)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16, *coding, b"data", data_size)
+
+
+FORMATS: dict[str, Callable[[int, int, int | None], Writer]] = {
+    "wav": WavWriter,
+    "pcm": PcmWriter,
+    "flac": FlacWriter,
+}
