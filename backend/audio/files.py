@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from backend.audio.headers import require_complete, sound_format
+from backend.audio.mp3 import counted_mp3
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
@@ -22,8 +23,8 @@ MAX_CHANNELS = 64
 RATES_HZ = range(1000, 768_001)
 # Values decoded at a time; bounds what a lying header can cost beyond the limits.
 BLOCK_VALUES = 1 << 17
-# Decoding may end this many samples before the header says: MP3 headers count encoder padding in or out.
-MP3_SLACK_SAMPLES = 2 * 1152
+# MP3 decoding may end some frames early: delay and padding, and frames whose bits lie before the start.
+MP3_SLACK_SAMPLES = 10 * 1152
 UNKNOWN_FRAMES = 2**62
 
 WAV_CODINGS = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
@@ -159,7 +160,11 @@ def _read_stream(source: _Source, max_duration_s: float, max_bytes: int) -> Wave
     if source.size_bytes == 0:
         raise BadAudio("The sound file is empty. Record or export it again.")
     format = sound_format(source.read(12))
-    require_complete(source, format, source.size_bytes)
+    if format == "mp3":
+        source.seek(0)
+        source = _Source(io.BytesIO(counted_mp3(source.read(), max_duration_s)))
+    else:
+        require_complete(source, format, source.size_bytes)
     source.seek(0)
     try:
         with _ForwardFile(source) as file:

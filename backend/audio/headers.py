@@ -34,7 +34,7 @@ def sound_format(head: bytes) -> str:
 def require_complete(source: BinaryIO, format: str, size_bytes: int) -> None:
     """Raise `BadAudio` where a WAV or Ogg file ends before its own structure does.
 
-    FLAC and MP3 say how many samples they hold, so they are checked after decoding instead.
+    FLAC is checked after decoding, against its own count of samples; MP3 in `mp3.py`.
     """
     if format == "wav":
         _require_wav_data(source, size_bytes)

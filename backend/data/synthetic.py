@@ -1,4 +1,4 @@
-"""Sound made from a seed, for tests and examples: the same arguments give the same samples on every machine.
+"""Sound made from a seed, for tests and examples: the same arguments give the same samples, up to rounding between machines.
 
 Every function returns mono float32 [1, N] with N = round(duration_s * rate_hz), within -1...1.
 """
