@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
+from typing import Protocol
 
 from backend.errors import BadAudio
 
 # Data sizes from here on mean "not known when the header was written" (streamed WAV).
 WAV_UNKNOWN_SIZE = 0x7FFFF000
+UNKNOWN_32 = 0xFFFFFFFF
 OGG_PAGE_MAX_BYTES = 27 + 255 + 255 * 255
+
+
+class Seekable(Protocol):
+    """What is asked of a source here: less than a whole file object."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+
+    def read(self, n_bytes: int = ..., /) -> bytes: ...
 
 
 def sound_format(head: bytes) -> str:
@@ -31,7 +40,7 @@ def sound_format(head: bytes) -> str:
     raise BadAudio("The content is no sound file known here; expected WAV, FLAC, Ogg or MP3. Convert it first.")
 
 
-def require_complete(source: BinaryIO, format: str, size_bytes: int) -> None:
+def require_complete(source: Seekable, format: str, size_bytes: int) -> None:
     """Raise `BadAudio` where a WAV or Ogg file ends before its own structure does.
 
     FLAC is checked after decoding, against its own count of samples; MP3 in `mp3.py`.
@@ -42,20 +51,25 @@ def require_complete(source: BinaryIO, format: str, size_bytes: int) -> None:
         _require_last_ogg_page(source, size_bytes)
 
 
-def _require_wav_data(source: BinaryIO, size_bytes: int) -> None:
+def _require_wav_data(source: Seekable, size_bytes: int) -> None:
     source.seek(0)
     magic = source.read(12)[:4]
     order = ">" if magic == b"RIFX" else "<"
+    long_length = WAV_UNKNOWN_SIZE
     position = 12
     while position + 8 <= size_bytes:
         source.seek(position)
         name, length = struct.unpack(f"{order}4sI", source.read(8))
         position += 8
+        if name == b"ds64" and position + 16 <= size_bytes:
+            # RF64 keeps the length of its sound here, after that of the whole, in 64 bits.
+            long_length = struct.unpack("<QQ", source.read(16))[1]
         if name == b"data":
-            # RF64 and streamed files write no usable 32-bit length here.
-            if magic != b"RF64" and length < WAV_UNKNOWN_SIZE and position + length > size_bytes:
+            promised = long_length if magic == b"RF64" and length == UNKNOWN_32 else length
+            is_known = promised < WAV_UNKNOWN_SIZE or long_length != WAV_UNKNOWN_SIZE
+            if is_known and position + promised > size_bytes:
                 raise BadAudio(
-                    f"The WAV file promises {length} bytes of sound and holds {size_bytes - position}: it was cut off. "
+                    f"The WAV file promises {promised} bytes of sound and holds {size_bytes - position}: it was cut off. "
                     "Copy or export it again."
                 )
             return
@@ -63,22 +77,19 @@ def _require_wav_data(source: BinaryIO, size_bytes: int) -> None:
     raise BadAudio("The WAV file holds no sound data, or its header is damaged. Export it again.")
 
 
-def _require_last_ogg_page(source: BinaryIO, size_bytes: int) -> None:
-    """The last page must end exactly at the end of the file."""
+def _require_last_ogg_page(source: Seekable, size_bytes: int) -> None:
+    """Some page must end exactly at the end of the file.
+
+    The end-of-stream mark is not asked for: recordings of live streams lack it.
+    """
     start = max(0, size_bytes - OGG_PAGE_MAX_BYTES)
     source.seek(start)
     tail = source.read(size_bytes - start)
     page = tail.rfind(b"OggS")
     while page >= 0:
-        header = tail[page : page + 27]
-        # The capture pattern can occur inside a packet by chance; a real page has version 0 and legal flags.
-        if len(header) < 27 or (header[4] == 0 and header[5] <= 7):
-            lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-            is_whole = (
-                len(header) == 27 and len(lacing) == header[26] and page + 27 + len(lacing) + sum(lacing) <= len(tail)
-            )
-            if is_whole:
+        if page + 27 <= len(tail):
+            lacing = tail[page + 27 : page + 27 + tail[page + 26]]
+            if len(lacing) == tail[page + 26] and page + 27 + len(lacing) + sum(lacing) == len(tail):
                 return
-            raise BadAudio("The Ogg file ends inside a page: it was cut off. Copy or export it again.")
         page = tail.rfind(b"OggS", 0, page)
-    raise BadAudio("The Ogg file has no readable last page: it is damaged. Copy or export it again.")
+    raise BadAudio("The Ogg file does not end with a whole page: it was cut off. Copy or export it again.")

@@ -14,8 +14,8 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     """
     if not np.isfinite(samples).all():
         raise BadAudio("Samples are NaN or infinite; they cannot be written as 16-bit sound. Repair them first.")
-    # The clip bound 32767 is exact in float32, so nothing can reach the cast that would wrap.
-    return np.clip(np.rint(np.asarray(samples, np.float32) * np.float32(32768.0)), -32768, 32767).astype(np.int16)
+    scaled = np.rint(np.clip(np.asarray(samples, np.float32), -1.0, 1.0) * np.float32(32768.0))
+    return np.minimum(scaled, np.float32(32767.0)).astype(np.int16)
 
 
 def from_int16(samples: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from backend.errors import PhonogramError
 
 CASES = {"wav": 340, "mp3": 340, "flac": 120, "vorbis": 60, "opus": 60}
 CODINGS = {
-    "wav": [("WAV", "PCM_16"), ("WAV", "PCM_U8"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAVEX", "PCM_16")],
+    "wav": [("WAV", "PCM_16"), ("WAV", "PCM_U8"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("RF64", "PCM_16")],
     "mp3": [("MP3", "MPEG_LAYER_III")],
     "flac": [("FLAC", "PCM_16"), ("FLAC", "PCM_24")],
     "vorbis": [("OGG", "VORBIS")],
