@@ -122,7 +122,9 @@ class FlacWriter(PcmWriter):
 
     def _close(self) -> bytes:
         self._file.close()
-        return self._take()
+        tail = self._take()
+        # The library writes nothing at all for no samples.
+        return tail if self._is_started else flac_header(self.rate_hz, self.n_channels)
 
     def _take(self) -> bytes:
         piece = self._sink.take()
@@ -178,6 +180,13 @@ def wav_header(rate_hz: int, n_channels: int, n_samples: int | None = None) -> b
     riff_size, data_size = (size + WAV_HEADER_BYTES - 8, size) if is_known else (UNKNOWN_32, UNKNOWN_32)
     coding = (1, n_channels, rate_hz, rate_hz * n_channels * 2, n_channels * 2, 16)
     return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16, *coding, b"data", data_size)
+
+
+def flac_header(rate_hz: int, n_channels: int) -> bytes:
+    """The 42 bytes of a FLAC file of unknown length: magic and STREAMINFO."""
+    packed = rate_hz << 44 | (n_channels - 1) << 41 | 15 << 36
+    block_sizes = struct.pack(">HH", 4096, 4096)
+    return b"fLaC\x80\0\0\x22" + block_sizes + bytes(6) + packed.to_bytes(8, "big") + bytes(16)
 
 
 FORMATS: dict[str, Callable[[int, int, int | None], Writer]] = {
