@@ -88,6 +88,7 @@ class ContainerReader:
         self._crc = 0
         self.n_frames = 0
         self.payload_bytes = 0
+        self.file_bytes = 0
         self.header = ContainerHeader.read(
             lambda n_bytes: self._read(n_bytes, "the header"), lambda: self._check_crc("the header")
         )
@@ -138,12 +139,14 @@ class ContainerReader:
         if len(content) != n_bytes:
             raise _truncated(part)
         self._crc = crc32(content, self._crc)
+        self.file_bytes += n_bytes
         return content
 
     def _check_crc(self, part: str) -> None:
         content = self._file.read(CRC.size)
         if len(content) != CRC.size:
             raise _truncated(part)
+        self.file_bytes += CRC.size
         (expected,) = CRC.unpack(content)
         if expected != self._crc:
             raise _damaged(f"{part} has checksum {self._crc:08x} and says {expected:08x}")
