@@ -153,7 +153,7 @@ class ContainerReader:
 
 
 def _is_out_of_range(indices: np.ndarray, sizes: tuple[int, ...]) -> bool:
-    return bool(((indices < 0) | (indices >= np.array(sizes)[:, None])).any())
+    return indices.size > 0 and bool((indices.min() < 0) or (indices.max(axis=1) >= sizes).any())
 
 
 def _damaged(finding: str) -> BadContainer:
