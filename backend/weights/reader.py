@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,8 +42,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
         raise BadCheckpoint(f"'{path.name}' is not a weight file; expected one of {known}. Convert it first.")
     try:
-        # Only the zip layout can be mapped; older files are read whole.
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        with warnings.catch_warnings():
+            # Newer pickles work or are refused below; the advice to tell torch's authors is for no user of ours.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            # Only the zip layout can be mapped; older files are read whole.
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except READ_ERRORS as error:
         raise _damaged(path) from error
     return _flatten(path, loaded)
