@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backend.compression.survey import ContainerSurvey
 
 # Nothing heavy is imported up here: a command imports what it runs, so `--help` answers at once.
+# A group of commands is a Typer in its own module, joined with `app.add_typer`, under the same rule.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Sound to codes and back.",

@@ -54,6 +54,15 @@ def test_a_sound_comes_back_with_its_length(place, monkeypatch, capsys):
     assert "payload_kbps" in capsys.readouterr().out
 
 
+def test_a_bar_shows_only_where_a_person_watches(place, monkeypatch, capsys):
+    arguments = ("encode", "a.wav", "-o", "a.pgc", "--codec", "small", "--overwrite")
+    assert phonogram(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert phonogram(monkeypatch, *arguments) == 0
+    assert "encoding" in capsys.readouterr().err
+
+
 def test_existing_outputs_are_kept_unless_told_otherwise(place, monkeypatch, capsys):
     (place / "a.pgc").write_bytes(b"precious")
     assert phonogram(monkeypatch, "encode", "a.wav", "-o", "a.pgc", "--codec", "small") == 2
