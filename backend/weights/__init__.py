@@ -1,1 +1,5 @@
-"""Checkpoint folders: reading, strict loading, saving."""
+"""Checkpoint folders to built, strictly loaded modules."""
+
+from backend.weights.codec import load_codec, save_codec, weights_hash
+
+__all__ = ["load_codec", "save_codec", "weights_hash"]

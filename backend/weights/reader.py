@@ -1,0 +1,79 @@
+"""The one place that reads weight files, ours or foreign. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from backend.errors import BadCheckpoint
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
+# Trainers wrap the tensors with their own bookkeeping; these keys hold the tensors.
+WRAPPERS = ("state_dict", "model")
+# What torch.load raises on damaged or hostile bytes, depending on where they break it.
+READ_ERRORS = (
+    pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError,
+    AssertionError, ArithmeticError, MemoryError, ImportError, struct.error,
+)  # fmt: skip
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file by name, on the CPU, memory-mapped.
+
+    Pickles are read without running anything in them. Raises `BadCheckpoint` for a file that is missing,
+    truncated, hostile, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise BadCheckpoint(f"Weight file '{path.name}' is missing. Restore it, or download the checkpoint again.")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise _damaged(path) from error
+    if path.suffix not in PICKLE_SUFFIXES:
+        known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
+        raise BadCheckpoint(f"'{path.name}' is not a weight file; expected one of {known}. Convert it first.")
+    try:
+        with warnings.catch_warnings():
+            # Newer pickles work or are refused below; the advice to tell torch's authors is for no user of ours.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            # Only the zip layout can be mapped; older files are read whole.
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except READ_ERRORS as error:
+        raise _damaged(path) from error
+    return _flatten(path, loaded)
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _flatten(path: Path, loaded: object) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping):
+        raise BadCheckpoint(f"'{path.name}' holds a {type(loaded).__name__}; expected tensors by name.")
+    foreign = [str(key) for key, value in loaded.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if foreign:
+        raise BadCheckpoint(
+            f"'{path.name}' holds entries that are not tensors: {', '.join(foreign[:5])}. "
+            "Save only the model's state dict."
+        )
+    return dict(loaded)
+
+
+def _damaged(path: Path) -> BadCheckpoint:
+    return BadCheckpoint(
+        f"'{path.name}' cannot be read as weights: it is truncated, damaged, or holds more than tensors. "
+        "Download or save it again."
+    )

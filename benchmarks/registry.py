@@ -1,0 +1,20 @@
+"""The cases by name. A case is a module with a one-line docstring and `run() -> list[dict]`, one dict per row."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+
+CASES: dict[str, str] = {
+    "limits": "benchmarks.limits",
+    "container": "benchmarks.container",
+}
+
+
+def description(name: str) -> str:
+    """The first line of a case's docstring, read without running the case's imports."""
+    spec = find_spec(CASES[name])
+    assert spec is not None and spec.origin is not None, name
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.split("\n")[0]

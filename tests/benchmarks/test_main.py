@@ -1,0 +1,48 @@
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import __main__ as tool
+from benchmarks.registry import CASES, description
+
+
+@pytest.fixture
+def case(monkeypatch):
+    monkeypatch.setitem(CASES, "fake", "benchmarks.fake")
+    monkeypatch.setitem(sys.modules, "benchmarks.fake", SimpleNamespace(run=lambda: [{"name": "x", "mb_per_s": 3.5}]))
+
+
+def load(monkeypatch, load_1min):
+    machine = {"cpu": "one", "cores": 4, "load_1min": load_1min}
+    monkeypatch.setattr(tool, "describe_machine", lambda: machine)
+    return machine
+
+
+@pytest.mark.parametrize("load_1min", [0.0, 2.0, None])
+def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_path, load_1min):
+    machine = load(monkeypatch, load_1min)
+    assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 0
+    assert '{"name": "x", "mb_per_s": 3.5}' in capsys.readouterr().out
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written == {"case": "fake", "machine": machine, "rows": [{"name": "x", "mb_per_s": 3.5}]}
+
+
+def test_a_busy_machine_quotes_nothing_unless_forced_and_then_says_so(case, monkeypatch, capsys, tmp_path):
+    load(monkeypatch, 2.1)
+    assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 3
+    out, err = capsys.readouterr()
+    assert "mb_per_s" not in out and "load average is 2.1" in err and not (tmp_path / "r.json").exists()
+    assert tool.main(["run", "fake", "--force"]) == 0
+    assert '"busy": true' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_case_has_a_one_line_description(name):
+    assert description(name).endswith(".") and len(description(name)) < 120
+
+
+def test_list_names_every_case(capsys):
+    assert tool.main(["list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(CASES)

@@ -1,0 +1,1 @@
+"""Numbers made by reference implementations, and the tools that hold the engine to them."""
