@@ -1,0 +1,85 @@
+"""The spectral codec on one core: whole files, live streams, and how far its products are from the machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.codec.spectral import SpectralCodec
+from benchmarks.limits import gemm_gflop_per_s
+from benchmarks.timing import timed
+
+WHOLE_S = 30
+CHUNKS_MS = (40, 80, 160, 320)
+
+
+def run() -> list[dict[str, Any]]:
+    with one_thread(), torch.inference_mode():
+        torch.manual_seed(0)
+        codec = SpectralCodec().eval()
+        rate_hz = codec.spec.sample_rate_hz
+        audio = 0.1 * torch.randn(1, 1, WHOLE_S * rate_hz)
+        codes = codec.encode(audio)
+        gflop = matrix_gflop(codec)
+        rows = [
+            _row("encode, whole", WHOLE_S, lambda: codec.encode(audio)),
+            _row("decode, whole", WHOLE_S, lambda: codec.decode(codes)),
+            _row("round trip, whole", WHOLE_S, lambda: codec.decode(codec.encode(audio))),
+        ]
+        rows += [_stream_row(codec, audio, chunk_ms) for chunk_ms in CHUNKS_MS]
+        rate = gemm_gflop_per_s(torch.float32)
+    limit = {"name": "limit: matrix products alone", "times_realtime": round(rate / gflop, 1), "gflop_per_s": rate}
+    size = {
+        "name": "size",
+        "parameters_m": round(sum(p.numel() for p in codec.parameters()) / 1e6, 2),
+        "matrix_gflop_per_audio_s": round(gflop, 3),
+        "latency_ms": round(1000 * codec.algorithmic_latency_samples / rate_hz, 1),
+        "bitrate_kbps": codec.spec.bitrate_kbps(),
+    }
+    return [*rows, limit, size]
+
+
+def matrix_gflop(codec: SpectralCodec) -> float:
+    """Billions of operations in matrix products for a second of audio, there and back."""
+    spec = codec.spec
+    fast_hz = spec.frame_rate_hz * codec.encoder.stride
+    total = sum(2 * size * codec.encoder.project_out.out_features * spec.frame_rate_hz for size in spec.codebook_sizes)
+    for name, layer in codec.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            is_slow = any(
+                part in name for part in ("slow", "merge", "split", "encoder.project_out", "decoder.project_in")
+            )
+            total += 2 * layer.weight.numel() * (spec.frame_rate_hz if is_slow else fast_hz)
+    return total / 1e9
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _stream_row(codec: SpectralCodec, audio: Tensor, chunk_ms: int) -> dict[str, Any]:
+    chunk = audio[:, :, : codec.spec.sample_rate_hz * chunk_ms // 1000]
+    state = codec.init_state(1)
+    return _row(
+        f"round trip, {chunk_ms} ms pieces", chunk_ms / 1000, lambda: codec.decode(codec.encode(chunk, state), state)
+    )
+
+
+def _row(name: str, audio_s: float, call: Callable[[], object]) -> dict[str, Any]:
+    timing = timed(call)
+    return {
+        "name": name,
+        "times_realtime": round(audio_s / timing.best_s, 1),
+        "times_realtime_median": round(audio_s / timing.median_s, 1),
+        "ms": round(1000 * timing.best_s, 3),
+    }
