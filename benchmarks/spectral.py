@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.codec.spectral import SpectralCodec
+from backend.nn.packed import PackedLinear
 from benchmarks.limits import gemm_gflop_per_s
 from benchmarks.timing import timed
 
@@ -49,7 +50,7 @@ def matrix_gflop(codec: SpectralCodec) -> float:
     fast_hz = spec.frame_rate_hz * codec.encoder.stride
     total = sum(2 * size * codec.encoder.project_out.out_features * spec.frame_rate_hz for size in spec.codebook_sizes)
     for name, layer in codec.named_modules():
-        if isinstance(layer, torch.nn.Linear):
+        if isinstance(layer, PackedLinear):
             is_slow = any(
                 part in name for part in ("slow", "merge", "split", "encoder.project_out", "decoder.project_in")
             )

@@ -22,6 +22,7 @@ from backend.codec.vq import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec
 from backend.nn.conv import ConvState
 from backend.nn.mixer import FrameMixer
+from backend.nn.packed import PackedLinear
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
 # About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.
@@ -55,12 +56,12 @@ class SpectralEncoder(nn.Module):
         self.stride = stride
         n_bins = n_fft // 2 + 1
         self.stft = CausalSTFT(n_fft, hop_samples)
-        self.project_in = nn.Linear(n_bins, dims[0])
+        self.project_in = PackedLinear(n_bins, dims[0])
         self.fast_blocks = nn.ModuleList(FrameMixer(dims[0]) for _ in range(depths[0]))
-        self.merge = nn.Linear(stride * dims[0], dims[1])
+        self.merge = PackedLinear(stride * dims[0], dims[1])
         self.slow_blocks = nn.ModuleList(FrameMixer(dims[1]) for _ in range(depths[1]))
         self.norm = nn.LayerNorm(dims[1])
-        self.project_out = nn.Linear(dims[1], latent_dim)
+        self.project_out = PackedLinear(dims[1], latent_dim)
 
     def init_state(self, batch: int) -> EncoderState:
         blocks = [block.init_state(batch) for block in (*self.fast_blocks, *self.slow_blocks)]
@@ -86,12 +87,12 @@ class SpectralDecoder(nn.Module):
                  latent_dim: int):  # fmt: skip
         super().__init__()
         self.n_bins, self.stride, self.latent_dim = n_fft // 2 + 1, stride, latent_dim
-        self.project_in = nn.Linear(3 * latent_dim, dims[0])
+        self.project_in = PackedLinear(3 * latent_dim, dims[0])
         self.slow_blocks = nn.ModuleList(FrameMixer(dims[0]) for _ in range(depths[0]))
-        self.split = nn.Linear(dims[0], stride * dims[1])
+        self.split = PackedLinear(dims[0], stride * dims[1])
         self.fast_blocks = nn.ModuleList(FrameMixer(dims[1]) for _ in range(depths[1]))
         self.norm = nn.LayerNorm(dims[1])
-        self.project_out = nn.Linear(dims[1], 2 * self.n_bins)
+        self.project_out = PackedLinear(dims[1], 2 * self.n_bins)
         self.istft = CausalISTFT(n_fft, hop_samples)
 
     def init_state(self, batch: int) -> DecoderState:
@@ -134,7 +135,7 @@ class SpectralCodec(CausalCodec):
             "latent_dim": latent_dim, "n_codebooks": n_codebooks, "codebook_size": codebook_size,
         }  # fmt: skip
         self.encoder = SpectralEncoder(n_fft, hop_samples, encoder_dims, encoder_depths, stride, latent_dim)
-        self.quantizer = ResidualVQ([EMAQuantizer(latent_dim, codebook_size) for _ in range(n_codebooks)])
+        self.quantizer = ResidualVQ([EMAQuantizer(latent_dim, codebook_size, seed=stage) for stage in range(n_codebooks)])
         self.decoder = SpectralDecoder(n_fft, hop_samples, decoder_dims, decoder_depths, stride, latent_dim)
         self.spec = CodecSpec(
             name="spectral",
@@ -156,7 +157,7 @@ class SpectralCodec(CausalCodec):
 
     def decode_frames(self, indices: Tensor, state: Any) -> Tensor:
         latent = self.quantizer.decode(indices)
-        return self.decoder(latent.transpose(1, 2), state).unsqueeze(1)
+        return self.decoder(latent.transpose(1, 2), state).clamp(-1, 1).unsqueeze(1)
 
     def reconstruct(
         self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True

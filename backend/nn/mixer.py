@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.nn.conv import ConvState
+from backend.nn.packed import PackedLinear
 
 # Below this many frames a sum over shifted views beats a depthwise convolution call.
 SHORT_FRAMES = 16
@@ -24,8 +25,8 @@ class FrameMixer(nn.Module):
         self.context = kernel_size - 1
         self.depthwise = nn.Parameter(torch.empty(dim, kernel_size))
         self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, expansion * dim)
-        self.contract = nn.Linear(expansion * dim, dim)
+        self.expand = PackedLinear(dim, expansion * dim, activation="gelu")
+        self.contract = PackedLinear(expansion * dim, dim)
         nn.init.uniform_(self.depthwise, -(kernel_size**-0.5), kernel_size**-0.5)
         with torch.no_grad():
             self.contract.weight.mul_(residual_scale)
@@ -45,4 +46,4 @@ class FrameMixer(nn.Module):
         else:
             weight = self.depthwise.unsqueeze(1)
             mixed = F.conv1d(padded.transpose(1, 2), weight, groups=weight.shape[0]).transpose(1, 2)
-        return x + self.contract(F.gelu(self.expand(self.norm(mixed))))
+        return x + self.contract(self.expand(self.norm(mixed)))
