@@ -133,21 +133,21 @@ def nothing_changes_before_its_cause(codec: CausalCodec) -> None:
 
 
 def measured_latency_is_the_declared_one(codec: CausalCodec) -> None:
-    """Change every sample of a frame, each in a row of its own, and see where the sound first changes.
+    """Spoil every sample of a frame with NaN, each in a row of its own, and see where the sound is first spoilt.
 
-    Sample o of the output stands for input o - latency_samples. If input n reaches it, it waits for
-    n - (o - latency_samples) + 1 samples; the longest wait is the algorithmic latency.
+    NaN follows every dependency, also through a window that happens to be zero. Sample o of the output stands for
+    input o - latency_samples. If input n reaches it, it waits for n - (o - latency_samples) + 1 samples; the longest
+    wait is the algorithmic latency.
     """
     spec = codec.spec
     hop, margin = spec.hop_samples, 2 + -(-spec.latency_samples // spec.hop_samples)
-    changed = torch.arange(margin * hop, (margin + 1) * hop)
+    spoilt = torch.arange(margin * hop, (margin + 1) * hop)
     audio = noise(codec, (2 * margin + 1) * hop, batch=1).repeat(hop, 1, 1)
-    sound = codec.reconstruct(audio, is_quantized=False).audio
-    audio[torch.arange(hop), :, changed] += 1
-    differs = (codec.reconstruct(audio, is_quantized=False).audio != sound).any(dim=1)
-    assert differs.any(dim=1).all(), "a sample of the input reaches no output"
-    first = differs.to(torch.uint8).argmax(dim=1)
-    longest = int((changed - (first - spec.latency_samples) + 1).max())
+    audio[torch.arange(hop), :, spoilt] = torch.nan
+    is_reached = codec.reconstruct(audio, is_quantized=False).audio.isnan().any(dim=1)
+    assert is_reached.any(dim=1).all(), "a sample of the input reaches no output"
+    first = is_reached.to(torch.uint8).argmax(dim=1)
+    longest = int((spoilt - (first - spec.latency_samples) + 1).max())
     assert longest == codec.algorithmic_latency_samples, (longest, codec.algorithmic_latency_samples)
 
 

@@ -7,12 +7,17 @@ import torch
 
 from backend.codec.base import CausalCodec
 from backend.codec.soundstream import SoundStream
+from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
 from tests.codec import laws
 
 CODECS: dict[str, Callable[[], CausalCodec]] = {
     "soundstream": lambda: SoundStream(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600),
-}
+    "spectral": lambda: SpectralCodec(
+        sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32,
+    ),
+}  # fmt: skip
 
 
 def build(name: str, seed: int = 0) -> CausalCodec:
