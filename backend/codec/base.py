@@ -111,16 +111,12 @@ class CausalCodec(nn.Module):
         hop = self.spec.hop_samples
         if state is None:
             audio = nn.functional.pad(audio, (0, -audio.shape[2] % hop))
-            return Codes(self.encode_frames(audio, None, n_codebooks), self.spec.name)
-        if state.n_pending:
-            audio = torch.cat([state.pending[:, :, : state.n_pending], audio], dim=2)
-        whole = audio.shape[2] // hop * hop
-        state.n_pending = audio.shape[2] - whole
-        state.pending[:, :, : state.n_pending] = audio[:, :, whole:]
-        if not whole:
+        else:
+            audio = self._take_whole_frames(audio, state)
+        if not audio.shape[2]:
             empty = torch.zeros(audio.shape[0], n_codebooks, 0, dtype=torch.long, device=audio.device)
             return Codes(empty, self.spec.name)
-        return Codes(self.encode_frames(audio[:, :, :whole], state.encoder, n_codebooks), self.spec.name)
+        return Codes(self.encode_frames(audio, None if state is None else state.encoder, n_codebooks), self.spec.name)
 
     def finish(self, state: CodecState, n_codebooks: int | None = None) -> Codes:
         """End an encoding stream: the codes of the last partial frame, completed with silence, or none."""
@@ -145,6 +141,15 @@ class CausalCodec(nn.Module):
             weight = next(self.parameters())
             return weight.new_zeros(codes.indices.shape[0], self.spec.channels, 0)
         return self.decode_frames(codes.indices, None if state is None else state.decoder)
+
+    def _take_whole_frames(self, audio: Tensor, state: CodecState) -> Tensor:
+        """The pending samples and `audio` up to the last frame border; the rest becomes pending."""
+        if state.n_pending:
+            audio = torch.cat([state.pending[:, :, : state.n_pending], audio], dim=2)
+        whole = audio.shape[2] // self.spec.hop_samples * self.spec.hop_samples
+        state.n_pending = audio.shape[2] - whole
+        state.pending[:, :, : state.n_pending] = audio[:, :, whole:]
+        return audio[:, :, :whole]
 
     def check_audio(self, audio: Tensor) -> None:
         if audio.dim() != 3 or audio.shape[1] != self.spec.channels:

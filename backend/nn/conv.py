@@ -12,6 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Up to this many numbers a CPU takes a matrix product instead: PyTorch runs short dilated convolutions in a loop over
+# channels. The 16-channel SoundStream streams single frames at 3.4 instead of 2.6 times real time on one core; from
+# 60 000 numbers on the product is the slower one.
+_SHORT = 20_480
+
 
 @dataclass(slots=True)
 class ConvState:
@@ -46,7 +51,22 @@ class CausalConv1d(nn.Conv1d):
             else:
                 x = torch.cat([state.past, x], dim=2)
                 state.past.copy_(x[:, :, x.shape[2] - self.context :])
+        if x.numel() <= _SHORT and x.device.type == "cpu" and self.groups == 1 and not torch.is_grad_enabled():
+            return self._as_product(x)
         return super().forward(x)
+
+    def _as_product(self, x: Tensor) -> Tensor:
+        """The same convolution of [B, C, T] as one matrix product over a copy of its windows."""
+        (kernel_size,), (stride,), (dilation,) = self.kernel_size, self.stride, self.dilation
+        n_out = (x.shape[2] - (kernel_size - 1) * dilation - 1) // stride + 1
+        over_batch, over_channels, over_time = x.stride()
+        windows = x.as_strided(
+            (x.shape[0], x.shape[1], kernel_size, n_out),
+            (over_batch, over_channels, dilation * over_time, stride * over_time),
+            x.storage_offset(),
+        )
+        y = torch.matmul(self.weight.flatten(1), windows.reshape(x.shape[0], -1, n_out))
+        return y if self.bias is None else y.add_(self.bias[:, None])
 
 
 class CausalConvTranspose1d(nn.ConvTranspose1d):

@@ -1,0 +1,110 @@
+"""Every causal codec against the laws: one line in CODECS adds a codec."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from backend.codec.base import CausalCodec
+from backend.codec.soundstream import SoundStream
+from backend.codec.spectral import SpectralCodec
+from backend.codes import Codes
+from tests.codec import laws
+
+CODECS: dict[str, Callable[[], CausalCodec]] = {
+    "soundstream": lambda: SoundStream(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600),
+    "spectral": lambda: SpectralCodec(
+        sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32,
+    ),
+}  # fmt: skip
+
+
+def build(name: str, seed: int = 0) -> CausalCodec:
+    torch.manual_seed(seed)
+    return CODECS[name]().eval()
+
+
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", CODECS)
+def test_law(name, law):
+    with torch.no_grad():
+        law(build(name))
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_saved_weights_give_the_same_codes(name):
+    with torch.no_grad():
+        laws.saved_weights_give_the_same_codes(build(name), build(name, seed=1))
+
+
+class Forgetful(SoundStream):
+    """Decodes every piece as if it were the first."""
+
+    def decode_frames(self, indices, state):
+        return super().decode_frames(indices, None)
+
+
+class Prescient(SoundStream):
+    """Decodes with the next frame already in sight."""
+
+    def decode_frames(self, indices, state):
+        return super().decode_frames(indices.roll(-1, dims=2), state)
+
+
+class Late(SoundStream):
+    """Lags a sample behind what it declares."""
+
+    def reconstruct(self, audio, n_codebooks=None, is_quantized=True):
+        output = super().reconstruct(audio, n_codebooks, is_quantized)
+        return output._replace(audio=output.audio.roll(1, dims=2))
+
+
+class Hoarding(SoundStream):
+    """Keeps the codes of every piece."""
+
+    def decode_frames(self, indices, state):
+        self.__dict__.setdefault("hoard", []).append(indices.clone())
+        return super().decode_frames(indices, state)
+
+
+class Mixing(SoundStream):
+    """Lets the rows of a batch hear each other."""
+
+    def encode_frames(self, audio, state, n_codebooks):
+        return super().encode_frames(audio - audio.mean(dim=0), state, n_codebooks)
+
+
+@pytest.mark.parametrize(
+    ("defect", "law"),
+    [
+        (Forgetful, laws.streaming_decode_equals_whole_decode),
+        (Prescient, laws.nothing_changes_before_its_cause),
+        (Late, laws.measured_latency_is_the_declared_one),
+        (Hoarding, laws.memory_stays_flat),
+        (Mixing, laws.rows_do_not_hear_each_other),
+    ],
+)
+def test_laws_catch_a_planted_defect(defect, law):
+    torch.manual_seed(0)
+    codec = defect(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600).eval()
+    with torch.no_grad(), pytest.raises(AssertionError):
+        law(codec)
+
+
+def test_only_a_code_without_margin_may_flip():
+    codec = build("soundstream")
+    with torch.no_grad():
+        audio = laws.noise(codec, 4 * codec.spec.hop_samples)
+        codes = codec.encode(audio)
+        chosen = codes.indices[0, 1, 2].item()
+        rival = (chosen + 1) % 32
+        flipped = Codes(codes.indices.clone(), codes.codec)
+        flipped.indices[0, 1, 2] = rival
+        with pytest.raises(AssertionError, match="1 codes differ, at margins"):
+            laws.compare_codes(codec, audio, codes, flipped)
+        # Now the two entries are equal: either may be chosen, and it is counted.
+        stage = codec.quantizer.stages[1]
+        stage.codebook[rival] = stage.codebook[chosen]
+        stage.forget_derived()
+        assert laws.compare_codes(codec, audio, codes, flipped) == laws.Flips(1, codes.indices.numel())
