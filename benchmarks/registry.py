@@ -9,6 +9,7 @@ from pathlib import Path
 CASES: dict[str, str] = {
     "limits": "benchmarks.limits",
     "container": "benchmarks.container",
+    "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",
 }
 
