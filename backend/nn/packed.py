@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backend.nn.derived import DerivedInEval
 
-# Above this many rows the general product is as fast.
+# A single row is fastest as a plain matrix-vector product, and above this many the general product catches up.
 FEW_ROWS = 8
 HAS_PACKED_PRODUCT = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -43,7 +43,7 @@ class PackedLinear(DerivedInEval):
             HAS_PACKED_PRODUCT
             and not self.training
             and not torch.is_grad_enabled()
-            and x.numel() <= FEW_ROWS * self.in_features
+            and self.in_features < x.numel() <= FEW_ROWS * self.in_features
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")

@@ -25,7 +25,7 @@ def test_any_number_of_rows_gives_the_numbers_of_a_linear_layer(rows, activation
 def test_weights_loaded_after_use_are_used():
     layer, _ = pair()
     other = PackedLinear(24, 40)
-    x = torch.ones(1, 1, 24)
+    x = torch.ones(1, 2, 24)
     with torch.inference_mode():
         layer(x)
         layer.load_state_dict(other.state_dict())
@@ -44,6 +44,7 @@ def test_few_rows_in_inference_take_the_packed_product():
     layer, _ = pair()
     with torch.inference_mode():
         layer(torch.ones(1, FEW_ROWS + 1, 24))
+        layer(torch.ones(1, 1, 24))
         assert layer._derived is None
         layer(torch.ones(1, FEW_ROWS, 24))
         assert layer._derived.is_mkldnn
