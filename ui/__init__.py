@@ -1,0 +1,1 @@
+"""The pages. They are HTTP clients of the backend: they import nothing from it, and never torch."""

@@ -1,0 +1,65 @@
+"""The web application. `uvicorn backend.app:app` starts it; `create_app` builds one for any settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from backend import __version__
+from backend.api import errors
+from backend.api.auth import require_key
+from backend.api.machine import read_machine
+from backend.api.routes import ROUTERS
+from backend.errors import BadSettings
+from backend.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application. The device is looked up when it starts, not here."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.host not in LOOPBACK and not settings.api_key:
+            log.warning("Listening on %s without a key: anyone who reaches it may use it. Set API_KEY.", settings.host)
+        app.state.machine = read_machine(settings.device)
+        device = app.state.machine.device
+        log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
+        yield
+
+    app = FastAPI(title="Phonogram", version=__version__, lifespan=lifespan, dependencies=[Depends(require_key)])
+    app.state.settings = settings
+    app.add_middleware(
+        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+    )
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Build `app` when the server first asks for it, so that importing this module reads no settings."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _configure_logging()
+    try:
+        app = create_app(load_settings())
+    except BadSettings as error:
+        # The server would print a traceback here, which buries the sentence that says what to fix.
+        raise SystemExit(str(error)) from error
+    globals()["app"] = app
+    return app
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("backend").setLevel(logging.INFO)

@@ -1,0 +1,98 @@
+"""Settings from `.env` and the environment: every name, default and bound in one place."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import BadSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+ENV_FILE = ROOT / ".env"
+
+# Each description is the comment above the key in `.env.example`.
+
+
+class Settings(BaseSettings):
+    """The names of `.env`, lower case here. A variable of the environment wins over the file."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, protected_namespaces=())
+
+    model_dir: str = Field(
+        "auto",
+        min_length=1,
+        description="Checkpoint folder; auto takes checkpoints/openaudio-s1-mini when it is there, "
+        "else the built-in voice.",
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:N.")
+    enable_torch_compile: bool = Field(False, description="Compile the models: slower to start, faster to run.")
+    mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Number format of the models: auto, bf16, fp16 or fp32."
+    )
+    quantization: Literal["none", "int8", "int4"] = Field(
+        "none", description="Weights of the language model: none, int8 or int4."
+    )
+    max_seq_len: int = Field(
+        1024, ge=128, le=32768, description="Longest prompt plus answer of the language model, in frames."
+    )
+    chunk_size: int = Field(8192, ge=256, le=1_048_576, description="Samples handed on per streamed piece.")
+    num_streams: int = Field(3, ge=1, le=16, description="CUDA streams for overlapped stages.")
+    cache_limit: int = Field(100, ge=0, le=100_000, description="Entries kept in each cache; 0 turns caching off.")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens the server to the network."
+    )
+    port: int = Field(8000, ge=1, le=65535, description="Port of the backend.")
+    gradio_port: int = Field(7860, ge=1, le=65535, description="Port of the Gradio page.")
+    streamlit_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit page.")
+    api_key: str = Field(
+        "", description="When set, requests must carry it as `Authorization: Bearer KEY`; /health stays open."
+    )
+    data_dir: str = Field("data", min_length=1, description="Folder for voices, jobs and history.")
+    runs_dir: str = Field("runs", min_length=1, description="Folder for training runs.")
+    max_text_chars: int = Field(5000, ge=1, le=1_000_000, description="Longest text of one request, in characters.")
+    max_audio_s: float = Field(600.0, gt=0, le=86_400, description="Longest audio of one request, in seconds.")
+    max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, in MB.")
+
+    def folder(self, path: str) -> Path:
+        """Return `path` seen from the project's root, so that the working directory does not matter."""
+        return ROOT / path
+
+    @property
+    def page_origins(self) -> list[str]:
+        """The browser origins of the two pages; nobody else may read answers across origins."""
+        hosts = dict.fromkeys(["127.0.0.1", "localhost", self.host])
+        return [f"http://{host}:{port}" for port in (self.gradio_port, self.streamlit_port) for host in hosts]
+
+
+def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
+    """Read the settings; raises `BadSettings` naming every unknown key and every value out of bounds."""
+    from_file = dotenv_values(env_file, encoding="utf-8") if env_file and env_file.is_file() else {}
+    _refuse_unknown(list(from_file), env_file)
+    try:
+        return Settings(_env_file=env_file, _env_file_encoding="utf-8")  # type: ignore[call-arg]
+    except ValidationError as error:
+        lines = [
+            f"{str(issue['loc'][0]).upper()} is '{issue['input']}': {issue['msg'][:1].lower()}{issue['msg'][1:]}."
+            for issue in error.errors()
+        ]
+        raise BadSettings(" ".join([*lines, "Correct it in .env or in the environment."])) from error
+
+
+def _refuse_unknown(keys: list[str], env_file: Path | None) -> None:
+    known = [name.upper() for name in Settings.model_fields]
+    unknown = [key for key in keys if key.upper() not in known]
+    if not unknown:
+        return
+    hints = []
+    for key in unknown:
+        near = get_close_matches(key.upper(), known, n=1)
+        hints.append(f"{key} (did you mean {near[0]}?)" if near else key)
+    raise BadSettings(
+        f"{env_file.name if env_file else '.env'} has unknown settings: {', '.join(hints)}; "
+        "expected only names listed in .env.example. Remove or correct them."
+    )

@@ -1,0 +1,1 @@
+"""The tabs of the Gradio page, one file each."""
