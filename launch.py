@@ -144,9 +144,9 @@ def check_python() -> None:
     lowest, highest = PYTHON_RANGE
     if not lowest <= sys.version_info[:2] <= highest:
         for minor in (12, 11, 13, 10):
-            other = shutil.which(f"python3.{minor}")
-            if other and not subprocess.call([other, "-c", "import venv, ensurepip"], stderr=subprocess.DEVNULL):
-                os.execv(other, [other, str(ROOT / "launch.py"), *sys.argv[1:]])
+            other = ["py", f"-3.{minor}"] if IS_WINDOWS else [f"python3.{minor}"]
+            if shutil.which(other[0]) and not subprocess.call([*other, "-c", "import venv"], stderr=subprocess.DEVNULL):
+                sys.exit(subprocess.call([*other, str(ROOT / "launch.py"), *sys.argv[1:]]))
         have = ".".join(map(str, sys.version_info[:3]))
         raise SetupError(
             f"this is Python {have}; Phonogram needs 3.{lowest[1]} to 3.{highest[1]}. Install one of those and run "

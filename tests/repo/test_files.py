@@ -1,0 +1,107 @@
+"""Rules about the files themselves: names, size, what they may and may not hold."""
+
+import ast
+import re
+
+import pytest
+
+from tests.repo.tree import ROOT, parsed, project_files, python_files
+
+VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "core", "stuff", "handler"}
+VAGUE |= {"handlers", "tools", "new", "temp", "tmp", "old", "quantization", "quantisation"}
+MAX_TREE_BYTES = 45_000_000
+TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".bat", ".yaml", ".yml", ".json", ".cfg", ".ipynb", ".example", ""}
+
+# Written in pieces, so that this file passes its own test.
+FORBIDDEN = {
+    "a path of some machine": re.compile(r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/\w"),
+    "a Windows user's folder": re.compile("C:" + r"\\+Users\\+\w", re.IGNORECASE),
+    "a package registry's host": re.compile("py" + r"pi|pythonho" + r"sted|registry\.np" + "mjs|deb\\.deb" + "ian", re.I),
+}
+
+
+def text_of(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_names(what):
+    found = []
+    for path in project_files():
+        if path.suffix in TEXT:
+            lines = text_of(path).splitlines()
+            found += [f"{path}:{n}: {line.strip()[:80]}" for n, line in enumerate(lines, 1) if FORBIDDEN[what].search(line)]
+    assert not found, f"{what}: " + "\n".join(found)
+
+
+def test_file_names_are_nouns_of_the_domain():
+    named = {part.partition(".")[0].lower(): path for path in project_files() for part in path.parts}
+    assert not {name: str(path) for name, path in named.items() if name in VAGUE}
+
+
+def test_the_tree_is_small_enough_to_clone():
+    sizes = {path: (ROOT / path).stat().st_size for path in project_files()}
+    largest = sorted(sizes, key=sizes.__getitem__)[-5:]
+    assert sum(sizes.values()) < MAX_TREE_BYTES, [(str(path), sizes[path]) for path in largest]
+
+
+def test_source_packages_hold_no_tests():
+    for path in python_files("backend", "ui"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert not node.name.startswith("test"), f"{path}:{node.lineno}: tests live in tests/"
+
+
+def test_nothing_prints_below_the_command_line():
+    for path in python_files("backend", "ui"):
+        if path.as_posix() == "backend/cli.py":
+            continue
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", f"{path}:{node.lineno} prints: use the module's logger"
+
+
+def test_the_root_logger_is_configured_at_the_top_only():
+    for path in python_files("backend", "ui"):
+        if path.as_posix() in ("backend/app.py", "backend/cli.py"):
+            continue
+        source = text_of(path)
+        assert "basicConfig" not in source, path
+        assert "set_num_threads" not in source or path.parts[1] in ("optimize", "runtime", "cli.py"), path
+
+
+def unsafe_reads(tree: ast.Module) -> list[tuple[int, str]]:
+    """Lines that read pickles: the pickle modules, `torch.load` and `allow_pickle`."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            names = []
+        found += [(node.lineno, name) for name in names if name.partition(".")[0] in ("pickle", "dill", "joblib", "shelve")]
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            is_safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+            found.append((node.lineno, "torch.load, weights only" if is_safe else "torch.load"))
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            found.append((node.value.lineno, "allow_pickle"))
+    return found
+
+
+def test_foreign_pickles_are_read_in_one_place_without_running_code():
+    for path in python_files("backend", "ui", "benchmarks", "launch.py"):
+        for line, what in unsafe_reads(parsed(path)):
+            is_reader = path.parts[:2] == ("backend", "weights") and what == "torch.load, weights only"
+            assert is_reader, f"{path}:{line}: {what}"
+
+
+def test_the_search_for_pickles_finds_them():
+    code = "import pickle\nimport torch\ntorch.load('a')\ntorch.load('a', weights_only=True)\nf(allow_pickle=True)"
+    found = [what for _, what in unsafe_reads(ast.parse(code))]
+    assert sorted(found) == ["allow_pickle", "pickle", "torch.load", "torch.load, weights only"]
+
+
+def test_every_source_file_says_what_it_is():
+    silent = [str(path) for path in python_files("backend", "ui") if not ast.get_docstring(parsed(path))]
+    assert not silent, f"files without a docstring: {silent}"

@@ -1,0 +1,93 @@
+"""Settings: bounds that bind, unknown names reported, and an example file that cannot drift."""
+
+import pytest
+
+from backend.errors import BadSettings
+from backend.settings import ROOT, Settings, load_settings
+
+EXAMPLE = ROOT / ".env.example"
+NAMES = [name.upper() for name in Settings.model_fields]
+
+PAST_THE_BOUND = {
+    "DEVICE": "gpu",
+    "ENABLE_TORCH_COMPILE": "perhaps",
+    "MIXED_PRECISION": "fp8",
+    "QUANTIZATION": "int2",
+    "MAX_SEQ_LEN": "127",
+    "CHUNK_SIZE": "255",
+    "NUM_STREAMS": "0",
+    "CACHE_LIMIT": "-1",
+    "PORT": "65536",
+    "GRADIO_PORT": "0",
+    "STREAMLIT_PORT": "many",
+    "MAX_TEXT_CHARS": "0",
+    "MAX_AUDIO_S": "0",
+    "MAX_UPLOAD_MB": "5000",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def env_file(folder, text):
+    path = folder / ".env"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_example_file_equals_the_settings():
+    blocks = [f"# {field.description}\n{name.upper()}={field.default}\n" for name, field in Settings.model_fields.items()]
+    head = "# Copy to .env and change what you need. Every key is optional; these are the defaults.\n"
+    expected = "\n".join([head, *blocks])
+    assert EXAMPLE.read_text(encoding="utf-8") == expected, f"the file should be:\n{expected}"
+
+
+def test_example_file_loads_as_the_defaults():
+    assert load_settings(EXAMPLE) == load_settings(None) == Settings()
+
+
+@pytest.mark.parametrize("name", PAST_THE_BOUND)
+def test_value_past_its_bound_is_refused_by_name(name, tmp_path):
+    with pytest.raises(BadSettings, match=f"{name} is '{PAST_THE_BOUND[name]}'.*[.]env"):
+        load_settings(env_file(tmp_path, f"{name}={PAST_THE_BOUND[name]}\n"))
+
+
+def test_every_wrong_value_is_named_at_once(tmp_path):
+    with pytest.raises(BadSettings, match=r"PORT is '0'.*CHUNK_SIZE|CHUNK_SIZE is '1'.*PORT"):
+        load_settings(env_file(tmp_path, "PORT=0\nCHUNK_SIZE=1\n"))
+
+
+def test_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
+    with pytest.raises(BadSettings, match=r"CHUNKSIZE \(did you mean CHUNK_SIZE\?\)"):
+        load_settings(env_file(tmp_path, "CHUNKSIZE=4096\n"))
+
+
+def test_unrelated_environment_variables_are_left_alone(monkeypatch):
+    monkeypatch.setenv("CHUNKSIZE", "4096")
+    assert load_settings(None).chunk_size == 8192
+
+
+def test_environment_wins_over_the_file(tmp_path, monkeypatch):
+    path = env_file(tmp_path, "PORT=9000\nGRADIO_PORT=9001\n")
+    monkeypatch.setenv("PORT", "9002")
+    settings = load_settings(path)
+    assert (settings.port, settings.gradio_port) == (9002, 9001)
+
+
+def test_empty_variable_means_the_default(monkeypatch):
+    monkeypatch.setenv("PORT", "")
+    assert load_settings(None).port == 8000
+
+
+def test_paths_do_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(None).folder("data") == ROOT / "data"
+    assert load_settings(None).folder(str(tmp_path)) == tmp_path
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().port = 1
