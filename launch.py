@@ -22,7 +22,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -32,6 +33,7 @@ IS_WINDOWS = os.name == "nt"
 PYTHON_RANGE = ((3, 10), (3, 13))
 TORCH = "torch==2.13.0"
 TORCH_INDEX = "https://download.pytorch.org/whl/"
+PROBE_LIMIT_S = 3.0
 PORTS = {"PORT": 8000, "GRADIO_PORT": 7860, "STREAMLIT_PORT": 8501}
 TEST_EXTRAS = ("ui", "train", "dev")
 # Measured: 2.1 GB with processor wheels; the CUDA libraries add about 5 GB. Unpacking needs room too.
@@ -210,7 +212,7 @@ def torch_index(cuda_version: int | None) -> str | None:
 
 def is_reachable(url: str) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=3):
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_LIMIT_S):
             return True
     except (urllib.error.URLError, OSError):
         return False
@@ -359,6 +361,10 @@ def is_phonogram(url: str) -> bool:
     return False
 
 
+def answers(url: str) -> bool:
+    return fetch(url) is not None
+
+
 def fetch(url: str) -> bytes | None:
     # Our own servers: a proxy meant for the web must not stand in between.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -387,7 +393,7 @@ class Children:
             flags = {"start_new_session": True}
         self._running[name] = subprocess.Popen(command, cwd=ROOT, env=env, **flags)
 
-    def wait_until(self, is_up, limit_s: float = 180.0) -> bool:
+    def wait_until(self, is_up: Callable[[], bool], limit_s: float = 180.0) -> bool:
         """Wait until `is_up()`; False if a server ends, a stop is asked for, or the time is over."""
         deadline_s = time.monotonic() + limit_s
         while time.monotonic() < deadline_s and not self.ended() and not self.stop_asked.is_set():
@@ -434,7 +440,7 @@ def start(parts: list[str]) -> int:
     page = {"all": "gradio", "backend": None}.get(part, part)
     running = f"http://{near}:{ports['PORT']}"
     reuse = part in ("gradio", "streamlit") and is_phonogram(running)
-    for name in ["PORT"] * (not reuse) + [f"{page.upper()}_PORT"] * bool(page):
+    for name in (["PORT"] if not reuse else []) + ([f"{page.upper()}_PORT"] if page else []):
         port = free_port(host, ports[name], [ports["PORT"]] if name != "PORT" else [])
         if port != ports[name]:
             print(f"Port {ports[name]} ({name}) is busy: using {port}.", flush=True)
@@ -454,7 +460,7 @@ def start(parts: list[str]) -> int:
             children.start(page, [str(python), "-m", *page_command(page, host, port, backend_url)], env)
             addresses.append((f"{page.title()} page", f"http://{near}:{port}", f"http://{near}:{port}/"))
         for _, _, probe in addresses:
-            if not children.wait_until(lambda probe=probe: fetch(probe) is not None):
+            if not children.wait_until(partial(answers, probe)):
                 return report_end(children)
         print("\nPhonogram is running. Stop it with Ctrl-C.", flush=True)
         for name, address, _ in addresses:

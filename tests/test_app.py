@@ -79,7 +79,10 @@ def test_only_the_pages_may_read_answers_across_origins():
 
 
 def test_device_this_machine_lacks_stops_the_start():
-    with pytest.raises(errors.BadSettings, match="DEVICE is 'cuda:99'"), TestClient(create_app(Settings(device="cuda:99"))):
+    with (
+        pytest.raises(errors.BadSettings, match="DEVICE is 'cuda:99'"),
+        TestClient(create_app(Settings(device="cuda:99"))),
+    ):
         pass
 
 

@@ -39,7 +39,9 @@ def env_file(folder, text):
 
 
 def test_example_file_equals_the_settings():
-    blocks = [f"# {field.description}\n{name.upper()}={field.default}\n" for name, field in Settings.model_fields.items()]
+    blocks = [
+        f"# {field.description}\n{name.upper()}={field.default}\n" for name, field in Settings.model_fields.items()
+    ]
     head = "# Copy to .env and change what you need. Every key is optional; these are the defaults.\n"
     expected = "\n".join([head, *blocks])
     assert EXAMPLE.read_text(encoding="utf-8") == expected, f"the file should be:\n{expected}"

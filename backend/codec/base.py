@@ -80,7 +80,9 @@ class CausalCodec(nn.Module):
         """Indices [B, K, T] to samples [B, C, T * hop]; `state` None means from the start."""
         raise NotImplementedError
 
-    def reconstruct(self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True) -> Reconstruction:
+    def reconstruct(
+        self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True
+    ) -> Reconstruction:
         """The differentiable round trip of audio [B, C, T * hop].
 
         `n_codebooks` [B] keeps that many codebooks per item (quantiser dropout); `is_quantized=False`
@@ -131,7 +133,9 @@ class CausalCodec(nn.Module):
         Raises `CodebookMismatch` for too many codebooks and `BadCodes` for codes of another codec.
         """
         if codes.codec != self.spec.name:
-            raise BadCodes(f"Codes were made by '{codes.codec}'; this codec is '{self.spec.name}'. Encode again with it.")
+            raise BadCodes(
+                f"Codes were made by '{codes.codec}'; this codec is '{self.spec.name}'. Encode again with it."
+            )
         if codes.n_codebooks > self.spec.n_codebooks:
             raise CodebookMismatch(
                 f"Codes have {codes.n_codebooks} codebooks; codec '{self.spec.name}' has {self.spec.n_codebooks}. "

@@ -14,9 +14,13 @@ TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".bat", ".yaml", ".yml", ".json", 
 
 # Written in pieces, so that this file passes its own test.
 FORBIDDEN = {
-    "a path of some machine": re.compile(r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/\w"),
+    "a path of some machine": re.compile(
+        r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/\w"
+    ),
     "a Windows user's folder": re.compile("C:" + r"\\+Users\\+\w", re.IGNORECASE),
-    "a package registry's host": re.compile("py" + r"pi|pythonho" + r"sted|registry\.np" + "mjs|deb\\.deb" + "ian", re.I),
+    "a package registry's host": re.compile(
+        "py" + r"pi|pythonho" + r"sted|registry\.np" + "mjs|deb\\.deb" + "ian", re.I
+    ),
 }
 
 
@@ -30,7 +34,9 @@ def test_no_file_names(what):
     for path in project_files():
         if path.suffix in TEXT:
             lines = text_of(path).splitlines()
-            found += [f"{path}:{n}: {line.strip()[:80]}" for n, line in enumerate(lines, 1) if FORBIDDEN[what].search(line)]
+            found += [
+                f"{path}:{n}: {line.strip()[:80]}" for n, line in enumerate(lines, 1) if FORBIDDEN[what].search(line)
+            ]
     assert not found, f"{what}: " + "\n".join(found)
 
 
@@ -80,7 +86,9 @@ def unsafe_reads(tree: ast.Module) -> list[tuple[int, str]]:
             names = [node.module or ""]
         else:
             names = []
-        found += [(node.lineno, name) for name in names if name.partition(".")[0] in ("pickle", "dill", "joblib", "shelve")]
+        found += [
+            (node.lineno, name) for name in names if name.partition(".")[0] in ("pickle", "dill", "joblib", "shelve")
+        ]
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             is_safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
             found.append((node.lineno, "torch.load, weights only" if is_safe else "torch.load"))

@@ -21,7 +21,19 @@ FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.22", "gradio": "6.7"}
 RUN_OR_LOOKED_FOR = {"uvicorn", "python-multipart", "starlette", "tensorboard", "ruff", "mypy", "pre-commit"}
 
 # Declared ahead of the part that needs it.
-AWAITED = {"av", "pyloudnorm", "psutil"}
+AWAITED = {
+    "av",
+    "pyloudnorm",
+    "psutil",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "safetensors",
+    "typer",
+    "rich",
+    "lightning",
+    "hydra-core",
+}
 
 
 def normal(name: str) -> str:

@@ -26,9 +26,7 @@ def test_bat_file_runs_the_launcher_with_its_part(part):
 
 def test_bat_files_differ_in_their_part_only():
     texts = {part: (ROOT / f"start_{part}.bat").read_text() for part in PARTS}
-    commands = {
-        re.sub(r"^rem .*\n", "", texts[part], flags=re.MULTILINE).replace(part, "PART") for part in PARTS
-    }
+    commands = {re.sub(r"^rem .*\n", "", texts[part], flags=re.MULTILINE).replace(part, "PART") for part in PARTS}
     assert len(commands) == 1
 
 

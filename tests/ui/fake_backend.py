@@ -26,7 +26,7 @@ def fake_backend(status=200, body=HEALTH):
     asked = []
 
     class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 (the library's name)
+        def do_GET(self):
             asked.append((self.path, dict(self.headers)))
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)

@@ -40,7 +40,7 @@ def test_strange_answer_becomes_one_sentence(status, body, sentence):
 def test_missing_backend_says_how_to_start_it():
     with fake_backend() as (url, _):
         pass
-    with pytest.raises(BackendError, match="bash start.sh backend"):
+    with pytest.raises(BackendError, match=r"bash start\.sh backend"):
         BackendClient(url).health()
 
 
@@ -58,6 +58,8 @@ def test_rows_show_every_fact():
     assert "1 h 2 min" in text
 
 
-@pytest.mark.parametrize(("uptime_s", "text"), [(0.4, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (86_461, "24 h 1 min")])
+@pytest.mark.parametrize(
+    ("uptime_s", "text"), [(0.4, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (86_461, "24 h 1 min")]
+)
 def test_uptime_reads_like_speech(uptime_s, text):
     assert uptime_text(uptime_s) == text

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("streamlit")
 
-from streamlit.testing.v1 import AppTest  # noqa: E402
+from streamlit.testing.v1 import AppTest
 
-from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.fake_backend import fake_backend  # noqa: E402
+from tests.repo.tree import ROOT
+from tests.ui.fake_backend import fake_backend
 
 
 def run_page(url, monkeypatch):

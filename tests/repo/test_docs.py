@@ -1,0 +1,94 @@
+"""The documents are true: their blocks run, their trees and maps match the files, their links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.repo.tree import ROOT, project_files
+
+RUN = ("README.md", "QUICKSTART.md")
+FENCE = re.compile(
+    r"^(?:<!-- no-run: *(?P<reason>[^\n]*?) *-->\n+)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
+)
+MAP_LINE = re.compile(r"^- `((?:backend|ui)/[^`]+)`: \S", re.M)
+
+
+@dataclass(frozen=True)
+class Block:
+    document: str
+    line: int
+    language: str
+    code: str
+    reason: str | None
+
+    def __str__(self):
+        return f"{self.document}:{self.line}"
+
+
+def text_of(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks_of(name):
+    text = text_of(name)
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start("language")) + 1
+        yield Block(name, line, match["language"], match["code"], match["reason"])
+
+
+BLOCKS = [block for name in RUN for block in blocks_of(name)]
+RUNNABLE = [block for block in BLOCKS if block.language in ("bash", "python")]
+
+
+@pytest.mark.parametrize("block", [block for block in RUNNABLE if block.reason is None], ids=str)
+def test_block_runs(block, tmp_path):
+    command = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    # The checkout under test comes first, whatever is installed.
+    env = dict(os.environ, PATH=path, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [*command, block.code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_every_block_names_its_language_and_every_exception_its_reason():
+    assert len(RUNNABLE) > 5
+    for block in BLOCKS:
+        assert block.language, f"{block}: a fence without a language"
+        assert block.reason is None or len(block.reason) > 10, f"{block}: why is it not run?"
+
+
+def test_readme_tree_equals_the_top_of_the_repository():
+    tree = next(block for block in blocks_of("README.md") if block.language == "text" and "launch.py" in block.code)
+    listed = {line.split()[0].rstrip("/") for line in tree.code.splitlines() if line.strip()}
+    there = {path.parts[0] for path in project_files()}
+    hidden = {name for name in there if name.startswith(".")} - {".env.example"}
+    assert listed == there - hidden
+    assert all(len(line.split()) > 1 for line in tree.code.splitlines()), "every line says what it is"
+
+
+def test_every_source_file_is_on_the_map():
+    mapped = MAP_LINE.findall(text_of("docs/architecture.md"))
+    files = [path for path in project_files() if path.parts[0] in ("backend", "ui") and path.name != "__init__.py"]
+    there = {path.as_posix() for path in files}
+    assert len(mapped) == len(set(mapped)), "a file is listed twice"
+    assert not there - set(mapped), f"add to docs/architecture.md: {sorted(there - set(mapped))}"
+    assert not set(mapped) - there, f"remove from docs/architecture.md: {sorted(set(mapped) - there)}"
+
+
+def test_every_package_is_in_the_table():
+    table = text_of("docs/architecture.md")
+    packages = {path.parts[1] for path in project_files() if path.parts[0] == "backend" and len(path.parts) > 2}
+    assert not {name for name in packages if f"| `{name}/` |" not in table}
+
+
+@pytest.mark.parametrize("path", [path for path in project_files() if path.suffix == ".md"], ids=str)
+def test_links_inside_the_repository_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text_of(path)):
+        assert (ROOT / path.parent / target).exists(), f"{path} links to {target}"

@@ -1,0 +1,321 @@
+"""The launcher: instant help, a second start that installs nothing, honest advice, and no child left behind."""
+
+import ast
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+import launch
+from tests.repo.tree import ROOT
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and process groups of Unix")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of what the launcher looks at, with an empty `.venv` that has a Python."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    venv = tmp_path / ".venv"
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
+    monkeypatch.setattr(launch, "ROOT", tmp_path)
+    monkeypatch.setattr(launch, "VENV", venv)
+    monkeypatch.setattr(launch, "STAMP", venv / "phonogram-setup.json")
+    monkeypatch.setattr(launch, "nvidia_cuda_version", lambda: None)
+    monkeypatch.setattr(launch, "is_reachable", lambda url: False)
+    return tmp_path
+
+
+@pytest.fixture
+def installs(monkeypatch):
+    """What pip would have been asked to install."""
+    asked = []
+    monkeypatch.setattr(launch, "pip_install", lambda python, arguments: asked.append(arguments))
+    return asked
+
+
+@POSIX
+@pytest.mark.parametrize("program", [["bash", "start.sh"], [sys.executable, "launch.py"]])
+def test_help_needs_no_set_up(program, tmp_path):
+    for name in ("start.sh", "launch.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    began_s = time.monotonic()
+    done = subprocess.run([*program, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert time.monotonic() - began_s < 5
+    assert "start [part]" in done.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_launcher_imports_the_standard_library_only():
+    source = launch.Path(launch.__file__).read_text(encoding="utf-8")
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_second_set_up_installs_nothing(project, installs):
+    launch.set_up(["ui"])
+    assert [arguments[0] for arguments in installs] == ["torch==2.13.0", "--editable"]
+    installs.clear()
+    launch.set_up(["ui"])
+    launch.set_up([])
+    assert installs == []
+
+
+def test_another_extra_is_added_to_those_installed(project, installs):
+    launch.set_up(["ui"])
+    launch.set_up(["dev"])
+    assert installs[-1][1].endswith("[dev,ui]")
+
+
+@pytest.mark.parametrize("change", ["pyproject.toml", ".venv/pyvenv.cfg"])
+def test_change_that_matters_installs_again(project, installs, change):
+    launch.set_up(["ui"])
+    installs.clear()
+    path = project / change
+    path.write_text(path.read_text() + "# changed\n")
+    launch.set_up([])
+    assert installs[-1][1].endswith("[ui]")
+
+
+def test_failed_installation_is_not_taken_for_done(project, monkeypatch):
+    def fail(python, arguments):
+        raise launch.SetupError("pip failed")
+
+    monkeypatch.setattr(launch, "pip_install", fail)
+    with pytest.raises(launch.SetupError):
+        launch.set_up(["ui"])
+    assert not launch.STAMP.exists()
+
+
+def test_unknown_extra_is_refused_before_anything_is_made(project, installs):
+    with pytest.raises(launch.SetupError, match="no such extra: uo"):
+        launch.set_up(["uo"])
+    assert installs == []
+
+
+def test_full_disk_is_reported_with_both_sizes(project, installs, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, 10**9))
+    with pytest.raises(launch.SetupError, match=r"1\.0 GB free.*about \d+ GB"):
+        launch.set_up(["ui"])
+
+
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)])
+def test_unfit_python_is_told_which_ones_fit(version, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(launch.SetupError, match=rf"this is Python 3\.{version[1]}.*3\.10 to 3\.13"):
+        launch.check_python()
+
+
+def test_missing_venv_module_names_the_debian_package(monkeypatch):
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(launch.SetupError, match=r"sudo apt install python3\.\d+-venv"):
+        launch.check_python()
+
+
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("Failed: Temporary failure in name resolution", "check the network"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "try another Python"),
+        ("error: something else", "See the lines above"),
+    ],
+)
+def test_pip_failure_ends_with_what_to_do(output, advice):
+    assert advice in launch.explain_pip(["first", output])
+    assert output in launch.explain_pip(["first", output])
+
+
+def test_pip_failure_is_raised(tmp_path):
+    with pytest.raises(launch.SetupError, match="pip failed"):
+        launch.pip_install(launch.Path(sys.executable), [str(tmp_path / "nothing-here")])
+
+
+@pytest.mark.parametrize(
+    ("cuda", "platform", "reachable", "expected"),
+    [
+        (13000, "linux", True, "cu130"),
+        (13020, "win32", True, "cu130"),
+        (12080, "linux", True, "cu126"),
+        (None, "linux", True, "cpu"),
+        (None, "linux", False, None),
+        (13000, "linux", False, None),
+        (None, "darwin", True, None),
+        (None, "win32", True, None),
+    ],
+)
+def test_torch_wheels_fit_the_machine(cuda, platform, reachable, expected, monkeypatch):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(launch, "is_reachable", lambda url: reachable)
+    index = launch.torch_index(cuda)
+    assert (index and index.rpartition("/")[2]) == expected
+
+
+def test_card_that_came_later_replaces_the_processor_wheels(project, installs, monkeypatch):
+    launch.set_up(["ui"])
+    monkeypatch.setattr(launch, "nvidia_cuda_version", lambda: 13000)
+    installs.clear()
+    launch.set_up(["ui"])
+    assert "--force-reinstall" in installs[0]
+    assert installs[1][1].endswith("[gpu,ui]")
+
+
+def test_index_that_does_not_answer_is_given_up_within_the_limit(monkeypatch):
+    monkeypatch.setattr(launch, "PROBE_LIMIT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began_s = time.monotonic()
+        assert not launch.is_reachable(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        assert time.monotonic() - began_s < 5
+
+
+def test_env_file_is_read_as_people_write_it(tmp_path):
+    path = tmp_path / ".env"
+    lines = [
+        "\ufeff# comment",
+        "PORT=9000 # as usual",
+        " export GRADIO_PORT = '9001'",
+        'API_KEY="a # b"',
+        "HOST=",
+        "x y",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    values = launch.read_env_file(path)
+    assert values == {"PORT": "9000", "GRADIO_PORT": "9001", "API_KEY": "a # b", "HOST": ""}
+    assert launch.read_ports(values) == {"PORT": 9000, "GRADIO_PORT": 9001, "STREAMLIT_PORT": 8501}
+    assert launch.read_env_file(tmp_path / "none") == {}
+
+
+def test_launcher_and_settings_agree_on_the_ports():
+    from backend.settings import Settings
+
+    assert {name: getattr(Settings(), name.lower()) for name in launch.PORTS} == launch.PORTS
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "web", "8000.5"])
+def test_bad_port_is_refused_by_name(text):
+    with pytest.raises(launch.SetupError, match=rf"GRADIO_PORT is '{text}'"):
+        launch.read_ports({"GRADIO_PORT": text})
+
+
+def test_busy_port_yields_the_next_free_one():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        busy = server.getsockname()[1]
+        port = launch.free_port("127.0.0.1", busy, [busy + 1])
+    assert port > busy + 1
+
+
+def test_the_users_thread_settings_win(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert launch.child_environment(1)["OMP_NUM_THREADS"] == "7"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert launch.child_environment(1)["OMP_NUM_THREADS"] == "1"
+    assert int(launch.child_environment()["OMP_NUM_THREADS"]) == launch.usable_cores()
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize("parts", [["radio"], ["backend", "gradio"]])
+def test_unknown_part_is_refused(parts, capsys):
+    assert launch.main(["start", *parts]) == 1
+    assert "expected backend, gradio or streamlit" in capsys.readouterr().err
+
+
+GRANDPARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, file=open(sys.argv[1], "w"), flush=True)
+time.sleep(60)
+"""
+
+
+def is_alive(pid):
+    try:
+        return launch.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@POSIX
+def test_stopping_leaves_no_grandchild(tmp_path):
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    children = launch.Children()
+    note = tmp_path / "pid"
+    try:
+        children.start("parent", [sys.executable, "-c", GRANDPARENT, str(note)], dict(os.environ))
+        assert children.wait_until(lambda: note.exists() and note.read_text().endswith("\n"), limit_s=20)
+        grandchild = int(note.read_text())
+        assert is_alive(grandchild)
+    finally:
+        children.stop()
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    deadline_s = time.monotonic() + 5  # a killed process takes a moment to be gone
+    while is_alive(grandchild) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not is_alive(grandchild)
+    assert children.ended() == "parent"
+
+
+START = """
+import sys
+import launch
+launch.set_up = lambda extras: launch.Path(sys.executable)
+sys.exit(launch.main(["start", *sys.argv[1:]]))
+"""
+
+
+@POSIX
+def test_start_serves_until_interrupted_and_moves_off_a_busy_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        env = dict(os.environ, PORT=str(port), HOST="127.0.0.1", API_KEY="", DEVICE="cpu")
+        log = tmp_path / "log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", START, "backend"], cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT
+            )
+            try:
+                deadline_s = time.monotonic() + 60
+                while (
+                    "Stop it with" not in log.read_text() and time.monotonic() < deadline_s and process.poll() is None
+                ):
+                    time.sleep(0.1)
+                text = log.read_text()
+                assert f"Port {port} (PORT) is busy" in text, text
+                address = next(line.split()[1] for line in text.splitlines() if line.startswith("  Backend"))
+                with urllib.request.urlopen(address + "/health", timeout=5) as answer:
+                    assert json.load(answer)["service"] == "phonogram"
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+    assert launch.fetch(address + "/health") is None
+
+
+@POSIX
+def test_start_fails_when_the_backend_cannot(tmp_path):
+    env = dict(os.environ, HOST="127.0.0.1", PORT="18000", NUM_STREAMS="0")
+    done = subprocess.run(
+        [sys.executable, "-c", START, "backend"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "NUM_STREAMS is '0'" in done.stderr
+    assert "the backend ended" in done.stderr
