@@ -67,7 +67,7 @@ def _reason(wanted: str, found: str) -> str:
 def processor_name() -> str:
     """Return the processor's marketing name where the system tells it, else its architecture."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 (a device file, read line by line)
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()

@@ -21,19 +21,8 @@ FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.22", "gradio": "6.7"}
 RUN_OR_LOOKED_FOR = {"uvicorn", "python-multipart", "starlette", "tensorboard", "ruff", "mypy", "pre-commit"}
 
 # Declared ahead of the part that needs it.
-AWAITED = {
-    "av",
-    "pyloudnorm",
-    "psutil",
-    "numpy",
-    "soundfile",
-    "soxr",
-    "safetensors",
-    "typer",
-    "rich",
-    "lightning",
-    "hydra-core",
-}
+AWAITED = {"numpy", "safetensors", "soundfile", "av", "soxr", "pyloudnorm", "typer", "rich", "psutil"}
+AWAITED |= {"lightning", "hydra-core", "omegaconf"}
 
 
 def normal(name: str) -> str:
