@@ -107,7 +107,7 @@ def set_up(extras: Iterable[str]) -> Path:
     STAMP.unlink(missing_ok=True)
     say(2, steps, f"installing {TORCH} for {torch_flavor(driver, index)}")
     # A card that came after the first set-up needs other wheels of the same version.
-    replace = ["--force-reinstall", "--no-deps"] if driver and installed - {"gpu"} == installed and installed else []
+    replace = ["--force-reinstall", "--no-deps"] if driver and installed and "gpu" not in installed else []
     pip_install(python, [TORCH, *(["--index-url", index] if index else []), *replace])
     listed = ",".join(sorted(wanted))
     say(3, steps, f"installing Phonogram{f' with {listed}' if listed else ''}")
@@ -312,14 +312,18 @@ def run_tests(arguments: list[str]) -> int:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read KEY=VALUE lines; comments, quotes and `export` are understood, nothing else is."""
+    """Read KEY=VALUE lines; comments, quotes and `export` are understood, nothing else is.
+
+    The backend reads the same file with a real parser; a test holds the two together.
+    """
     if not path.is_file():
         return {}
     values = {}
     for line in path.read_text(encoding="utf-8-sig").splitlines():
-        match = re.match(r"\s*(?:export\s+)?(\w+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^#]*)", line)
+        match = re.match(r"\s*(?:export\s+)?(\w+)[ \t]*=[ \t]*(\"[^\"]*\"|'[^']*'|.*?(?=\s+#|\s*$))", line)
         if match:
-            values[match[1].upper()] = match[2].strip().strip("\"'")
+            is_quoted = match[2][:1] in ('"', "'")
+            values[match[1].upper()] = match[2][1:-1] if is_quoted else match[2]
     return values
 
 
