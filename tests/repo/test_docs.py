@@ -45,16 +45,35 @@ BLOCKS = [block for name in RUN for block in blocks_of(name)]
 RUNNABLE = [block for block in BLOCKS if block.language in ("bash", "python")]
 
 
-@pytest.mark.parametrize("block", [block for block in RUNNABLE if block.reason is None], ids=str)
-def test_block_runs(block, tmp_path):
-    command = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # The checkout under test comes first, whatever is installed.
-    env = dict(os.environ, PATH=path, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [*command, block.code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+@pytest.fixture
+def environment(tmp_path):
+    """The environment of a reader who has set up: this Python, this checkout, and the `phonogram` command."""
+    scripts = Path(sys.executable).parent
+    if not list(scripts.glob("phonogram*")):
+        scripts = tmp_path / "scripts"
+        scripts.mkdir()
+        (scripts / "phonogram").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m backend "$@"\n')
+        (scripts / "phonogram").chmod(0o755)
+    path = os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return dict(os.environ, PATH=path, PYTHONPATH=str(ROOT))
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_blocks_run_in_order(name, environment, tmp_path):
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    for block in [block for block in RUNNABLE if block.document == name and block.reason is None]:
+        command = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+        done = subprocess.run(
+            [*command, block.code],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 def test_every_block_names_its_language_and_every_exception_its_reason():
