@@ -134,7 +134,7 @@ def test_no_mutant_of_a_code_file_is_decoded(place, monkeypatch, capsys):
         assert phonogram(monkeypatch, "decode", "b.pgc", "-o", "x.wav", "--codec", "small") == 2, name
         assert capsys.readouterr().err.count("\n") == 1, name
     assert n_mutants >= 335
-    assert {path for path in place.rglob("*")} == set(before)
+    assert set(place.rglob("*")) == set(before)
 
 
 def run(*arguments, **options):
