@@ -135,7 +135,9 @@ class SpectralCodec(CausalCodec):
             "latent_dim": latent_dim, "n_codebooks": n_codebooks, "codebook_size": codebook_size,
         }  # fmt: skip
         self.encoder = SpectralEncoder(n_fft, hop_samples, encoder_dims, encoder_depths, stride, latent_dim)
-        self.quantizer = ResidualVQ([EMAQuantizer(latent_dim, codebook_size, seed=stage) for stage in range(n_codebooks)])
+        self.quantizer = ResidualVQ(
+            [EMAQuantizer(latent_dim, codebook_size, seed=stage) for stage in range(n_codebooks)]
+        )
         self.decoder = SpectralDecoder(n_fft, hop_samples, decoder_dims, decoder_depths, stride, latent_dim)
         self.spec = CodecSpec(
             name="spectral",
