@@ -55,7 +55,7 @@ def encode(
 ) -> None:
     """Turn a sound file into a code file."""
     from backend.pipeline.code_file import encode_file, require_free
-    from backend.weights import load_codec, weights_hash
+    from backend.weights import codes_hash, load_codec
     from backend.weights.shelf import find_codec
 
     require_free(output, source, overwrite)
@@ -63,7 +63,7 @@ def encode(
     model = load_codec(folder)
     with progress_bar("encoding") as progress:
         survey = encode_file(
-            source, output, model, weights_hash(folder),
+            source, output, model, codes_hash(folder),
             n_codebooks=codebooks, is_overwrite=overwrite, progress=progress,
         )  # fmt: skip
     print(f"{output.name}: {describe(survey)}")
@@ -87,14 +87,14 @@ def decode(
     require_sound_suffix(output)
     survey_file(source)
 
-    from backend.weights import load_codec, weights_hash
+    from backend.weights import codes_hash, load_codec
     from backend.weights.shelf import find_codec
 
     folder = find_codec(codec)
     model = load_codec(folder)
     with progress_bar("decoding") as progress:
         waveform = decode_file(
-            source, output, model, weights_hash(folder), is_overwrite=overwrite, progress=progress
+            source, output, model, codes_hash(folder), is_overwrite=overwrite, progress=progress
         )  # fmt: skip
     print(f"{output.name}: {waveform.duration_s:.3f} s, {waveform.rate_hz} Hz, {waveform.n_channels} channel(s)")
 

@@ -65,6 +65,9 @@ class CausalCodec(nn.Module):
     """
 
     spec: CodecSpec
+    # The children whose weights decide what codes mean. A codec that names them can go on training its decoder:
+    # codes made before stay valid, and only sound better. Empty: all weights count.
+    code_parts: tuple[str, ...] = ()
 
     def encoder_state(self, batch: int) -> Any:
         raise NotImplementedError

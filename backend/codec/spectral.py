@@ -121,6 +121,8 @@ class SpectralDecoder(nn.Module):
 class SpectralCodec(CausalCodec):
     """24 kHz mono speech at 25 frames per second and 8 x 10 bits a frame: 2 kbps, 70 ms latency."""
 
+    code_parts = ("encoder", "quantizer")
+
     def __init__(
         self, sample_rate: int = 24000, n_fft: int = 960, hop_samples: int = 240, stride: int = 4,
         encoder_dims: Sequence[int] = (192, 256), encoder_depths: Sequence[int] = (3, 2),

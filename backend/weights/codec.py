@@ -24,7 +24,7 @@ MANIFEST = "codec.json"
 WEIGHTS = "codec.safetensors"
 FOREIGN_WEIGHTS = "codec.pth"
 # Written by `save_codec` itself; free metadata may not use these names.
-OWN_KEYS = ("format", "codec", "config", "storage", "max_rounding_error", "weights_sha256")
+OWN_KEYS = ("format", "codec", "config", "storage", "max_rounding_error", "weights_sha256", "codes_sha256")
 MAX_MANIFEST_BYTES = 1 << 20
 FP16_MAX = 65504.0
 
@@ -55,6 +55,7 @@ def save_codec(
         "storage": storage,
         "max_rounding_error": error,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "codes_sha256": _codes_sha256(codec, tensors),
         **metadata,
     }
     text = json.dumps(manifest, indent=2) + "\n"
@@ -126,7 +127,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 of the weight file's bytes, in hexadecimal: the identity of a codec in every file it writes."""
+    """SHA-256 of the weight file's bytes, in hexadecimal."""
     for name in (WEIGHTS, FOREIGN_WEIGHTS):
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
@@ -135,6 +136,25 @@ def weights_hash(folder: Path) -> str:
                     digest.update(block)
                 return digest.hexdigest()
     raise BadCheckpoint(f"'{folder.name}' holds no {WEIGHTS} or {FOREIGN_WEIGHTS}. Point at a codec checkpoint folder.")
+
+
+def codes_hash(folder: Path) -> str:
+    """SHA-256, in hexadecimal, of the weights that decide what codes mean: the identity of a codec in code files.
+
+    Codecs without `code_parts`, and checkpoints that are not ours, answer with `weights_hash`.
+    """
+    if (folder / MANIFEST).is_file() and (recorded := read_manifest(folder).get("codes_sha256")):
+        return recorded
+    return weights_hash(folder)
+
+
+def _codes_sha256(codec: CausalCodec, tensors: Mapping[str, Tensor]) -> str | None:
+    if not codec.code_parts:
+        return None
+    prefixes = tuple(f"{part}." for part in codec.code_parts)
+    # Rounded as fp16 storage rounds, so that a codec is the same codec however it was stored.
+    kept = {name: _stored(tensors[name], "fp16") for name in sorted(tensors) if name.startswith(prefixes)}
+    return hashlib.sha256(save(kept)).hexdigest()
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

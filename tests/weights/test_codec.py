@@ -3,10 +3,16 @@ import json
 import pytest
 import torch
 
-from backend.codec.registry import CODECS
+from backend.codec.registry import CODECS, build_codec
 from backend.errors import BadCheckpoint
-from backend.weights.codec import load_codec, save_codec, weights_hash
+from backend.weights.codec import codes_hash, load_codec, save_codec, weights_hash
 from tests.codec.tiny import REGISTERED, TinyCodec
+
+
+SMALL_SPECTRAL = {
+    "n_fft": 32, "hop_samples": 8, "encoder_dims": [8, 8], "encoder_depths": [1, 1], "decoder_dims": [8, 8],
+    "decoder_depths": [1, 1], "latent_dim": 4, "n_codebooks": 2, "codebook_size": 16,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -59,6 +65,26 @@ def test_saving_leaves_no_temporary_files_and_overwrites(folder):
     save_codec(folder, TinyCodec(hop=8))
     assert sorted(path.name for path in folder.iterdir()) == ["codec.json", "codec.safetensors"]
     assert weights_hash(folder) != before
+
+
+def test_training_only_the_decoder_leaves_codes_valid(tmp_path):
+    torch.manual_seed(0)
+    codec = build_codec("spectral", SMALL_SPECTRAL).eval()
+    save_codec(tmp_path / "before", codec, storage="fp16")
+    trained = load_codec(tmp_path / "before")
+    with torch.no_grad():
+        trained.decoder.project_out.bias += 1
+    save_codec(tmp_path / "after", trained)
+    assert weights_hash(tmp_path / "before") != weights_hash(tmp_path / "after")
+    assert codes_hash(tmp_path / "before") == codes_hash(tmp_path / "after")
+    with torch.no_grad():
+        trained.quantizer.stages[0].codebook[0] += 1
+    save_codec(tmp_path / "other", trained)
+    assert codes_hash(tmp_path / "other") != codes_hash(tmp_path / "after")
+
+
+def test_a_codec_that_names_no_parts_is_known_by_its_file(folder):
+    assert codes_hash(folder) == weights_hash(folder)
 
 
 def edit_tensors(folder, edit):
