@@ -137,8 +137,11 @@ def weights_hash(folder: Path) -> str:
     raise BadCheckpoint(f"'{folder.name}' holds no {WEIGHTS} or {FOREIGN_WEIGHTS}. Point at a codec checkpoint folder.")
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit."""
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], *, is_assigned: bool = False) -> None:
+    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit.
+
+    `is_assigned` makes the tensors themselves the parameters, for modules built without memory ("meta").
+    """
     wanted = module.state_dict()
     complaints = {
         "missing": sorted(set(wanted) - set(tensors)),
@@ -152,7 +155,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     found = [f"{len(names)} {kind}: {_some(names)}" for kind, names in complaints.items() if names]
     if found:
         raise BadCheckpoint(f"Weights do not fit the model ({'; '.join(found)}). Use the config they were saved with.")
-    module.load_state_dict(dict(tensors), strict=True)
+    module.load_state_dict(dict(tensors), strict=True, assign=is_assigned)
 
 
 def _some(names: list[str], limit: int = 8) -> str:
