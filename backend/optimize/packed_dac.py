@@ -15,7 +15,7 @@ from backend.codec.dac_layers import ConvStack, DecoderBlock, EncoderBlock, Resi
 from backend.codec.fish_dac import FishDAC
 from backend.nn.packed import FrameState, PackedConv, PackedLinear
 from backend.nn.snake import Snake
-from backend.nn.transformer import TransformerState, WindowTransformer
+from backend.nn.transformer import TransformerState
 from backend.optimize.base import Support
 
 # The wide activations of one tile stay in a core's second-level cache (1 MiB) or close to it.
@@ -130,7 +130,7 @@ class PackedStack(nn.Module):
         for block in self.blocks:
             hop *= block.stride
         wide = self.last.in_channels if self.is_decoder else self.first.out_channels
-        n_frames = max(1, RUN_ELEMENTS // (wide * hop))
+        n_frames = 1 << (max(1, RUN_ELEMENTS // (wide * hop)).bit_length() - 1)
         self.run_length = n_frames if self.is_decoder else n_frames * hop
 
     def init_state(self, batch: int) -> PackedStackState:

@@ -137,12 +137,14 @@ def weights_hash(folder: Path) -> str:
     raise BadCheckpoint(f"'{folder.name}' holds no {WEIGHTS} or {FOREIGN_WEIGHTS}. Point at a codec checkpoint folder.")
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], *, is_assigned: bool = False) -> None:
-    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit.
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit."""
+    check_fit(module.state_dict(), tensors)
+    module.load_state_dict(dict(tensors), strict=True)
 
-    `is_assigned` makes the tensors themselves the parameters, for modules built without memory ("meta").
-    """
-    wanted = module.state_dict()
+
+def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Raise `BadCheckpoint` naming every tensor that is missing, unexpected, or shaped unlike the one wanted."""
     complaints = {
         "missing": sorted(set(wanted) - set(tensors)),
         "unexpected": sorted(set(tensors) - set(wanted)),
@@ -155,7 +157,6 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], *, is_assign
     found = [f"{len(names)} {kind}: {_some(names)}" for kind, names in complaints.items() if names]
     if found:
         raise BadCheckpoint(f"Weights do not fit the model ({'; '.join(found)}). Use the config they were saved with.")
-    module.load_state_dict(dict(tensors), strict=True, assign=is_assigned)
 
 
 def _some(names: list[str], limit: int = 8) -> str:

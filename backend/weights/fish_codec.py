@@ -13,7 +13,7 @@ from torch import Tensor
 from backend.codec.fish_dac import FishDAC
 from backend.errors import BadCheckpoint
 from backend.nn.weight_norm import fold_weight_norm
-from backend.weights.codec import load_strictly
+from backend.weights.codec import check_fit
 from backend.weights.reader import read_tensors
 
 FILES = ("codec.safetensors", "codec.pth")
@@ -21,7 +21,7 @@ PREFIX = "generator."
 # Tables that older files carry; they are computed here.
 COMPUTED = (".freqs_cis", ".causal_mask")
 
-# Our names to theirs, first match wins; a number in braces is shifted by what follows it.
+# Our names to theirs, first match wins.
 _TRANSFORMER = {
     r"blocks\.(\d+)\.attention\.qkv": "layers.{0}.attention.wqkv",
     r"blocks\.(\d+)\.attention\.out": "layers.{0}.attention.wo",
@@ -97,10 +97,10 @@ def fish_codec_from_tensors(tensors: Mapping[str, Tensor], **config: Any) -> Fis
     with torch.device("meta"):
         codec = FishDAC(**config)
     depths = len(codec.encoder.blocks), len(codec.decoder.blocks)
-    ours = {reference_name(name, *depths): name for name in codec.state_dict()}
-    # Names of the file stay where we have none of our own, so that complaints show what the file says.
-    renamed = {ours.get(name, name): value for name, value in folded.items()}
-    load_strictly(codec, renamed, is_assigned=True)
+    own = codec.state_dict()
+    names = {name: reference_name(name, *depths) for name in own}
+    check_fit({names[name]: weight for name, weight in own.items()}, folded)  # complaints use the file's names
+    codec.load_state_dict({name: folded[names[name]] for name in own}, strict=True, assign=True)
     return codec.eval().requires_grad_(False)
 
 
