@@ -92,16 +92,6 @@ class PackedConv:
         y = y.permute(0, 2, 3, 1)[:, 0, :n_frames]
         return y if self.n_outputs == 1 else y.reshape(y.shape[0], -1, self.out_channels // self.n_outputs)
 
-    def add_to(self, total: Tensor, x: Tensor) -> None:
-        """Add the frames of `x` to `total` [B, T, C_out] in place, inside the convolution where precisions agree."""
-        if total.dtype != self.dtype or _canonical(x.shape[1]) != x.shape[1] or not total.is_contiguous():
-            total += self.frames(x)
-            return
-        weight = self._weight_for(x.shape[0], x.shape[1])
-        torch.ops.mkldnn._convolution_pointwise_.binary(
-            _as_image(total), _as_image(x), weight, self._bias, *self._geometry, "add", None, None, [], None
-        )
-
     def _weight_for(self, batch: int, n_frames: int) -> Tensor:
         """The weight in the layout oneDNN's kernel for this many frames wants; any other is reordered on every call."""
         key = (batch, min(n_frames, ANY_LENGTH))
@@ -134,7 +124,7 @@ def _as_image(x: Tensor) -> Tensor:
     return x[:, None].permute(0, 3, 1, 2)
 
 
-class PackedLinear(nn.Module):
+class LinearAsConv(nn.Module):
     """A drop-in for `nn.Linear` on inputs [B, T, D]; answers in the precision it was asked in."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
