@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d
 
-# From here on oneDNN 3 picks one kernel, and with it one weight layout, whatever the length.
-ANY_LENGTH = 256
+# oneDNN picks its kernel, and with it the weight's layout, by length; the borders lie elsewhere for every layer.
+SHORTEST, LONGEST = 64, 2048
 
 
 @dataclass(slots=True)
@@ -82,35 +82,48 @@ class PackedConv:
         return self.run(buffer, state)
 
     def frames(self, x: Tensor) -> Tensor:
-        """Frames [B, T, C_in] without any padding to [B, T', C_out]."""
+        """Frames [B, context + T, C_in], which nothing is put before, to [B, T / stride * n_outputs, C_out]."""
         n_frames = (x.shape[1] - self.context) // self._stride
-        extra = _canonical(n_frames) - n_frames
-        if extra:
-            x = nn.functional.pad(x, (0, 0, 0, extra * self._stride))
-        weight = self._weight_for(x.shape[0], n_frames + extra)
-        y = torch.ops.mkldnn._convolution_pointwise(_as_image(x), weight, self._bias, *self._geometry, "none", [], "")
-        y = y.permute(0, 2, 3, 1)[:, 0, :n_frames]
+        outputs, start = [], 0
+        while start < n_frames or not outputs:
+            length = _piece_length(n_frames - start)
+            first = start * self._stride
+            piece = x[:, first : first + length * self._stride + self.context]
+            lacking = length * self._stride + self.context - piece.shape[1]
+            outputs.append(self._run_piece(nn.functional.pad(piece, (0, 0, 0, lacking)) if lacking else piece, length))
+            start += length
+        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+        y = y[:, :n_frames]
         return y if self.n_outputs == 1 else y.reshape(y.shape[0], -1, self.out_channels // self.n_outputs)
 
-    def _weight_for(self, batch: int, n_frames: int) -> Tensor:
-        """The weight in the layout oneDNN's kernel for this many frames wants; any other is reordered on every call."""
-        key = (batch, min(n_frames, ANY_LENGTH))
-        if key not in self._packed:
+    def _run_piece(self, x: Tensor, length: int) -> Tensor:
+        image = x[:, None].permute(0, 3, 1, 2)  # channels last, [B, C, 1, T], sharing memory
+        weight = self._weight_for(x.shape[0], length)
+        y = torch.ops.mkldnn._convolution_pointwise(image, weight, self._bias, *self._geometry, "none", [], "")
+        return y.permute(0, 2, 3, 1)[:, 0]
+
+    def _weight_for(self, batch: int, length: int) -> Tensor:
+        """The weight in the layout oneDNN's kernel for this length wants; any other is reordered on every call."""
+        if (batch, length) not in self._packed:
             if self._plain is None:
                 plain = next(iter(self._packed.values())).to_dense()
             else:
                 plain, self._plain = self._plain, None
-            width = (4 * ANY_LENGTH if n_frames >= ANY_LENGTH else n_frames) * self._stride + self.context
-            size = [batch, self.in_channels, 1, width]
+            size = [batch, self.in_channels, 1, length * self._stride + self.context]
             packed = torch._C._nn.mkldnn_reorder_conv2d_weight(plain.to_mkldnn(), *self._geometry, size)
             same = (held for held in self._packed.values() if torch.equal(_bytes(held), _bytes(packed)))
-            self._packed[key] = next(same, packed)
-        return self._packed[key]
+            self._packed[batch, length] = next(same, packed)
+        return self._packed[batch, length]
 
 
-def _canonical(n_frames: int) -> int:
-    """Short runs are completed to a power of two, so that few layouts are ever needed."""
-    return n_frames if n_frames >= ANY_LENGTH else 1 << (n_frames - 1).bit_length()
+def _piece_length(n_frames: int) -> int:
+    """How many frames to run next: a power of two, so that few layouts are ever needed.
+
+    The largest that fits, or for a short rest the one that completes it.
+    """
+    if n_frames < SHORTEST:
+        return 1 << max(0, n_frames - 1).bit_length()
+    return min(LONGEST, 1 << (n_frames.bit_length() - 1))
 
 
 def _bytes(packed: Tensor) -> Tensor:
