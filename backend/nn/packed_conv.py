@@ -84,7 +84,8 @@ class PackedConv:
     def frames(self, x: Tensor) -> Tensor:
         """Frames [B, context + T, C_in], which nothing is put before, to [B, T / stride * n_outputs, C_out]."""
         n_frames = (x.shape[1] - self.context) // self._stride
-        outputs, start = [], 0
+        outputs: list[Tensor] = []
+        start = 0
         while start < n_frames or not outputs:
             length = _piece_length(n_frames - start)
             first = start * self._stride
@@ -110,7 +111,7 @@ class PackedConv:
             else:
                 plain, self._plain = self._plain, None
             size = [batch, self.in_channels, 1, length * self._stride + self.context]
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(plain.to_mkldnn(), *self._geometry, size)
+            packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(plain.to_mkldnn(), *self._geometry, size)
             same = (held for held in self._packed.values() if torch.equal(_bytes(held), _bytes(packed)))
             self._packed[batch, length] = next(same, packed)
         return self._packed[batch, length]
