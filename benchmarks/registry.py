@@ -11,6 +11,7 @@ CASES: dict[str, str] = {
     "container": "benchmarks.container",
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",
+    "fish_dac": "benchmarks.fish_dac",
 }
 
 

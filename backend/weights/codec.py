@@ -159,7 +159,12 @@ def _codes_sha256(codec: CausalCodec, tensors: Mapping[str, Tensor]) -> str | No
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit."""
-    wanted = module.state_dict()
+    check_fit(module.state_dict(), tensors)
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Raise `BadCheckpoint` naming every tensor that is missing, unexpected, or shaped unlike the one wanted."""
     complaints = {
         "missing": sorted(set(wanted) - set(tensors)),
         "unexpected": sorted(set(tensors) - set(wanted)),
@@ -172,7 +177,6 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     found = [f"{len(names)} {kind}: {_some(names)}" for kind, names in complaints.items() if names]
     if found:
         raise BadCheckpoint(f"Weights do not fit the model ({'; '.join(found)}). Use the config they were saved with.")
-    module.load_state_dict(dict(tensors), strict=True)
 
 
 def _some(names: list[str], limit: int = 8) -> str:

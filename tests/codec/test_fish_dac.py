@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.codec.fish_dac import FishDAC
+from backend.codes import Codes
+from backend.weights.fish_codec import config_from_reference, load_fish_codec
+from backend.weights.reader import read_tensors
+from tests.codec import laws
+from tests.codec.laws import decode_in_pieces, noise
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "fish_codec"
+META = json.loads((GOLDEN / "meta.json").read_text())
+CONFIG = config_from_reference(META["codec"], META["q"], META["tf"], META["window"])
+# Measured on the golden case: features 4.3e-6, audio 1.1e-6.
+STREAMING_TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return load_fish_codec(GOLDEN, **CONFIG)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return read_tensors(GOLDEN / "arrays.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.inference_mode():
+        yield
+
+
+# Two laws do not apply: this codec cannot be trained, and it clamps codes where others refuse them.
+# The length of the memory law is cut below.
+LAWS = [
+    law
+    for law in laws.LAWS
+    if law not in (laws.measured_latency_is_the_declared_one, laws.codes_stay_in_range, laws.memory_stays_flat)
+]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(codec, law):
+    law(codec)
+
+
+def test_memory_stays_flat(codec):
+    laws.memory_stays_flat(codec, duration_s=0.8, chunk_s=0.02)
+
+
+@pytest.mark.parametrize("utterance", ["0", "1"])
+def test_reference_is_matched(codec, arrays, utterance):
+    golden = {name[2:]: value for name, value in arrays.items() if name.startswith(utterance)}
+    for name, found in codec.encode_features(golden["wav"]).items():
+        torch.testing.assert_close(found, golden[name], atol=1e-4, rtol=0)
+    assert torch.equal(codec.encode(golden["wav"]).indices, golden["codes"].long())
+    torch.testing.assert_close(codec.dequantize(golden["codes"].long()), golden["dequant_upsampled"], atol=1e-4, rtol=0)
+    audio = codec.decode(Codes(golden["codes"].long(), "fish_dac"))
+    torch.testing.assert_close(audio, golden["audio"], atol=1e-5, rtol=0)
+
+
+def test_codes_out_of_range_are_clamped_and_the_callers_tensor_is_kept(codec, arrays):
+    for utterance in ("0", "1"):
+        indices = arrays[f"{utterance}.rand_codes"].long()
+        sizes = torch.tensor(codec.spec.codebook_sizes)[:, None]
+        assert (indices >= sizes).any()
+        kept = indices.clone()
+        audio = codec.decode(Codes(indices, "fish_dac"))
+        torch.testing.assert_close(audio, arrays[f"{utterance}.rand_audio"], atol=1e-5, rtol=0)
+        assert torch.equal(indices, kept)
+        assert torch.equal(codec.decode(Codes(indices.clamp(max=sizes - 1), "fish_dac")), audio)
+
+
+def test_streaming_survives_many_windows(codec):
+    codes = codec.encode(noise(codec, 150 * 32, batch=1))  # 18 windows of the transformers
+    error = (decode_in_pieces(codec, codes, [3] * 50) - codec.decode(codes)).abs().max()
+    assert error < STREAMING_TOLERANCE
+
+
+def test_prefix_decodes_to_the_prefix(codec):
+    codes = codec.encode(noise(codec, 40 * 32))
+    whole = codec.decode(codes)
+    for n_frames in (1, 7, 8, 9, 33):
+        part = codec.decode(Codes(codes.indices[:, :, :n_frames], "fish_dac"))
+        assert (part - whole[:, :, : n_frames * 32]).abs().max() < STREAMING_TOLERANCE
+
+
+def test_encoder_attends_over_its_window_and_no_further():
+    """One attention layer of 512 steps at hop 8: a sample reaches about 512 of them, and its influence then stops."""
+    torch.manual_seed(0)
+    codec = FishDAC(**CONFIG).eval()
+    for block in codec.encoder.blocks:
+        if block.transformer is not None:
+            for layer in block.transformer.blocks:
+                layer.attention_scale.gamma.fill_(1.0)
+    audio = noise(codec, 700 * 8, batch=1)
+    changed = audio.clone()
+    changed[:, :, :8] += 5.0
+    moved = (codec.encoder(audio) - codec.encoder(changed)).abs().amax(dim=(0, 1))
+    # The convolutions before and after the transformer add at most 80 of its steps here.
+    reach = int(moved.nonzero().max())
+    assert 512 - 1 <= reach < 512 + 80
+    state = codec.encoder.init_state(1)
+    streamed = torch.cat([codec.encoder(part, state) for part in audio.split(8 * 50, dim=2)], dim=2)
+    assert (streamed - codec.encoder(audio)).abs().max() < STREAMING_TOLERANCE
+
+
+def test_training_is_refused_clearly(codec):
+    with pytest.raises(NotImplementedError, match="cannot be trained"):
+        codec.reconstruct(noise(codec, 32))
+
+
+def test_published_sizes_are_the_defaults():
+    with torch.device("meta"):
+        codec = FishDAC()
+    assert codec.spec.sample_rate_hz == 44_100 and codec.spec.hop_samples == 2048
+    assert codec.spec.codebook_sizes == (4096, *[1024] * 9)
+    assert abs(codec.spec.frame_rate_hz - 21.533) < 1e-3
