@@ -8,7 +8,6 @@ from backend.errors import BadCheckpoint
 from backend.weights.codec import codes_hash, load_codec, save_codec, weights_hash
 from tests.codec.tiny import REGISTERED, TinyCodec
 
-
 SMALL_SPECTRAL = {
     "n_fft": 32, "hop_samples": 8, "encoder_dims": [8, 8], "encoder_depths": [1, 1], "decoder_dims": [8, 8],
     "decoder_depths": [1, 1], "latent_dim": 4, "n_codebooks": 2, "codebook_size": 16,
