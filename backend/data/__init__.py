@@ -1,1 +1,1 @@
-"""Sound to learn and test from: manifests, segments, synthetic audio."""
+"""Sound to learn and test from: manifests, the decoded cache, segments, augmentation, synthetic sound."""

@@ -1,0 +1,78 @@
+"""Changes that make little material go further: speed and pitch, tone, noise, gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+# Anchors of the random tone curve, in octaves of the spectrum below the Nyquist frequency.
+N_TONE_BANDS = 6
+CEILING = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How often each change happens (0...1) and how far it goes.
+
+    Speed changes by resampling, which moves pitch and formants along with the tempo: another, smaller
+    or larger speaker. Tone is a smooth random curve over frequency. Noise is white to brown, as steady
+    background. Gain comes last and never clips.
+    """
+
+    speed_probability: float = 0.0
+    max_speed_change: float = 0.12
+    tone_probability: float = 0.0
+    max_tone_db: float = 6.0
+    noise_probability: float = 0.0
+    noise_snr_db: tuple[float, float] = (15.0, 45.0)
+    gain_probability: float = 0.0
+    gain_db: tuple[float, float] = (-18.0, 6.0)
+
+    def draw_speed(self, rng: np.random.Generator) -> float:
+        """The factor by which the next segment is played faster; 1.0 for unchanged."""
+        if rng.random() >= self.speed_probability:
+            return 1.0
+        return float(1.0 + rng.uniform(-self.max_speed_change, self.max_speed_change))
+
+    def apply(self, samples: np.ndarray, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+        """Turn a segment [C, M] into [C, n_samples]; M differs from `n_samples` where the speed changes."""
+        if samples.shape[1] != n_samples:
+            samples = soxr.resample(samples.T, samples.shape[1], n_samples, quality="MQ").T
+            samples = _fit(samples, n_samples)
+        if rng.random() < self.tone_probability:
+            samples = shape_tone(samples, rng.uniform(-self.max_tone_db, self.max_tone_db, N_TONE_BANDS))
+        if rng.random() < self.noise_probability:
+            samples = add_noise(samples, rng.uniform(*self.noise_snr_db), rng)
+        if rng.random() < self.gain_probability:
+            samples = samples * 10.0 ** (rng.uniform(*self.gain_db) / 20.0)
+        peak = np.abs(samples).max()
+        if peak > CEILING:
+            samples = samples * (CEILING / peak)
+        return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def shape_tone(samples: np.ndarray, band_gains_db: np.ndarray) -> np.ndarray:
+    """Filter [C, N] with a smooth gain curve through one gain per octave, the last at the Nyquist frequency."""
+    n_samples = samples.shape[1]
+    spectrum = np.fft.rfft(samples, n=2 * n_samples)
+    octaves = np.log2(np.linspace(2.0**-N_TONE_BANDS, 1.0, spectrum.shape[1]))
+    anchors = np.arange(1 - len(band_gains_db), 1)
+    gains_db = np.interp(octaves, anchors, band_gains_db)
+    return np.fft.irfft(spectrum * 10.0 ** (gains_db / 20.0))[:, :n_samples]
+
+
+def add_noise(samples: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
+    """Add steady noise, between white and brown, at `snr_db` below the segment's own level."""
+    white = np.fft.rfft(rng.standard_normal(samples.shape))
+    slope = rng.uniform(0.0, 1.0)
+    noise = np.fft.irfft(white / np.maximum(np.arange(white.shape[1]), 8.0) ** slope, n=samples.shape[1])
+    level = np.sqrt(np.mean(np.square(samples)))
+    scale = level * 10.0 ** (-snr_db / 20.0) / max(np.sqrt(np.mean(np.square(noise))), 1e-12)
+    return samples + scale * noise
+
+
+def _fit(samples: np.ndarray, n_samples: int) -> np.ndarray:
+    missing = max(n_samples - samples.shape[1], 0)
+    return np.pad(samples, ((0, 0), (0, missing)))[:, :n_samples]

@@ -1,0 +1,38 @@
+"""A moving average of the weights: what a run exports."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """`module` is an evaluation copy whose floating weights and buffers trail those of the original."""
+
+    def __init__(self, original: nn.Module, decay: float):
+        self.decay = decay
+        self.module = deepcopy(original).eval().requires_grad_(False)
+        theirs = dict(_tensors(original))
+        self._pairs = [(name, ours, theirs[name]) for name, ours in _tensors(self.module)]
+        self._averaged = [(ours, theirs) for _, ours, theirs in self._pairs if ours.is_floating_point()]
+        self._copied = [(ours, theirs) for _, ours, theirs in self._pairs if not ours.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        # lerp, not decay * ours + ...: where both are equal (frozen parts) it leaves them bit-equal.
+        torch._foreach_lerp_([o for o, _ in self._averaged], [t for _, t in self._averaged], 1.0 - self.decay)
+        for ours, theirs in self._copied:
+            ours.copy_(theirs)
+
+    @torch.no_grad()
+    def restart_part(self, prefix: str) -> None:
+        """Forget the past of one part: become equal to the original, as after its codebooks were placed anew."""
+        for name, ours, theirs in self._pairs:
+            if name.startswith(prefix + "."):
+                ours.copy_(theirs)
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]

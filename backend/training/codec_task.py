@@ -1,0 +1,231 @@
+"""One training step of a codec: round trip, losses, the adversarial game, the optimisers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from backend.codec.base import CausalCodec
+from backend.codec.vq import dropout_rows, effective_dimension
+from backend.data.segments import SegmentSampler
+from backend.errors import BadSettings
+from backend.training.average import WeightAverage
+from backend.training.balancer import Balancer
+from backend.training.discriminators import Discriminators
+from backend.training.gan import adversarial_loss, discriminator_loss, feature_loss, right_share
+from backend.training.guard import guarded_step
+from backend.training.losses import SpectralLoss
+from backend.training.recent import RecentRows
+from backend.training.recipe import OptimizerBlock, PhaseBlock, Recipe
+from backend.training.schedule import warmup_cosine
+
+N_RECENT_CODES = 16384
+N_RECENT_LATENTS = 4096
+
+
+class CodecTask:
+    """A codec with all that trains it. `enter` a phase, then `step` through it."""
+
+    def __init__(self, recipe: Recipe, codec: CausalCodec, fabric: Fabric):
+        self.recipe, self.fabric = recipe, fabric
+        self.codec = codec.to(fabric.device)
+        self.spec = codec.spec
+        self.average = WeightAverage(self.codec, recipe.average_decay)
+        if fabric.world_size > 1:
+            self._share_codebooks()
+        loss = recipe.loss
+        self.spectral_loss = SpectralLoss(
+            self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows, loss.floor
+        ).to(fabric.device)
+        names = ("mel", "complex", "waveform", "adversarial", "feature")
+        self.balancer = Balancer({name: getattr(loss, name) for name in names}, loss.is_balanced)
+        self.is_quantized = False
+        self.codes, self.latents = RecentRows(N_RECENT_CODES), RecentRows(N_RECENT_LATENTS)
+        self._dropout_rng = torch.Generator().manual_seed(recipe.seed)
+        self.discriminators: Discriminators | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.fabric.device
+
+    def enter(self, phase: PhaseBlock, is_adversarial: bool) -> None:
+        """Prepare for a phase: freeze parts, build optimisers and, for the adversarial one, the discriminators."""
+        self.phase, self.is_adversarial = phase, is_adversarial
+        self.codec.requires_grad_(True).train()
+        for name in phase.freeze:
+            part = getattr(self.codec, name, None)
+            if not isinstance(part, torch.nn.Module):
+                parts = ", ".join(name for name, _ in self.codec.named_children())
+                raise BadSettings(f"Cannot freeze '{name}': codec '{self.spec.name}' has the parts {parts}.")
+            part.requires_grad_(False).eval()
+        self.trained = [weight for weight in self.codec.parameters() if weight.requires_grad]
+        self.optimizer = _optimizer(self.trained, phase.optimizer)
+        self._wrapped = self.fabric.setup_module(self.codec)
+        self._wrapped.mark_forward_method("reconstruct")
+        if is_adversarial:
+            block = self.recipe.discriminator
+            self.discriminators = Discriminators(
+                self.spec.channels, block.channels, block.stft_windows, block.n_wave_scales
+            ).to(self.device)
+            self.discriminator_optimizer = _optimizer(list(self.discriminators.parameters()), block.optimizer)
+            self._wrapped_discriminators = self.fabric.setup_module(self.discriminators)
+
+    def set_lr(self, phase_step: int, scale: float) -> float:
+        """Follow the schedule at a step of the phase; returns the codec's learning rate."""
+        pairs = [(self.optimizer, self.phase.optimizer)]
+        if self.is_adversarial:
+            pairs.append((self.discriminator_optimizer, self.recipe.discriminator.optimizer))
+        for optimizer, block in pairs:
+            factor = warmup_cosine(phase_step, self.phase.steps, block.warmup_steps, block.final_ratio)
+            for group in optimizer.param_groups:
+                group["lr"] = block.lr * scale * factor
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, audio: Tensor, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
+        """Learn from audio [B, C, N]; returns scalars to average. `is_detailed` adds the gradient shares."""
+        counts = None
+        if self.is_quantized:
+            counts = dropout_rows(
+                audio.shape[0], self.spec.n_codebooks, self.recipe.quantizer_dropout, self._dropout_rng
+            ).to(self.device)
+        out = self._wrapped.reconstruct(audio, counts, self.is_quantized)
+        # The codec answers late by its declared lag: compare with the input of that time ago.
+        lag = self.spec.latency_samples
+        fake, real = out.audio[:, :, lag:], audio[:, :, : audio.shape[2] - lag]
+        self._remember(out.latent, out.indices)
+        values: dict[str, Tensor] = {}
+        if self.is_adversarial:
+            values |= self.discriminator_step(real, fake)
+        losses = self._losses(real, fake, phase_step)
+        weights = self.recipe.loss
+        if is_detailed:
+            values |= {f"share_{name}": share for name, share in self.balancer.shares(losses, fake).items()}
+        total = self.balancer.total(losses, fake)
+        if self.is_quantized and "encoder" not in self.phase.freeze:
+            total = total + weights.commitment * out.commitment + weights.codebook * out.codebook
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
+        self.average.update()
+        recon = weights.mel * losses["mel"] + weights.complex * losses["complex"]
+        values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
+        if out.indices is not None:
+            values["commitment"] = out.commitment
+        return values
+
+    def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Teach the discriminators. They see the codec's audio detached, so the codec gets no gradient from this."""
+        assert self.discriminators is not None, "not in the adversarial phase"
+        block = self.recipe.discriminator
+        self.discriminators.requires_grad_(True)
+        # One pass over both halves: a wrapper for several devices allows one forward per backward.
+        verdicts = self._wrapped_discriminators(torch.cat([real, fake.detach()]))
+        halves = [(v.logits.chunk(2), v) for v in verdicts]
+        of_real = [v._replace(logits=logits[0]) for logits, v in halves]
+        of_fake = [v._replace(logits=logits[1]) for logits, v in halves]
+        loss = discriminator_loss(of_real, of_fake, block.loss)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        norm, skipped = guarded_step(
+            self.discriminator_optimizer, self.discriminators.parameters(), block.optimizer.clip
+        )
+        share = right_share(of_real, of_fake)
+        return {"d_loss": loss, "d_right": share, "d_gradient_norm": norm, "d_skipped": skipped}
+
+    def _losses(self, real: Tensor, fake: Tensor, phase_step: int) -> dict[str, Tensor]:
+        mel, complex_ = self.spectral_loss(fake, real)
+        losses = {"mel": mel, "complex": complex_}
+        if self.recipe.loss.waveform:
+            losses["waveform"] = (fake - real).abs().mean()
+        if self.is_adversarial and phase_step >= self.recipe.discriminator.head_start_steps:
+            assert self.discriminators is not None
+            self.discriminators.requires_grad_(False)
+            of_fake = self.discriminators(fake)
+            with torch.no_grad():
+                of_real = self.discriminators(real)
+            losses["adversarial"] = adversarial_loss(of_fake, self.recipe.discriminator.loss)
+            losses["feature"] = feature_loss(of_real, of_fake)
+        return losses
+
+    def _remember(self, latent: Tensor, indices: Tensor | None) -> None:
+        self.latents.push(latent.transpose(1, 2).flatten(0, 1).float())
+        if indices is not None:
+            self.codes.push(indices.transpose(1, 2).flatten(0, 1).to(torch.int32))
+
+    def effective_dimension(self) -> float:
+        """How many directions the recent latents use."""
+        rows = self.latents.rows()
+        return float("nan") if rows is None else effective_dimension(rows.T[None])
+
+    @property
+    def has_placeable_codebooks(self) -> bool:
+        """Whether codebooks start from latents; those trained by gradients start by themselves."""
+        quantizer = getattr(self.codec, "quantizer", None)
+        return quantizer is not None and not quantizer.stages[0].is_trained_by_gradient
+
+    @torch.no_grad()
+    def place_codebooks(self, sampler: SegmentSampler) -> None:
+        """Put the codes of every stage among fresh latents, by k-means, and forget the averages of the old ones."""
+        n_missing, latents = self.recipe.warmup.n_frames, []
+        self.codec.eval()
+        while n_missing > 0:
+            audio = torch.from_numpy(sampler.next_batch()).to(self.device)
+            latent = self.codec.reconstruct(audio, is_quantized=False).latent
+            latents.append(latent.transpose(1, 2).flatten(0, 1))
+            n_missing -= latents[-1].shape[0]
+        self.codec.quantizer.init_from(torch.cat(latents).T[None])
+        self.codec.train()
+        for name in self.phase.freeze:
+            getattr(self.codec, name).eval()
+        self.average.restart_part("quantizer")
+        self.codes.clear()
+
+    def adopt_average(self) -> None:
+        """Take over the averaged weights: what is frozen from here on is then exactly what was exported."""
+        self.codec.load_state_dict(self.average.module.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        state = {
+            "codec": self.codec.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "is_quantized": self.is_quantized,
+            "codes": self.codes.state(),
+            "latents": self.latents.state(),
+            "dropout_rng": self._dropout_rng.get_state(),
+            "balancer": self.balancer.norms,
+        }
+        if self.is_adversarial:
+            assert self.discriminators is not None
+            state["discriminators"] = self.discriminators.state_dict()
+            state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state of the same phase."""
+        self.codec.load_state_dict(state["codec"])
+        self.average.module.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.is_quantized = state["is_quantized"]
+        self.codes.restore(state["codes"], self.device)
+        self.latents.restore(state["latents"], self.device)
+        self._dropout_rng.set_state(state["dropout_rng"])
+        self.balancer.norms = {name: norm.to(self.device) for name, norm in state["balancer"].items()}
+        if self.is_adversarial:
+            assert self.discriminators is not None
+            self.discriminators.load_state_dict(state["discriminators"])
+            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+
+    def _share_codebooks(self) -> None:
+        """Let moving-average codebooks learn from the latents of all devices."""
+        for stage in getattr(getattr(self.codec, "quantizer", None), "stages", ()):
+            if not stage.is_trained_by_gradient:
+                stage.sum_over_ranks = lambda value: self.fabric.all_reduce(value, reduce_op="sum")
+
+
+def _optimizer(parameters: list[Tensor], block: OptimizerBlock) -> torch.optim.AdamW:
+    # Fused: one pass over the weights, and it can skip a step on the device (see guard.guarded_step).
+    return torch.optim.AdamW(parameters, lr=block.lr, betas=block.betas, weight_decay=block.weight_decay, fused=True)

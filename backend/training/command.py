@@ -1,0 +1,109 @@
+"""The `train` commands: `train codec`, `train doctor`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backend.errors import BadSettings, PhonogramError
+
+app = typer.Typer(help="Train codecs and look after training runs.", no_args_is_help=True)
+
+
+@app.command()
+def codec(
+    settings: Annotated[
+        list[str], typer.Argument(help="preset=NAME and any setting, such as data.dir=FOLDER out=RUN.")
+    ],
+    devices: Annotated[int, typer.Option(help="Processes to train with, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines to train with.")] = 1,
+) -> None:
+    """Train a codec, or go on with the run in out=RUN where it stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        reason = _train_codec(settings, devices, nodes)
+    except PhonogramError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"Training ended: {reason}.")
+
+
+def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
+    # Imported here: `--help` should not wait seconds for them.
+    import torch
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import DDPStrategy
+
+    from backend.codec.registry import build_codec
+    from backend.configs import compose_preset
+    from backend.training.loop import Loop
+    from backend.training.material import open_material
+    from backend.training.progress import reporter
+    from backend.training.recipe import read_recipe
+    from backend.weights import load_codec, save_codec
+
+    names = [item.removeprefix("preset=") for item in settings if item.startswith("preset=")]
+    if len(names) != 1:
+        raise BadSettings(f"Got {len(names)} presets; expected one. Give preset=NAME.")
+    recipe = read_recipe(compose_preset("codec", names[0], [s for s in settings if not s.startswith("preset=")]))
+    torch.set_num_threads(recipe.threads)
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto"
+    fabric = Fabric(devices=devices, num_nodes=nodes, strategy=strategy, precision=recipe.precision)
+    fabric.launch()
+    fabric.seed_everything(recipe.seed)
+    if recipe.init is not None:
+        model = load_codec(recipe.init)
+        config = _stored_config(recipe.init)
+    else:
+        model = build_codec(recipe.codec.name, recipe.codec.config)
+        config = recipe.codec.config
+    with reporter(sys.stderr) as report, fabric.rank_zero_first():
+        learned, auditioned = open_material(recipe.data, model.spec, report.decoding)
+
+    def export(trained: Any, metadata: dict[str, Any]) -> None:
+        save_codec(recipe.out / "codec", trained, metadata, config=config)
+
+    with reporter(sys.stderr) as report:
+        loop = Loop(recipe, fabric, model, learned, auditioned, report.training, export)
+
+        def stop(*_: object) -> None:
+            loop.wants_stop = True
+
+        previous = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return loop.run()
+        finally:
+            for name, handler in previous.items():
+                signal.signal(name, handler)
+
+
+def _stored_config(folder: Path) -> dict[str, Any]:
+    from backend.weights.codec import read_manifest
+
+    return read_manifest(folder)["config"]
+
+
+@app.command()
+def doctor(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+    """Say how a run is doing, from its log, with the numbers that say so."""
+    from backend.training.health import examine
+
+    try:
+        verdict = examine(run)
+    except PhonogramError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{verdict.state}: {verdict.reason}")
+    for name, value in verdict.numbers.items():
+        typer.echo(f"  {name:<28} {value:.4g}")
+    if verdict.state != "healthy":
+        raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,84 @@
+"""How far a reconstruction is from its target: log-mel and compressed complex spectra, over several windows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# Spectra are compressed to |X|^0.3 for the complex loss, as loudness is heard.
+COMPRESSION = 0.3
+
+
+class SpectralLoss(nn.Module):
+    """Mean absolute differences of log-mel magnitudes and of compressed complex spectra.
+
+    Each window's transform is computed once and serves both. Spectra are scaled so that noise of
+    variance 1 has bins of magnitude about 1 for every window; `floor` is the magnitude under which
+    differences fade out. It is added, not clamped to: a clamp has no gradient where sound is missing.
+    """
+
+    def __init__(
+        self, rate_hz: int, mel_windows: tuple[int, ...], mel_bins: tuple[int, ...],
+        complex_windows: tuple[int, ...] = (), floor: float = 3e-4,
+    ):  # fmt: skip
+        super().__init__()
+        if len(mel_windows) != len(mel_bins):
+            raise ValueError(f"{len(mel_windows)} mel windows but {len(mel_bins)} bin counts")
+        self.windows = tuple(sorted({*mel_windows, *complex_windows}))
+        self.mel_windows, self.complex_windows, self.floor = mel_windows, complex_windows, floor
+        for window in self.windows:
+            shape = torch.hann_window(window)
+            self.register_buffer(f"window_{window}", shape / shape.square().sum().sqrt(), persistent=False)
+        for window, n_bins in zip(mel_windows, mel_bins, strict=True):
+            self.register_buffer(f"filters_{window}", mel_filters(rate_hz, window, n_bins), persistent=False)
+
+    def forward(self, audio: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The mel and the complex loss of `audio` [B, C, N] against `target` of the same shape."""
+        audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
+        mel, complex_ = audio.new_zeros(()), audio.new_zeros(())
+        for window in self.windows:
+            with torch.no_grad():
+                wanted = self._spectra(target, window)
+            spectra = self._spectra(audio, window)
+            power, wanted_power = _power(spectra), _power(wanted)
+            if window in self.mel_windows:
+                filters = self.get_buffer(f"filters_{window}")
+                mel = mel + (self._log_mel(power, filters) - self._log_mel(wanted_power, filters)).abs().mean()
+            if window in self.complex_windows:
+                gain = (power + self.floor**2).pow((COMPRESSION - 1) / 2)
+                wanted_gain = (wanted_power + self.floor**2).pow((COMPRESSION - 1) / 2)
+                difference = torch.view_as_real(spectra) * gain[..., None]
+                difference = difference - torch.view_as_real(wanted) * wanted_gain[..., None]
+                complex_ = complex_ + difference.abs().mean()
+        return mel / max(len(self.mel_windows), 1), complex_ / max(len(self.complex_windows), 1)
+
+    def _spectra(self, samples: Tensor, window: int) -> Tensor:
+        """[B, N] to complex [B, T, F]."""
+        frames = samples.unfold(1, window, window // 4)
+        return torch.fft.rfft(frames * self.get_buffer(f"window_{window}"))
+
+    def _log_mel(self, power: Tensor, filters: Tensor) -> Tensor:
+        return torch.log((power + 1e-12).sqrt() @ filters + self.floor)
+
+
+def _power(spectra: Tensor) -> Tensor:
+    parts = torch.view_as_real(spectra)
+    return parts.square().sum(dim=-1)
+
+
+def mel_filters(rate_hz: int, n_fft: int, n_bins: int) -> Tensor:
+    """Triangles equally spaced in mel from 0 to the Nyquist frequency, [n_fft / 2 + 1, n_bins]; each sums to 1.
+
+    No triangle is narrower than the spacing of the transform, so that none is empty.
+    """
+    top_mel = 2595.0 * math.log10(1.0 + rate_hz / 2 / 700.0)
+    edges_hz = 700.0 * (10.0 ** (torch.linspace(0.0, top_mel, n_bins + 2, dtype=torch.float64) / 2595.0) - 1.0)
+    spacing_hz = rate_hz / n_fft
+    center = edges_hz[1:-1]
+    below = (center - edges_hz[:-2]).clamp_min(spacing_hz)
+    above = (edges_hz[2:] - center).clamp_min(spacing_hz)
+    offset = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * spacing_hz - center
+    triangles = (1.0 - torch.where(offset < 0, -offset / below, offset / above)).clamp_min(0.0)
+    return (triangles / triangles.sum(dim=0)).float()

@@ -1,0 +1,69 @@
+"""What a run writes about itself: `log.jsonl`, one object a line, and the same for TensorBoard.
+
+Kinds of lines: "step" (means over a log interval), "event" (quantize, rollback, reseed, resume, phase, stop)
+and "audition" (how held-out clips sound).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+LOG_NAME = "log.jsonl"
+
+
+def read_rows(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, oldest first; a torn last line is left out."""
+    path = run / LOG_NAME
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class RunLog:
+    """Appends to a run's log from `step` on; lines of steps after it, from before an interruption, are dropped."""
+
+    def __init__(self, run: Path, step: int):
+        run.mkdir(parents=True, exist_ok=True)
+        self.path = run / LOG_NAME
+        kept = [row for row in read_rows(run) if row.get("step", 0) <= step]
+        partial = self.path.with_suffix(".tmp")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(partial, self.path)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        row = {"kind": kind, "step": step, **{name: _plain(value) for name, value in values.items()}}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+            elif isinstance(value, list | tuple):
+                for i, item in enumerate(value):
+                    self._board.add_scalar(f"{kind}/{name}/{i}", item, step)
+
+    def sound(self, name: str, step: int, samples: torch.Tensor, rate_hz: int) -> None:
+        """Samples [C, N] to listen to in TensorBoard."""
+        self._board.add_audio(name, samples.mean(dim=0).clamp(-1, 1), step, sample_rate=rate_hz)
+
+    def close(self) -> None:
+        self._board.close()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,110 @@
+"""Everything a run needs to go on as if it had never stopped, written whole or not at all.
+
+A snapshot is a folder `step-000001200` with `state.safetensors` (every tensor under a dotted name) and
+`state.json` (the rest, and the checksum of the tensors). It is written under another name, flushed and then renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from backend.errors import BadCheckpoint
+
+FORMAT = 1
+PREFIX = "step-"
+
+
+def save_snapshot(root: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write nested dicts and lists of tensors and plain values; keep only the last `keep` snapshots."""
+    root.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    plain = _split(state, "", tensors)
+    blob = save(tensors)
+    sidecar = {"format": FORMAT, "step": step, "sha256": sha256(blob).hexdigest(), "state": plain}
+    final = root / f"{PREFIX}{step:09d}"
+    partial = root / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    _write(partial / "state.safetensors", blob)
+    _write(partial / "state.json", json.dumps(sidecar).encode())
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    for old in snapshots(root)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def snapshots(root: Path) -> list[Path]:
+    """The snapshot folders, oldest first."""
+    return sorted(path for path in root.glob(f"{PREFIX}*") if path.is_dir()) if root.is_dir() else []
+
+
+def load_snapshot(folder: Path) -> dict[str, Any]:
+    """The state as it was saved, tensors on the CPU. Raises `BadCheckpoint` if it is not whole."""
+    try:
+        sidecar = json.loads((folder / "state.json").read_text())
+        blob = (folder / "state.safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(
+            f"Snapshot '{folder.name}' cannot be read; delete it to go on from the one before."
+        ) from error
+    if sidecar.get("format") != FORMAT or sha256(blob).hexdigest() != sidecar.get("sha256"):
+        raise BadCheckpoint(
+            f"Snapshot '{folder.name}' does not match its checksum or format {FORMAT}; "
+            "delete it to go on from the one before."
+        )
+    return _join(sidecar["state"], load(blob))
+
+
+def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Replace each tensor by a reference and collect it under its dotted name."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": name}
+    if isinstance(value, dict):
+        # Pairs instead of an object: optimiser states have integer keys, which JSON would turn into text.
+        return {"$dict": [[key, _split(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_split(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
+    return value
+
+
+def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_join(item, tensors) for item in value]
+    if isinstance(value, dict):
+        if "$tensor" in value:
+            return tensors[value["$tensor"]]
+        return {key: _join(item, tensors) for key, item in value["$dict"]}
+    return value
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def random_state() -> dict[str, Any]:
+    """The state of the global random generators, for layers that draw from them."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
