@@ -16,14 +16,15 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import soundfile
-import soxr
 
+from backend.audio.files import read_audio
+from backend.audio.resample import resample
 from backend.data.manifest import Clip
-from backend.errors import BadAudio, BadContainer
+from backend.errors import BadAudio, BadContainer, LimitExceeded
 
 FORMAT = 1
 BYTES_PER_VALUE = 2
+MAX_CLIP_S = 2 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,8 @@ class AudioCache:
         size_bytes = _size_bytes(clip.path)
         try:
             values = _pcm(clip.path, self.rate_hz, self.n_channels)
-        except (BadAudio, OSError, soundfile.LibsndfileError) as error:
-            return IndexRow(clip.id, size_bytes, first_sample, 0, 0, str(error) or type(error).__name__), None
+        except (BadAudio, LimitExceeded) as error:
+            return IndexRow(clip.id, size_bytes, first_sample, 0, 0, str(error)), None
         return IndexRow(clip.id, size_bytes, first_sample, len(values), crc32(values.tobytes())), values
 
     def _read_index(self) -> dict[str, IndexRow]:
@@ -149,13 +150,12 @@ def _size_bytes(path: Path) -> int:
 
 def _pcm(path: Path, rate_hz: int, n_channels: int) -> np.ndarray:
     """The file as int16 [N, C] at `rate_hz`."""
-    samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    if not len(samples):
+    waveform = read_audio(path, max_duration_s=MAX_CLIP_S)
+    if not waveform.n_samples:
         raise BadAudio("The file has no samples; expected some sound.")
-    if not np.isfinite(samples).all():
-        raise BadAudio("The file has samples that are not numbers; expected values in -1...1.")
+    if waveform.n_channels != n_channels:
+        waveform = waveform.mono()
+    samples = resample(waveform, rate_hz).samples.T
     if samples.shape[1] != n_channels:
-        samples = np.repeat(samples.mean(axis=1, keepdims=True), n_channels, axis=1)
-    if file_rate_hz != rate_hz:
-        samples = soxr.resample(samples, file_rate_hz, rate_hz)
+        samples = np.repeat(samples, n_channels, axis=1)
     return np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
