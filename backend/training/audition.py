@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 
+from backend.audio.files import write_audio
+from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.cache import CachedClip
 from backend.training.losses import SpectralLoss
@@ -48,8 +49,8 @@ def audition(
                 scores.setdefault(name, []).append(score)
             if folder is not None and n_codebooks == spec.n_codebooks:
                 folder.mkdir(parents=True, exist_ok=True)
-                soundfile.write(folder / f"clip{i}.wav", mono, spec.sample_rate_hz)
-                soundfile.write(folder / f"clip{i}-original.wav", reference, spec.sample_rate_hz)
+                for name, sound in ((f"clip{i}.wav", mono), (f"clip{i}-original.wav", reference)):
+                    write_audio(folder / name, Waveform.of(sound, spec.sample_rate_hz))
         for name, numbers in scores.items():
             table.setdefault(name, []).append(float(np.mean(numbers)))
     return values | table

@@ -58,15 +58,13 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     fabric.seed_everything(recipe.seed)
     if recipe.init is not None:
         model = load_codec(recipe.init)
-        config = _stored_config(recipe.init)
     else:
         model = build_codec(recipe.codec.name, recipe.codec.config)
-        config = recipe.codec.config
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
         learned, auditioned = open_material(recipe.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
-        save_codec(recipe.out / "codec", trained, metadata, config=config)
+        save_codec(recipe.out / "codec", trained, metadata)
 
     with reporter(sys.stderr) as report:
         loop = Loop(recipe, fabric, model, learned, auditioned, report.training, export)
@@ -80,12 +78,6 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
         finally:
             for name, handler in previous.items():
                 signal.signal(name, handler)
-
-
-def _stored_config(folder: Path) -> dict[str, Any]:
-    from backend.weights.codec import read_manifest
-
-    return read_manifest(folder)["config"]
 
 
 @app.command()

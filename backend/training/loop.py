@@ -166,6 +166,7 @@ class Loop:
             usage = codebook_usage(codes.T[None].long(), self.task.spec.codebook_sizes)
             values |= {"perplexity": list(usage.perplexity), "dead_fraction": list(usage.dead_fraction)}
             values["n_frames_seen"] = codes.shape[0]
+            values["codebook_sizes"] = list(self.task.spec.codebook_sizes)
         return values
 
     def _watch_codebooks(self, values: dict[str, Any]) -> None:
