@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """`module` is an evaluation copy whose floating weights and buffers trail those of the original."""
+    """`module` is an evaluation copy whose floating weights and buffers trail those of the original.
+
+    The first steps of a phase weigh more, or a thousand steps later a third of the average would be its random start.
+    """
 
     def __init__(self, original: nn.Module, decay: float):
         self.decay = decay
@@ -20,9 +23,11 @@ class WeightAverage:
         self._copied = [(ours, theirs) for _, ours, theirs in self._pairs if not ours.is_floating_point()]
 
     @torch.no_grad()
-    def update(self) -> None:
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` of a phase."""
+        decay = min(self.decay, (step + 1) / (step + 11))
         # lerp, not decay * ours + ...: where both are equal (frozen parts) it leaves them bit-equal.
-        torch._foreach_lerp_([o for o, _ in self._averaged], [t for _, t in self._averaged], 1.0 - self.decay)
+        torch._foreach_lerp_([o for o, _ in self._averaged], [t for _, t in self._averaged], 1.0 - decay)
         for ours, theirs in self._copied:
             ours.copy_(theirs)
 

@@ -109,7 +109,7 @@ class CodecTask:
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
-        self.average.update()
+        self.average.update(phase_step)
         recon = weights.mel * losses["mel"] + weights.complex * losses["complex"]
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
