@@ -1,7 +1,7 @@
 """Everything a run needs to go on as if it had never stopped, written whole or not at all.
 
 A snapshot is a folder `step-000001200` with `state.safetensors` (every tensor under a dotted name) and
-`state.json` (the rest, and the checksum of the tensors). It is written under another name, flushed and then renamed.
+`state.json` (the rest, and the checksum of both). It is written under another name, flushed and then renamed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def save_snapshot(root: Path, step: int, state: dict[str, Any], keep: int = 2) -
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
     blob = save(tensors)
-    sidecar = {"format": FORMAT, "step": step, "sha256": sha256(blob).hexdigest(), "state": plain}
+    sidecar = {"format": FORMAT, "step": step, "sha256": _digest(blob, plain), "state": plain}
     final = root / f"{PREFIX}{step:09d}"
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -58,7 +58,7 @@ def load_snapshot(folder: Path) -> dict[str, Any]:
         raise BadCheckpoint(
             f"Snapshot '{folder.name}' cannot be read; delete it to go on from the one before."
         ) from error
-    if sidecar.get("format") != FORMAT or sha256(blob).hexdigest() != sidecar.get("sha256"):
+    if sidecar.get("format") != FORMAT or _digest(blob, sidecar.get("state")) != sidecar.get("sha256"):
         raise BadCheckpoint(
             f"Snapshot '{folder.name}' does not match its checksum or format {FORMAT}; "
             "delete it to go on from the one before."
@@ -87,6 +87,10 @@ def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
             return tensors[value["$tensor"]]
         return {key: _join(item, tensors) for key, item in value["$dict"]}
     return value
+
+
+def _digest(blob: bytes, plain: Any) -> str:
+    return sha256(blob + json.dumps(plain).encode()).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:
