@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from lightning.fabric import Fabric
@@ -19,7 +19,7 @@ from backend.training.gan import adversarial_loss, discriminator_loss, feature_l
 from backend.training.guard import guarded_step
 from backend.training.losses import SpectralLoss
 from backend.training.recent import RecentRows
-from backend.training.recipe import OptimizerBlock, PhaseBlock, Recipe
+from backend.training.recipe import OptimizerBlock, PhaseBlock, Recipe, WaveformLoss
 from backend.training.schedule import warmup_cosine
 
 N_RECENT_CODES = 16384
@@ -40,11 +40,9 @@ class CodecTask:
         self.spectral_loss = SpectralLoss(
             self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows, loss.floor
         ).to(fabric.device)
-        names = ("mel", "complex", "waveform", "adversarial", "feature")
-        self.balancer = Balancer({name: getattr(loss, name) for name in names}, loss.is_balanced)
         self.is_quantized = False
         self.codes, self.latents = RecentRows(N_RECENT_CODES), RecentRows(N_RECENT_LATENTS)
-        self._dropout_rng = torch.Generator().manual_seed(recipe.seed)
+        self._rng = torch.Generator().manual_seed(recipe.seed)
         self.discriminators: Discriminators | None = None
 
     @property
@@ -54,6 +52,8 @@ class CodecTask:
     def enter(self, phase: PhaseBlock, is_adversarial: bool) -> None:
         """Prepare for a phase: freeze parts, build optimisers and, for the adversarial one, the discriminators."""
         self.phase, self.is_adversarial = phase, is_adversarial
+        weights = {name: getattr(self.recipe.loss, name) for name in get_args(WaveformLoss)}
+        self.balancer = Balancer(weights | phase.weights, phase.is_balanced)
         self.codec.requires_grad_(True).train()
         for name in phase.freeze:
             part = getattr(self.codec, name, None)
@@ -88,18 +88,21 @@ class CodecTask:
         """Learn from audio [B, C, N]; returns scalars to average. `is_detailed` adds the gradient shares."""
         counts = None
         if self.is_quantized:
-            counts = dropout_rows(
-                audio.shape[0], self.spec.n_codebooks, self.recipe.quantizer_dropout, self._dropout_rng
-            ).to(self.device)
+            counts = dropout_rows(audio.shape[0], self.spec.n_codebooks, self.recipe.quantizer_dropout, self._rng).to(
+                self.device
+            )
         out = self._wrapped.reconstruct(audio, counts, self.is_quantized)
         # The codec answers late by its declared lag: compare with the input of that time ago.
         lag = self.spec.latency_samples
         fake, real = out.audio[:, :, lag:], audio[:, :, : audio.shape[2] - lag]
         self._remember(out.latent, out.indices)
         values: dict[str, Tensor] = {}
-        if self.is_adversarial:
-            values |= self.discriminator_step(real, fake)
-        losses = self._losses(real, fake, phase_step)
+        judged = self._crop(real, fake) if self.is_adversarial else None
+        if judged is not None:
+            values |= self.discriminator_step(*judged)
+        losses = self._losses(real, fake)
+        if judged is not None and phase_step >= self.recipe.discriminator.head_start_steps:
+            losses |= self._adversarial_losses(*judged)
         weights = self.recipe.loss
         if is_detailed:
             values |= {f"share_{name}": share for name, share in self.balancer.shares(losses, fake).items()}
@@ -135,20 +138,28 @@ class CodecTask:
         share = right_share(of_real, of_fake)
         return {"d_loss": loss, "d_right": share, "d_gradient_norm": norm, "d_skipped": skipped}
 
-    def _losses(self, real: Tensor, fake: Tensor, phase_step: int) -> dict[str, Tensor]:
+    def _crop(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The same random piece of both."""
+        crop_s, n_samples = self.recipe.discriminator.crop_s, real.shape[2]
+        n_kept = n_samples if crop_s is None else min(round(crop_s * self.spec.sample_rate_hz), n_samples)
+        first = int(torch.randint(0, n_samples - n_kept + 1, (), generator=self._rng))
+        return real[:, :, first : first + n_kept], fake[:, :, first : first + n_kept]
+
+    def _losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         mel, complex_ = self.spectral_loss(fake, real)
         losses = {"mel": mel, "complex": complex_}
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
-        if self.is_adversarial and phase_step >= self.recipe.discriminator.head_start_steps:
-            assert self.discriminators is not None
-            self.discriminators.requires_grad_(False)
-            of_fake = self.discriminators(fake)
-            with torch.no_grad():
-                of_real = self.discriminators(real)
-            losses["adversarial"] = adversarial_loss(of_fake, self.recipe.discriminator.loss)
-            losses["feature"] = feature_loss(of_real, of_fake)
         return losses
+
+    def _adversarial_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        assert self.discriminators is not None, "not in the adversarial phase"
+        self.discriminators.requires_grad_(False)
+        of_fake = self.discriminators(fake)
+        with torch.no_grad():
+            of_real = self.discriminators(real)
+        adversarial = adversarial_loss(of_fake, self.recipe.discriminator.loss)
+        return {"adversarial": adversarial, "feature": feature_loss(of_real, of_fake)}
 
     def _remember(self, latent: Tensor, indices: Tensor | None) -> None:
         self.latents.push(latent.transpose(1, 2).flatten(0, 1).float())
@@ -195,7 +206,7 @@ class CodecTask:
             "is_quantized": self.is_quantized,
             "codes": self.codes.state(),
             "latents": self.latents.state(),
-            "dropout_rng": self._dropout_rng.get_state(),
+            "dropout_rng": self._rng.get_state(),
             "balancer": self.balancer.norms,
         }
         if self.is_adversarial:
@@ -212,7 +223,7 @@ class CodecTask:
         self.is_quantized = state["is_quantized"]
         self.codes.restore(state["codes"], self.device)
         self.latents.restore(state["latents"], self.device)
-        self._dropout_rng.set_state(state["dropout_rng"])
+        self._rng.set_state(state["dropout_rng"])
         self.balancer.norms = {name: norm.to(self.device) for name, norm in state["balancer"].items()}
         if self.is_adversarial:
             assert self.discriminators is not None

@@ -31,7 +31,7 @@ def codec(
     except PhonogramError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"Training ended: {reason}.")
+    logging.getLogger(__name__).info("training ended: %s", reason)
 
 
 def _train_codec(settings: list[str], devices: int, nodes: int) -> str:

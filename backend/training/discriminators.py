@@ -10,6 +10,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from backend.training.gan import Verdict
 
 SLOPE = 0.2
+# Spectra are compressed to |X|^0.3, or quiet high bands would not be looked at; below `FLOOR` they fade out.
+COMPRESSION = 0.3
+FLOOR = 1e-3
 
 
 class WaveDiscriminator(nn.Module):
@@ -26,8 +29,8 @@ class WaveDiscriminator(nn.Module):
             nn.Conv1d(wide, wide, 21, stride=4, padding=10, groups=max(channels // 4, 1)),
             nn.Conv1d(wide, wide, 5, padding=2),
         ]
-        self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
-        self.judge = weight_norm(nn.Conv1d(wide, 1, 3, padding=1))
+        self.layers = nn.ModuleList(_ready(layer) for layer in layers)
+        self.judge = _ready(nn.Conv1d(wide, 1, 3, padding=1))
 
     def forward(self, audio: Tensor) -> Verdict:
         x = F.avg_pool1d(audio, self.factor) if self.factor > 1 else audio
@@ -45,17 +48,18 @@ class SpectrumDiscriminator(nn.Module):
         shape = torch.hann_window(window)
         self.register_buffer("window", shape / shape.square().sum().sqrt(), persistent=False)
         layers = [nn.Conv2d(2 * in_channels, channels, (3, 9), padding=(1, 4))]
-        for dilation in (1, 2, 4):
-            layers.append(
-                nn.Conv2d(channels, channels, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4))
-            )
-        layers.append(nn.Conv2d(channels, channels, 3, padding=1))
-        self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
-        self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
+        narrow, wide = channels, 2 * channels
+        for dilation, (n_in, n_out) in ((1, (narrow, narrow)), (2, (narrow, wide)), (4, (wide, wide))):
+            layers.append(nn.Conv2d(n_in, n_out, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4)))
+        layers.append(nn.Conv2d(wide, wide, 3, padding=1))
+        self.layers = nn.ModuleList(_ready(layer) for layer in layers)
+        self.judge = _ready(nn.Conv2d(wide, 1, 3, padding=1))
 
     def forward(self, audio: Tensor) -> Verdict:
         frames = audio.float().unfold(2, self.n_fft, self.n_fft // 4) * self.window
         parts = torch.view_as_real(torch.fft.rfft(frames))
+        power = parts.square().sum(dim=-1, keepdim=True)
+        parts = parts * (power + FLOOR**2).pow((COMPRESSION - 1) / 2)
         return _run(self.layers, self.judge, parts.movedim(-1, 2).flatten(1, 2))
 
 
@@ -72,6 +76,13 @@ class Discriminators(nn.Module):
 
     def forward(self, audio: Tensor) -> list[Verdict]:
         return [judge(audio) for judge in self.judges]
+
+
+def _ready(layer: nn.Module) -> nn.Module:
+    """Weights that keep the size of what passes: with the usual ones a new judge's logits all but vanish."""
+    nn.init.kaiming_normal_(layer.weight, SLOPE)
+    nn.init.zeros_(layer.bias)
+    return weight_norm(layer)
 
 
 def _run(layers: nn.ModuleList, judge: nn.Module, x: Tensor) -> Verdict:

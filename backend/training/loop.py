@@ -61,9 +61,10 @@ class Loop:
         """Train until the steps are done ("finished"), the minutes are over ("time") or `wants_stop` ("stopped")."""
         recipe = self.recipe
         self._check_codec_unchanged()
-        found = snapshots(self.root)
+        # The first process looks for all: it may have written the first snapshot before another looks.
+        found = self.fabric.broadcast(bool(snapshots(self.root)))
         if found:
-            self._restore(found[-1])
+            self._restore(snapshots(self.root)[-1])
         else:
             self._enter_phase()
         self.log = RunLog(recipe.out, self.step) if self.fabric.is_global_zero else None
@@ -246,6 +247,7 @@ class Loop:
         self.collapse.n_bad = state["n_collapsed"]
         self.plateau.best, self.plateau.n_flat = state["plateau"]
         self.meters = Meters()
+        self.fabric.barrier()  # no process may replace the snapshot while another reads it
 
     def _check_codec_unchanged(self) -> None:
         path = self.recipe.out / "recipe.json"

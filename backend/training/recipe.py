@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from backend.errors import BadSettings
 
+WaveformLoss = Literal["mel", "complex", "waveform", "adversarial", "feature"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
 
@@ -55,7 +56,6 @@ class LossBlock(Block):
     codebook: float = 1.0
     adversarial: float = 1.0
     feature: float = 2.0
-    is_balanced: bool = False
 
 
 class WarmupBlock(Block):
@@ -84,6 +84,8 @@ class PhaseBlock(Block):
     segment_s: Annotated[float, Field(gt=0.0)] = 0.64
     optimizer: OptimizerBlock = OptimizerBlock()
     freeze: tuple[str, ...] = ()  # parts of the codec, by attribute name
+    weights: dict[WaveformLoss, float] = {}  # instead of those in `loss`
+    is_balanced: bool = False  # weights are then shares of the gradient, see balancer.py
 
 
 class DiscriminatorBlock(Block):
@@ -93,6 +95,7 @@ class DiscriminatorBlock(Block):
     loss: Literal["hinge", "lsgan"] = "hinge"
     optimizer: OptimizerBlock = OptimizerBlock(lr=2e-4)
     head_start_steps: Annotated[int, Field(ge=0)] = 0  # steps it learns before the codec listens to it
+    crop_s: Annotated[float, Field(gt=0.0)] | None = None  # judge a random piece of each segment, to save time
 
 
 class GuardBlock(Block):

@@ -47,7 +47,7 @@ def test_codec_step_gives_the_discriminators_no_gradient(tmp_path):
     assert "adversarial" in values and "feature" in values
     for weight in task.discriminators.parameters():
         weight.grad = None
-    losses = task._losses(speech(), task.codec.reconstruct(speech()).audio, 0)
+    losses = task._adversarial_losses(speech(), task.codec.reconstruct(speech()).audio)
     sum(losses.values()).backward()
     assert all(weight.grad is None for weight in task.discriminators.parameters())
     assert all(torch.equal(a, b) for a, b in zip(learned, task.discriminators.parameters(), strict=True))
@@ -66,7 +66,13 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     tiny = {"mel_windows": [64, 128], "mel_bins": [8, 16], "complex_windows": [64]}
     values["codec"]["config"] = TINY_CONFIGS[values["codec"]["name"]]
     values["loss"] |= tiny
-    values["discriminator"] |= {"channels": 4, "stft_windows": [64], "n_wave_scales": 1, "head_start_steps": 0}
+    values["discriminator"] |= {
+        "channels": 4,
+        "stft_windows": [64],
+        "n_wave_scales": 1,
+        "head_start_steps": 0,
+        "crop_s": 0.064,
+    }
     recipe = read_recipe(values)
     torch.manual_seed(0)
     codec = build_codec(recipe.codec.name, recipe.codec.config)
@@ -132,3 +138,17 @@ def test_balanced_losses_have_the_shares_of_their_weights():
     direction_a = output.detach() / output.detach().norm()
     direction_b = output.detach().sign() / 128**0.5
     assert torch.allclose(output.grad, 0.75 * direction_a + 0.25 * direction_b, atol=1e-5)
+
+
+def test_discriminators_judge_the_same_piece_of_both(tmp_path):
+    task = tiny_task(tmp_path, discriminator={"crop_s": 0.05})
+    audio = torch.arange(1000.0).expand(2, 1, 1000)
+    pieces = [task._crop(audio, -audio) for _ in range(20)]
+    assert all(torch.equal(real, -fake) and real.shape[2] == 400 for real, fake in pieces)
+    assert len({real[0, 0, 0].item() for real, _ in pieces}) > 5
+
+
+def test_new_discriminators_pass_signals_on(tmp_path):
+    task = tiny_task(tmp_path)
+    for verdict in task.discriminators(speech()):
+        assert verdict.logits.abs().mean() > 0.01
