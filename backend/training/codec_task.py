@@ -37,9 +37,13 @@ class CodecTask:
         if fabric.world_size > 1:
             self._share_codebooks()
         loss = recipe.loss
+        uses_complex = loss.complex or any(
+            p.weights.get("complex") for p in (recipe.recon, recipe.adversarial) if p.steps
+        )
         self.spectral_loss = SpectralLoss(
-            self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows, loss.floor
-        ).to(fabric.device)
+            self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows if uses_complex else (),
+            loss.floor,
+        ).to(fabric.device)  # fmt: skip
         self.is_quantized = False
         self.codes, self.latents = RecentRows(N_RECENT_CODES), RecentRows(N_RECENT_LATENTS)
         self._rng = torch.Generator().manual_seed(recipe.seed)
@@ -113,7 +117,7 @@ class CodecTask:
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
         self.average.update(phase_step)
-        recon = weights.mel * losses["mel"] + weights.complex * losses["complex"]
+        recon = weights.mel * losses["mel"] + weights.complex * losses.get("complex", 0.0)
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
             values["commitment"] = out.commitment
@@ -147,7 +151,9 @@ class CodecTask:
 
     def _losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         mel, complex_ = self.spectral_loss(fake, real)
-        losses = {"mel": mel, "complex": complex_}
+        losses = {"mel": mel}
+        if self.spectral_loss.complex_windows:
+            losses["complex"] = complex_
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
         return losses

@@ -87,7 +87,7 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     changed = {name.split(".")[0] for name, weight in codec.named_parameters() if not torch.equal(weight, before[name])}
     assert changed == {"decoder"}
     shares = [value for name, value in values.items() if name.startswith("share_")]
-    assert len(shares) >= 4 and sum(shares).item() == pytest.approx(1.0)
+    assert len(shares) >= 3 and sum(shares).item() == pytest.approx(1.0)
 
 
 def test_quantiser_dropout_is_drawn_for_each_item():
