@@ -16,6 +16,7 @@ import typer
 
 from backend import __version__
 from backend.errors import PhonogramError
+from backend.training.command import app as train_app
 
 if TYPE_CHECKING:
     from backend.compression.survey import ContainerSurvey
@@ -26,6 +27,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Sound to codes and back.",
 )  # fmt: skip
+
+app.add_typer(train_app, name="train")
 
 Codec = Annotated[
     str | None,

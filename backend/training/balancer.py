@@ -38,11 +38,13 @@ class Balancer:
         return (output * combined).sum()
 
     def shares(self, losses: dict[str, Tensor], output: Tensor) -> dict[str, Tensor]:
-        """Each weighted loss's share of the summed gradient norms at `output`, 0...1. Keeps the graph."""
+        """Each loss's share of the summed norms of the gradients `total` adds up, 0...1. Keeps the graph."""
         norms = {}
         for name, loss in losses.items():
             if name in self.weights:
                 (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
                 norms[name] = self.weights[name] * gradient.norm()
+                if self.is_balanced:
+                    norms[name] = norms[name] / (self.norms.get(name, gradient.norm()) + EPSILON)
         total = torch.stack(list(norms.values())).sum().clamp_min(EPSILON)
         return {name: norm / total for name, norm in norms.items()}

@@ -1,4 +1,7 @@
-"""The `train` commands: `train codec`, `train selftest`, `train doctor`."""
+"""The `train` commands: `train codec`, `train selftest`, `train doctor`.
+
+Exit code 1 means a selftest that failed or a run that is not healthy.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.errors import BadSettings, PhonogramError
+from backend.errors import BadSettings
 
 app = typer.Typer(help="Train codecs and look after training runs.", no_args_is_help=True)
 
@@ -26,11 +29,7 @@ def codec(
 ) -> None:
     """Train a codec, or go on with the run in out=RUN where it stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        reason = _train_codec(settings, devices, nodes)
-    except PhonogramError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    reason = _train_codec(settings, devices, nodes)
     logging.getLogger(__name__).info("training ended: %s", reason)
 
 
@@ -96,14 +95,10 @@ def selftest(
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary, reporter(sys.stderr) as report:
-        try:
-            result = run_selftest(out or Path(temporary) / "selftest", settings or [], report.training)
-        except PhonogramError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from error
+        result = run_selftest(out or Path(temporary) / "selftest", settings or [], report.training)
     typer.echo(f"{'passed' if result.is_passed else 'FAILED'}: {result}")
     if not result.is_passed:
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -111,16 +106,12 @@ def doctor(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) ->
     """Say how a run is doing, from its log, with the numbers that say so."""
     from backend.training.health import examine
 
-    try:
-        verdict = examine(run)
-    except PhonogramError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    verdict = examine(run)
     typer.echo(f"{verdict.state}: {verdict.reason}")
     for name, value in verdict.numbers.items():
         typer.echo(f"  {name:<28} {value:.4g}")
     if verdict.state != "healthy":
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

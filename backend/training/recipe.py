@@ -93,7 +93,7 @@ class DiscriminatorBlock(Block):
     stft_windows: tuple[int, ...] = (512, 1024)
     n_wave_scales: Annotated[int, Field(ge=0)] = 2
     loss: Literal["hinge", "lsgan"] = "hinge"
-    optimizer: OptimizerBlock = OptimizerBlock(lr=2e-4)
+    optimizer: OptimizerBlock = OptimizerBlock(lr=5e-4)
     head_start_steps: Annotated[int, Field(ge=0)] = 0  # steps it learns before the codec listens to it
     crop_s: Annotated[float, Field(gt=0.0)] | None = None  # judge a random piece of each segment, to save time
 
