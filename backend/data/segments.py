@@ -34,7 +34,7 @@ class SegmentSampler:
 
     def state(self) -> dict[str, Any]:
         """The position in the random stream, as plain JSON values."""
-        return self._rng.bit_generator.state
+        return dict(self._rng.bit_generator.state)
 
     def restore(self, state: dict[str, Any]) -> None:
         self._rng.bit_generator.state = state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,9 @@ def _perceptual(reference: np.ndarray, heard: np.ndarray, rate_hz: int) -> dict[
     """STOI and wide-band PESQ, of those that are installed."""
     scores = {}
     at_16k = [soxr.resample(x, rate_hz, 16000) for x in (reference, heard)]
-    try:
+    if find_spec("pystoi"):
         scores["stoi"] = float(import_module("pystoi").stoi(*at_16k, 16000))
-    except ModuleNotFoundError:
-        pass
-    try:
+    if find_spec("pesq"):
         pesq = import_module("pesq")
         scores["pesq"] = float(pesq.pesq(16000, *at_16k, "wb", on_error=pesq.PesqError.RETURN_VALUES))
-    except ModuleNotFoundError:
-        pass
     return scores

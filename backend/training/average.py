@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-class WeightAverage:
+
+class WeightAverage(Generic[Module]):
     """`module` is an evaluation copy whose floating weights and buffers trail those of the original.
 
     The first steps of a phase weigh more, or a thousand steps later a third of the average would be its random start.
     """
 
-    def __init__(self, original: nn.Module, decay: float):
+    def __init__(self, original: Module, decay: float):
         self.decay = decay
-        self.module = deepcopy(original).eval().requires_grad_(False)
+        self.module: Module = deepcopy(original).eval().requires_grad_(False)
         theirs = dict(_tensors(original))
         self._pairs = [(name, ours, theirs[name]) for name, ours in _tensors(self.module)]
         self._averaged = [(ours, theirs) for _, ours, theirs in self._pairs if ours.is_floating_point()]

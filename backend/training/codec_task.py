@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import torch
@@ -243,6 +244,6 @@ class CodecTask:
                 stage.sum_over_ranks = lambda value: self.fabric.all_reduce(value, reduce_op="sum")
 
 
-def _optimizer(parameters: list[Tensor], block: OptimizerBlock) -> torch.optim.AdamW:
+def _optimizer(parameters: Sequence[Tensor], block: OptimizerBlock) -> torch.optim.AdamW:
     # Fused: one pass over the weights, and it can skip a step on the device (see guard.guarded_step).
     return torch.optim.AdamW(parameters, lr=block.lr, betas=block.betas, weight_decay=block.weight_decay, fused=True)

@@ -78,9 +78,10 @@ class Discriminators(nn.Module):
         return [judge(audio) for judge in self.judges]
 
 
-def _ready(layer: nn.Module) -> nn.Module:
+def _ready(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
     """Weights that keep the size of what passes: with the usual ones a new judge's logits all but vanish."""
     nn.init.kaiming_normal_(layer.weight, SLOPE)
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return weight_norm(layer)
 

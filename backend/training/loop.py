@@ -81,8 +81,8 @@ class Loop:
             if self.step % recipe.log_every:
                 continue
             self._boundary(last)
-            minutes = (time.monotonic() - started) / 60
-            if self._agree(recipe.max_minutes is not None and minutes >= recipe.max_minutes or self.wants_stop):
+            is_over = recipe.max_minutes is not None and time.monotonic() - started >= 60 * recipe.max_minutes
+            if self._agree(is_over or self.wants_stop):
                 reason = "stopped" if self.wants_stop else "time"
                 break
         self._snapshot()

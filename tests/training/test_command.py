@@ -12,13 +12,12 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 from backend.training.runlog import read_rows
 from backend.weights import load_codec
-from tests.training.tiny import RATE_HZ
+from tests.training.tiny import CODEC, RATE_HZ
 
 TINY = [
-    "preset=spectral-24k",
-    "+codec.config={sample_rate: 8000, n_fft: 64, hop_samples: 16, encoder_dims: [8, 8], encoder_depths: [1, 1], decoder_dims: [8, 8], decoder_depths: [1, 1], latent_dim: 4, n_codebooks: 2, codebook_size: 8}",
-    "loss.mel_windows=[64]", "loss.mel_bins=[8]", "recon.batch=2", "recon.segment_s=0.1",
-    "warmup.min_steps=2", "warmup.max_steps=2", "warmup.n_frames=32", "log_every=1", "data.heldout_speakers=[b]",
+    "preset=spectral-24k", f"+codec.config={json.dumps(CODEC).replace(chr(34), '')}", "loss.mel_windows=[64]",
+    "loss.mel_bins=[8]", "recon.batch=2", "recon.segment_s=0.1", "warmup.min_steps=2", "warmup.max_steps=2",
+    "warmup.n_frames=32", "log_every=1", "data.heldout_speakers=[b]",
 ]  # fmt: skip
 
 
