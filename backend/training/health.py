@@ -75,7 +75,7 @@ def _collapsed(same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict
     last = same[-1]
     if last.get("effective_dimension") is not None:
         numbers["effective_dimension"] = last["effective_dimension"]
-    if "perplexity" in last and len(same) >= MIN_ROWS_FOR_CODES:
+    if "codebook_sizes" in last and len(same) >= MIN_ROWS_FOR_CODES:
         sizes = last["codebook_sizes"]
         used = [p / min(size, last["n_frames_seen"]) for p, size in zip(last["perplexity"], sizes, strict=True)]
         numbers |= {"min_perplexity": min(last["perplexity"]), "min_used_ratio": min(used)}

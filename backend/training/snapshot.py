@@ -29,7 +29,8 @@ def save_snapshot(root: Path, step: int, state: dict[str, Any], keep: int = 2) -
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
     blob = save(tensors)
-    sidecar = {"format": FORMAT, "step": step, "sha256": _digest(blob, plain), "state": plain}
+    checks = {"sha256": sha256(blob).hexdigest(), "state_sha256": _digest(plain)}
+    sidecar = {"format": FORMAT, "step": step, **checks, "state": plain}
     final = root / f"{PREFIX}{step:09d}"
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -58,7 +59,9 @@ def load_snapshot(folder: Path) -> dict[str, Any]:
         raise BadCheckpoint(
             f"Snapshot '{folder.name}' cannot be read; delete it to go on from the one before."
         ) from error
-    if sidecar.get("format") != FORMAT or _digest(blob, sidecar.get("state")) != sidecar.get("sha256"):
+    # Early snapshots of format 1 have no checksum of the state.
+    is_whole = sidecar.get("state_sha256") in (None, _digest(sidecar.get("state")))
+    if sidecar.get("format") != FORMAT or not is_whole or sha256(blob).hexdigest() != sidecar.get("sha256"):
         raise BadCheckpoint(
             f"Snapshot '{folder.name}' does not match its checksum or format {FORMAT}; "
             "delete it to go on from the one before."
@@ -89,8 +92,8 @@ def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _digest(blob: bytes, plain: Any) -> str:
-    return sha256(blob + json.dumps(plain).encode()).hexdigest()
+def _digest(plain: Any) -> str:
+    return sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:
