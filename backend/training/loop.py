@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -259,9 +260,12 @@ class Loop:
                     f"Run '{self.recipe.out.name}' trains {theirs['codec']}; asked for {ours['codec']}. "
                     "Give another folder with out=."
                 )
+        self.fabric.barrier()  # all have read it before it changes
         if self.fabric.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(ours, indent=2) + "\n")
+            partial = path.with_suffix(".tmp")
+            partial.write_text(json.dumps(ours, indent=2) + "\n")
+            os.replace(partial, path)
 
     def _export(self) -> None:
         if self.exporter is not None and self.fabric.is_global_zero:
