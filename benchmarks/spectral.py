@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backend.codec.spectral import SpectralCodec
 from backend.nn.packed import PackedLinear
+from backend.optimize.half_decoder import HalfDecoder
 from benchmarks.limits import gemm_gflop_per_s
 from benchmarks.timing import timed
 
@@ -31,7 +32,19 @@ def run() -> list[dict[str, Any]]:
             _row("decode, whole", WHOLE_S, lambda: codec.decode(codes)),
             _row("round trip, whole", WHOLE_S, lambda: codec.decode(codec.encode(audio))),
         ]
-        rows += [_stream_row(codec, audio, chunk_ms) for chunk_ms in CHUNKS_MS]
+        rows += [row for chunk_ms in CHUNKS_MS for row in _stream_rows(codec, audio, chunk_ms)]
+        half = HalfDecoder()
+        if half.supported(torch.device("cpu"), codec).ok:
+            exact = codec.decode(codes)
+            half.apply(codec)
+            found = _row("decode, whole, half_decoder", WHOLE_S, lambda: codec.decode(codes))
+            found["snr_db"] = round(
+                float(10 * torch.log10(exact.square().sum() / (codec.decode(codes) - exact).square().sum())), 1
+            )
+            rows += [
+                found,
+                *(row for chunk_ms in CHUNKS_MS for row in _stream_rows(codec, audio, chunk_ms, ", half_decoder")[1:]),
+            ]
         rate = gemm_gflop_per_s(torch.float32)
     limit = {"name": "limit: matrix products alone", "times_realtime": round(rate / gflop, 1), "gflop_per_s": rate}
     size = {
@@ -68,12 +81,20 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _stream_row(codec: SpectralCodec, audio: Tensor, chunk_ms: int) -> dict[str, Any]:
+def _stream_rows(codec: SpectralCodec, audio: Tensor, chunk_ms: int, mode: str = "") -> list[dict[str, Any]]:
+    """A sender, a receiver, and both in turn: the last costs more than their sum where the caches hold only one."""
     chunk = audio[:, :, : codec.spec.sample_rate_hz * chunk_ms // 1000]
     state = codec.init_state(1)
-    return _row(
-        f"round trip, {chunk_ms} ms pieces", chunk_ms / 1000, lambda: codec.decode(codec.encode(chunk, state), state)
-    )
+    codes = codec.encode(chunk, state)
+    return [
+        _row(f"encode, {chunk_ms} ms pieces{mode}", chunk_ms / 1000, lambda: codec.encode(chunk, state)),
+        _row(f"decode, {chunk_ms} ms pieces{mode}", chunk_ms / 1000, lambda: codec.decode(codes, state)),
+        _row(
+            f"round trip, {chunk_ms} ms pieces{mode}",
+            chunk_ms / 1000,
+            lambda: codec.decode(codec.encode(chunk, state), state),
+        ),
+    ]
 
 
 def _row(name: str, audio_s: float, call: Callable[[], object]) -> dict[str, Any]:

@@ -1,30 +1,30 @@
-"""Tensors computed from weights once and reused while a module only infers."""
+"""Values computed from weights once and reused while a module only infers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class DerivedInEval(nn.Module):
-    """A module with one tensor derived from its weights: recomputed in training, kept in eval mode.
+    """A module with one value derived from its weights: recomputed in training, kept in eval mode.
 
-    The tensor is forgotten whenever weights may have changed: on `train`, `eval`, `to`, `load_state_dict`. Code that
+    It is forgotten whenever weights may have changed: on `train`, `eval`, `to`, `load_state_dict`. Code that
     writes weights in place in any other way calls `forget_derived`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._derived: Tensor | None = None
+        self._derived: Any = None
         self.register_load_state_dict_post_hook(_forget_after_load)
 
-    def derive(self) -> Tensor:
+    def derive(self) -> Any:
         raise NotImplementedError
 
-    def derived(self) -> Tensor:
-        """The derived tensor, without gradients."""
+    def derived(self) -> Any:
+        """The derived value, without gradients."""
         if self._derived is not None:
             return self._derived
         with torch.no_grad():

@@ -44,7 +44,19 @@ def test_few_rows_in_inference_take_the_packed_product():
     layer, _ = pair()
     with torch.inference_mode():
         layer(torch.ones(1, FEW_ROWS + 1, 24))
-        layer(torch.ones(1, 1, 24))
         assert layer._derived is None
         layer(torch.ones(1, FEW_ROWS, 24))
-        assert layer._derived.is_mkldnn
+        assert layer._derived[0].is_mkldnn
+
+
+@pytest.mark.skipif(not HAS_PACKED_PRODUCT, reason="this build of torch has no packed product")
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_a_bfloat16_product_is_near_and_does_not_depend_on_how_many_rows_come_along(rows):
+    layer, plain = pair("gelu")
+    layer.product_dtype = torch.bfloat16
+    x = torch.randn(1, 100, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, found = plain(x), torch.cat([layer(piece) for piece in x.split(rows, dim=1)], dim=1)
+        assert found.dtype == torch.float32
+        assert (found - expected).abs().max() < 0.02
+        assert (found - layer(x)).abs().max() < 0.01
