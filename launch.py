@@ -283,8 +283,6 @@ def child_environment(n_threads: int | None = None) -> dict[str, str]:
     env.setdefault("OMP_NUM_THREADS", str(n_threads or usable_cores()))
     # Intel's OpenMP otherwise spins 200 ms after each operation, on cores the pages could use.
     env.setdefault("KMP_BLOCKTIME", "1")
-    # glibc keeps freed blocks of a few megabytes; returned at once, a large codec peaks at 2.2 GB instead of 2.55.
-    env.setdefault("MALLOC_MMAP_THRESHOLD_", str(4 << 20))
     env.setdefault("PYTHONUTF8", "1")
     env.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     return env

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,7 +14,6 @@ from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.optimize.packed_dac import PackedDac
 from benchmarks.timing import timed
-from launch import child_environment
 
 Mode = Literal["plain", "fp32", "bf16"]
 N_FRAMES = 44  # 2.04 s
@@ -25,8 +23,6 @@ CHUNK_FRAMES = (1, 4, 8, 16)
 def run() -> list[dict[str, Any]]:
     """One process per mode, so that each row's peak memory is its own."""
     context = multiprocessing.get_context("spawn")
-    # As the launcher starts its programs; it decides the peak of memory.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", child_environment()["MALLOC_MMAP_THRESHOLD_"])
     rows, sounds = [], {}
     for mode in ("plain", "fp32", "bf16"):
         with context.Pool(1) as pool:

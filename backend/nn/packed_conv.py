@@ -8,6 +8,7 @@ bfloat16, where the same layers over [B, C, T] reach 210 to 430 and 230 to 870.
 from __future__ import annotations
 
 import ctypes
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -112,9 +113,21 @@ class PackedConv:
                 plain, self._plain = self._plain, None
             size = [batch, self.in_channels, 1, length * self._stride + self.context]
             packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(plain.to_mkldnn(), *self._geometry, size)
+            del plain
+            _return_freed_memory()
             same = (held for held in self._packed.values() if torch.equal(_bytes(held), _bytes(packed)))
             self._packed[batch, length] = next(same, packed)
         return self._packed[batch, length]
+
+
+def _return_freed_memory() -> None:
+    """Give the pages of freed weights back: the hole a plain weight leaves is just too small for the next packed one.
+
+    Without this, packing the fish codec peaked at 2.55 GB instead of 2.2 (glibc only; others need no help).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _piece_length(n_frames: int) -> int:
