@@ -35,3 +35,11 @@ class BadSettings(PhonogramError):
 
 class OutputError(PhonogramError):
     """An output that cannot be written where it was asked for."""
+
+
+class NotAvailable(PhonogramError):
+    """An optional package, program or weight file that is not here."""
+
+
+class NoScore(PhonogramError):
+    """Sound that a judge cannot score: too short, silent, not speech."""

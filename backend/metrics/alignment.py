@@ -1,0 +1,70 @@
+"""Undoing a constant delay before two sounds are compared."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# How loud eight bands are, each millisecond: this survives coders that do not keep the phase.
+OUTLINE_WINDOW_S = 0.016
+OUTLINE_HOP_S = 0.001
+N_BANDS = 8
+# Around that place the waveforms decide. Wider, and voices would match a pitch period off.
+REFINE_S = 0.002
+
+
+class Aligned(NamedTuple):
+    """Two sounds of one length, [N] each. `lag_samples` is how much later the second one came."""
+
+    reference: np.ndarray
+    signal: np.ndarray
+    lag_samples: int
+
+
+def align(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s: float = 0.2) -> Aligned:
+    """Shift `signal` [M] onto `reference` [N] and keep what both have."""
+    lag = find_lag(reference, signal, rate_hz, max_lag_s)
+    reference, signal = reference[max(-lag, 0) :], signal[max(lag, 0) :]
+    length = min(len(reference), len(signal))
+    return Aligned(reference[:length], signal[:length], lag)
+
+
+def find_lag(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s: float = 0.2) -> int:
+    """How many samples later `signal` is than `reference`, at most `max_lag_s` either way."""
+    if not np.any(reference) or not np.any(signal):
+        return 0
+    limit = max(min(round(max_lag_s * rate_hz), len(reference) - 1, len(signal) - 1), 0)
+    hop = max(1, round(OUTLINE_HOP_S * rate_hz))
+    bands = zip(_outline(reference, rate_hz, hop), _outline(signal, rate_hz, hop), strict=True)
+    score = np.sum([_correlation(wanted, found, limit // hop) for wanted, found in bands], axis=0)
+    coarse = hop * _best(np.arange(-(limit // hop), limit // hop + 1), score)
+    around = round(REFINE_S * rate_hz)
+    lags = np.arange(max(-limit, coarse - around), min(limit, coarse + around) + 1)
+    return _best(lags, _correlation(reference, signal, limit)[lags + limit])
+
+
+def _best(lags: np.ndarray, score: np.ndarray) -> int:
+    """The lag with the highest score; among equals the smallest, so that silence is not shifted."""
+    best = lags[score >= score.max() - 1e-9]
+    return int(best[np.argmin(np.abs(best))])
+
+
+def _correlation(reference: np.ndarray, signal: np.ndarray, limit: int) -> np.ndarray:
+    """Normalized correlation for lags -limit...limit."""
+    reference = reference.astype(np.float64) - reference.mean()
+    signal = signal.astype(np.float64) - signal.mean()
+    n_fft = 1 << (len(reference) + len(signal)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(signal, n_fft) * np.conj(np.fft.rfft(reference, n_fft)), n_fft)
+    scale = np.linalg.norm(reference) * np.linalg.norm(signal)
+    return np.concatenate([product[n_fft - limit :], product[: limit + 1]]) / max(scale, 1e-12)
+
+
+def _outline(samples: np.ndarray, rate_hz: int, hop: int) -> np.ndarray:
+    """Log magnitudes of bands, [N_BANDS, T]."""
+    window = N_BANDS * 2 * max(1, round(OUTLINE_WINDOW_S * rate_hz / N_BANDS / 2))
+    padded = np.pad(samples.astype(np.float64), window // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+    spectra = np.abs(np.fft.rfft(frames * np.hanning(window)))[:, 1:]
+    bands = spectra.reshape(len(spectra), N_BANDS, -1).sum(axis=2).T
+    return np.log(bands + 1e-3 * bands.max() + 1e-9)

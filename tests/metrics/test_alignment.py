@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from backend.data.synthetic import noise, silence, speech_like
+from backend.metrics.alignment import align, find_lag
+
+RATE_HZ = 16_000
+SPEECH = speech_like(2.0, RATE_HZ, seed=3)[0]
+
+
+@pytest.mark.parametrize("lag", [-700, -3, 0, 1, 240, 3000])
+def test_a_delayed_copy_aligns_exactly(lag):
+    later = np.concatenate([np.zeros(max(lag, 0)), SPEECH, np.zeros(100)])[max(-lag, 0) :]
+    aligned = align(SPEECH, later, RATE_HZ)
+    assert aligned.lag_samples == lag
+    assert len(aligned.reference) == len(SPEECH) - max(-lag, 0)
+    np.testing.assert_array_equal(aligned.reference, aligned.signal)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_copy_without_its_phase_is_found_within_eight_milliseconds(seed):
+    """A coder that redraws the waveform leaves only the outline to go by."""
+    clean = speech_like(2.0, RATE_HZ, seed=seed)[0]
+    frames = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(clean, 320)[::80] * np.hanning(320))
+    turns = np.exp(2j * np.pi * np.random.default_rng(seed).uniform(size=frames.shape))
+    redrawn = np.zeros(len(clean))
+    for index, frame in enumerate(np.fft.irfft(np.abs(frames) * turns)):
+        redrawn[index * 80 : index * 80 + 320] += frame
+    later = np.concatenate([np.zeros(400), redrawn])
+    assert abs(find_lag(clean, later, RATE_HZ) - 400) <= 0.008 * RATE_HZ
+
+
+def test_lags_beyond_the_limit_are_not_searched():
+    later = np.concatenate([np.zeros(4000), SPEECH])
+    assert abs(find_lag(SPEECH, later, RATE_HZ, max_lag_s=0.1)) <= 1600
+
+
+def test_silence_and_very_short_sounds_stay_where_they_are():
+    empty = silence(0.5, RATE_HZ)[0]
+    assert align(empty, empty, RATE_HZ).lag_samples == 0
+    assert align(SPEECH, empty, RATE_HZ).lag_samples == 0
+    short = noise(0.001, RATE_HZ)[0]
+    assert align(short, short, RATE_HZ).lag_samples == 0
