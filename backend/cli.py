@@ -16,6 +16,7 @@ import typer
 
 from backend import __version__
 from backend.errors import PhonogramError
+from backend.evaluate.command import app as evaluate_app
 from backend.training.command import app as train_app
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
 
 Codec = Annotated[
     str | None,

@@ -13,6 +13,7 @@ LAYERS = (
     ("runtime", "store"),
     ("pipeline", "training"),
     ("opt_engine",),
+    ("evaluate",),
     ("app", "cli", "api", "cluster", "__main__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
@@ -64,8 +65,10 @@ def test_the_rules_can_fail():
     assert broken_rule("pipeline", "settings")
     assert broken_rule("pipeline", "training")
     assert broken_rule("api", "app")
+    assert broken_rule("opt_engine", "evaluate")
     assert broken_rule("weights", "codec") is None
     assert broken_rule("cli", "app") is None
+    assert broken_rule("evaluate", "pipeline") is None
 
 
 def test_server_libraries_stay_in_the_top_layer():

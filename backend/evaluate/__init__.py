@@ -1,0 +1,1 @@
+"""Codecs measured beside others on the same sounds, by judges outside of training."""

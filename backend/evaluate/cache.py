@@ -1,0 +1,55 @@
+"""Results already paid for: one small file for each sound and coder, so that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from backend.errors import OutputError
+
+# Raised whenever the way results are made changes, so that old ones are not mixed in.
+VERSION = 2
+
+
+class ResultCache:
+    """A folder of results; None keeps nothing. A damaged entry counts as absent."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"The cache '{folder.name}' cannot be made ({error.strerror}). Choose another with --cache."
+                ) from error
+
+    def read(self, sound_hash: str, system: str) -> dict[str, Any] | None:
+        if self.folder is None:
+            return None
+        try:
+            entry = json.loads(self._path(sound_hash, system).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return entry if isinstance(entry, dict) and isinstance(entry.get("scores"), dict) else None
+
+    def write(self, sound_hash: str, system: str, entry: dict[str, Any]) -> None:
+        if self.folder is None:
+            return
+        partial = self.folder / f".{secrets.token_hex(8)}.part"
+        try:
+            partial.write_text(json.dumps(entry), encoding="utf-8")
+            os.replace(partial, self._path(sound_hash, system))
+        except OSError as error:
+            raise OutputError(f"The cache cannot be written ({error.strerror}). Free space, or go without.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _path(self, sound_hash: str, system: str) -> Path:
+        assert self.folder is not None
+        key = hashlib.sha256(f"{VERSION}\n{sound_hash}\n{system}".encode()).hexdigest()
+        return self.folder / f"{key[:32]}.json"

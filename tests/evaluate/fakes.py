@@ -1,0 +1,52 @@
+"""Coders and judges that stand in for real ones: quick, and their results are known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.audio.waveform import Waveform
+from backend.errors import BadAudio, NoScore
+from backend.evaluate.judges import Judge, Pair, Score
+from backend.evaluate.system import Coded
+
+
+class Delayed:
+    """Gives the sound back later and quieter, for a byte a millisecond."""
+
+    def __init__(self, name: str = "delayed-1", lag_samples: int = 240, gain: float = 1.0):
+        self.name = name
+        self.identity = f"{name} {lag_samples} {gain}"
+        self.lag_samples, self.gain = lag_samples, gain
+        self.n_calls = 0
+
+    def code(self, sound: Waveform) -> Coded:
+        self.n_calls += 1
+        late = np.pad(sound.samples * np.float32(self.gain), ((0, 0), (self.lag_samples, 0)))
+        n_bytes = round(sound.duration_s * 1000)
+        return Coded(Waveform(late, sound.rate_hz), n_bytes, n_bytes + 50, sound.rate_hz / 2)
+
+
+class Refusing:
+    name = identity = "refusing-1"
+
+    def code(self, sound: Waveform) -> Coded:
+        raise BadAudio("This coder takes nothing.")
+
+
+class Counted:
+    """A judge that gives the peak of the decoding, and counts how often it was asked."""
+
+    def __init__(self, name: str = "peak"):
+        self.n_calls = 0
+        self.judge = Judge(name, "peak", "higher", f"{name}-1", self.score)
+
+    def score(self, pair: Pair) -> Score:
+        self.n_calls += 1
+        return Score(float(np.abs(pair.decoded).max()))
+
+
+def undecided(pair: Pair) -> Score:
+    raise NoScore("This judge never knows.")
+
+
+UNDECIDED = Judge("undecided", "undecided", "lower", "undecided-1", undecided)
