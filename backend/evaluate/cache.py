@@ -12,7 +12,7 @@ from typing import Any
 from backend.errors import OutputError
 
 # Raised whenever the way results are made changes, so that old ones are not mixed in.
-VERSION = 2
+VERSION = 1
 
 
 class ResultCache:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import numpy as np
 
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
@@ -14,12 +17,14 @@ from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, NoScore
 from backend.evaluate.cache import ResultCache
 from backend.evaluate.judges import RATE_HZ, Judge, Pair, Score
-from backend.evaluate.system import System, file_hash
-from backend.metrics.alignment import align
+from backend.evaluate.system import Coded, System, file_hash
+from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.bitrate import kbps
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 MAX_DURATION_S = 120.0
+# A coder's delay is one number; each sound shows it with an error of milliseconds, the median of some does not.
+N_DELAY_SOUNDS = 9
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 
@@ -68,9 +73,7 @@ def find_sounds(folder: Path, limit: int | None = None) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise BadSettings(f"'{folder.name}' holds no sound files ({', '.join(sorted(SUFFIXES))}). Check the path.")
-    if limit is not None and limit < len(files):
-        files = [files[i * len(files) // limit] for i in range(limit)]
-    return files
+    return files if limit is None else spread(files, limit)
 
 
 def read_transcripts(manifest: Path) -> dict[str, str]:
@@ -91,6 +94,9 @@ def evaluate(
 ) -> Outcome:  # fmt: skip
     """Code and judge every file. What cannot be read or coded is reported in the outcome; the rest goes on."""
     cache = cache or ResultCache(None)
+    if report is not None:
+        report(0, len(files) * len(systems), "delays of the coders")
+    delays = {system.name: measure_delay(system, files) for system in systems}
     outcome = Outcome([], {})
     n_steps, n_done = len(files) * len(systems), 0
     for file in files:
@@ -108,7 +114,7 @@ def evaluate(
             if report is not None:
                 report(n_done, n_steps, f"{name}: {system.name}")
             try:
-                found.results.append(_result(sound, sound_hash, system, judges, text, cache))
+                found.results.append(_result(sound, sound_hash, system, delays[system.name], judges, text, cache))
             except BadAudio as error:
                 found.failures[system.name] = str(error)
             n_done += 1
@@ -118,17 +124,40 @@ def evaluate(
     return outcome
 
 
+def measure_delay(system: System, files: list[Path]) -> int:
+    """How much later a coder's sound comes, in samples at `RATE_HZ`: the median over sounds spread over the list."""
+    lags = []
+    for file in spread(files, N_DELAY_SOUNDS):
+        try:
+            sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono()
+            lags.append(find_lag(*_at_judged_rate(sound, system.code(sound).decoded), RATE_HZ))
+        except (BadAudio, LimitExceeded):
+            # The run itself reports it.
+            continue
+    return round(median(lags)) if lags else 0
+
+
+def spread(files: list[Path], limit: int) -> list[Path]:
+    """At most `limit` of the files, evenly over the list."""
+    return files if limit >= len(files) else [files[i * len(files) // limit] for i in range(limit)]
+
+
 def _result(
-    sound: Waveform, sound_hash: str, system: System, judges: list[Judge], text: str | None, cache: ResultCache
-) -> Result:
+    sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Judge], text: str | None,
+    cache: ResultCache,
+) -> Result:  # fmt: skip
     """A result whose scores come from the cache as far as they are there."""
     identities = {judge.name: f"{judge.identity} {text}" if judge.is_text_used else judge.identity for judge in judges}
-    entry = cache.read(sound_hash, system.identity)
+    key = f"{system.identity} delay {delay}"
+    entry = cache.read(sound_hash, key)
     known = {} if entry is None else entry["scores"]
     missing = [judge for judge in judges if identities[judge.name] not in known]
     if entry is None or missing:
-        entry = _measure(sound, system, missing, text, identities, known)
-        cache.write(sound_hash, system.identity, entry)
+        coded = system.code(sound)
+        pair = Pair(*overlap(*_at_judged_rate(sound, coded.decoded), delay), text)
+        fresh = {identities[judge.name]: _mark(judge, pair) for judge in missing}
+        entry = {"facts": _facts(sound, coded, delay), "scores": {**known, **fresh}}
+        cache.write(sound_hash, key, entry)
     marks = {judge.name: entry["scores"][identities[judge.name]] for judge in judges}
     return Result(
         system.name,
@@ -138,29 +167,28 @@ def _result(
     )
 
 
-def _measure(
-    sound: Waveform, system: System, judges: list[Judge], text: str | None, identities: dict[str, str],
-    known: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    coded = system.code(sound)
-    reference = resample(sound, RATE_HZ).samples[0]
-    aligned = align(reference, resample(coded.decoded, RATE_HZ).samples[0], RATE_HZ)
-    pair = Pair(aligned.reference, aligned.signal, text)
-    marks: dict[str, Any] = dict(known)
-    for judge in judges:
-        try:
-            marks[identities[judge.name]] = list(judge.score(pair))
-        except NoScore as error:
-            marks[identities[judge.name]] = str(error)
-    facts = {
+def _at_judged_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
+    return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
+
+
+def _mark(judge: Judge, pair: Pair) -> list[float] | str:
+    """A score as value and weight, or the reason why there is none."""
+    try:
+        return list(judge.score(pair))
+    except NoScore as error:
+        return str(error)
+
+
+def _facts(sound: Waveform, coded: Coded, delay: int) -> dict[str, Any]:
+    """The fields of a `Result` that are no scores."""
+    return {
         "payload_bytes": coded.payload_bytes,
         "file_bytes": coded.file_bytes,
         "payload_kbps": None if coded.payload_bytes is None else kbps(coded.payload_bytes, sound.duration_s),
         "file_kbps": None if coded.file_bytes is None else kbps(coded.file_bytes, sound.duration_s),
         "bandwidth_hz": float(coded.bandwidth_hz),
-        "lag_ms": aligned.lag_samples * 1000 / RATE_HZ,
+        "lag_ms": delay * 1000 / RATE_HZ,
     }
-    return {"facts": facts, "scores": marks}
 
 
 def as_json(sound: SoundResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Undoing a constant delay before two sounds are compared."""
+"""Finding and undoing the delay of a coder before two sounds are compared."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 OUTLINE_WINDOW_S = 0.016
 OUTLINE_HOP_S = 0.001
 N_BANDS = 8
-# Around that place the waveforms decide. Wider, and voices would match a pitch period off.
+# Around that place the waveforms decide, if they are alike at all; a redrawn waveform would only add chance.
 REFINE_S = 0.002
+MIN_LIKENESS = 0.5
 
 
 class Aligned(NamedTuple):
-    """Two sounds of one length, [N] each. `lag_samples` is how much later the second one came."""
+    """Two sounds of one length, [N] each."""
 
     reference: np.ndarray
     signal: np.ndarray
-    lag_samples: int
 
 
-def align(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s: float = 0.2) -> Aligned:
-    """Shift `signal` [M] onto `reference` [N] and keep what both have."""
-    lag = find_lag(reference, signal, rate_hz, max_lag_s)
-    reference, signal = reference[max(-lag, 0) :], signal[max(lag, 0) :]
+def overlap(reference: np.ndarray, signal: np.ndarray, lag_samples: int) -> Aligned:
+    """What both sounds have of each other when `signal` is `lag_samples` later."""
+    reference, signal = reference[max(-lag_samples, 0) :], signal[max(lag_samples, 0) :]
     length = min(len(reference), len(signal))
-    return Aligned(reference[:length], signal[:length], lag)
+    return Aligned(reference[:length], signal[:length])
 
 
 def find_lag(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s: float = 0.2) -> int:
@@ -41,7 +40,8 @@ def find_lag(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s:
     coarse = hop * _best(np.arange(-(limit // hop), limit // hop + 1), score)
     around = round(REFINE_S * rate_hz)
     lags = np.arange(max(-limit, coarse - around), min(limit, coarse + around) + 1)
-    return _best(lags, _correlation(reference, signal, limit)[lags + limit])
+    likeness = _correlation(reference, signal, limit)[lags + limit]
+    return _best(lags, likeness) if likeness.max() >= MIN_LIKENESS else coarse
 
 
 def _best(lags: np.ndarray, score: np.ndarray) -> int:

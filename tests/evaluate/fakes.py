@@ -13,15 +13,15 @@ from backend.evaluate.system import Coded
 class Delayed:
     """Gives the sound back later and quieter, for a byte a millisecond."""
 
-    def __init__(self, name: str = "delayed-1", lag_samples: int = 240, gain: float = 1.0):
+    def __init__(self, name: str = "delayed-1", lag_ms: float = 15.0, gain: float = 1.0):
         self.name = name
-        self.identity = f"{name} {lag_samples} {gain}"
-        self.lag_samples, self.gain = lag_samples, gain
+        self.identity = f"{name} {lag_ms} {gain}"
+        self.lag_ms, self.gain = lag_ms, gain
         self.n_calls = 0
 
     def code(self, sound: Waveform) -> Coded:
         self.n_calls += 1
-        late = np.pad(sound.samples * np.float32(self.gain), ((0, 0), (self.lag_samples, 0)))
+        late = np.pad(sound.samples * np.float32(self.gain), ((0, 0), (round(self.lag_ms * sound.rate_hz / 1000), 0)))
         n_bytes = round(sound.duration_s * 1000)
         return Coded(Waveform(late, sound.rate_hz), n_bytes, n_bytes + 50, sound.rate_hz / 2)
 

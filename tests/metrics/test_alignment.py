@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.data.synthetic import noise, silence, speech_like
-from backend.metrics.alignment import align, find_lag
+from backend.metrics.alignment import find_lag, overlap
 
 RATE_HZ = 16_000
 SPEECH = speech_like(2.0, RATE_HZ, seed=3)[0]
@@ -11,14 +11,14 @@ SPEECH = speech_like(2.0, RATE_HZ, seed=3)[0]
 @pytest.mark.parametrize("lag", [-700, -3, 0, 1, 240, 3000])
 def test_a_delayed_copy_aligns_exactly(lag):
     later = np.concatenate([np.zeros(max(lag, 0)), SPEECH, np.zeros(100)])[max(-lag, 0) :]
-    aligned = align(SPEECH, later, RATE_HZ)
-    assert aligned.lag_samples == lag
+    assert find_lag(SPEECH, later, RATE_HZ) == lag
+    aligned = overlap(SPEECH, later, lag)
     assert len(aligned.reference) == len(SPEECH) - max(-lag, 0)
     np.testing.assert_array_equal(aligned.reference, aligned.signal)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_copy_without_its_phase_is_found_within_eight_milliseconds(seed):
+def test_a_copy_without_its_phase_is_found_within_seven_milliseconds(seed):
     """A coder that redraws the waveform leaves only the outline to go by."""
     clean = speech_like(2.0, RATE_HZ, seed=seed)[0]
     frames = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(clean, 320)[::80] * np.hanning(320))
@@ -27,7 +27,7 @@ def test_a_copy_without_its_phase_is_found_within_eight_milliseconds(seed):
     for index, frame in enumerate(np.fft.irfft(np.abs(frames) * turns)):
         redrawn[index * 80 : index * 80 + 320] += frame
     later = np.concatenate([np.zeros(400), redrawn])
-    assert abs(find_lag(clean, later, RATE_HZ) - 400) <= 0.008 * RATE_HZ
+    assert abs(find_lag(clean, later, RATE_HZ) - 400) <= 0.007 * RATE_HZ
 
 
 def test_lags_beyond_the_limit_are_not_searched():
@@ -37,7 +37,6 @@ def test_lags_beyond_the_limit_are_not_searched():
 
 def test_silence_and_very_short_sounds_stay_where_they_are():
     empty = silence(0.5, RATE_HZ)[0]
-    assert align(empty, empty, RATE_HZ).lag_samples == 0
-    assert align(SPEECH, empty, RATE_HZ).lag_samples == 0
     short = noise(0.001, RATE_HZ)[0]
-    assert align(short, short, RATE_HZ).lag_samples == 0
+    for pair in ((empty, empty), (SPEECH, empty), (empty, SPEECH), (short, short)):
+        assert find_lag(*pair, RATE_HZ) == 0
