@@ -14,7 +14,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.compression.survey import survey_container
 from backend.pipeline.transcode import decode_pieces, encode_waveform
-from backend.weights import load_codec, weights_hash
+from backend.weights import codes_hash, load_codec, weights_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,21 @@ class Original:
 class CodecSystem:
     """A Phonogram codec at one number of codebooks, through the bytes of a `.pgc` file."""
 
-    def __init__(self, codec: CausalCodec, weights: str, n_codebooks: int):
-        self.codec, self.weights = codec, weights
+    def __init__(self, codec: CausalCodec, folder: Path, n_codebooks: int):
+        self.codec = codec
+        # A decoder may be trained on while codes keep their meaning: files carry one hash, scores depend on the other.
+        self.weights, self.codes = weights_hash(folder), codes_hash(folder)
         self.n_codebooks = codec.check_codebooks(n_codebooks)
         self.name = f"{codec.spec.name}-{n_codebooks}"
-        self.identity = f"pgc-1 {codec.spec.name} {weights} {n_codebooks}"
+        self.identity = f"pgc-1 {codec.spec.name} {self.weights} {n_codebooks}"
 
     def code(self, sound: Waveform) -> Coded:
         file = io.BytesIO()
-        encode_waveform(sound, self.codec, self.weights, file, self.n_codebooks)
+        encode_waveform(sound, self.codec, self.codes, file, self.n_codebooks)
         file.seek(0)
         survey = survey_container(file)
         file.seek(0)
-        pieces = list(decode_pieces(file, survey.header, self.codec, self.weights))
+        pieces = list(decode_pieces(file, survey.header, self.codec, self.codes))
         spec = self.codec.spec
         decoded = Waveform(np.concatenate(pieces, axis=1), spec.sample_rate_hz).mono()
         bandwidth_hz = min(spec.sample_rate_hz, sound.rate_hz) / 2
@@ -82,8 +84,7 @@ def codec_systems(folder: Path, codebook_counts: list[int] | None) -> list[Codec
     codec = load_codec(folder)
     total = codec.spec.n_codebooks
     counts = codebook_counts or sorted({max(1, total // 4), max(1, total // 2), total})
-    weights = weights_hash(folder)
-    return [CodecSystem(codec, weights, count) for count in sorted(set(counts))]
+    return [CodecSystem(codec, folder, count) for count in sorted(set(counts))]
 
 
 def file_hash(path: Path) -> str:

@@ -16,7 +16,7 @@ from backend.evaluate.run import evaluate, find_sounds, measure_delay, read_tran
 from backend.evaluate.summary import compare, summarize
 from backend.evaluate.system import Original, codec_systems
 from backend.pipeline.code_file import encode_file
-from backend.weights import save_codec, weights_hash
+from backend.weights import codes_hash, save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec
 from tests.evaluate.fakes import UNDECIDED, Counted, Delayed, Refusing
 
@@ -98,12 +98,24 @@ def test_codes_are_counted_from_the_bytes_of_a_real_file(sounds, checkpoint, tmp
     assert [system.name for system in systems] == ["tiny-1", "tiny-3"]
     outcome = run(sounds, systems, [])
     file = tmp_path / "a.pgc"
-    encode_file(sounds / "a.wav", file, systems[1].codec, weights_hash(checkpoint), n_codebooks=3)
+    encode_file(sounds / "a.wav", file, systems[1].codec, codes_hash(checkpoint), n_codebooks=3)
     survey = survey_file(file)
     result = outcome.sounds[0].results[1]
     assert (result.file_bytes, result.payload_bytes) == (file.stat().st_size, survey.payload_bytes)
     assert result.file_kbps == pytest.approx(survey.file_kbps)
     assert result.bandwidth_hz == 4000
+
+
+def test_a_decoder_trained_on_is_another_system(checkpoint, monkeypatch):
+    before = codec_systems(checkpoint, [3])[0]
+    monkeypatch.setattr(TinyCodec, "code_parts", ("analysis",))
+    save_codec(checkpoint, before.codec)
+    first = codec_systems(checkpoint, [3])[0]
+    with torch.no_grad():
+        first.codec.synthesis.weight.mul_(0.5)
+    save_codec(checkpoint, first.codec)
+    second = codec_systems(checkpoint, [3])[0]
+    assert first.codes == second.codes and first.identity != second.identity
 
 
 def test_the_usual_codebook_counts_are_a_quarter_half_and_all(checkpoint):
