@@ -25,6 +25,7 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 MAX_DURATION_S = 120.0
 # A coder's delay is one number; each sound shows it with an error of milliseconds, the median of some does not.
 N_DELAY_SOUNDS = 9
+DELAY_SOUND_S = 20.0
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 
@@ -129,7 +130,7 @@ def measure_delay(system: System, files: list[Path]) -> int:
     lags = []
     for file in spread(files, N_DELAY_SOUNDS):
         try:
-            sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono()
+            sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono().slice_s(0, DELAY_SOUND_S)
             lags.append(find_lag(*_at_judged_rate(sound, system.code(sound).decoded), RATE_HZ))
         except (BadAudio, LimitExceeded):
             # The run itself reports it.

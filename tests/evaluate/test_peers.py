@@ -1,4 +1,7 @@
 import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +50,61 @@ def test_a_failing_program_is_quoted(tmp_path):
         program.run_program(["sh", "-c", "echo no such thing >&2; exit 3"], tmp_path)
     with pytest.raises(NotAvailable):
         program.require_program("no-such-program-here", "nothing")
+
+
+class Interpreter:
+    """Stands in for the runtime of Lyra's files: the latent is the frame's loudness, the sound a held level."""
+
+    def __init__(self, path, num_threads):
+        self.name = Path(path).name
+        self.resets = 0
+
+    def allocate_tensors(self):
+        pass
+
+    def reset_all_variables(self):
+        self.resets += 1
+
+    def get_input_details(self):
+        return [{"index": 0}]
+
+    get_output_details = get_input_details
+
+    def set_tensor(self, index, value):
+        self.value = value
+
+    def invoke(self):
+        if self.name == FILES[0]:
+            assert self.value.shape == (1, 320)
+            self.result = np.abs(self.value).mean().reshape(1, 1, 1)
+        else:
+            self.result = np.full((1, 320), self.value.item(), np.float32)
+
+    def get_tensor(self, index):
+        return self.result
+
+    def get_signature_runner(self, name):
+        if name == "decode":
+            return lambda encoding_indices: {"output_0": np.float32(encoding_indices[0] / 1000)}
+        return lambda input_frames, num_quantizers: {
+            "output_0": input_frames, "output_1": np.int32(np.full((46, 1, 1), 1000 * input_frames.item()))
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rate_kbps"), [("lyra-3.2", 3.2), ("lyra-6", 6.0), ("lyra-9.2", 9.2)])
+def test_lyra_is_fed_frame_by_frame_and_counted_in_bits(monkeypatch, tmp_path, name, rate_kbps):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", SimpleNamespace(Interpreter=Interpreter))
+    for file in FILES:
+        (tmp_path / file).write_bytes(b"model")
+    lyra = PEERS[name](tmp_path)
+    for n_times in (1, 2):
+        coded = lyra.code(SOUND)
+        assert lyra._encoder.resets == lyra._decoder.resets == n_times
+    assert kbps(coded.payload_bytes, SOUND.duration_s) == pytest.approx(rate_kbps, rel=0.01)
+    assert coded.decoded.n_samples == 32_000 and coded.bandwidth_hz == 8000
+    levels = np.abs(resample(SOUND, 16_000).samples[0]).reshape(-1, 320).mean(axis=1)
+    np.testing.assert_allclose(coded.decoded.samples[0, ::320], levels, atol=1e-3)
 
 
 @pytest.mark.parametrize(
