@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
-from pathlib import Path
 from typing import Any
+
+from backend.evaluate.provenance import machine
 
 # Above this share of the cores already at work, figures say more about the others than about us.
 BUSY_SHARE = 0.5
@@ -16,29 +16,12 @@ def describe_machine() -> dict[str, Any]:
     import torch
 
     return {
-        "cpu": cpu_model(),
-        "cores": n_cores(),
+        **machine(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
         "load_1min": load_1min(),
     }
-
-
-def cpu_model() -> str:
-    listing = Path("/proc/cpuinfo")
-    if listing.is_file():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def n_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_1min() -> float | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 from backend import __version__
+from backend.device import processor_name
 from backend.metrics.optional import package_version
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-python", "ai-edge-litert",
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-pyt
 def machine() -> dict[str, Any]:
     """Processor, cores and system."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -27,12 +27,3 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """Ours, and those of the packages that code or judge; None for absent ones."""
     return {"phonogram": __version__, **{name: package_version(name) for name in PACKAGES}}
-
-
-def _cpu_model() -> str:
-    listing = Path("/proc/cpuinfo")
-    if listing.is_file():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
+
+from backend.metrics.reconstruction import mel_filters
 
 # Spectra are compressed to |X|^0.3 for the complex loss, as loudness is heard.
 COMPRESSION = 0.3
@@ -32,7 +32,8 @@ class SpectralLoss(nn.Module):
             shape = torch.hann_window(window)
             self.register_buffer(f"window_{window}", shape / shape.square().sum().sqrt(), persistent=False)
         for window, n_bins in zip(mel_windows, mel_bins, strict=True):
-            self.register_buffer(f"filters_{window}", mel_filters(rate_hz, window, n_bins), persistent=False)
+            filters = torch.from_numpy(mel_filters(rate_hz, window, n_bins)).float()
+            self.register_buffer(f"filters_{window}", filters, persistent=False)
 
     def forward(self, audio: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The mel and the complex loss of `audio` [B, C, N] against `target` of the same shape."""
@@ -66,19 +67,3 @@ class SpectralLoss(nn.Module):
 def _power(spectra: Tensor) -> Tensor:
     parts = torch.view_as_real(spectra)
     return parts.square().sum(dim=-1)
-
-
-def mel_filters(rate_hz: int, n_fft: int, n_bins: int) -> Tensor:
-    """Triangles equally spaced in mel from 0 to the Nyquist frequency, [n_fft / 2 + 1, n_bins]; each sums to 1.
-
-    No triangle is narrower than the spacing of the transform, so that none is empty.
-    """
-    top_mel = 2595.0 * math.log10(1.0 + rate_hz / 2 / 700.0)
-    edges_hz = 700.0 * (10.0 ** (torch.linspace(0.0, top_mel, n_bins + 2, dtype=torch.float64) / 2595.0) - 1.0)
-    spacing_hz = rate_hz / n_fft
-    center = edges_hz[1:-1]
-    below = (center - edges_hz[:-2]).clamp_min(spacing_hz)
-    above = (edges_hz[2:] - center).clamp_min(spacing_hz)
-    offset = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * spacing_hz - center
-    triangles = (1.0 - torch.where(offset < 0, -offset / below, offset / above)).clamp_min(0.0)
-    return (triangles / triangles.sum(dim=0)).float()
