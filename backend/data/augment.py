@@ -1,4 +1,4 @@
-"""Changes that make little material go further: speed and pitch, tone, noise, gain."""
+"""Changes that make little material go further: speed and pitch, tone, noise, band, gain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Augmentation:
 
     Speed changes by resampling, which moves pitch and formants along with the tempo: another, smaller
     or larger speaker. Tone is a smooth random curve over frequency. Noise is white to brown, as steady
-    background. Gain comes last and never clips.
+    background. Band keeps only what lies below a frequency of `band_hz` (drawn evenly in octaves), as telephones
+    and old recordings do. Gain comes last and never clips.
     """
 
     speed_probability: float = 0.0
@@ -29,6 +30,9 @@ class Augmentation:
     noise_snr_db: tuple[float, float] = (15.0, 45.0)
     gain_probability: float = 0.0
     gain_db: tuple[float, float] = (-18.0, 6.0)
+    band_probability: float = 0.0
+    band_hz: tuple[float, float] = (3400.0, 10000.0)
+    rate_hz: int = 24_000
 
     def draw_speed(self, rng: np.random.Generator) -> float:
         """The factor by which the next segment is played faster; 1.0 for unchanged."""
@@ -45,6 +49,8 @@ class Augmentation:
             samples = shape_tone(samples, rng.uniform(-self.max_tone_db, self.max_tone_db, N_TONE_BANDS))
         if rng.random() < self.noise_probability:
             samples = add_noise(samples, rng.uniform(*self.noise_snr_db), rng)
+        if rng.random() < self.band_probability:
+            samples = limit_band(samples, np.exp(rng.uniform(*np.log(self.band_hz))) / self.rate_hz)
         if rng.random() < self.gain_probability:
             samples = samples * 10.0 ** (rng.uniform(*self.gain_db) / 20.0)
         peak = np.abs(samples).max()
@@ -61,6 +67,15 @@ def shape_tone(samples: np.ndarray, band_gains_db: np.ndarray) -> np.ndarray:
     anchors = np.arange(1 - len(band_gains_db), 1)
     gains_db = np.interp(octaves, anchors, band_gains_db)
     return np.fft.irfft(spectrum * 10.0 ** (gains_db / 20.0))[:, :n_samples]
+
+
+def limit_band(samples: np.ndarray, cutoff: float) -> np.ndarray:
+    """Remove from [C, N] what lies above `cutoff`, a share of the rate; the slope below it is a tenth of that wide."""
+    n_samples = samples.shape[1]
+    spectrum = np.fft.rfft(samples, n=2 * n_samples)
+    share = np.linspace(0.0, 0.5, spectrum.shape[1])
+    gain = np.clip((cutoff - share) / (0.1 * cutoff), 0.0, 1.0)
+    return np.fft.irfft(spectrum * gain)[:, :n_samples]
 
 
 def add_noise(samples: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:

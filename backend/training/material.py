@@ -62,5 +62,5 @@ def build_sampler(
 ) -> SegmentSampler:
     """Segments of whole codec frames."""
     n_frames = max(round(phase.segment_s * spec.frame_rate_hz), 1)
-    augmentation = Augmentation(**block.augment.model_dump())
+    augmentation = Augmentation(**block.augment.model_dump(), rate_hz=spec.sample_rate_hz)
     return SegmentSampler(clips, n_frames * spec.hop_samples, phase.batch, seed, augmentation)

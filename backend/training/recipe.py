@@ -32,6 +32,8 @@ class AugmentBlock(Block):
     noise_snr_db: tuple[float, float] = (15.0, 45.0)
     gain_probability: Probability = 0.5
     gain_db: tuple[float, float] = (-18.0, 6.0)
+    band_probability: Probability = 0.0
+    band_hz: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (3400.0, 10000.0)
 
 
 class DataBlock(Block):

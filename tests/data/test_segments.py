@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.data.augment import Augmentation, add_noise, shape_tone
+from backend.data.augment import Augmentation, add_noise, limit_band, shape_tone
 from backend.data.cache import CachedClip
 from backend.data.heldout import HeldOut
 from backend.data.manifest import Clip
@@ -13,7 +13,7 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 
 RATE_HZ = 8000
-EVERYTHING = Augmentation(1.0, 0.12, 1.0, 6.0, 1.0, (15.0, 45.0), 1.0, (-18.0, 6.0))
+EVERYTHING = Augmentation(1.0, 0.12, 1.0, 6.0, 1.0, (15.0, 45.0), 1.0, (-18.0, 6.0), 1.0, (500.0, 3000.0), RATE_HZ)
 
 
 def numbered_clips(*lengths: int) -> list[CachedClip]:
@@ -89,3 +89,10 @@ def test_flat_tone_curve_changes_nothing():
 )  # fmt: skip
 def test_held_out_speakers_and_files_are_recognised(clip, is_out):
     assert HeldOut(speakers=("ann", "xm_*"), files=("secret*",)).covers(clip) == is_out
+
+
+def test_a_limited_band_keeps_what_lies_below_and_nothing_above():
+    times_s = np.arange(8000) / RATE_HZ
+    low, high = np.sin(2 * np.pi * 400 * times_s), np.sin(2 * np.pi * 3000 * times_s)
+    limited = limit_band((low + high)[None].astype(np.float32), 1000 / RATE_HZ)[0]
+    assert np.abs(limited - low)[500:-500].max() < 0.01
