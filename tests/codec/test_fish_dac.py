@@ -52,6 +52,24 @@ def test_memory_stays_flat(codec):
     laws.memory_stays_flat(codec, duration_s=0.8, chunk_s=0.02)
 
 
+@pytest.mark.slow
+def test_memory_stays_flat_for_ten_minutes(codec):
+    laws.memory_stays_flat(codec)
+
+
+def test_the_first_sound_needs_exactly_one_frame(codec):
+    """The measured latency: output 0 hears input hop - 1, and nothing after it."""
+    hop, audio = codec.spec.hop_samples, noise(codec, 2 * codec.spec.hop_samples)
+    assert codec.algorithmic_latency_samples == hop
+    sound = codec.decode(codec.encode(audio))
+    for position, is_heard in ((hop - 1, True), (hop, False)):
+        struck = audio.clone()
+        struck[:, :, position] = 20.0
+        changed = codec.decode(codec.encode(struck))[:, :, :hop] != sound[:, :, :hop]
+        assert bool(changed[:, :, 0].all()) == is_heard
+        assert bool(changed.any()) == is_heard
+
+
 @pytest.mark.parametrize("utterance", ["0", "1"])
 def test_reference_is_matched(codec, arrays, utterance):
     golden = {name[2:]: value for name, value in arrays.items() if name.startswith(utterance)}
