@@ -20,7 +20,7 @@ _SHORT = 20_480
 
 @dataclass(slots=True)
 class ConvState:
-    past: Tensor  # [B, C, context]: the inputs the next output still needs
+    past: Tensor  # [B, C, context], or [B, context, C] in layers over frames: what the next output still needs
 
 
 class CausalConv1d(nn.Conv1d):

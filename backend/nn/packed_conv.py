@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from backend.nn.conv import CausalConv1d, CausalConvTranspose1d
+from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 
 # oneDNN picks its kernel, and with it the weight's layout, by length; the borders lie elsewhere for every layer.
 SHORTEST, LONGEST = 64, 2048
-
-
-@dataclass(slots=True)
-class FrameState:
-    past: Tensor  # [B, context, C]: the inputs the next output still needs
 
 
 class PackedConv:
@@ -59,23 +53,23 @@ class PackedConv:
         bias = None if layer.bias is None else layer.bias.repeat(stride)
         return cls(weight, bias, n_outputs=stride, dtype=dtype)
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu") -> FrameState:
-        return FrameState(torch.zeros(batch, self.context, self.in_channels, dtype=self.dtype, device=device))
+    def init_state(self, batch: int, device: torch.device | str = "cpu") -> ConvState:
+        return ConvState(torch.zeros(batch, self.context, self.in_channels, dtype=self.dtype, device=device))
 
-    def room(self, n_frames: int, state: FrameState) -> tuple[Tensor, Tensor]:
+    def room(self, n_frames: int, state: ConvState) -> tuple[Tensor, Tensor]:
         """A buffer [B, context + n_frames, C] that starts with the past, and the part of it to fill."""
         past = state.past
         buffer = past.new_empty(past.shape[0], self.context + n_frames, self.in_channels)
         buffer[:, : self.context] = past
         return buffer, buffer[:, self.context :]
 
-    def run(self, buffer: Tensor, state: FrameState) -> Tensor:
+    def run(self, buffer: Tensor, state: ConvState) -> Tensor:
         """Convolve a filled buffer of `room` and remember its end."""
         if self.context:
             state.past.copy_(buffer[:, buffer.shape[1] - self.context :])
         return self.frames(buffer)
 
-    def __call__(self, x: Tensor, state: FrameState) -> Tensor:
+    def __call__(self, x: Tensor, state: ConvState) -> Tensor:
         if not self.context:
             return self.frames(x.to(self.dtype))
         buffer, rest = self.room(x.shape[1], state)

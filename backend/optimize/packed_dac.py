@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from backend.codec.dac_layers import ConvStack, DecoderBlock, EncoderBlock, ResidualUnit
 from backend.codec.fish_dac import FishDAC
-from backend.nn.packed_conv import FrameState, LinearAsConv, PackedConv
+from backend.nn.conv import ConvState
+from backend.nn.packed_conv import LinearAsConv, PackedConv
 from backend.nn.snake import Snake
 from backend.nn.transformer import TransformerState
 from backend.optimize.base import Support
@@ -40,7 +41,7 @@ class PackedSnake:
             out.copy_(torch.addcmul(x, wave, self.inverse))
 
 
-def snake_conv(snake: PackedSnake, conv: PackedConv, x: Tensor, state: FrameState) -> Tensor:
+def snake_conv(snake: PackedSnake, conv: PackedConv, x: Tensor, state: ConvState) -> Tensor:
     buffer, rest = conv.room(x.shape[1], state)
     snake.into(rest, x)
     return conv.run(buffer, state)
@@ -53,10 +54,10 @@ class PackedUnit:
         self.snake_in, self.snake_out = PackedSnake(unit.snake_in), PackedSnake(unit.snake_out)
         self.wide, self.narrow = PackedConv.of(unit.wide, dtype), PackedConv.of(unit.narrow, dtype)
 
-    def init_state(self, batch: int) -> FrameState:
+    def init_state(self, batch: int) -> ConvState:
         return self.wide.init_state(batch)
 
-    def add(self, x: Tensor, state: FrameState) -> None:
+    def add(self, x: Tensor, state: ConvState) -> None:
         h = snake_conv(self.snake_in, self.wide, x, state)
         self.snake_out.into(h, h.float())
         # A sum inside the convolution could save this addition only: half a percent of decoding.
@@ -65,8 +66,8 @@ class PackedUnit:
 
 @dataclass(slots=True)
 class PackedBlockState:
-    rate: FrameState
-    units: list[FrameState]
+    rate: ConvState
+    units: list[ConvState]
     transformer: TransformerState | None
 
 
@@ -111,9 +112,9 @@ class PackedBlock:
 
 @dataclass(slots=True)
 class PackedStackState:
-    first: FrameState
+    first: ConvState
     blocks: list[PackedBlockState]
-    last: FrameState
+    last: ConvState
 
 
 class PackedStack(nn.Module):
