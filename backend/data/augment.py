@@ -1,4 +1,4 @@
-"""Changes that make little material go further: speed and pitch, tone, noise, band, gain."""
+"""Changes that make little material go further: speed and pitch, room, tone, noise, band, gain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Augmentation:
     """How often each change happens (0...1) and how far it goes.
 
     Speed changes by resampling, which moves pitch and formants along with the tempo: another, smaller
-    or larger speaker. Tone is a smooth random curve over frequency. Noise is white to brown, as steady
+    or larger speaker. Room adds a decaying echo: `room_s` is the time until it has fallen by 60 dB, `room_db` its
+    energy against the direct sound. Tone is a smooth random curve over frequency. Noise is white to brown, as steady
     background. Band keeps only what lies below a frequency of `band_hz` (drawn evenly in octaves), as telephones
     and old recordings do. Gain comes last and never clips.
     """
@@ -32,6 +33,9 @@ class Augmentation:
     gain_db: tuple[float, float] = (-18.0, 6.0)
     band_probability: float = 0.0
     band_hz: tuple[float, float] = (3400.0, 10000.0)
+    room_probability: float = 0.0
+    room_s: tuple[float, float] = (0.15, 0.6)
+    room_db: tuple[float, float] = (-25.0, -5.0)
     rate_hz: int = 24_000
 
     def draw_speed(self, rng: np.random.Generator) -> float:
@@ -45,6 +49,10 @@ class Augmentation:
         if samples.shape[1] != n_samples:
             samples = soxr.resample(samples.T, samples.shape[1], n_samples, quality="MQ").T
             samples = _fit(samples, n_samples)
+        if self.room_probability and rng.random() < self.room_probability:
+            samples = add_room(
+                samples, round(rng.uniform(*self.room_s) * self.rate_hz), rng.uniform(*self.room_db), rng
+            )
         if rng.random() < self.tone_probability:
             samples = shape_tone(samples, rng.uniform(-self.max_tone_db, self.max_tone_db, N_TONE_BANDS))
         if rng.random() < self.noise_probability:
@@ -67,6 +75,17 @@ def shape_tone(samples: np.ndarray, band_gains_db: np.ndarray) -> np.ndarray:
     anchors = np.arange(1 - len(band_gains_db), 1)
     gains_db = np.interp(octaves, anchors, band_gains_db)
     return np.fft.irfft(spectrum * 10.0 ** (gains_db / 20.0))[:, :n_samples]
+
+
+def add_room(samples: np.ndarray, decay_samples: int, echo_db: float, rng: np.random.Generator) -> np.ndarray:
+    """Add to [C, N] the echo of a room: noise that falls by 60 dB in `decay_samples`, `echo_db` against the sound."""
+    n_fft = samples.shape[1] + decay_samples
+    tail = rng.standard_normal(decay_samples) * 10.0 ** (-3.0 * np.arange(decay_samples) / decay_samples)
+    # Rooms swallow the treble first: an average of neighbors is a gentle low pass.
+    tail = np.convolve(tail, (0.25, 0.5, 0.25), mode="same")
+    tail *= 10.0 ** (echo_db / 20.0) / np.linalg.norm(tail)
+    echo = np.fft.irfft(np.fft.rfft(samples, n=n_fft) * np.fft.rfft(tail, n=n_fft), n=n_fft)
+    return samples + echo[:, : samples.shape[1]]
 
 
 def limit_band(samples: np.ndarray, cutoff: float) -> np.ndarray:

@@ -43,7 +43,7 @@ def audition(
             kept = torch.tensor([n_codebooks], device=device) if is_quantized else None
             heard = codec.reconstruct(padded, kept, is_quantized).audio
             heard = heard[:, :, spec.latency_samples :][:, :, : audio.shape[2]].float()
-            mel, _ = loss(heard, audio.to(device))
+            mel = loss(heard, audio.to(device)).mel
             scores.setdefault("mel", []).append(float(mel))
             mono, reference = heard[0].mean(dim=0).cpu().numpy(), samples.mean(axis=0)
             for name, score in _perceptual(reference, mono, spec.sample_rate_hz).items():

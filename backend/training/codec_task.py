@@ -118,7 +118,7 @@ class CodecTask:
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
         self.average.update(phase_step)
-        recon = weights.mel * losses["mel"] + weights.complex * losses.get("complex", 0.0)
+        recon = sum(getattr(weights, name) * losses[name] for name in ("mel", "loudness", "complex") if name in losses)
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
             values["commitment"] = out.commitment
@@ -151,10 +151,10 @@ class CodecTask:
         return real[:, :, first : first + n_kept], fake[:, :, first : first + n_kept]
 
     def _losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        mel, complex_ = self.spectral_loss(fake, real)
-        losses = {"mel": mel}
+        distance = self.spectral_loss(fake, real)
+        losses = {"mel": distance.mel, "loudness": distance.loudness}
         if self.spectral_loss.complex_windows:
-            losses["complex"] = complex_
+            losses["complex"] = distance.complex
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
         return losses

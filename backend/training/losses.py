@@ -1,18 +1,28 @@
-"""How far a reconstruction is from its target: log-mel and compressed complex spectra, over several windows."""
+"""How far a reconstruction is from its target: log-mel, loudness and complex spectra, over several windows."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from backend.metrics.reconstruction import mel_filters
 
-# Spectra are compressed to |X|^0.3 for the complex loss, as loudness is heard.
+# Magnitudes are compressed to |X|^0.3 for the loudness and complex losses, as loudness is heard.
 COMPRESSION = 0.3
 
 
+class SpectralDistance(NamedTuple):
+    """Scalars, each a mean over the windows it was asked for."""
+
+    mel: Tensor  # of log-mel magnitudes: quiet and loud places count alike
+    loudness: Tensor  # of compressed mel magnitudes: what is loud counts more
+    complex: Tensor  # of compressed complex spectra
+
+
 class SpectralLoss(nn.Module):
-    """Mean absolute differences of log-mel magnitudes and of compressed complex spectra.
+    """Mean absolute differences of log-mel magnitudes, of their loudness and of compressed complex spectra.
 
     Each window's transform is computed once and serves both. Spectra are scaled so that noise of
     variance 1 has bins of magnitude about 1 for every window; `floor` is the magnitude under which
@@ -35,10 +45,10 @@ class SpectralLoss(nn.Module):
             filters = torch.from_numpy(mel_filters(rate_hz, window, n_bins)).float()
             self.register_buffer(f"filters_{window}", filters, persistent=False)
 
-    def forward(self, audio: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The mel and the complex loss of `audio` [B, C, N] against `target` of the same shape."""
+    def forward(self, audio: Tensor, target: Tensor) -> SpectralDistance:
+        """The distances of `audio` [B, C, N] from `target` of the same shape."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
-        mel, complex_ = audio.new_zeros(()), audio.new_zeros(())
+        mel, loudness, complex_ = audio.new_zeros(()), audio.new_zeros(()), audio.new_zeros(())
         for window in self.windows:
             with torch.no_grad():
                 wanted = self._spectra(target, window)
@@ -46,22 +56,25 @@ class SpectralLoss(nn.Module):
             power, wanted_power = _power(spectra), _power(wanted)
             if window in self.mel_windows:
                 filters = self.get_buffer(f"filters_{window}")
-                mel = mel + (self._log_mel(power, filters) - self._log_mel(wanted_power, filters)).abs().mean()
+                bands, wanted_bands = self._bands(power, filters), self._bands(wanted_power, filters)
+                mel = mel + (bands.log() - wanted_bands.log()).abs().mean()
+                loudness = loudness + (bands.pow(COMPRESSION) - wanted_bands.pow(COMPRESSION)).abs().mean()
             if window in self.complex_windows:
                 gain = (power + self.floor**2).pow((COMPRESSION - 1) / 2)
                 wanted_gain = (wanted_power + self.floor**2).pow((COMPRESSION - 1) / 2)
                 difference = torch.view_as_real(spectra) * gain[..., None]
                 difference = difference - torch.view_as_real(wanted) * wanted_gain[..., None]
                 complex_ = complex_ + difference.abs().mean()
-        return mel / max(len(self.mel_windows), 1), complex_ / max(len(self.complex_windows), 1)
+        n_mel, n_complex = max(len(self.mel_windows), 1), max(len(self.complex_windows), 1)
+        return SpectralDistance(mel / n_mel, loudness / n_mel, complex_ / n_complex)
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:
         """[B, N] to complex [B, T, F]."""
         frames = samples.unfold(1, window, window // 4)
         return torch.fft.rfft(frames * self.get_buffer(f"window_{window}"))
 
-    def _log_mel(self, power: Tensor, filters: Tensor) -> Tensor:
-        return torch.log((power + 1e-12).sqrt() @ filters + self.floor)
+    def _bands(self, power: Tensor, filters: Tensor) -> Tensor:
+        return (power + 1e-12).sqrt() @ filters + self.floor
 
 
 def _power(spectra: Tensor) -> Tensor:

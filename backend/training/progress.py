@@ -66,7 +66,11 @@ def reporter(stream: TextIO) -> Iterator[LineReporter | LiveReporter]:
 
 def summary(values: dict[str, Any]) -> str:
     """The few numbers worth watching."""
-    parts = [f"{name} {values[name]:.3f}" for name in ("mel", "complex", "adversarial", "d_right") if name in values]
+    parts = [
+        f"{name} {values[name]:.3f}"
+        for name in ("mel", "loudness", "complex", "adversarial", "d_right")
+        if name in values
+    ]
     if "perplexity" in values:
         parts.append(f"perplexity {values['perplexity'][0]:.0f}...{values['perplexity'][-1]:.0f}")
     parts.append(f"dim {values['effective_dimension']:.1f}")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from backend.errors import BadSettings
 
-WaveformLoss = Literal["mel", "complex", "waveform", "adversarial", "feature"]
+WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
 
@@ -34,6 +34,9 @@ class AugmentBlock(Block):
     gain_db: tuple[float, float] = (-18.0, 6.0)
     band_probability: Probability = 0.0
     band_hz: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (3400.0, 10000.0)
+    room_probability: Probability = 0.0
+    room_s: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (0.15, 0.6)
+    room_db: tuple[float, float] = (-25.0, -5.0)
 
 
 class DataBlock(Block):
@@ -52,6 +55,7 @@ class LossBlock(Block):
     complex_windows: tuple[int, ...] = (512, 1024)
     floor: Annotated[float, Field(gt=0.0)] = 3e-4
     mel: float = 15.0
+    loudness: float = 0.0
     complex: float = 15.0
     waveform: float = 0.0
     commitment: float = 0.25

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.data.augment import Augmentation, add_noise, limit_band, shape_tone
+from backend.data.augment import Augmentation, add_noise, add_room, limit_band, shape_tone
 from backend.data.cache import CachedClip
 from backend.data.heldout import HeldOut
 from backend.data.manifest import Clip
@@ -13,7 +13,9 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 
 RATE_HZ = 8000
-EVERYTHING = Augmentation(1.0, 0.12, 1.0, 6.0, 1.0, (15.0, 45.0), 1.0, (-18.0, 6.0), 1.0, (500.0, 3000.0), RATE_HZ)
+EVERYTHING = Augmentation(
+    1.0, 0.12, 1.0, 6.0, 1.0, (15.0, 45.0), 1.0, (-18.0, 6.0), 1.0, (500.0, 3000.0), 1.0, rate_hz=RATE_HZ
+)
 
 
 def numbered_clips(*lengths: int) -> list[CachedClip]:
@@ -96,3 +98,11 @@ def test_a_limited_band_keeps_what_lies_below_and_nothing_above():
     low, high = np.sin(2 * np.pi * 400 * times_s), np.sin(2 * np.pi * 3000 * times_s)
     limited = limit_band((low + high)[None].astype(np.float32), 1000 / RATE_HZ)[0]
     assert np.abs(limited - low)[500:-500].max() < 0.01
+
+
+def test_a_room_adds_the_energy_asked_for_and_only_later_sound():
+    click = np.zeros((1, 4000))
+    click[0, 1000] = 1.0
+    echo = add_room(click, 2000, -10.0, np.random.default_rng(0)) - click
+    assert 10 * np.log10(np.sum(echo**2)) == pytest.approx(-10.0, abs=1e-6)
+    assert np.abs(echo[0, :999]).max() < 1e-9 < np.abs(echo[0, 1000:1100]).max()

@@ -9,6 +9,7 @@ import torch
 from backend.errors import BadSettings
 from backend.training import loop as loop_module
 from backend.training.loop import TrainingFailed
+from backend.training.losses import SpectralDistance
 from backend.training.runlog import read_rows
 from backend.training.snapshot import snapshots
 from backend.weights import load_codec, save_codec
@@ -131,7 +132,8 @@ def test_planted_collapse_is_detected_and_healed(tmp_path, monkeypatch):
 def test_non_finite_step_changes_no_weight(tmp_path, monkeypatch):
     loop = tiny_loop(tiny_recipe(tmp_path / "run", recon={"steps": 1}))
     loss = loop.task.spectral_loss.forward
-    monkeypatch.setattr(loop.task.spectral_loss, "forward", lambda a, b: tuple(x * math.nan for x in loss(a, b)))
+    spoiled = lambda a, b: SpectralDistance(*(x * math.nan for x in loss(a, b)))  # noqa: E731
+    monkeypatch.setattr(loop.task.spectral_loss, "forward", spoiled)
     loop._enter_phase()
     before = {name: weight.clone() for name, weight in loop.task.codec.named_parameters()}
     loop._one_step()
