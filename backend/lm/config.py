@@ -177,11 +177,11 @@ class DualARConfig:
 
 
 # Training-only keys, and the bookkeeping of the files; nothing is lost by not using them.
-IGNORED = frozenset(
-    "model_type dropout use_gradient_checkpointing tokenizer_config dtype torch_dtype architectures codec n_side "
-    "transformers_version is_reward_model share_codebook_embeddings use_moe audio_hidden_dim audio_embed_dim "
-    "audio_pad_token_id pad_token_id bos_token_id".split()
-)
+IGNORED = frozenset((
+    "model_type", "dropout", "use_gradient_checkpointing", "tokenizer_config", "dtype", "torch_dtype", "architectures",
+    "codec", "n_side", "transformers_version", "is_reward_model", "share_codebook_embeddings", "use_moe",
+    "audio_hidden_dim", "audio_embed_dim", "audio_pad_token_id", "pad_token_id", "bos_token_id",
+))  # fmt: skip
 
 
 def _era(values: Mapping[str, Any]) -> Era:
