@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backend.errors import PhonogramError
 
-CHECKERS = ("tests.golden.codec_case",)
+CHECKERS = ("tests.golden.codec_case", "tests.golden.dual_ar_case")
 
 
 def check_folder(folder: Path) -> int:

@@ -1,0 +1,1 @@
+"""Language models over codes, and how the next frame is drawn."""

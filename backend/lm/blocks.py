@@ -1,0 +1,90 @@
+"""The transformer block of both stacks. It computes; where the past comes from is the caller's `attend`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.lm.config import StackConfig
+from backend.nn.norms import RMSNorm
+from backend.nn.rope import RopeTable, rotate
+
+# (layer, q [..., H, d], k, v [..., H_kv, d]) to [..., H, d]
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
+        n_all = config.n_heads + 2 * config.n_kv_heads
+        self.wqkv = nn.Linear(config.dim, n_all * config.head_dim, bias=config.has_qkv_bias)
+        self.wo = nn.Linear(config.n_heads * config.head_dim, config.dim, bias=config.has_o_bias)
+        if config.has_qk_norm:
+            self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
+            self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
+        self.has_qk_norm = config.has_qk_norm
+
+    def qkv(self, x: Tensor, table: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries [..., H, d] and keys [..., H_kv, d], and values, of inputs [..., D]."""
+        heads = self.wqkv(x).unflatten(-1, (-1, self.head_dim))
+        n_turned = self.n_heads + self.n_kv_heads
+        v = heads[..., n_turned:, :]
+        if self.has_qk_norm:
+            q, k = self.q_norm(heads[..., : self.n_heads, :]), self.k_norm(heads[..., self.n_heads : n_turned, :])
+            turned = rotate(torch.cat((q, k), dim=-2), table)
+        else:
+            turned = rotate(heads[..., :n_turned, :], table)
+        return turned[..., : self.n_heads, :], turned[..., self.n_heads :, :], v
+
+    def forward(self, x: Tensor, table: RopeTable, attend: Attend, layer: int) -> Tensor:
+        return self.wo(attend(layer, *self.qkv(x, table)).flatten(-2))
+
+
+class FeedForward(nn.Module):
+    """w2(silu(w1 x) * w3 x), with w1 and w3 in one matrix."""
+
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        self.w13 = nn.Linear(config.dim, 2 * config.hidden_dim, bias=False)
+        self.w2 = nn.Linear(config.hidden_dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.w13(x).chunk(2, dim=-1)
+        return self.w2(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        self.attention = Attention(config)
+        self.feed_forward = FeedForward(config)
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+
+    def forward(self, x: Tensor, table: RopeTable, attend: Attend, layer: int) -> Tensor:
+        """`x` [..., D]; `table` broadcasts over its heads."""
+        x = x + self.attention(self.attention_norm(x), table, attend, layer)
+        return x + self.feed_forward(self.ffn_norm(x))
+
+
+def masked_attend(mask: Tensor | None) -> Attend:
+    """Attention inside whole sequences [B, S, H, d]: causal, or as the boolean `mask` [B, 1, S, S] says."""
+
+    def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (heads.transpose(-3, -2) for heads in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=q.shape[-3] != k.shape[-3])
+        return y.transpose(-3, -2)
+
+    return attend
+
+
+def causal_mask(padding: Tensor) -> Tensor:
+    """Mask [B, 1, S, S] of what each position sees, where `padding` [B, S] is true at padded positions."""
+    S = padding.shape[1]
+    mask = torch.ones(S, S, dtype=torch.bool, device=padding.device).tril() & ~padding[:, None, None, :]
+    # A padded position with nothing before it sees itself: attention over nothing is not a number.
+    return mask | (torch.eye(S, dtype=torch.bool, device=padding.device) & ~mask.any(-1, keepdim=True))

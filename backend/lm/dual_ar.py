@@ -1,0 +1,354 @@
+"""DualAR: a slow transformer over frames, and a fast one over the codes of each frame.
+
+One class runs the three families of published Fish checkpoints and the voice of our own. They differ in the config:
+which hidden state the codes are drawn from, whether embeddings are scaled, norms on queries and keys, biases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.errors import BadCodes
+from backend.lm.base import Prompt, StepOutput
+from backend.lm.blocks import Block, causal_mask, masked_attend
+from backend.lm.config import DualARConfig
+from backend.lm.kv import FrameCache, RowPrefix, SlotCache
+from backend.lm.pointer import ADVANCE
+from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
+from backend.nn.norms import RMSNorm
+from backend.nn.rope import RopeTable, rope_table
+
+
+@dataclass(slots=True)
+class DualARState:
+    """Rows of speech. `recent` [B, 16, R] are the last frames of each, newest last, -1 where there were none yet."""
+
+    slow: SlotCache
+    fast: FrameCache
+    recent: Tensor
+    conditioning: Tensor | None  # [B, D], already projected
+
+    def length(self, row: int) -> int:
+        return self.slow.lengths[row]
+
+    def reserve(self, n_frames: int) -> None:
+        """Make room for `n_frames` in every row at once, where growing later would cost."""
+        self.slow.reserve(n_frames)
+
+    def reset_row(self, row: int) -> None:
+        self.slow.lengths[row] = 0
+        self.recent[row] = -1
+        if self.conditioning is not None:
+            self.conditioning[row] = 0
+
+    def copy_prefix(self, row: int, n_frames: int | None = None) -> RowPrefix:
+        """The first `n_frames` of a row (all by default), to start other rows from."""
+        conditioning = None if self.conditioning is None else self.conditioning[row].clone()
+        return self.slow.copy_prefix(row, n_frames, conditioning)
+
+    def load_prefix(self, row: int, prefix: RowPrefix) -> None:
+        """Make the row what it would be after a prefill of the prefix."""
+        self.reset_row(row)
+        self.slow.load_prefix(row, prefix)
+        if self.conditioning is not None and prefix.conditioning is not None:
+            self.conditioning[row] = prefix.conditioning
+
+
+class TrainOutput(NamedTuple):
+    """M positions whose label is a frame of sound have codes to predict, in the order of `DualAR.is_frame(labels)`."""
+
+    token_logits: Tensor  # [B, S, V]
+    codebook_logits: Tensor  # [M, K, codebook_size]
+    aux: dict[str, Tensor]  # [B, S, classes]
+
+
+class DualAR(nn.Module):
+    """Built with fresh weights; `narrow_head` turns it into its serving form, which can only say legal ids."""
+
+    def __init__(self, config: DualARConfig, name: str = "dual_ar"):
+        super().__init__()
+        self.config, self.spec = config, config.spec(name)
+        slow, fast = config.slow, config.fast
+        self.embeddings = nn.Embedding(config.vocab_size, config.dim)
+        self.codebook_embeddings = nn.Embedding(config.codebook_size * config.num_codebooks, config.dim)
+        self.layers = nn.ModuleList(Block(slow) for _ in range(slow.n_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.output: nn.Linear | None = None
+        if not config.tie_word_embeddings:
+            self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
+        # Only in the serving form: the rows of the output that can be said.
+        self.head: nn.Linear | None = None
+        self.fast_project_in = nn.Linear(config.dim, fast.dim) if fast.dim != config.dim else nn.Identity()
+        self.fast_embeddings = nn.Embedding(config.codebook_size, fast.dim)
+        self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.n_layers))
+        self.fast_norm = RMSNorm(fast.dim, config.norm_eps)
+        self.fast_output = nn.Linear(fast.dim, config.codebook_size, bias=False)
+        self.side_embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.side_sizes)
+        self.conditioning_in: nn.Linear | None = None
+        if config.conditioning_dim:
+            self.conditioning_in = nn.Linear(config.conditioning_dim, config.dim, bias=False)
+        self.aux_heads = nn.ModuleDict({name: nn.Linear(config.dim, size) for name, size in config.aux})
+        self.apply(self._initialize)
+
+    def _initialize(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in; embedding tables may be stored otherwise."""
+        return self.norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.norm.weight.device
+
+    def narrow_head(self) -> DualAR:
+        """Keep only the output rows that can be said: the semantic range, the end, the residual codes in use.
+
+        Of the published vocabulary of 155 776 ids that is 4 097 rows to read for every frame.
+        """
+        spec, weight = self.spec, self._vocabulary()
+        rows = torch.cat((weight[spec.semantic_begin_id : spec.semantic_end_id + 1], weight[spec.end_id][None]))
+        self.head = _linear(rows.detach())
+        self.output = None
+        if spec.n_residual < self.config.codebook_size:
+            self.fast_output = _linear(self.fast_output.weight[: spec.n_residual].detach())
+        return self
+
+    def is_frame(self, tokens: Tensor) -> Tensor:
+        """Where `tokens` [..., R, S] hold a frame of sound: booleans [..., S]."""
+        main = tokens[..., 0, :]
+        return (main >= self.spec.semantic_begin_id) & (main <= self.spec.semantic_end_id)
+
+    # The slow stack.
+
+    def embed(self, tokens: Tensor, side: Tensor | None, conditioning: Tensor | None, is_scaled: bool) -> Tensor:
+        """Inputs [..., S, D] of `tokens` [..., R, S], `side` [..., S, n_side] and `conditioning` that broadcasts."""
+        spec = self.spec
+        main, codes = tokens[..., 0, :], tokens[..., 1:, :].transpose(-1, -2)
+        offsets = torch.arange(spec.n_codebooks, device=tokens.device) * self.config.codebook_size
+        is_frame = self.is_frame(tokens)[..., None]
+        of_codes = self.codebook_embeddings(codes + offsets).to(self.dtype).sum(dim=-2)
+        x = self.embeddings(main).to(self.dtype) + of_codes * is_frame
+        if is_scaled and self.config.scale_codebook_embeddings:
+            x = torch.where(is_frame, x / math.sqrt(spec.n_codebooks + 1), x)
+        if side is not None:
+            for column, table in enumerate(self.side_embeddings):
+                x = x + table(side[..., column]).to(self.dtype)
+        return x if conditioning is None else x + conditioning
+
+    def project_conditioning(self, conditioning: Tensor) -> Tensor:
+        """What a conditioning vector [..., conditioning_dim] adds to every position: [..., D]."""
+        if self.conditioning_in is None:
+            raise BadCodes(f"Model '{self.spec.name}' takes no conditioning vector. Leave it out.")
+        return self.conditioning_in(conditioning.to(self.dtype))
+
+    def _vocabulary(self) -> Tensor:
+        return self.embeddings.weight if self.output is None else self.output.weight
+
+    def handed_on(self, x: Tensor, normed: Tensor) -> Tensor:
+        """Which of the two the codes are drawn from."""
+        return normed if self.config.norm_fastlayer_input else x
+
+    def vocabulary_logits(self, normed: Tensor) -> Tensor:
+        """Logits of the whole vocabulary, legal or not, for normed states [..., D]. Not in the serving form."""
+        assert self.head is None, "the serving form has legal rows only"
+        return F.linear(normed, self._vocabulary().to(normed.dtype))
+
+    def _legal_logits(self, normed: Tensor) -> Tensor:
+        if self.head is not None:
+            return self.head(normed)
+        spec, weight = self.spec, self._vocabulary().to(normed.dtype)
+        semantic = F.linear(normed, weight[spec.semantic_begin_id : spec.semantic_end_id + 1])
+        return torch.cat((semantic, F.linear(normed, weight[spec.end_id : spec.end_id + 1])), dim=-1)
+
+    def _output(self, x: Tensor) -> StepOutput:
+        normed = self.norm(x)
+        aux = {name: head(normed) for name, head in self.aux_heads.items()}
+        return StepOutput(self._legal_logits(normed), self.handed_on(x, normed), aux)
+
+    def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
+        """Memory of `batch` empty rows; `kv_dtype` stores keys and values in another precision than the model's."""
+        spec, config = self.spec, self.config
+        max_frames = min(max_frames or spec.max_frames, spec.max_frames)
+        dtype, device = self.dtype, self.device
+        slow = SlotCache(config.slow, batch, max_frames, kv_dtype or dtype, device)
+        fast = FrameCache(config.fast, batch, spec.n_codebooks, dtype, device)
+        recent = torch.full((batch, REPETITION_FRAMES, spec.n_rows), -1, device=device)
+        conditioning = torch.zeros(batch, config.dim, dtype=dtype, device=device) if config.conditioning_dim else None
+        return DualARState(slow, fast, recent, conditioning)
+
+    def prefill(self, prompt: Prompt, state: DualARState, row: int) -> StepOutput:
+        """Continue `row` by the S positions of `prompt`; what comes next is [1, ...] of the last one.
+
+        However a prompt is cut into prefills, the row ends up the same. Raises `BadCodes` for codes that do not fit.
+        """
+        self._check_prompt(prompt)
+        if prompt.conditioning is not None:
+            state.conditioning[row] = self.project_conditioning(prompt.conditioning)
+        conditioning = None if state.conditioning is None else state.conditioning[row]
+        attend = state.slow.attend_prefill(row, prompt.tokens.shape[1])
+        x = self.embed(prompt.tokens, prompt.side, conditioning, is_scaled=True)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, attend.table, attend, index)
+        state.slow.lengths[row] += prompt.tokens.shape[1]
+        return self._output(x[-1:])
+
+    def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
+        """Tell each of `rows` its next frame [B, R] (and side ids [B, n_side]) and hear what comes after it."""
+        conditioning = None if state.conditioning is None else state.conditioning[list(rows)]
+        attend = state.slow.attend_step(rows)
+        x = self.embed(
+            frames[:, :, None], None if side is None else side[:, None],
+            None if conditioning is None else conditioning[:, None], is_scaled=True,
+        )[:, 0]  # fmt: skip
+        for index, layer in enumerate(self.layers):
+            x = layer(x, attend.table, attend, index)
+        for row in rows:
+            state.slow.lengths[row] += 1
+        return self._output(x)
+
+    def _check_prompt(self, prompt: Prompt) -> None:
+        spec, tokens = self.spec, prompt.tokens
+        if tokens.dim() != 2 or tokens.shape[0] != spec.n_rows or not tokens.shape[1]:
+            raise BadCodes(
+                f"The prompt has shape {list(tokens.shape)}; model '{spec.name}' takes [{spec.n_rows}, S] with S of at "
+                "least 1. Build it for this model."
+            )
+        main, codes = tokens[0], tokens[1:]
+        if int(main.min()) < 0 or int(main.max()) >= spec.vocab_size:
+            raise BadCodes(f"The prompt has ids outside 0...{spec.vocab_size - 1}. Use this model's own tokenizer.")
+        if int(codes.min()) < 0 or int(codes.max()) >= spec.codebook_size:
+            raise BadCodes(
+                f"The prompt has codes from {int(codes.min())} to {int(codes.max())}; this model's codebooks have "
+                f"{spec.codebook_size} entries. Encode the reference with this model's codec."
+            )
+        wanted = (tokens.shape[1], spec.n_side)
+        if spec.n_side and (prompt.side is None or tuple(prompt.side.shape) != wanted):
+            found = None if prompt.side is None else list(prompt.side.shape)
+            raise BadCodes(
+                f"The prompt's side ids have shape {found}; expected {list(wanted)}. Give one row a position."
+            )
+
+    # The fast stack.
+
+    def fast_start(self, hidden: Tensor, first_codes: Tensor, cache: FrameCache) -> Tensor:
+        """Logits [B, n_residual] of the second codebook, from `hidden` [B, D] and the first codes [B].
+
+        The first pass of a frame only feeds the cache; its successor's input is already known, so both go through
+        the layers together, which reads the weights once instead of twice.
+        """
+        x = torch.stack((self.fast_project_in(hidden), self.fast_embeddings(first_codes).to(self.dtype)), dim=1)
+        table = RopeTable(cache.table.cos[:2], cache.table.sin[:2])
+        for index, layer in enumerate(self.fast_layers):
+            x = layer(x, table, cache.attend_first, index)
+        return self._fast_logits(x[:, 1])
+
+    def fast_next(self, codes: Tensor, position: int, cache: FrameCache) -> Tensor:
+        """Logits [B, n_residual] of codebook `position`, after `codes` [B] of the one before."""
+        x = self.fast_embeddings(codes).to(self.dtype)
+        attend = cache.attend_at(position)
+        for index, layer in enumerate(self.fast_layers):
+            x = layer(x, cache.position_tables[position], attend, index)
+        return self._fast_logits(x)
+
+    def _fast_logits(self, x: Tensor) -> Tensor:
+        normed = self.fast_norm(x)
+        if self.fast_output.out_features == self.spec.n_residual:
+            return self.fast_output(normed)
+        return F.linear(normed, self.fast_output.weight[: self.spec.n_residual])
+
+    def sample(
+        self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
+    ) -> Tensor:
+        """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on."""
+        spec = self.spec
+        row_list = list(rows)
+        drawn = FrameDraw(samplers, state.recent[row_list], spec.n_codebooks, spec.era)
+        index = drawn.main(out.logits, spec.semantic_begin_id)
+        if ADVANCE in out.aux:
+            drawn.advance(out.aux[ADVANCE], samplers)
+        codes = index.clamp(max=self.config.codebook_size - 1)
+        frames = index.new_empty(len(row_list), spec.n_rows)
+        is_end = index == spec.n_semantic
+        frames[:, 0] = torch.where(is_end, spec.end_id, index + spec.semantic_begin_id)
+        # Before the semantic range, code 0; behind it, the last one: what the models were run with.
+        frames[:, 1] = codes = torch.where(is_end, self.end_code, codes)
+        if spec.n_codebooks > 1:
+            logits = self.fast_start(out.hidden, codes, state.fast)
+            frames[:, 2] = codes = drawn.code(logits, 1)
+        for k in range(2, spec.n_codebooks):
+            frames[:, k + 1] = codes = drawn.code(self.fast_next(codes, k, state.fast), k)
+        state.recent[row_list] = torch.cat((drawn.recent[:, 1:], frames[:, None]), dim=1)
+        for sampler in samplers:
+            sampler.frame += 1
+        return frames
+
+    @property
+    def end_code(self) -> int:
+        """The first code of the end's frame, which nobody hears."""
+        return min(max(self.spec.end_id - self.spec.semantic_begin_id, 0), self.config.codebook_size - 1)
+
+    # Training.
+
+    def forward_train(
+        self, tokens: Tensor, padding: Tensor | None = None, conditioning: Tensor | None = None,
+        side: Tensor | None = None, labels: Tensor | None = None,
+    ) -> TrainOutput:  # fmt: skip
+        """Logits for `labels` [B, R, S], what each position of `tokens` [B, R, S] is followed by.
+
+        `labels` None: the next position of `tokens`. `padding` [B, S] is true where there is nothing; `conditioning`
+        is [B, conditioning_dim], `side` [B, S, n_side] the side ids each prediction is made with. Embeddings are
+        scaled in our own era only: the published models were trained without.
+        """
+        if labels is None:
+            labels = F.pad(tokens[:, :, 1:], (0, 1))
+            labels[:, 0, -1] = -1
+        x, normed = self.states(tokens, padding, conditioning, side, is_scaled=self.config.era == "phonogram")
+        aux = {name: head(normed) for name, head in self.aux_heads.items()}
+        is_frame = self.is_frame(labels)
+        codes = labels[:, 1:].transpose(1, 2)[is_frame]
+        hidden = self.handed_on(x, normed)[is_frame]
+        return TrainOutput(self.vocabulary_logits(normed), self.frame_logits(hidden, codes), aux)
+
+    def states(
+        self, tokens: Tensor, padding: Tensor | None = None, conditioning: Tensor | None = None,
+        side: Tensor | None = None, *, is_scaled: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """The slow stack's states [B, S, D] over whole sequences, before and after the final norm; no memory."""
+        added = None if conditioning is None else self.project_conditioning(conditioning)[:, None]
+        x = self.embed(tokens, side, added, is_scaled)
+        attend = masked_attend(None if padding is None else causal_mask(padding))
+        positions = torch.arange(tokens.shape[2], device=x.device)[None]
+        table = rope_table(positions, self.config.head_dim, self.config.rope_base)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, table, attend, index)
+        return x, self.norm(x)
+
+    def frame_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Logits [M, K, codebook_size] of every codebook in frames of `codes` [M, K], from hidden states [M, D]."""
+        before = self.fast_embeddings(codes[:, :-1]).to(self.dtype)
+        x = torch.cat((self.fast_project_in(hidden)[:, None].to(before.dtype), before), dim=1)
+        config = self.config
+        table = rope_table(torch.arange(x.shape[1], device=x.device)[None], config.fast_head_dim, config.rope_base)
+        attend = masked_attend(None)
+        for index, layer in enumerate(self.fast_layers):
+            x = layer(x, table, attend, index)
+        return self.fast_output(self.fast_norm(x))
+
+
+def _linear(weight: Tensor) -> nn.Linear:
+    """A linear layer around `weight` itself."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    return layer

@@ -1,0 +1,242 @@
+"""Drawing the next id from logits [B, V], each row by its own options.
+
+As in the published models, top-p looks at the raw logits, before the temperature, and drops the id that crosses the
+threshold along with those behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from backend.errors import BadSettings
+from backend.lm.noise import exponential, noise_keys
+
+if TYPE_CHECKING:
+    from backend.lm.base import Era
+    from backend.lm.pointer import Pointer
+
+REPETITION_FRAMES = 16
+RAS_FRAMES = 10
+# What the second candidate of repetition-aware sampling is drawn with.
+RAS_TEMPERATURE, RAS_TOP_P = 1.0, 0.9
+MIN_TEMPERATURE = 1e-5
+_MASK64 = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How frames are drawn. `top_k`, `min_p` None: no such limit. `ras` None: as the model's era does.
+
+    The penalty falls on ids said in the last 16 frames, each row of the frame for itself; `ras` draws again, more
+    freely, when a main id was said in the last 10. A temperature of 0 is greedy. `min_p` drops ids less likely than
+    that part of the likeliest. Raises `BadSettings` for values outside their range.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 0.8
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.1
+    ras: bool | None = None
+    pointer_temperature: float = 0.8
+
+    def __post_init__(self) -> None:
+        bounds = {"temperature": (0, 5), "top_p": (0, 1), "min_p": (0, 1), "repetition_penalty": (0.5, 4)}
+        bounds |= {"pointer_temperature": (0, 5), "top_k": (1, 1 << 20)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if value is None and name in ("top_k", "min_p"):
+                continue
+            # Written so that NaN fails.
+            if not low <= value <= high:
+                raise BadSettings(f"{name} is {value}; it takes {low} to {high}. Choose a value in that range.")
+
+    @classmethod
+    def greedy(cls) -> SamplingOptions:
+        """Always the likeliest."""
+        return cls(temperature=0.0, top_p=1.0, top_k=1, repetition_penalty=1.0, ras=False, pointer_temperature=0.0)
+
+    @classmethod
+    def for_era(cls, era: Era) -> SamplingOptions:
+        """What the models of an era were published with."""
+        if era == "s2":
+            return cls(top_k=30, repetition_penalty=1.0)
+        if era == "phonogram":
+            return cls(repetition_penalty=1.0)
+        return cls()
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0 or self.top_k == 1
+
+    def uses_ras(self, era: Era) -> bool:
+        return era == "s2" if self.ras is None else self.ras
+
+
+PLAIN = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0, ras=False)
+
+
+@dataclass(slots=True)
+class RowSampler:
+    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise."""
+
+    options: SamplingOptions
+    seed: int = 0
+    attempt: int = 0
+    frame: int = 0
+    pointer: Pointer | None = None
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of this attempt as a signed 64-bit number."""
+        mixed = (self.seed + self.attempt * 0x9E3779B97F4A7C15) & _MASK64
+        return mixed - (1 << 64) if mixed >> 63 else mixed
+
+    def again(self) -> RowSampler:
+        """The same row from its start, with other noise."""
+        pointer = None if self.pointer is None else self.pointer.restarted()
+        return replace(self, attempt=self.attempt + 1, frame=0, pointer=pointer)
+
+
+class RowLimits(NamedTuple):
+    """Options of B rows, side by side: each [B, 1]. None: no row uses it."""
+
+    temperature: Tensor
+    top_p: Tensor
+    top_k: Tensor | None
+    min_p: Tensor | None
+    is_greedy: bool  # all rows are
+
+    @classmethod
+    def of(cls, options: Sequence[SamplingOptions], device: torch.device | str) -> RowLimits:
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+        top_k = None
+        if any(o.top_k is not None or o.is_greedy for o in options):
+            top_k = column([1 if o.is_greedy else o.top_k or 1 << 20 for o in options])
+        min_p = None
+        if any(o.min_p for o in options):
+            min_p = column([o.min_p or 0.0 for o in options])
+        return cls(
+            column([max(o.temperature, MIN_TEMPERATURE) for o in options]),
+            # Rounded sums pass 1; a top-p of 1 must still drop nothing.
+            column([o.top_p if o.top_p < 1 else 2.0 for o in options]), top_k, min_p, all(o.is_greedy for o in options),
+        )  # fmt: skip
+
+    def for_ras(self) -> RowLimits:
+        """What second candidates are drawn with; the other limits stay."""
+        return self._replace(
+            temperature=torch.full_like(self.temperature, RAS_TEMPERATURE),
+            top_p=torch.full_like(self.top_p, RAS_TOP_P),
+        )
+
+
+def penalize(logits: Tensor, recent: Tensor, penalty: Tensor) -> Tensor:
+    """Logits with the ids `recent` [B, W] made less likely by `penalty` [B, 1]; ids of -1 stand for nothing."""
+    B, V = logits.shape
+    seen = torch.zeros(B, V + 1, dtype=torch.bool, device=logits.device)
+    seen.scatter_(1, torch.where(recent < 0, V, recent), True)
+    return torch.where(seen[:, :V], torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
+def limit(logits: Tensor, limits: RowLimits) -> tuple[Tensor, Tensor]:
+    """Scores [B, V] divided by the temperature, likeliest first, dropped ones at -inf; and the ids they belong to."""
+    ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = ordered.softmax(dim=-1)
+    dropped = probabilities.cumsum(dim=-1) > limits.top_p
+    if limits.top_k is not None:
+        dropped |= torch.arange(logits.shape[-1], device=logits.device) >= limits.top_k
+    if limits.min_p is not None:
+        dropped |= probabilities < limits.min_p * probabilities[:, :1]
+    dropped[:, 0] = False
+    return (ordered / limits.temperature).masked_fill_(dropped, -torch.inf), ids
+
+
+def draw(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
+    """One id a row [B] from float32 `logits` [B, V], with the noise of `keys` [B, 2]."""
+    if limits.is_greedy:
+        return logits.argmax(dim=-1)
+    scores, ids = limit(logits, limits)
+    # Of exponential waiting times with rates p the shortest is that of id i with probability p_i; in logarithms, so
+    # that nothing needs normalizing.
+    winner = (scores - exponential(keys, ids).log_()).argmax(dim=-1, keepdim=True)
+    return ids.gather(1, winner)[:, 0]
+
+
+def probabilities(logits: Tensor, options: SamplingOptions, recent: Tensor | None = None) -> Tensor:
+    """What `draw` draws from: probabilities [B, V] under one set of options, after a penalty on `recent` [B, W]."""
+    logits = logits.float()
+    if recent is not None:
+        logits = penalize(logits, recent, torch.tensor([[options.repetition_penalty]], device=logits.device))
+    scores, ids = limit(logits, RowLimits.of([options], logits.device))
+    return torch.zeros_like(logits).scatter_(1, ids, scores.softmax(dim=-1))
+
+
+class FrameDraw:
+    """Everything the decisions of one frame need: limits, penalties and noise of B rows.
+
+    Streams: 0 the main id, k = 1 ... K - 1 the residual codes, then the second candidate of the main id, then the
+    pointer.
+    """
+
+    def __init__(self, samplers: Sequence[RowSampler], recent: Tensor, n_codebooks: int, era: Era):
+        device = recent.device
+        options = [sampler.options for sampler in samplers]
+        self.limits = RowLimits.of(options, device)
+        self.recent = recent  # [B, W, R], newest last, -1 where nothing was said yet
+        self.n_codebooks = n_codebooks
+        place = torch.tensor([[s.noise_seed, s.frame] for s in samplers], dtype=torch.long, device=device)
+        streams = torch.arange(n_codebooks + 2, device=device)
+        self.keys = noise_keys(place[:, 0], place[:, 1], streams)
+        penalties = [o.repetition_penalty for o in options]
+        self.penalty = None
+        if any(penalty != 1 for penalty in penalties):
+            self.penalty = torch.tensor(penalties, dtype=torch.float32, device=device)[:, None]
+        # Rows with a pointer end where their text does.
+        self.is_endless = None
+        if any(s.pointer is not None for s in samplers):
+            self.is_endless = torch.tensor([s.pointer is not None for s in samplers], device=device)
+        uses_ras = [o.uses_ras(era) and not o.is_greedy for o in options]
+        self.ras = torch.tensor(uses_ras, device=device) if any(uses_ras) else None
+
+    def main(self, logits: Tensor, semantic_begin_id: int) -> Tensor:
+        """Index into the legal ids [B], for `logits` [B, n_legal]."""
+        logits = logits.float()
+        if self.is_endless is not None:
+            logits = logits.clone()
+            logits[:, -1].masked_fill_(self.is_endless, -torch.inf)
+        said = self.recent[:, :, 0] - semantic_begin_id
+        said = torch.where(self.recent[:, :, 0] < 0, -1, said)
+        if self.penalty is not None:
+            logits = penalize(logits, said, self.penalty)
+        index = draw(logits, self.limits, self._keys(0))
+        if self.ras is not None:
+            # Ends are never in the window: a row that said one is finished.
+            repeated = (said[:, -RAS_FRAMES:] == index[:, None]).any(dim=1) & self.ras
+            index = torch.where(repeated, draw(logits, self.limits.for_ras(), self._keys(self.n_codebooks)), index)
+        return index
+
+    def code(self, logits: Tensor, codebook: int) -> Tensor:
+        """Codes [B] of a residual codebook."""
+        logits = logits.float()
+        if self.penalty is not None:
+            logits = penalize(logits, self.recent[:, :, codebook + 1], self.penalty)
+        return draw(logits, self.limits, self._keys(codebook))
+
+    def advance(self, logits: Tensor, samplers: Sequence[RowSampler]) -> None:
+        """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
+        options = [replace(PLAIN, temperature=s.options.pointer_temperature) for s in samplers]
+        limits = RowLimits.of(options, logits.device)
+        steps = draw(logits.float(), limits, self._keys(self.n_codebooks + 1)).tolist()
+        for sampler, n_phonemes in zip(samplers, steps, strict=True):
+            if sampler.pointer is not None:
+                sampler.pointer.advance(n_phonemes)
+
+    def _keys(self, stream: int) -> Tensor:
+        return self.keys[:, stream]

@@ -1,0 +1,222 @@
+import pytest
+import torch
+
+from backend.errors import BadCodes, LimitExceeded
+from backend.lm.base import Prompt
+from backend.lm.pointer import Pointer, side_ids
+from backend.lm.sampling import RowSampler, SamplingOptions
+from tests.lm.tiny import CONFIGS, tiny_lm, tiny_prompt
+
+KINDS = list(CONFIGS)
+
+
+def piece(prompt, start, end):
+    side = None if prompt.side is None else prompt.side[start:end]
+    return Prompt(prompt.tokens[:, start:end], prompt.conditioning if start == 0 else None, side)
+
+
+def sampler(model, seed, options=None):
+    pointer = Pointer([3, 5, 7, 2] * 20, model.spec.n_side, max_spent=5) if model.spec.n_side else None
+    return RowSampler(options or SamplingOptions(), seed=seed, pointer=pointer)
+
+
+def speak(model, prompts, n_frames, state=None, rows=None, options=None):
+    """Frames [B, n, R] that all rows draw side by side, row i seeded i + 100."""
+    state = state or model.init_state(len(prompts))
+    rows = rows or list(range(len(prompts)))
+    samplers = [sampler(model, 100 + i, options) for i in range(len(prompts))]
+    outs = [model.prefill(prompt, state, row) for prompt, row in zip(prompts, rows, strict=True)]
+    frames = [model.sample(out, [s], state, [row]) for out, s, row in zip(outs, samplers, rows, strict=True)]
+    frames = [torch.cat(frames)]
+    for _ in range(n_frames - 1):
+        out = model.step(frames[-1], state, rows, side_ids([s.pointer for s in samplers]))
+        frames.append(model.sample(out, samplers, state, rows))
+    return torch.stack(frames, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_steps_equal_the_whole_pass(kind):
+    model, prompt = tiny_lm(kind), tiny_prompt(tiny_lm(kind), 9, 8)
+    conditioning = None if prompt.conditioning is None else prompt.conditioning[None]
+    side = None if prompt.side is None else prompt.side[None]
+    x, normed = model.states(prompt.tokens[None], None, conditioning, side, is_scaled=True)
+    state = model.init_state(1)
+    out = model.prefill(piece(prompt, 0, 3), state, 0)
+    hidden = [out.hidden]
+    for t in range(3, 17):
+        one = piece(prompt, t, t + 1)
+        out = model.step(one.tokens.T, state, [0], one.side)
+        hidden.append(out.hidden)
+    torch.testing.assert_close(torch.cat(hidden), model.handed_on(x, normed)[0, 2:], atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(out.logits[:, :-1], model.vocabulary_logits(normed)[:, -1, 60:84], atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(out.logits[:, -1], model.vocabulary_logits(normed)[:, -1, 7], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_prefill_may_be_cut_anywhere(kind):
+    model, prompt = tiny_lm(kind), tiny_prompt(tiny_lm(kind), 9, 8)
+    whole = model.prefill(prompt, model.init_state(1), 0)
+    for cut in (1, 2, 8, 16):
+        state = model.init_state(1)
+        model.prefill(piece(prompt, 0, cut), state, 0)
+        out = model.prefill(piece(prompt, cut, 17), state, 0)
+        assert state.length(0) == 17
+        torch.testing.assert_close(out.logits, whole.logits, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(out.hidden, whole.hidden, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_eight_rows_say_what_each_says_alone(kind):
+    model = tiny_lm(kind)
+    prompts = [tiny_prompt(model, 5 + 3 * i, 4 + i % 3, seed=i) for i in range(8)]
+    together = speak(model, prompts, 20)
+    for i, prompt in enumerate(prompts):
+        state = model.init_state(1)
+        s = sampler(model, 100 + i)
+        frame = model.sample(model.prefill(prompt, state, 0), [s], state, [0])
+        for t in range(20):
+            assert torch.equal(frame[0], together[i, t]), (i, t)
+            frame = model.sample(model.step(frame, state, [0], side_ids([s.pointer])), [s], state, [0])
+    assert len(together.unique(dim=0)) == 8
+
+
+@torch.inference_mode()
+def test_rows_of_a_slot_used_before_are_like_new():
+    model = tiny_lm("s1")
+    prompts = [tiny_prompt(model, seed=i) for i in range(2)]
+    fresh = speak(model, prompts, 6)
+    state = model.init_state(4)
+    speak(model, [tiny_prompt(model, 30, 9, seed=9)] * 4, 5, state)
+    for row in range(4):
+        state.reset_row(row)
+    assert torch.equal(speak(model, prompts, 6, state, rows=[3, 1]), fresh)
+
+
+@pytest.mark.parametrize("kind", ["s2", "phonogram"])
+@torch.inference_mode()
+def test_a_loaded_prefix_continues_like_a_prefill(kind):
+    model, prompt = tiny_lm(kind), tiny_prompt(tiny_lm(kind), 9, 8)
+    state = model.init_state(3)
+    model.prefill(piece(prompt, 0, 12), state, 0)
+    prefix = state.copy_prefix(0, 10)
+    assert prefix.n_frames == 10
+    model.prefill(tiny_prompt(model, 20, 4, seed=5), state, 2)
+    state.load_prefix(2, prefix)
+    out = model.prefill(piece(prompt, 10, 17), state, 2)
+    whole = model.prefill(prompt, model.init_state(1), 0)
+    torch.testing.assert_close(out.logits, whole.logits, atol=2e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_memory_follows_the_used_length():
+    model = tiny_lm("s1", max_seq_len=100_000)
+    state = model.init_state(1)
+    model.prefill(tiny_prompt(model), state, 0)
+    assert state.slow.capacity <= 256
+    model.prefill(tiny_prompt(model, 300, 9), state, 0)
+    assert 324 <= state.slow.capacity <= 700
+
+
+@torch.inference_mode()
+def test_more_frames_than_allowed_are_refused():
+    model = tiny_lm("s1")
+    state = model.init_state(1, max_frames=20)
+    model.prefill(tiny_prompt(model, 10, 9), state, 0)
+    frame = torch.tensor([[60, 0, 1, 2, 3]])
+    model.step(frame, state, [0])
+    with pytest.raises(LimitExceeded, match="21 frames; the limit is 20"):
+        model.step(frame, state, [0])
+    assert state.length(0) == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_the_serving_form_draws_the_same(kind):
+    model = tiny_lm(kind, codebook_size=24)
+    prompts = [tiny_prompt(model, seed=i) for i in range(2)]
+    wide = speak(model, prompts, 8)
+    model.narrow_head()
+    assert model.output is None and model.head.out_features == 25
+    assert torch.equal(speak(model, prompts, 8), wide)
+
+
+@pytest.mark.parametrize("kv_dtype", [torch.bfloat16, torch.float16])
+@torch.inference_mode()
+def test_half_precision_memory_is_close(kv_dtype):
+    model = tiny_lm("s1")
+    prompts = [tiny_prompt(model, seed=i) for i in range(2)]
+    outs = []
+    for dtype in (None, kv_dtype):
+        state = model.init_state(2, kv_dtype=dtype)
+        for row, prompt in enumerate(prompts):
+            model.prefill(piece(prompt, 0, 12), state, row)
+            model.prefill(piece(prompt, 12, 15), state, row)
+        outs.append(model.step(torch.tensor([[60, 0, 1, 2, 3]] * 2), state, [0, 1]).logits)
+    assert state.slow.keys.dtype == kv_dtype
+    error = (outs[0] - outs[1]).abs().max()
+    assert 0 < error < 0.03, float(error)
+
+
+@torch.inference_mode()
+def test_prompts_that_do_not_fit_are_refused():
+    model, good = tiny_lm("s1"), tiny_prompt(tiny_lm("s1"))
+    state = model.init_state(1)
+
+    def changed(row, value):
+        tokens = good.tokens.clone()
+        tokens[row, 4] = value
+        return Prompt(tokens)
+
+    for bad in (changed(0, 90), changed(0, -1), changed(2, 24), Prompt(good.tokens[:4]), Prompt(good.tokens[:, :0])):
+        with pytest.raises(BadCodes):
+            model.prefill(bad, state, 0)
+    with pytest.raises(BadCodes, match="no conditioning"):
+        model.prefill(Prompt(good.tokens, torch.zeros(5)), state, 0)
+    with pytest.raises(BadCodes, match="side ids"):
+        model = tiny_lm("phonogram")
+        model.prefill(Prompt(tiny_prompt(model).tokens), model.init_state(1), 0)
+    assert state.length(0) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_learns_and_ignores_padding(kind):
+    model, prompt = tiny_lm(kind).requires_grad_(True).train(), tiny_prompt(tiny_lm(kind), 6, 30)
+    tokens = torch.stack((prompt.tokens, prompt.tokens))
+    conditioning = None if prompt.conditioning is None else prompt.conditioning.expand(2, -1)
+    side = None if prompt.side is None else prompt.side.expand(2, -1, -1)
+    padding = torch.zeros(2, 36, dtype=torch.bool)
+    padding[1, 20:] = True
+    plain = model.forward_train(tokens, None, conditioning, side)
+    padded = model.forward_train(tokens, padding, conditioning, side)
+    torch.testing.assert_close(padded.token_logits[1, :20], plain.token_logits[1, :20], atol=2e-5, rtol=1e-5)
+    labels = torch.nn.functional.pad(tokens[:, :, 1:], (0, 1))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model.forward_train(tokens, padding, conditioning, side)
+            is_frame = model.is_frame(labels)
+            codes = labels[:, 1:].transpose(1, 2)[is_frame]
+            assert out.codebook_logits.shape[:2] == codes.shape
+            loss = torch.nn.functional.cross_entropy(out.token_logits[is_frame].float(), labels[:, 0][is_frame])
+            loss = loss + torch.nn.functional.cross_entropy(out.codebook_logits.flatten(0, 1).float(), codes.flatten())
+            for logits in out.aux.values():
+                loss = loss + logits.float().square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.7 * losses[0], losses
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not without
+
+
+@torch.inference_mode()
+def test_padding_before_the_sequence_gives_numbers():
+    model, prompt = tiny_lm("s1"), tiny_prompt(tiny_lm("s1"), 6, 4)
+    padding = torch.zeros(1, 10, dtype=torch.bool)
+    padding[:, :3] = True
+    assert model.forward_train(prompt.tokens[None], padding).token_logits.isfinite().all()
