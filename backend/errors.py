@@ -9,6 +9,10 @@ class BadAudio(PhonogramError):
     """Audio that cannot be read or used: unknown format, truncated, empty, NaN."""
 
 
+class BadText(PhonogramError):
+    """Text that cannot be spoken: empty, broken markup, a script no voice here can read, a bad lexicon."""
+
+
 class LimitExceeded(PhonogramError):
     """Input larger or longer than a configured limit."""
 

@@ -9,6 +9,7 @@ from backend import errors
 STATUS: dict[type[errors.PhonogramError], int] = {
     errors.LimitExceeded: 413,
     errors.BadAudio: 400,
+    errors.BadText: 400,
     errors.BadCodes: 400,
     errors.BadContainer: 400,
     errors.BadCheckpoint: 500,

@@ -11,17 +11,18 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from backend.errors import PhonogramError
 
-CHECKERS = ("tests.golden.codec_case", "tests.golden.dual_ar_case")
+CHECKERS = ("tests.golden.codec_case", "tests.golden.dual_ar_case", "tests.golden.prompt_case")
 
 
 def check_folder(folder: Path) -> int:
     """Print the findings of one case and return its exit code."""
     print(folder)
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = read_meta(folder)
     except (OSError, ValueError) as error:
         return _complain(f"there is no readable meta.json here ({type(error).__name__})")
     checker = next((c for c in map(import_module, CHECKERS) if isinstance(meta, dict) and c.accepts(meta)), None)
@@ -40,6 +41,23 @@ def check_folder(folder: Path) -> int:
     return 1 if n_failed or not n_found else 0
 
 
+def read_meta(folder: Path) -> Any:
+    """What `meta.json` says. A folder of prompts has none: it is known by the names of its files."""
+    names = json_files(folder)
+    return {"json_files": names} if names else json.loads((folder / "meta.json").read_text())
+
+
+def json_files(folder: Path) -> list[str]:
+    """The JSON files of a folder without a `meta.json`."""
+    names = sorted(path.name for path in folder.glob("*.json"))
+    return [] if "meta.json" in names else names
+
+
+def with_cases_inside(folder: Path) -> list[Path]:
+    """The folder; one of prompts together with the cases that lie inside it."""
+    return [folder, *sorted(path.parent for path in folder.glob("*/meta.json"))] if json_files(folder) else [folder]
+
+
 def _complain(text: str) -> int:
     print(f"  {text}", file=sys.stderr)
     return 2
@@ -48,7 +66,8 @@ def _complain(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    codes = [check_folder(folder) for folder in parser.parse_args(arguments).folders]
+    folders = parser.parse_args(arguments).folders
+    codes = [check_folder(case) for folder in folders for case in with_cases_inside(folder)]
     # A difference found weighs more than a case left out.
     return 1 if 1 in codes else max(codes)
 

@@ -1,0 +1,1 @@
+"""Prompts of each era: what a model reads before it speaks."""

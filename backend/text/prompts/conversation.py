@@ -1,0 +1,125 @@
+"""A text on its way to speech: its segments, and the prompt for each, given what was spoken before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from backend.errors import BadText, LimitExceeded
+from backend.text.prompts.columns import Columns
+from backend.text.prompts.layout import Layout, Reference, Room, Spoken
+from backend.text.prompts.phonogram import PhonogramLayout
+from backend.text.prompts.s1 import S1Layout
+from backend.text.prompts.s2 import S2Layout
+from backend.text.prompts.turns import Segment, is_silent
+from backend.text.prompts.v15 import V15Layout
+from backend.text.tokenizer import Tokenizer
+
+# Frames a prompt leaves to the speech that follows it, unless the model's whole memory is small.
+N_RESERVED = 2048
+V15_WINDOW = 4096
+
+LAYOUTS: dict[str, Callable[[Columns, bool, int], Layout]] = {
+    "s1": lambda columns, as_upstream, max_length: S1Layout(columns),
+    "s2": lambda columns, as_upstream, max_length: S2Layout(columns, as_upstream=as_upstream),
+    "v15": lambda columns, as_upstream, max_length: V15Layout(columns, max_length=max_length, as_upstream=as_upstream),
+    "phonogram": lambda columns, as_upstream, max_length: PhonogramLayout(columns),
+}
+
+
+class Conversation:
+    """Segments in speaking order. Ask for `prompt(k)`, then `add` what was spoken, then ask for the next.
+
+    `n_shared`: leading columns that every prompt with these references has in common, whatever the text is.
+    """
+
+    def __init__(
+        self, layout: Layout, segments: Sequence[Segment], references: Sequence[Reference] | None, n_limit: int
+    ) -> None:
+        self.segments = list(segments)
+        self.n_limit = n_limit
+        self._layout = layout
+        self._head = layout.head(references)
+        self._has_voice = bool(references)
+        self._opened: dict[int, np.ndarray] = {}
+        self._closed: dict[int, np.ndarray] = {}
+        self.n_shared = self._head.shape[1] + layout.lead.shape[1]
+
+    def prompt(self, k: int) -> np.ndarray:
+        """The columns [1 + C, S] (int64) to speak segment `k` from, with the segments before it that were added.
+
+        Raises `LimitExceeded` if the model has no room for it.
+        """
+        opened = self._open(k)
+        past = [self._closed[index] for index in sorted(self._closed) if index < k]
+        room = Room(self.n_limit, self._head.shape[1], opened.shape[1], self._has_voice)
+        kept = [past[index] for index in self._layout.kept(past, room)]
+        prompt = np.concatenate([self._head, *kept, opened], axis=1)
+        self._check(prompt.shape[1])
+        return prompt
+
+    def add(self, k: int, codes: np.ndarray, stop_codes: np.ndarray | None = None) -> None:
+        """Take the codes [C, T] of segment `k` into the prompts of later ones.
+
+        `stop_codes` [C]: what the model gave the stop column, if it stopped and gave any.
+        """
+        self._closed[k] = self._layout.closed(Spoken(self.segments[k], codes, stop_codes))
+
+    def check(self) -> None:
+        """Raise `LimitExceeded` now if some segment could not be spoken later."""
+        for k in range(len(self.segments)):
+            self._check(self._head.shape[1] + self._open(k).shape[1])
+
+    def _open(self, k: int) -> np.ndarray:
+        if k not in self._opened:
+            self._opened[k] = self._layout.opened(self.segments[k])
+        return self._opened[k]
+
+    def _check(self, n_columns: int) -> None:
+        if n_columns > self.n_limit:
+            raise LimitExceeded(
+                f"The prompt is {n_columns} tokens, {self._head.shape[1]} of them the references; this model has room "
+                f"for {max(self.n_limit, 0)}. Use shorter references or a smaller chunk length, or raise MAX_SEQ_LEN."
+            )
+
+
+def start_conversation(
+    era: str,
+    tokenizer: Tokenizer,
+    n_codebooks: int,
+    text: str,
+    references: Sequence[Reference] | None = (),
+    *,
+    chunk_length: int = 200,
+    max_seq_len: int = 8192,
+    n_reserved: int | None = None,
+    max_length: int | None = None,
+    split_long: bool = True,
+    as_upstream: bool = False,
+) -> Conversation:
+    """Cut `text` into segments and prepare their prompts.
+
+    `chunk_length`: bytes of UTF-8 a segment should not exceed. `n_reserved`: columns of `max_seq_len` kept for speech
+    (None: 2048, or half of a smaller memory). `max_length`: the window of v1.5. `split_long` off: only speaker tags
+    cut. `as_upstream` reproduces the reference implementation with its defects, for comparison only: it lets users'
+    text hold control tokens, drops text before the first speaker tag and accepts empty text.
+
+    Raises `BadText` for text without words, `LimitExceeded` for text or references the model has no room for, and
+    `BadCodes` for references of another codec.
+    """
+    if not as_upstream and is_silent(text):
+        raise BadText("There is no text to speak. Send at least one word.")
+    if n_reserved is None:
+        n_reserved = min(N_RESERVED, max_seq_len // 2)
+    window = min(V15_WINDOW, max_seq_len) if max_length is None else max_length
+    layout = LAYOUTS[era](Columns(tokenizer, n_codebooks, parse_controls=as_upstream), as_upstream, window)
+    segments = layout.segments(text, chunk_length, split_long=split_long)
+    if not as_upstream:
+        segments = [segment for segment in segments if not is_silent(segment.text)]
+        if not segments:
+            raise BadText("The text holds nothing but punctuation. Send at least one word.")
+    conversation = Conversation(layout, segments, references, max_seq_len - n_reserved)
+    if not as_upstream:
+        conversation.check()
+    return conversation

@@ -1,0 +1,57 @@
+"""What an era must know to write its prompts, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from backend.text.prompts.turns import Segment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A clip of the voice to speak with: its words and its codes [C, T]."""
+
+    text: str
+    codes: np.ndarray
+
+
+class Spoken(NamedTuple):
+    """A segment already spoken. `stop_codes` [C] are those the model gave the stop column, None if it never stopped."""
+
+    segment: Segment
+    codes: np.ndarray
+    stop_codes: np.ndarray | None
+
+
+class Room(NamedTuple):
+    """Columns there are for a prompt: `n_limit` in all, of them `n_head` taken by the head and `n_new` by the segment
+    to speak next. `has_voice` says that the head holds a voice."""
+
+    n_limit: int
+    n_head: int
+    n_new: int
+    has_voice: bool
+
+
+class Layout(Protocol):
+    """One era. Every prompt is head, turns already spoken, then an open turn whose first columns are `lead`."""
+
+    lead: np.ndarray
+
+    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
+        """Cut a text into what is spoken in one generation each; `chunk_length` in bytes of UTF-8."""
+
+    def head(self, references: Sequence[Reference] | None) -> np.ndarray: ...
+
+    def opened(self, segment: Segment) -> np.ndarray:
+        """The turn up to where the model is to speak."""
+
+    def closed(self, spoken: Spoken) -> np.ndarray:
+        """The turn with its speech."""
+
+    def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
+        """Which of the turns spoken so far (their columns) go into the next prompt, in order."""

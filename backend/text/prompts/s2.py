@@ -1,0 +1,58 @@
+"""Prompts of s2: a conversation in ChatML, one user message a group of turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.text.prompts.columns import Columns
+from backend.text.prompts.layout import Reference, Room, Spoken
+from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, group_turns, segments_of, split_turns
+from backend.text.prompts.window import newest_that_fit
+
+TASK = "convert the provided text to speech"
+TASK_WITH_VOICES = f"{TASK} reference to the following:\n\nText:\n"
+SPEECH_HEADING = "\n\nSpeech:\n"
+
+
+class S2Layout:
+    """A system message with all references, then user and assistant messages in turn.
+
+    `as_upstream` drops what stands before the first speaker tag and keeps history beyond what fits.
+    """
+
+    def __init__(self, columns: Columns, *, as_upstream: bool = False) -> None:
+        self.columns, self.as_upstream = columns, as_upstream
+        self.lead = columns.wording("<|im_start|>user\n")
+        self._end = columns.wording("<|im_end|>\n")
+        self._answer = columns.wording("<|im_start|>assistant\n<|voice|>")
+
+    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
+        turns = split_turns(text, keep_lead=not self.as_upstream)
+        if split_long and (turns or len(text.encode("utf-8", "surrogatepass")) > chunk_length):
+            return segments_of(cut_turns(turns or [text], chunk_length))
+        return segments_of(group_turns(turns, chunk_length) if turns else [text])
+
+    def head(self, references: Sequence[Reference] | None) -> np.ndarray:
+        columns = self.columns
+        task = [columns.wording(TASK)]
+        if references:
+            texts = [
+                r.text if SPEAKER_TAG.search(r.text) else f"<|speaker:{index}|>{r.text}"
+                for index, r in enumerate(references)
+            ]
+            speech = [columns.frames(r.codes) for r in references]
+            task = [columns.wording(TASK_WITH_VOICES), columns.words("\n".join(texts))]
+            task += [columns.wording(SPEECH_HEADING), *speech]
+        return columns.join(columns.wording("<|im_start|>system\n"), *task, self._end)
+
+    def opened(self, segment: Segment) -> np.ndarray:
+        return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
+
+    def closed(self, spoken: Spoken) -> np.ndarray:
+        return self.columns.join(self.opened(spoken.segment), self.columns.frames(spoken.codes), self._end)
+
+    def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
+        # The model was trained on whole conversations: all that fits stays.
+        return list(range(len(past))) if self.as_upstream else newest_that_fit(past, room)

@@ -1,0 +1,23 @@
+"""The small tokenizers of the golden cases, loaded once."""
+
+from functools import cache
+from pathlib import Path
+
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizer import Tokenizer, load_tokenizer
+
+FOLDER = Path(__file__).parents[1] / "golden" / "prompts"
+ERAS = ("s1", "s2", "v15", "phonogram")
+
+
+@cache
+def tokenizer_of(era: str) -> Tokenizer:
+    if era == "phonogram":
+        return PhonemeTokenizer([*" .,?!'abcdefghijklmnopqrstuvwxyz", "aɪ", "ə"], 64)
+    return load_tokenizer(FOLDER / f"tok_{era}")
+
+
+def control_ids(tokenizer: Tokenizer) -> set[int]:
+    """Every id that means something to the model, the phoneme pair aside."""
+    controls = tokenizer.controls.ids.items()  # type: ignore[attr-defined]
+    return {token_id for name, token_id in controls if not name.startswith("<|phoneme_")}
