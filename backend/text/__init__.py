@@ -1,0 +1,1 @@
+"""Normalization, splitting, phonemes, markup, tokenizers, documents."""
