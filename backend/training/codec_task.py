@@ -1,8 +1,9 @@
-"""One training step of a codec: round trip, losses, the adversarial game, the optimisers."""
+"""A codec as something to train: round trip, losses, the adversarial game, its codebooks, the optimisers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -10,28 +11,38 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from backend.codec.base import CausalCodec
-from backend.codec.vq import dropout_rows, effective_dimension
+from backend.codec.vq import codebook_usage, dropout_rows, effective_dimension
+from backend.data.cache import CachedClip
 from backend.data.segments import SegmentSampler
 from backend.errors import BadSettings
+from backend.training.audition import audition
 from backend.training.average import WeightAverage
 from backend.training.balancer import Balancer
 from backend.training.discriminators import Discriminators
 from backend.training.gan import adversarial_loss, discriminator_loss, feature_loss, right_share
-from backend.training.guard import guarded_step
+from backend.training.guard import CollapseGuard, guarded_step
 from backend.training.losses import SpectralLoss
+from backend.training.material import build_sampler
+from backend.training.optimizer import build_optimizer, follow_schedule
 from backend.training.recent import RecentRows
-from backend.training.recipe import OptimizerBlock, PhaseBlock, Recipe, WaveformLoss
-from backend.training.schedule import warmup_cosine
+from backend.training.recipe import Recipe, WaveformLoss
+from backend.training.warmup import Plateau
 
 N_RECENT_CODES = 16384
 N_RECENT_LATENTS = 4096
 
 
 class CodecTask:
-    """A codec with all that trains it. `enter` a phase, then `step` through it."""
+    """A codec with all that trains it. `enter` a phase, then `learn` through it."""
 
-    def __init__(self, recipe: Recipe, codec: CausalCodec, fabric: Fabric):
+    watched = "recon"
+
+    def __init__(
+        self, recipe: Recipe, codec: CausalCodec, fabric: Fabric, learned: Sequence[CachedClip] = (),
+        auditioned: Sequence[CachedClip] = (),
+    ):  # fmt: skip
         self.recipe, self.fabric = recipe, fabric
+        self.learned, self.auditioned = list(learned), list(auditioned)
         self.codec = codec.to(fabric.device)
         self.spec = codec.spec
         self.average = WeightAverage(self.codec, recipe.average_decay)
@@ -45,7 +56,9 @@ class CodecTask:
             self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows if uses_complex else (),
             loss.floor,
         ).to(fabric.device)  # fmt: skip
-        self.is_quantized = False
+        self.is_quantized = recipe.init is not None
+        self.collapse = CollapseGuard(recipe.guard.min_perplexity_ratio, recipe.guard.collapse_patience)
+        self.plateau = Plateau(recipe.warmup.min_growth, recipe.warmup.patience)
         self.codes, self.latents = RecentRows(N_RECENT_CODES), RecentRows(N_RECENT_LATENTS)
         self._rng = torch.Generator().manual_seed(recipe.seed)
         self.discriminators: Discriminators | None = None
@@ -54,9 +67,17 @@ class CodecTask:
     def device(self) -> torch.device:
         return self.fabric.device
 
-    def enter(self, phase: PhaseBlock, is_adversarial: bool) -> None:
-        """Prepare for a phase: freeze parts, build optimisers and, for the adversarial one, the discriminators."""
-        self.phase, self.is_adversarial = phase, is_adversarial
+    def enter(self, name: str, seed: int, is_fresh: bool) -> None:
+        """Prepare for a phase: freeze parts, build the optimisers, the discriminators and the source of segments.
+
+        A phase that is not fresh continues from a state that `restore` brings.
+        """
+        is_adversarial = name == "adversarial"
+        if is_adversarial and is_fresh:
+            self.adopt_average()
+        self.phase_name, self.is_adversarial = name, is_adversarial
+        self.phase = phase = self.recipe.adversarial if is_adversarial else self.recipe.recon
+        self.sampler = build_sampler(self.learned, self.recipe.data, phase, self.spec, seed)
         weights = {name: getattr(self.recipe.loss, name) for name in get_args(WaveformLoss)}
         self.balancer = Balancer(weights | phase.weights, phase.is_balanced)
         self.codec.requires_grad_(True).train()
@@ -67,7 +88,7 @@ class CodecTask:
                 raise BadSettings(f"Cannot freeze '{name}': codec '{self.spec.name}' has the parts {parts}.")
             part.requires_grad_(False).eval()
         self.trained = [weight for weight in self.codec.parameters() if weight.requires_grad]
-        self.optimizer = _optimizer(self.trained, phase.optimizer)
+        self.optimizer = build_optimizer(self.trained, phase.optimizer)
         self._wrapped = self.fabric.setup_module(self.codec)
         self._wrapped.mark_forward_method("reconstruct")
         if is_adversarial:
@@ -75,19 +96,26 @@ class CodecTask:
             self.discriminators = Discriminators(
                 self.spec.channels, block.channels, block.stft_windows, block.n_wave_scales
             ).to(self.device)
-            self.discriminator_optimizer = _optimizer(list(self.discriminators.parameters()), block.optimizer)
+            self.discriminator_optimizer = build_optimizer(list(self.discriminators.parameters()), block.optimizer)
             self._wrapped_discriminators = self.fabric.setup_module(self.discriminators)
+            if is_fresh and not self.is_quantized:
+                self._quantize()
 
     def set_lr(self, phase_step: int, scale: float) -> float:
         """Follow the schedule at a step of the phase; returns the codec's learning rate."""
-        pairs = [(self.optimizer, self.phase.optimizer)]
+        steps = self.phase.steps
         if self.is_adversarial:
-            pairs.append((self.discriminator_optimizer, self.recipe.discriminator.optimizer))
-        for optimizer, block in pairs:
-            factor = warmup_cosine(phase_step, self.phase.steps, block.warmup_steps, block.final_ratio)
-            for group in optimizer.param_groups:
-                group["lr"] = block.lr * scale * factor
-        return self.optimizer.param_groups[0]["lr"]
+            follow_schedule(self.discriminator_optimizer, self.recipe.discriminator.optimizer, phase_step, steps, scale)
+        return follow_schedule(self.optimizer, self.phase.optimizer, phase_step, steps, scale)
+
+    def reseed(self, seed: int) -> None:
+        """Other segments from here on."""
+        self.sampler.reseed(seed)
+
+    def learn(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
+        """Take the next segments and learn from them."""
+        audio = torch.from_numpy(self.sampler.next_batch()).to(self.device, non_blocking=True)
+        return self.step(audio, phase_step, is_detailed)
 
     def step(self, audio: Tensor, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
         """Learn from audio [B, C, N]; returns scalars to average. `is_detailed` adds the gradient shares."""
@@ -178,6 +206,52 @@ class CodecTask:
         rows = self.latents.rows()
         return float("nan") if rows is None else effective_dimension(rows.T[None])
 
+    def measure(self, n_steps: int, cpu_s: float) -> dict[str, Any]:
+        """The speed over the last `n_steps` and the health of the codebooks."""
+        audio_s = n_steps * self.sampler.batch * self.sampler.n_samples / self.spec.sample_rate_hz
+        values: dict[str, Any] = {
+            "is_quantized": self.is_quantized, "audio_s_per_cpu_s": audio_s / cpu_s,
+            "effective_dimension": self.fabric.broadcast(self.effective_dimension()),
+        }  # fmt: skip
+        codes = self.codes.rows()
+        if codes is not None:
+            usage = codebook_usage(codes.T[None].long(), self.spec.codebook_sizes)
+            values |= {"perplexity": list(usage.perplexity), "dead_fraction": list(usage.dead_fraction)}
+            values["n_frames_seen"] = codes.shape[0]
+            values["codebook_sizes"] = list(self.spec.codebook_sizes)
+        return values
+
+    def watch(self, step: int, values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Switch the codebooks on when the latents are ready, and place them anew when they collapse."""
+        block = self.recipe.warmup
+        if not self.is_quantized:
+            is_check = step % block.check_every < self.recipe.log_every
+            is_flat = is_check and self.plateau.is_reached(values["effective_dimension"])
+            if step >= block.max_steps or (step >= block.min_steps and is_flat):
+                self._quantize()
+                yield "quantize", {"effective_dimension": values["effective_dimension"]}
+        elif "perplexity" in values and "quantizer" not in self.phase.freeze:
+            perplexities = self.fabric.broadcast(values["perplexity"])
+            if self.collapse.is_collapsed(perplexities, self.spec.codebook_sizes, values["n_frames_seen"]):
+                self._quantize()
+                self.collapse.n_bad = 0
+                yield "reseed", {"perplexity": perplexities}
+
+    def facts(self) -> dict[str, Any]:
+        """What an exported codec should say of itself."""
+        return {"is_quantized": self.is_quantized}
+
+    def audition(self, folder: Path) -> dict[str, Any]:
+        """How the averaged codec sounds on clips it never learned from; the clips also go to `folder`."""
+        if not self.auditioned:
+            return {}
+        return audition(self.average.module, self.auditioned, self.spectral_loss, self.is_quantized, folder)
+
+    def _quantize(self) -> None:
+        if self.has_placeable_codebooks:
+            self.place_codebooks(self.sampler)
+        self.is_quantized = True
+
     @property
     def has_placeable_codebooks(self) -> bool:
         """Whether codebooks start from latents; those trained by gradients start by themselves."""
@@ -215,6 +289,9 @@ class CodecTask:
             "latents": self.latents.state(),
             "dropout_rng": self._rng.get_state(),
             "balancer": self.balancer.norms,
+            "sampler": self.sampler.state(),
+            "n_collapsed": self.collapse.n_bad,
+            "plateau": [self.plateau.best, self.plateau.n_flat],
         }
         if self.is_adversarial:
             assert self.discriminators is not None
@@ -222,8 +299,12 @@ class CodecTask:
             state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
         return state
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state of the same phase."""
+    def restore(self, state: dict[str, Any], is_first: bool = True) -> None:
+        """Go back to a saved state of the same phase. Only the first process goes on with the same segments."""
+        if is_first:
+            self.sampler.restore(state["sampler"])
+        self.collapse.n_bad = state["n_collapsed"]
+        self.plateau.best, self.plateau.n_flat = state["plateau"]
         self.codec.load_state_dict(state["codec"])
         self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -242,8 +323,3 @@ class CodecTask:
         for stage in getattr(getattr(self.codec, "quantizer", None), "stages", ()):
             if not stage.is_trained_by_gradient:
                 stage.sum_over_ranks = lambda value: self.fabric.all_reduce(value, reduce_op="sum")
-
-
-def _optimizer(parameters: Sequence[Tensor], block: OptimizerBlock) -> torch.optim.AdamW:
-    # Fused: one pass over the weights, and it can skip a step on the device (see guard.guarded_step).
-    return torch.optim.AdamW(parameters, lr=block.lr, betas=block.betas, weight_decay=block.weight_decay, fused=True)

@@ -41,6 +41,7 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
 
     from backend.codec.registry import build_codec
     from backend.configs import compose_preset
+    from backend.training.codec_task import CodecTask
     from backend.training.loop import Loop
     from backend.training.material import open_material
     from backend.training.progress import reporter
@@ -67,7 +68,7 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
         save_codec(recipe.out / "codec", trained, metadata)
 
     with reporter(sys.stderr) as report:
-        loop = Loop(recipe, fabric, model, learned, auditioned, report.training, export)
+        loop = Loop(recipe, fabric, CodecTask(recipe, model, fabric, learned, auditioned), report.training, export)
 
         def stop(*_: object) -> None:
             loop.wants_stop = True

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from backend.errors import BadSettings
+from backend.training.run_recipe import (
+    Block,
+    GuardBlock,
+    OptimizerBlock,
+    Paths,
+    Probability,
+    RunRecipe,
+    check_recipe,
+)  # fmt: skip
 
 WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Paths = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
-
-
-class Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CodecBlock(Block):
     name: str
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
 class AugmentBlock(Block):
@@ -75,22 +78,13 @@ class WarmupBlock(Block):
     n_frames: Annotated[int, Field(ge=1)] = 16384  # latents the codebooks start from
 
 
-class OptimizerBlock(Block):
-    lr: Annotated[float, Field(gt=0.0)] = 1e-3
-    betas: tuple[float, float] = (0.8, 0.99)
-    weight_decay: float = 0.01
-    warmup_steps: Annotated[int, Field(ge=0)] = 100
-    final_ratio: Probability = 0.02
-    clip: Annotated[float, Field(gt=0.0)] = 5.0
-
-
 class PhaseBlock(Block):
     steps: Annotated[int, Field(ge=0)]
     batch: Annotated[int, Field(ge=1)] = 8
     segment_s: Annotated[float, Field(gt=0.0)] = 0.64
     optimizer: OptimizerBlock = OptimizerBlock()
     freeze: tuple[str, ...] = ()  # parts of the codec, by attribute name
-    weights: dict[WaveformLoss, float] = {}  # instead of those in `loss`
+    weights: dict[WaveformLoss, float] = Field(default_factory=dict)  # instead of those in `loss`
     is_balanced: bool = False  # weights are then shares of the gradient, see balancer.py
 
 
@@ -104,16 +98,14 @@ class DiscriminatorBlock(Block):
     crop_s: Annotated[float, Field(gt=0.0)] | None = None  # judge a random piece of each segment, to save time
 
 
-class GuardBlock(Block):
-    max_loss_ratio: Annotated[float, Field(gt=1.0)] = 3.0  # against the running median
-    window: Annotated[int, Field(ge=3)] = 20  # log intervals in the median
-    lr_cut: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    max_rollbacks: Annotated[int, Field(ge=0)] = 5
+class CodebookGuardBlock(GuardBlock):
     min_perplexity_ratio: Probability = 0.02  # of the codebook size; below it a codebook counts as collapsed
     collapse_patience: Annotated[int, Field(ge=1)] = 4  # log intervals
 
 
-class Recipe(Block):
+class Recipe(RunRecipe):
+    trained: ClassVar[str] = "codec"
+
     codec: CodecBlock
     data: DataBlock = DataBlock()
     loss: LossBlock = LossBlock()
@@ -121,35 +113,28 @@ class Recipe(Block):
     recon: PhaseBlock = PhaseBlock(steps=20000)
     adversarial: PhaseBlock = PhaseBlock(steps=0)
     discriminator: DiscriminatorBlock = DiscriminatorBlock()
-    guard: GuardBlock = GuardBlock()
+    guard: CodebookGuardBlock = CodebookGuardBlock()
     quantizer_dropout: Probability = 0.5
-    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     out: Path = Path("runs/codec")
     init: Path | None = None  # codec folder to start from; then without warm-up
-    seed: int = 0
-    threads: Annotated[int, Field(ge=1)] = 1
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    max_minutes: Annotated[float, Field(gt=0.0)] | None = None  # stop, to be continued later
-    log_every: Annotated[int, Field(ge=1)] = 25
-    snapshot_minutes: Annotated[float, Field(ge=0.0)] = 5.0
-    export_minutes: Annotated[float, Field(ge=0.0)] = 15.0
-    audition_minutes: Annotated[float, Field(ge=0.0)] = 15.0
 
     @property
     def total_steps(self) -> int:
         return self.recon.steps + self.adversarial.steps
 
     def phase_at(self, step: int) -> tuple[str, PhaseBlock, int]:
-        """The phase that step `step` belongs to: its name, its settings and the step it began at."""
         if step < self.recon.steps or not self.adversarial.steps:
             return "recon", self.recon, 0
         return "adversarial", self.adversarial, self.recon.steps
 
+    def check_phase(self, name: str, step: int) -> None:
+        if name == "adversarial" and self.phase_at(step)[0] != name:
+            raise BadSettings(
+                f"The run was in its adversarial phase at step {step}; these settings have recon.steps="
+                f"{self.recon.steps}. Restore that setting, or start a new run with init=EXPORTED_CODEC."
+            )
+
 
 def read_recipe(values: dict[str, Any]) -> Recipe:
     """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
-        raise BadSettings("The training settings do not fit: " + "; ".join(lines) + ".") from error
+    return check_recipe(Recipe, values)

@@ -14,6 +14,7 @@ from backend.configs import compose_preset
 from backend.data.cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.audition import audition
+from backend.training.codec_task import CodecTask
 from backend.training.loop import Loop, Reporter
 from backend.training.recipe import read_recipe
 
@@ -55,9 +56,9 @@ def selftest(out: Path, overrides: list[str], reporter: Reporter | None = None) 
     fabric.seed_everything(recipe.seed, verbose=False)
     codec = build_codec(recipe.codec.name, recipe.codec.config)
     clips = synthetic_clips(codec.spec.sample_rate_hz)
-    loop = Loop(recipe, fabric, codec, clips, reporter=reporter)
-    loop.run()
-    heard = audition(loop.task.average.module, clips, loop.task.spectral_loss, is_quantized=True)
+    task = CodecTask(recipe, codec, fabric, clips)
+    Loop(recipe, fabric, task, reporter).run()
+    heard = audition(task.average.module, clips, task.spectral_loss, is_quantized=True)
     stoi = heard["stoi"][-1] if find_spec("pystoi") else None
     mel = heard["mel"][-1]
     return SelftestResult(mel <= MAX_MEL and (stoi is None or stoi >= MIN_STOI), stoi, mel)

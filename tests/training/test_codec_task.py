@@ -9,7 +9,7 @@ from backend.errors import BadSettings
 from backend.training.balancer import Balancer
 from backend.training.codec_task import CodecTask
 from backend.training.recipe import read_recipe
-from tests.training.tiny import CODEC, RATE_HZ, tiny_codec, tiny_recipe
+from tests.training.tiny import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
 
 TINY_CONFIGS = {
     "spectral": CODEC,
@@ -18,8 +18,8 @@ TINY_CONFIGS = {
 
 
 def tiny_task(out, is_adversarial: bool = True, **changes) -> CodecTask:
-    task = CodecTask(tiny_recipe(out, **changes), tiny_codec(), Fabric(accelerator="cpu", devices=1))
-    task.enter(task.recipe.adversarial if is_adversarial else task.recipe.recon, is_adversarial)
+    task = CodecTask(tiny_recipe(out, **changes), tiny_codec(), Fabric(accelerator="cpu", devices=1), tiny_clips())
+    task.enter("adversarial" if is_adversarial else "recon", 0, is_fresh=False)
     return task
 
 
@@ -76,9 +76,9 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     recipe = read_recipe(values)
     torch.manual_seed(0)
     codec = build_codec(recipe.codec.name, recipe.codec.config)
-    task = CodecTask(recipe, codec, Fabric(accelerator="cpu", devices=1))
+    task = CodecTask(recipe, codec, Fabric(accelerator="cpu", devices=1), tiny_clips())
     task.is_quantized = True
-    task.enter(recipe.adversarial, is_adversarial=True)
+    task.enter("adversarial", 0, is_fresh=False)
     task.set_lr(50, 1.0)
     before = {name: weight.detach().clone() for name, weight in codec.named_parameters()}
     values = task.step(speech(), 50, is_detailed=True)

@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from backend.codec.spectral import SpectralCodec
 from backend.data.cache import CachedClip
 from backend.data.synthetic import speech_like
+from backend.training.codec_task import CodecTask
 from backend.training.loop import Loop
 from backend.training.recipe import Recipe, read_recipe
 
@@ -55,4 +56,4 @@ def tiny_clips(n: int = 3, duration_s: float = 1.0) -> list[CachedClip]:
 
 def tiny_loop(recipe: Recipe, **arguments: Any) -> Loop:
     fabric = Fabric(accelerator="cpu", devices=1)
-    return Loop(recipe, fabric, tiny_codec(), tiny_clips(), **arguments)
+    return Loop(recipe, fabric, CodecTask(recipe, tiny_codec(), fabric, tiny_clips()), **arguments)
