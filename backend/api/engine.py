@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-import anyio.to_thread
 from fastapi import Request
 
 from backend.audio.waveform import Waveform
@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Threads that may wait inside the engine at a time. Each holds an open speech for the length of one piece.
-MAX_THREADS = 64
+# Speeches being made or waiting. Each needs one thread at most, so the others always find one.
+MAX_SPEECHES = 64
+MAX_THREADS = MAX_SPEECHES + 16
 
 
 class SpeechStream(Protocol):
@@ -67,7 +68,8 @@ class EngineHost:
     def __init__(self, build: Callable[[], SpeechEngine]) -> None:
         self._build = build
         self._loading: Future[SpeechEngine] | None = None
-        self._limiter = anyio.CapacityLimiter(MAX_THREADS)
+        self.n_speeches = 0
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 
     def start(self) -> None:
         """Begin to load."""
@@ -107,12 +109,13 @@ class EngineHost:
 
     async def run(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Run a blocking call in a thread of the engine's own share."""
-        return await anyio.to_thread.run_sync(call, *arguments, limiter=self._limiter)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     def close(self) -> None:
         """End the engine; one that is still loading is waited for, since nothing can interrupt it."""
         if self._loading is not None and self._loading.exception() is None:
             self._loading.result().close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _load(self) -> SpeechEngine:
         engine = self._build()

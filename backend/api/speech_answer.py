@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.engine import EngineHost, SpeechStream
+from backend.api.engine import MAX_SPEECHES, EngineHost, SpeechStream
 from backend.api.measures import Measures, Outcome
 from backend.api.speech_headers import headers_at_end, headers_at_start
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
-from backend.errors import Cancelled, EngineFailure, PhonogramError
+from backend.errors import Busy, Cancelled, EngineFailure, PhonogramError
 from backend.runtime.request import SpeechRequest
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,10 @@ class OpenSpeech:
 
     async def open(self, request: SpeechRequest) -> Waveform:
         """Start to speak; returns the first piece. Raises what the engine refuses with."""
+        self.host.n_speeches += 1
         self._measures.open_speeches.inc()
+        if self.host.n_speeches > MAX_SPEECHES:
+            raise Busy(f"{MAX_SPEECHES} speeches are being made or waiting already. Try again soon.", retry_after_s=1.0)
         engine = self.host.engine
 
         def start() -> Waveform:
@@ -114,6 +117,7 @@ class OpenSpeech:
         if self._outcome != "done" and self._stream is not None:
             self._stream.cancel()
         outcome: Outcome = "cancelled" if self.is_left and self._outcome != "done" else self._outcome
+        self.host.n_speeches -= 1
         self._measures.open_speeches.dec()
         self._measures.speeches.labels(outcome).inc()
 
