@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,11 +11,17 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from backend import __version__
-from backend.api import errors
+from backend.api import document, errors
 from backend.api.auth import require_key
+from backend.api.body_limit import BodyLimit
+from backend.api.engine import EngineHost, SpeechEngine
 from backend.api.machine import read_machine
+from backend.api.measures import Measures
+from backend.api.origins import refuse_foreign_pages
 from backend.api.routes import ROUTERS
-from backend.errors import BadSettings
+from backend.api.speech_headers import DESCRIPTIONS
+from backend.api.traffic import Traffic
+from backend.errors import BadSettings, NotAvailable
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -23,8 +29,13 @@ log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application. The device is looked up when it starts, not here."""
+def build_engine(settings: Settings) -> SpeechEngine:
+    """The engine of these settings, not loaded yet."""
+    raise NotAvailable("This version has no speech engine.")
+
+
+def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine) -> FastAPI:
+    """Build the application. The device is looked up when it starts, not here; the engine loads after that."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -33,14 +44,26 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.machine = read_machine(settings.device)
         device = app.state.machine.device
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
+        app.state.host = EngineHost(lambda: build(settings))
+        app.state.host.start()
         yield
+        app.state.host.close()
 
-    app = FastAPI(title="Phonogram", version=__version__, lifespan=lifespan, dependencies=[Depends(require_key)])
+    app = FastAPI(
+        title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
+        dependencies=[Depends(require_key), Depends(refuse_foreign_pages)],
+    )  # fmt: skip
     app.state.settings = settings
+    app.state.measures = Measures()
+    # The last one added sees a request first.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
-    )
+        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"], expose_headers=list(DESCRIPTIONS),
+    )  # fmt: skip
+    app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)
+    document.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app

@@ -47,3 +47,43 @@ class NotAvailable(PhonogramError):
 
 class NoScore(PhonogramError):
     """Sound that a judge cannot score: too short, silent, not speech."""
+
+
+class BadRequest(PhonogramError):
+    """A request whose parameter is out of bounds or does not fit this checkpoint."""
+
+
+class BadVoice(PhonogramError):
+    """A voice that cannot be added: its name, its sample or the speaker's consent."""
+
+
+class VoiceExists(BadVoice):
+    """A voice of that name is there already."""
+
+
+class UnknownVoice(PhonogramError):
+    """A voice that is neither built in nor added."""
+
+
+class Busy(PhonogramError):
+    """The queue is full; worth trying again after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TimedOut(PhonogramError):
+    """Work that did not end by its deadline."""
+
+
+class Cancelled(PhonogramError):
+    """Work its caller no longer wants."""
+
+
+class EngineFailure(PhonogramError):
+    """A fault of ours or of the machine inside a worker; the cause is in the log."""
+
+
+class NotReady(PhonogramError):
+    """An engine that is still loading, or could not be loaded."""

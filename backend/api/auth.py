@@ -4,7 +4,7 @@ import secrets
 
 from fastapi import HTTPException, Request
 
-OPEN_PATHS = ("/health",)
+OPEN_PATHS = ("/health", "/ready")
 
 
 async def require_key(request: Request) -> None:

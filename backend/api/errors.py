@@ -1,7 +1,15 @@
 """The one table from the error tree to HTTP, and the one shape of an error body."""
 
+from __future__ import annotations
+
+from http import HTTPStatus
+from math import ceil
+
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from backend import errors
 
@@ -12,11 +20,39 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.BadText: 400,
     errors.BadCodes: 400,
     errors.BadContainer: 400,
+    errors.BadRequest: 400,
+    errors.BadVoice: 400,
+    errors.UnknownVoice: 404,
+    errors.VoiceExists: 409,
+    errors.Busy: 429,
+    errors.Cancelled: 503,
+    errors.NotAvailable: 503,
+    errors.NotReady: 503,
+    errors.TimedOut: 504,
     errors.BadCheckpoint: 500,
     errors.BadSettings: 500,
+    errors.EngineFailure: 500,
     errors.OutputError: 500,
     errors.PhonogramError: 500,
 }
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: str = Field(description="What kind of error, one word.", examples=["BadRequest"])
+    message: str = Field(description="What was found, what was expected and what to do.")
+
+
+# For the documentation of routes; a route adds what else it answers with.
+ANY_ROUTE: dict[int | str, dict] = {
+    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in (400, 401, 403, 500)
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict]:
+    """The `responses` of a route that also answers with these."""
+    return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def status_of(error: errors.PhonogramError) -> int:
@@ -28,10 +64,48 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     """Answer with the error's own sentence; its text is safe to show."""
     if not isinstance(error, errors.PhonogramError):
         raise error
-    body = {"error": type(error).__name__, "message": str(error)}
-    return JSONResponse(body, status_code=status_of(error))
+    headers = {}
+    if isinstance(error, errors.Busy):
+        headers = {
+            "Retry-After": str(max(1, ceil(error.retry_after_s))),
+            "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
+        }
+    return _body(type(error).__name__, str(error), status_of(error), headers)
+
+
+async def answer_http(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses itself: no such path, a wrong method, a wrong key."""
+    if not isinstance(error, HTTPException):
+        raise error
+    kind = HTTPStatus(error.status_code).phrase.title().replace(" ", "").replace("-", "")
+    message = error.detail
+    if message == HTTPStatus(error.status_code).phrase:
+        message = f"{request.method} {request.url.path[:80]}: {message.lower()}. See /docs for what there is."
+    return _body(kind, message, error.status_code, dict(error.headers or {}))
+
+
+async def answer_validation(request: Request, error: Exception) -> JSONResponse:
+    """A path or query parameter that does not fit."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    reasons = [f"{issue['loc'][-1]}: {issue['msg'][:1].lower()}{issue['msg'][1:]}." for issue in error.errors()]
+    return _body("BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
+
+
+async def answer_fault(request: Request, error: Exception) -> JSONResponse:
+    """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
+    request_id = getattr(request.state, "request_id", "")
+    message = f"Something failed inside the server. Its log says what, at request {request_id}."
+    return _body("InternalError", message, 500, {"X-Request-Id": request_id})
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every `PhonogramError` by the table."""
+    """Let `app` answer every error in the same shape."""
     app.add_exception_handler(errors.PhonogramError, answer)
+    app.add_exception_handler(HTTPException, answer_http)
+    app.add_exception_handler(RequestValidationError, answer_validation)
+    app.add_exception_handler(Exception, answer_fault)
+
+
+def _body(kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse({"error": kind, "message": message}, status_code=status, headers=headers)

@@ -83,29 +83,12 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> No
     """
     path = Path(path)
     name = (format or path.suffix.removeprefix(".")).lower()
-    encoding = ENCODINGS.get(name)
-    if encoding is None:
-        raise OutputError(f"Cannot write format '{name}'; the formats are {', '.join(ENCODINGS)}. Choose one of them.")
-    if waveform.n_channels > encoding.max_channels:
-        raise OutputError(
-            f"{name} holds {encoding.max_channels} channels at most; got {waveform.n_channels}. Mix down."
-        )
-    if waveform.n_samples == 0:
-        raise BadAudio("The waveform has no samples; there is nothing to write.")
-    waveform.require_finite()
-    if encoding.rates_hz and waveform.rate_hz not in encoding.rates_hz:
-        legal = [rate for rate in encoding.rates_hz if rate >= waveform.rate_hz]
-        waveform = resample(waveform, legal[0] if legal else encoding.rates_hz[-1])
+    _require_encodable(waveform, name)
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise OutputError("The output path is a directory or a device; expected a file name. Add one.")
     if not path.parent.is_dir():
         raise OutputError("The folder of the output does not exist. Create it first.")
-    try:
-        content = _encoded(waveform, encoding)
-    except (soundfile.SoundFileError, RuntimeError):
-        raise OutputError(
-            f"The {name} encoder refused {waveform.rate_hz} Hz, {waveform.n_channels} channels. Choose another format."
-        ) from None
+    content = encode_audio(waveform, name)
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with open(partial, "xb") as file:
@@ -119,6 +102,36 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> No
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def encode_audio(waveform: Waveform, format: str) -> bytes:
+    """The bytes of a whole file of `format`, as `write_audio` writes it; raises as it does."""
+    encoding = _require_encodable(waveform, format)
+    if encoding.rates_hz and waveform.rate_hz not in encoding.rates_hz:
+        legal = [rate for rate in encoding.rates_hz if rate >= waveform.rate_hz]
+        waveform = resample(waveform, legal[0] if legal else encoding.rates_hz[-1])
+    try:
+        return _encoded(waveform, encoding)
+    except (soundfile.SoundFileError, RuntimeError):
+        raise OutputError(
+            f"The {format} encoder refused {waveform.rate_hz} Hz, {waveform.n_channels} channels. Choose another format."
+        ) from None
+
+
+def _require_encodable(waveform: Waveform, format: str) -> Encoding:
+    encoding = ENCODINGS.get(format)
+    if encoding is None:
+        raise OutputError(
+            f"Cannot write format '{format}'; the formats are {', '.join(ENCODINGS)}. Choose one of them."
+        )
+    if waveform.n_channels > encoding.max_channels:
+        raise OutputError(
+            f"{format} holds {encoding.max_channels} channels at most; got {waveform.n_channels}. Mix down."
+        )
+    if waveform.n_samples == 0:
+        raise BadAudio("The waveform has no samples; there is nothing to write.")
+    waveform.require_finite()
+    return encoding
 
 
 class _Source:

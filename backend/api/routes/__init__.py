@@ -1,5 +1,13 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
-from backend.api.routes import health
+from backend.api.routes import cache, emotions, health, metrics, ready, speech, voices
 
-ROUTERS = (health.router,)
+ROUTERS = (
+    speech.router,
+    voices.router,
+    emotions.router,
+    health.router,
+    ready.router,
+    metrics.router,
+    cache.router,
+)

@@ -1,0 +1,137 @@
+"""The engine as the routes see it: what it can do, and the one place that loads it and gives it threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from fastapi import Request
+
+from backend.audio.waveform import Waveform
+from backend.errors import NotReady, PhonogramError
+from backend.runtime.request import ReferenceClip, SpeechRequest
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# Speeches being made or waiting. Each needs one thread at most, so the others always find one.
+MAX_SPEECHES = 64
+MAX_THREADS = MAX_SPEECHES + 16
+
+
+class SpeechStream(Protocol):
+    """Speech being made. The first piece exists already; `metrics` and `finish_reason` are final after the last."""
+
+    sample_rate_hz: int
+    ignored: tuple[str, ...]
+    metrics: Any
+    finish_reason: str
+
+    def __iter__(self) -> Iterator[Waveform]: ...
+
+    def cancel(self) -> None: ...
+
+
+class SpeechEngine(Protocol):
+    """What the routes ask of `OptimizedEngine`. Every method may block and may raise a `PhonogramError`."""
+
+    def load(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def stream(self, request: SpeechRequest) -> SpeechStream: ...
+
+    def encode(self, waveform: Waveform) -> Any: ...
+
+    def decode(self, codes: Any) -> Waveform: ...
+
+    def voices(self) -> tuple[Any, ...]: ...
+
+    def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Any: ...
+
+    def delete_voice(self, voice_id: str) -> None: ...
+
+    def emotions(self) -> Any: ...
+
+    def status(self) -> Any: ...
+
+    def clear_caches(self) -> dict[str, int]: ...
+
+
+class EngineHost:
+    """Loads the engine off the event loop, so that the server answers at once, and runs calls in threads."""
+
+    def __init__(self, build: Callable[[], SpeechEngine]) -> None:
+        self._build = build
+        self._loading: Future[SpeechEngine] | None = None
+        self.n_speeches = 0
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
+
+    def start(self) -> None:
+        """Begin to load."""
+        loader = ThreadPoolExecutor(1, "engine-load")
+        self._loading = loader.submit(self._load)
+        self._loading.add_done_callback(_report)
+        loader.shutdown(wait=False)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until loading is over, however it ended."""
+        if self._loading is not None:
+            self._loading.exception(timeout_s)
+
+    @property
+    def engine(self) -> SpeechEngine:
+        """The loaded engine; raises `NotReady` while there is none."""
+        reason = self.missing
+        if reason is not None or self._loading is None:
+            raise NotReady(reason or "The engine was not started.")
+        return self._loading.result()
+
+    @property
+    def missing(self) -> str | None:
+        """Why there is no engine to ask; None when there is one."""
+        if self._loading is None or not self._loading.done():
+            return "The engine is still loading. Ask GET /ready until it answers 200."
+        error = self._loading.exception()
+        if error is None:
+            return None
+        if isinstance(error, PhonogramError):
+            return f"There is nothing to speak with. {error}"
+        return "The engine could not be loaded; the server's log says why. Correct it and start again."
+
+    @property
+    def is_loading(self) -> bool:
+        return self._loading is not None and not self._loading.done()
+
+    async def run(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a blocking call in a thread of the engine's own share."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    def close(self) -> None:
+        """End the engine; one that is still loading is waited for, since nothing can interrupt it."""
+        if self._loading is not None and self._loading.exception() is None:
+            self._loading.result().close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self) -> SpeechEngine:
+        engine = self._build()
+        engine.load()
+        return engine
+
+
+def host_of(request: Request) -> EngineHost:
+    return request.app.state.host
+
+
+def _report(loading: Future[SpeechEngine]) -> None:
+    error = loading.exception()
+    if isinstance(error, PhonogramError):
+        log.warning("The engine could not be loaded: %s", error)
+    elif error is not None:
+        log.error("The engine could not be loaded", exc_info=error)
+    else:
+        log.info("The engine is ready")

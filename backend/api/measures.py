@@ -1,0 +1,90 @@
+"""What the server counts: a registry for Prometheus, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+Outcome = Literal["done", "cancelled", "failed", "refused"]
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
+FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+
+
+class Measures:
+    """One registry per application, so that two in one process do not add up."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        self.requests = Counter(
+            "phonogram_requests", "Requests answered", ["route", "method", "status"], registry=registry
+        )
+        self.request_s = Histogram(
+            "phonogram_request_seconds", "Time to the end of the answer", ["route"], buckets=SECONDS, registry=registry
+        )
+        self.speeches = Counter("phonogram_speeches", "Speeches by how they ended", ["outcome"], registry=registry)
+        self.open_speeches = Gauge("phonogram_open_speeches", "Speeches being made or waiting", registry=registry)
+        self.first_audio_s = _histogram("first_audio_seconds", "From the request to the first sound", registry)
+        self.total_s = _histogram("speech_seconds", "From the request to the last sound", registry)
+        self.queue_s = _histogram("queue_seconds", "Waiting for a free place", registry)
+        self.stage_s = Histogram(
+            "phonogram_stage_seconds", "Time in one stage", ["stage"], buckets=SECONDS, registry=registry
+        )
+        self.rtf = Histogram(
+            "phonogram_real_time_factor", "Time to make a second of sound", buckets=FACTORS, registry=registry
+        )
+        self.audio_s = Counter("phonogram_audio_seconds", "Sound made", registry=registry)
+        self.frames = Counter("phonogram_frames", "Frames of codes made", registry=registry)
+        for outcome in ("done", "cancelled", "failed", "refused"):
+            self.speeches.labels(outcome)
+
+    def observe_speech(self, metrics: Any) -> None:
+        """Count one speech that came to its end."""
+        self.first_audio_s.observe(metrics.first_audio_s)
+        self.total_s.observe(metrics.total_s)
+        self.queue_s.observe(metrics.queue_s)
+        self.rtf.observe(metrics.rtf)
+        self.audio_s.inc(metrics.audio_s)
+        self.frames.inc(metrics.frames)
+        for stage in ("reference", "semantic", "synthesis"):
+            self.stage_s.labels(stage).observe(getattr(metrics, f"{stage}_s"))
+
+    def as_text(self, status: Any) -> bytes:
+        """Everything in the text format of Prometheus; numbers of the engine's `status` come along as gauges."""
+        registry = CollectorRegistry(auto_describe=False)
+        for path, value in numbers_of(status):
+            Gauge(f"phonogram_engine_{path}", "As the engine reports it", registry=registry).set(value)
+        return generate_latest(self.registry) + generate_latest(registry)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the buckets: a number for each name, or a list of labels and numbers."""
+        found: dict[str, Any] = {}
+        for family in self.registry.collect():
+            for sample in family.samples:
+                if sample.name.endswith(("_bucket", "_created")):
+                    continue
+                if sample.labels:
+                    found.setdefault(sample.name, []).append({**sample.labels, "value": sample.value})
+                else:
+                    found[sample.name] = sample.value
+        return found
+
+
+def numbers_of(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers inside a dataclass or dict, each with its path joined by underscores."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from numbers_of(inner, f"{path}_{key}" if path else str(key))
+    elif isinstance(value, bool | int | float):
+        name = "".join(character if character.isascii() and character.isalnum() else "_" for character in path)
+        yield name, float(value)
+
+
+def _histogram(name: str, text: str, registry: CollectorRegistry) -> Histogram:
+    return Histogram(f"phonogram_{name}", text, buckets=SECONDS, registry=registry)

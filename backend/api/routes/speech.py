@@ -1,0 +1,45 @@
+"""`POST /tts`: text in, speech out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from backend.api.body import read_speech_body
+from backend.api.errors import documented
+from backend.api.speech_answer import MEDIA_TYPES, speak
+from backend.api.speech_body import form_schema, json_schema
+from backend.api.speech_headers import documented_headers
+
+router = APIRouter(tags=["speech"])
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The speech. Streamed ones carry only the headers that are known at the first sound.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+        "headers": documented_headers(),
+    },
+    429: {**documented(429)[429], "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}},
+    **documented(404, 413, 415, 503, 504),
+}  # fmt: skip
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": json_schema()},
+            "multipart/form-data": {"schema": form_schema()},
+        },
+    }
+}
+
+
+@router.post("/tts", response_class=Response, responses=ANSWERS, openapi_extra=BODY, summary="Speak a text")
+async def tts(request: Request) -> Response:
+    """Speak `text` with a voice of `GET /voices`, or with the voice of the references that come along.
+
+    With `streaming` the sound is sent as it is made. Unknown fields are refused by name.
+    """
+    body = await read_speech_body(request)
+    return await speak(request, body.to_request(), body.format, body.streaming)

@@ -1,0 +1,200 @@
+"""Speech as an HTTP answer, whole or piece by piece, given up when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from backend.api.engine import MAX_SPEECHES, EngineHost, SpeechStream
+from backend.api.measures import Measures, Outcome
+from backend.api.speech_headers import headers_at_end, headers_at_start
+from backend.audio.files import encode_audio
+from backend.audio.waveform import Waveform
+from backend.audio.writers import FORMATS, Writer, open_writer
+from backend.errors import Busy, Cancelled, EngineFailure, PhonogramError
+from backend.runtime.request import SpeechRequest
+
+log = logging.getLogger(__name__)
+
+# What the log shows for a client that left before its answer; nobody receives it.
+CLIENT_GONE = 499
+
+MEDIA_TYPES = {
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg; codecs=opus",
+    "mp3": "audio/mpeg",
+}
+
+
+@asynccontextmanager
+async def when_client_leaves(receive: Receive, act: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `act` if the client disconnects inside the block."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        act()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+
+
+class OpenSpeech:
+    """One speech from its request to its last byte. Counts itself, and cancels itself if it is left unfinished."""
+
+    def __init__(self, host: EngineHost, measures: Measures) -> None:
+        self.host, self._measures = host, measures
+        self._stream: SpeechStream | None = None
+        self._pieces: Iterator[Waveform] = iter(())
+        self.is_left = False
+        self._outcome: Outcome = "refused"
+        self._started_s = time.perf_counter()
+        self.first_audio_s = 0.0
+
+    @property
+    def stream(self) -> SpeechStream:
+        assert self._stream is not None, "the speech was not opened"
+        return self._stream
+
+    def leave(self) -> None:
+        """The client has gone: stop making sound nobody hears."""
+        self.is_left = True
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def open(self, request: SpeechRequest) -> Waveform:
+        """Start to speak; returns the first piece. Raises what the engine refuses with."""
+        self.host.n_speeches += 1
+        self._measures.open_speeches.inc()
+        if self.host.n_speeches > MAX_SPEECHES:
+            raise Busy(f"{MAX_SPEECHES} speeches are being made or waiting already. Try again soon.", retry_after_s=1.0)
+        engine = self.host.engine
+
+        def start() -> Waveform:
+            self._stream = engine.stream(request)
+            if self.is_left:  # while the request waited for its place
+                self._stream.cancel()
+            self._pieces = iter(self._stream)
+            first = next(self._pieces, None)
+            if first is None:
+                raise EngineFailure("The engine made no sound of this text. Change the text, or try another voice.")
+            return first
+
+        first = await self.host.run(start)
+        self.first_audio_s = time.perf_counter() - self._started_s
+        self._outcome = "failed"
+        return first
+
+    async def next(self) -> Waveform | None:
+        """The next piece; None after the last."""
+        return await self.host.run(next, self._pieces, None)
+
+    async def rest(self) -> list[Waveform]:
+        """All pieces still to come."""
+        return await self.host.run(list, self._pieces)
+
+    def finish(self) -> None:
+        """The last piece was made."""
+        self._outcome = "done"
+        self._measures.observe_speech(self.stream.metrics)
+
+    def close(self) -> None:
+        """Count how it ended, and stop the engine if it is still at it. Call it once."""
+        if self._outcome != "done" and self._stream is not None:
+            self._stream.cancel()
+        outcome: Outcome = "cancelled" if self.is_left and self._outcome != "done" else self._outcome
+        self.host.n_speeches -= 1
+        self._measures.open_speeches.dec()
+        self._measures.speeches.labels(outcome).inc()
+
+
+async def speak(request: Request, wanted: SpeechRequest, format: str, is_streaming: bool) -> Response:
+    """Answer with the speech. The first sound exists before this returns, so refusals are proper statuses."""
+    speech = OpenSpeech(request.app.state.host, request.app.state.measures)
+    is_handed_on = False
+    try:
+        async with when_client_leaves(request.receive, speech.leave):
+            first = await speech.open(wanted)
+            if not is_streaming:
+                return await _whole(speech, first, format)
+        is_handed_on = True
+        return StreamedSpeech(speech, first, format)
+    except Cancelled:
+        if not speech.is_left:
+            raise
+        return Response(status_code=CLIENT_GONE)
+    finally:
+        if not is_handed_on:
+            speech.close()
+
+
+async def _whole(speech: OpenSpeech, first: Waveform, format: str) -> Response:
+    pieces = [first, *await speech.rest()]
+    whole = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), first.rate_hz)
+    content = await speech.host.run(encoded, whole, format)
+    speech.finish()
+    headers = headers_at_start(speech.stream, first) | headers_at_end(speech.stream) | _file_name(format)
+    return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+
+
+def encoded(waveform: Waveform, format: str) -> bytes:
+    """The bytes of a whole file."""
+    if format not in FORMATS:
+        return encode_audio(waveform, format)
+    writer = open_writer(format, waveform.rate_hz, waveform.n_channels, waveform.n_samples)
+    return writer.push(waveform.samples) + writer.finish()
+
+
+class StreamedSpeech(Response):
+    """A chunked answer. A failure after its start breaks the body off, so that it cannot pass for a whole one."""
+
+    def __init__(self, speech: OpenSpeech, first: Waveform, format: str) -> None:
+        headers = headers_at_start(speech.stream, first, speech.first_audio_s) | _file_name(format)
+        super().__init__(media_type=MEDIA_TYPES[format], headers=headers)
+        del self.headers["content-length"]
+        self._speech, self._first = speech, first
+        self._writer: Writer = open_writer(format, first.rate_hz, first.n_channels)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        speech, run = self._speech, self._speech.host.run
+        try:
+            async with when_client_leaves(receive, speech.leave):
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                piece: Waveform | None = self._first
+                while piece is not None:
+                    body = await run(self._writer.push, piece.samples)
+                    if body:
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                    piece = await speech.next()
+                body = await run(self._writer.finish)
+                speech.finish()
+                await send({"type": "http.response.body", "body": body, "more_body": False})
+        except PhonogramError as error:
+            if not speech.is_left:
+                log.warning("A speech broke off after its start: %s", error)
+                # Not one of the errors that have an answer: the headers are gone already.
+                raise BrokenOff(str(error)) from error
+        finally:
+            speech.close()
+
+
+class BrokenOff(RuntimeError):
+    """The body of an answer could not be finished; the server closes the connection."""
+
+
+def _file_name(format: str) -> dict[str, str]:
+    return {"Content-Disposition": f'inline; filename="speech.{format}"'}

@@ -1,0 +1,70 @@
+"""What the headers of a speech tell about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.api.engine import SpeechStream
+from backend.audio.waveform import Waveform
+
+# Header, field of the metrics, factor, digits after the point.
+AT_END = (
+    ("X-Audio-Seconds", "audio_s", 1, 3),
+    ("X-Total-Ms", "total_s", 1000, 1),
+    ("X-First-Audio-Ms", "first_audio_s", 1000, 1),
+    ("X-RTF", "rtf", 1, 4),
+    ("X-Queue-Ms", "queue_s", 1000, 1),
+    ("X-Reference-Ms", "reference_s", 1000, 1),
+    ("X-Semantic-Ms", "semantic_s", 1000, 1),
+    ("X-Synthesis-Ms", "synthesis_s", 1000, 1),
+    ("X-Frames", "frames", 1, 0),
+    ("X-Frames-Per-Second", "frames_per_s", 1, 1),
+)
+DESCRIPTIONS = {
+    "X-Request-Id": "Names this request in the server's log.",
+    "X-Seed": "The seed that was used; sent again, it gives the same speech.",
+    "X-Sample-Rate": "Samples per second.",
+    "X-Channels": "Channels.",
+    "X-Ignored-Params": "Parameters that were sent and that this checkpoint cannot honor, with commas.",
+    "X-Finish-Reason": "`stop` at the end of the text, `length` if a limit cut it short.",
+    "X-Audio-Seconds": "Length of the sound.",
+    "X-Total-Ms": "From the request to the last sound.",
+    "X-First-Audio-Ms": "From the request to the first sound.",
+    "X-RTF": "Seconds of work per second of sound.",
+    "X-Queue-Ms": "Waiting for a free place.",
+    "X-Reference-Ms": "Reading and encoding the references.",
+    "X-Semantic-Ms": "Predicting codes.",
+    "X-Synthesis-Ms": "Turning codes into sound.",
+    "X-Frames": "Frames of codes.",
+    "X-Frames-Per-Second": "Frames of codes per second of prediction.",
+    "X-Cache-Hits": "What was found in a cache, with commas.",
+}
+
+
+def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float | None = None) -> dict[str, str]:
+    """What is known when the first piece of sound exists."""
+    headers = {
+        "X-Sample-Rate": str(first.rate_hz),
+        "X-Channels": str(first.n_channels),
+        "X-Seed": str(stream.metrics.seed),
+    }
+    if first_audio_s is not None:
+        headers["X-First-Audio-Ms"] = f"{first_audio_s * 1000:.1f}"
+    if stream.ignored:
+        headers["X-Ignored-Params"] = ", ".join(stream.ignored)
+    return headers
+
+
+def headers_at_end(stream: SpeechStream) -> dict[str, str]:
+    """What is known after the last piece."""
+    metrics: Any = stream.metrics
+    headers = {name: f"{getattr(metrics, field) * factor:.{digits}f}" for name, field, factor, digits in AT_END}
+    headers["X-Finish-Reason"] = stream.finish_reason
+    if metrics.cache_hits:
+        headers["X-Cache-Hits"] = ", ".join(metrics.cache_hits)
+    return headers
+
+
+def documented_headers() -> dict[str, dict[str, Any]]:
+    """The headers as OpenAPI describes them."""
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in DESCRIPTIONS.items()}

@@ -1,0 +1,148 @@
+"""An engine that hums instead of speaking: same methods, same errors, no model. Everything asked of it shows."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backend.audio.waveform import Waveform
+from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
+from backend.runtime.request import ReferenceClip, SpeechRequest
+
+RATE_HZ = 8000
+PIECE_SAMPLES = 800
+SAMPLES_PER_CHAR = 160
+WAIT_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Voice:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Guide:
+    era: str = "fake"
+    groups: dict = field(default_factory=lambda: {"basic": ["happy", "sad"]})
+
+
+@dataclass(frozen=True)
+class Status:
+    model: str = "hum"
+    n_waiting: int = 0
+    caches: dict = field(default_factory=lambda: {"references": {"entries": 2}})
+
+
+@dataclass(frozen=True)
+class Metrics:
+    seed: int
+    total_s: float = 0.5
+    first_audio_s: float = 0.1
+    audio_s: float = 1.0
+    rtf: float = 0.5
+    frames: int = 25
+    frames_per_s: float = 50.0
+    reference_s: float = 0.0
+    semantic_s: float = 0.4
+    synthesis_s: float = 0.1
+    queue_s: float = 0.0
+    cache_hits: tuple = ()
+
+
+def sound_of(request: SpeechRequest, seed: int) -> np.ndarray:
+    """Samples [1, N] that depend on the text, on the seed and on nothing else."""
+    n_samples = len(request.text) * SAMPLES_PER_CHAR
+    tone_hz = 100 + zlib.crc32(f"{request.text} {seed}".encode()) % 400
+    return (0.4 * np.sin(2 * np.pi * tone_hz * np.arange(n_samples) / RATE_HZ)).astype(np.float32)[None]
+
+
+class FakeStream:
+    def __init__(self, engine: FakeEngine, request: SpeechRequest):
+        self.engine, self.request = engine, request
+        self.sample_rate_hz = RATE_HZ
+        self.ignored = engine.ignored
+        self.finish_reason = "stop"
+        self.cancelled = threading.Event()
+        seed = 1 if request.seed is None else request.seed
+        samples = sound_of(request, seed)
+        self.samples = samples
+        self.metrics = Metrics(seed, audio_s=samples.shape[1] / RATE_HZ)
+
+    def __iter__(self):
+        for start in range(0, self.samples.shape[1], PIECE_SAMPLES):
+            if start >= self.engine.pause_after_samples:
+                # Goes on when the test says so, or ends when it is cancelled.
+                self.engine.paused.set()
+                for _ in range(int(WAIT_LIMIT_S / 0.005)):
+                    if self.cancelled.is_set() or self.engine.go_on.wait(0.005):
+                        break
+            if self.cancelled.is_set():
+                raise Cancelled("The request was cancelled by its caller.")
+            if start >= self.engine.fail_after_samples:
+                raise self.engine.failure
+            self.engine.n_pieces += 1
+            yield Waveform(self.samples[:, start : start + PIECE_SAMPLES], RATE_HZ)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+        self.engine.n_cancelled += 1
+
+
+class FakeEngine:
+    """`asked` holds every request; the other attributes are what a test turns."""
+
+    def __init__(self, settings=None):
+        self.asked: list[SpeechRequest] = []
+        self.added: list[tuple] = []
+        self.stored = {"hum": Voice("hum", "Hum")}
+        self.ignored: tuple[str, ...] = ()
+        self.refusal: Exception | None = None
+        self.load_failure: Exception | None = None
+        self.failure: Exception = BadRequest("unused")
+        self.fail_after_samples = self.pause_after_samples = 2**62
+        self.paused, self.go_on = threading.Event(), threading.Event()
+        self.n_pieces = self.n_cancelled = 0
+        self.is_closed = False
+
+    def load(self) -> None:
+        if self.load_failure is not None:
+            raise self.load_failure
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def stream(self, request: SpeechRequest) -> FakeStream:
+        self.asked.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        if request.voice is not None and request.voice not in self.stored:
+            raise UnknownVoice(f"No voice '{request.voice}'. List the voices first.")
+        return FakeStream(self, request)
+
+    def voices(self) -> tuple[Voice, ...]:
+        return tuple(self.stored.values())
+
+    def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        self.added.append((name, clip, text, consent))
+        if name in self.stored:
+            raise VoiceExists(f"There is a voice '{name}' already. Choose another name.")
+        self.stored[name] = Voice(name, name)
+        return self.stored[name]
+
+    def delete_voice(self, voice_id: str) -> None:
+        if voice_id not in self.stored:
+            raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
+        del self.stored[voice_id]
+
+    def emotions(self) -> Guide:
+        return Guide()
+
+    def status(self) -> Status:
+        return Status()
+
+    def clear_caches(self) -> dict[str, int]:
+        return {"references": 2}

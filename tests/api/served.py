@@ -1,0 +1,43 @@
+"""The application with a fake engine: asked in this process, or served on a port of this machine."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi.testclient import TestClient
+
+from backend.app import create_app
+from backend.settings import Settings
+from tests.api.fake_engine import FakeEngine
+
+
+@contextmanager
+def asked_here(engine=None, **changes):
+    """Yields a test client; `client.engine` is the fake behind it."""
+    engine = engine or FakeEngine()
+    app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.host.wait(10)
+        client.engine, client.measures = engine, app.state.measures
+        yield client
+
+
+@contextmanager
+def served(engine, **changes):
+    """Yields the address of a real server."""
+    app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server did not start"
+                thread.join(0.01)
+            app.state.host.wait(10)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)

@@ -1,0 +1,164 @@
+"""`POST /tts`: what is asked reaches the engine, what is made reaches the client, whole or in pieces."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from backend.audio.files import read_audio
+from backend.audio.pcm import to_int16
+from backend.errors import BadVoice, Busy, EngineFailure, NotAvailable, TimedOut
+from backend.runtime.request import ReferenceClip, SpeechRequest
+from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
+from tests.api.served import asked_here
+
+TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+@pytest.fixture
+def http():
+    with asked_here() as client:
+        yield client
+
+
+def expected(text=TEXT, seed=1):
+    return to_int16(sound_of(SpeechRequest(text=text), seed)).T
+
+
+def samples_of(answer, format):
+    if format == "pcm":
+        return np.frombuffer(answer.content, "<i2")[:, None]
+    sound = read_audio(answer.content)
+    assert sound.rate_hz == RATE_HZ
+    return to_int16(sound.samples).T
+
+
+def test_plain_request_answers_a_wav_file_with_its_measures(http):
+    answer = http.post("/tts", json={"text": TEXT})
+    assert answer.status_code == 200 and answer.headers["content-type"] == "audio/wav"
+    assert np.array_equal(samples_of(answer, "wav"), expected())
+    assert float(answer.headers["x-audio-seconds"]) == len(expected()) / RATE_HZ
+    assert {"x-seed", "x-rtf", "x-first-audio-ms", "x-queue-ms", "x-semantic-ms", "x-finish-reason"} <= set(
+        answer.headers
+    )
+    assert "x-ignored-params" not in answer.headers
+
+
+@pytest.mark.parametrize("format", ["wav", "pcm", "flac"])
+def test_streamed_answer_holds_the_samples_of_the_whole_one(http, format):
+    whole = http.post("/tts", json={"text": TEXT, "format": format, "seed": 5})
+    streamed = http.post("/tts", json={"text": TEXT, "format": format, "seed": 5, "streaming": True})
+    assert "content-length" in whole.headers and "content-length" not in streamed.headers
+    assert streamed.headers["content-type"] == whole.headers["content-type"]
+    assert streamed.headers["x-seed"] == "5" and float(streamed.headers["x-first-audio-ms"]) > 0
+    assert np.array_equal(samples_of(streamed, format), samples_of(whole, format))
+    assert np.array_equal(samples_of(whole, format), expected(seed=5))
+
+
+@pytest.mark.parametrize(
+    ("format", "kind"), [("ogg", "audio/ogg"), ("opus", "audio/ogg; codecs=opus"), ("mp3", "audio/mpeg")]
+)
+def test_lossy_formats_come_whole_and_hold_the_sound(http, format, kind):
+    answer = http.post("/tts", json={"text": TEXT, "format": format})
+    assert answer.headers["content-type"] == kind
+    samples, rate_hz = soundfile.read(io.BytesIO(answer.content))
+    assert abs(len(samples) / rate_hz - len(expected()) / RATE_HZ) < 0.2
+    assert np.abs(samples).max() > 0.2
+    refused = http.post("/tts", json={"text": TEXT, "format": format, "streaming": True})
+    assert refused.status_code == 400 and "wav, pcm, flac" in refused.json()["message"]
+
+
+def test_references_arrive_alike_in_json_and_as_uploads(http):
+    clips = [(b"RIFF one", "first words"), (b"RIFF two", "")]
+    http.post(
+        "/tts",
+        json={
+            "text": "x",
+            "references": [{"audio": base64.b64encode(audio).decode(), "text": text} for audio, text in clips],
+        },
+    )
+    http.post(
+        "/tts",
+        data={"text": "x", "reference_text": [text for _, text in clips]},
+        files=[("reference_audio", (f"{n}.wav", audio)) for n, (audio, _) in enumerate(clips)],
+    )
+    by_json, by_form = http.engine.asked
+    assert by_json.references == tuple(ReferenceClip(*clip) for clip in clips)
+    assert by_form == by_json
+
+
+def test_empty_fields_of_a_page_count_as_not_sent(http):
+    answer = http.post(
+        "/tts", data={"text": "x", "seed": "", "voice": "", "reference_text": ""}, files={"reference_audio": b""}
+    )
+    assert answer.status_code == 200
+    assert http.engine.asked == [SpeechRequest(text="x")]
+
+
+def test_what_the_checkpoint_ignores_is_named(http):
+    http.engine.ignored = ("top_k", "min_p")
+    for streaming in (False, True):
+        answer = http.post("/tts", json={"text": "x", "top_k": 3, "min_p": 0.1, "streaming": streaming})
+        assert answer.headers["x-ignored-params"] == "top_k, min_p"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (Busy("9 requests wait already.", retry_after_s=2.5), 429),
+        (NotAvailable("No weights."), 503),
+        (EngineFailure("The lm thread failed."), 500),
+        (TimedOut("Took too long."), 504),
+        (BadVoice("No consent."), 400),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_refusals_before_the_first_sound_have_their_status(http, refusal, status, streaming):
+    http.engine.refusal = refusal
+    answer = http.post("/tts", json={"text": "x", "streaming": streaming})
+    assert answer.status_code == status
+    assert answer.json() == {"error": type(refusal).__name__, "message": str(refusal)}
+    assert answer.headers.get("retry-after") == ("3" if status == 429 else None)
+
+
+def test_failure_before_the_first_sound_is_a_status_also_when_streaming(http):
+    http.engine.fail_after_samples, http.engine.failure = 0, EngineFailure("The lm thread failed.")
+    assert http.post("/tts", json={"text": "x", "streaming": True}).status_code == 500
+
+
+def test_failure_midway_never_gives_a_short_file(http):
+    http.engine.fail_after_samples, http.engine.failure = 2400, EngineFailure("The lm thread failed.")
+    answer = http.post("/tts", json={"text": TEXT})
+    assert answer.status_code == 500 and answer.json()["message"] == "The lm thread failed."
+
+
+def test_faults_of_ours_tell_nothing_of_the_inside(http):
+    http.engine.refusal = ZeroDivisionError("secret/path.py")
+    answer = http.post("/tts", json={"text": "x"}, headers={"X-Request-Id": "abc-1"})
+    assert answer.status_code == 500 and answer.headers["x-request-id"] == "abc-1"
+    assert "secret" not in answer.text and "Traceback" not in answer.text and "abc-1" in answer.text
+
+
+def test_missing_engine_is_said_plainly():
+    engine = FakeEngine()
+    engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
+    with asked_here(engine) as http:
+        for answer in (http.post("/tts", json={"text": "x"}), http.get("/voices"), http.get("/emotions")):
+            assert answer.status_code == 503
+            assert answer.json()["message"] == "There is nothing to speak with. No checkpoint in checkpoints/."
+        ready = http.get("/ready")
+        assert ready.status_code == 503 and ready.json()["loading"] is False
+        assert http.get("/health").status_code == 200
+        assert http.get("/metrics").status_code == 200
+        assert http.post("/tts", json={"text": "x", "voices": 1}).status_code == 400
+
+
+def test_engine_ends_with_the_server():
+    with asked_here() as http:
+        engine = http.engine
+        assert http.get("/ready").json()["engine"]["model"] == "hum"
+        assert not engine.is_closed
+    assert engine.is_closed
