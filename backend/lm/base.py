@@ -68,6 +68,23 @@ class StepOutput(NamedTuple):
     aux: dict[str, Tensor]  # [B, classes] by name
 
 
+@dataclass(frozen=True, slots=True)
+class RowPrefix:
+    """The first frames of a row, to be continued by others: keys and values [L, H_kv, n, d] and the row's conditioning."""
+
+    keys: Tensor
+    values: Tensor
+    conditioning: Tensor | None = None
+
+    @property
+    def n_frames(self) -> int:
+        return self.keys.shape[2]
+
+    @property
+    def size_bytes(self) -> int:
+        return 2 * self.keys.numel() * self.keys.element_size()
+
+
 class LMState(Protocol):
     """The memory of a batch of rows. Rows are independent; each is as long as what it was told and has said."""
 
@@ -75,9 +92,9 @@ class LMState(Protocol):
 
     def reset_row(self, row: int) -> None: ...
 
-    def copy_prefix(self, row: int, n_frames: int | None = None) -> Any: ...
+    def copy_prefix(self, row: int, n_frames: int | None = None) -> RowPrefix: ...
 
-    def load_prefix(self, row: int, prefix: Any) -> None: ...
+    def load_prefix(self, row: int, prefix: RowPrefix) -> None: ...
 
 
 class TokenLM(Protocol):

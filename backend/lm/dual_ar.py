@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.errors import BadCodes
-from backend.lm.base import Prompt, StepOutput
+from backend.lm.base import Prompt, RowPrefix, StepOutput
 from backend.lm.blocks import Block, causal_mask, masked_attend
 from backend.lm.config import DualARConfig
-from backend.lm.kv import FrameCache, RowPrefix, SlotCache
+from backend.lm.kv import FrameCache, SlotCache
 from backend.lm.pointer import ADVANCE
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
 from backend.nn.norms import RMSNorm

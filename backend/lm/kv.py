@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backend.errors import LimitExceeded
+from backend.lm.base import RowPrefix
 from backend.lm.config import StackConfig
 from backend.nn.rope import RopeTable, rope_table
 
 FIRST_CAPACITY = 128
-
-
-@dataclass(frozen=True, slots=True)
-class RowPrefix:
-    """The first frames of a row, to be continued by others: keys and values [L, H_kv, n, d] and the row's conditioning."""
-
-    keys: Tensor
-    values: Tensor
-    conditioning: Tensor | None = None
-
-    @property
-    def n_frames(self) -> int:
-        return self.keys.shape[2]
-
-    @property
-    def size_bytes(self) -> int:
-        return 2 * self.keys.numel() * self.keys.element_size()
 
 
 class SlotCache:

@@ -1,0 +1,142 @@
+"""Prompts to frames in one plain batch: for tests, evaluation and training's auditions. The server has its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from backend.errors import LimitExceeded
+from backend.lm.base import Prompt, TokenLM
+from backend.lm.guard import LoopDetector
+from backend.lm.pointer import Pointer, side_ids
+from backend.lm.sampling import RowSampler, SamplingOptions
+
+FinishReason = Literal["stop", "length", "repetition", "pointer_end"]
+
+
+class Watch(NamedTuple):
+    """What runaway speech is told by. `longest_frames`: see `SpeakingPace.longest`."""
+
+    frame_rate_hz: float
+    longest_frames: int
+    retries: int = 1
+
+
+class Generation(NamedTuple):
+    """Frames [R, T] up to the end, the end's own left out, and why they end. `attempt` 1 is the second try."""
+
+    frames: Tensor
+    finish_reason: FinishReason
+    attempt: int
+
+    @property
+    def codes(self) -> Tensor:
+        """[K, T]"""
+        return self.frames[1:]
+
+
+@dataclass(slots=True)
+class _Row:
+    prompt: Prompt
+    sampler: RowSampler
+    budget: int
+    watch: Watch | None
+    frames: list[Tensor] = field(default_factory=list)
+    loop: LoopDetector | None = None
+    finish_reason: FinishReason | None = None
+
+    def begin(self) -> None:
+        self.frames = []
+        self.loop = None if self.watch is None else LoopDetector(self.watch.frame_rate_hz)
+
+    def take(self, frame: Tensor, main_id: int, end_id: int) -> None:
+        """Keep a frame, or see why it is not kept or is the last."""
+        if main_id == end_id:
+            self.finish_reason = "stop"
+            return
+        self.frames.append(frame)
+        pointer = self.sampler.pointer
+        if pointer is not None and pointer.is_finished:
+            self.finish_reason = "pointer_end"
+        elif self.loop is not None and self.loop.push(main_id):
+            self.finish_reason = "repetition"
+            self.frames = self.frames[: self.loop.n_before_loop]
+        elif len(self.frames) >= self.limit:
+            self.finish_reason = "length"
+
+    @property
+    def limit(self) -> int:
+        return self.budget if self.watch is None else min(self.budget, self.watch.longest_frames)
+
+    @property
+    def is_runaway(self) -> bool:
+        is_overlong = self.finish_reason == "length" and self.limit < self.budget
+        return self.finish_reason == "repetition" or is_overlong
+
+
+@torch.inference_mode()
+def generate(
+    lm: TokenLM, prompts: Sequence[Prompt], options: SamplingOptions | Sequence[SamplingOptions] | None = None, *,
+    seeds: Sequence[int] | None = None, max_new_tokens: int = 0, pointers: Sequence[Pointer | None] | None = None,
+    watch: Watch | Sequence[Watch] | None = None, on_frame: Callable[[int, Tensor], Any] | None = None,
+) -> list[Generation]:  # fmt: skip
+    """Speak every prompt, side by side, each as it would alone.
+
+    Row i draws with `seeds[i]` (0, 1, ... by default); `max_new_tokens` 0 means as long as the model may. A row that
+    its `watch` finds running away starts once more with other noise before it is given up. `on_frame(row, frame)`
+    hears every frame kept, those of failed attempts too. Raises `LimitExceeded` for a prompt that leaves no room.
+    """
+    spec, n = lm.spec, len(prompts)
+    each = options if isinstance(options, Sequence) else [options or SamplingOptions.for_era(spec.era)] * n
+    watches = watch if isinstance(watch, list | tuple) and not isinstance(watch, Watch) else [watch] * n
+    rows = []
+    for i, prompt in enumerate(prompts):
+        room = spec.max_frames - prompt.tokens.shape[1]
+        if room < 1:
+            raise LimitExceeded(
+                f"The prompt has {prompt.tokens.shape[1]} positions of {spec.max_frames}, which leaves none to speak. "
+                "Use a shorter reference or text."
+            )
+        sampler = RowSampler(each[i], seeds[i] if seeds else i, pointer=pointers[i] if pointers else None)
+        rows.append(_Row(prompt, sampler, min(max_new_tokens or room, room), watches[i]))
+    longest = max((row.prompt.tokens.shape[1] + row.budget for row in rows), default=0)
+    state = lm.init_state(n, longest)
+    latest: list[Tensor] = [torch.empty(0)] * n
+    active = list(range(n))
+    starting = list(range(n))
+    while active:
+        for i in starting:
+            rows[i].begin()
+            out = lm.prefill(rows[i].prompt, state, i)
+            latest[i] = lm.sample(out, [rows[i].sampler], state, [i])[0]
+        stepping = [i for i in active if i not in starting]
+        if stepping:
+            samplers = [rows[i].sampler for i in stepping]
+            frames = torch.stack([latest[i] for i in stepping])
+            out = lm.step(frames, state, stepping, side_ids([s.pointer for s in samplers], frames.device))
+            for i, frame in zip(stepping, lm.sample(out, samplers, state, stepping), strict=True):
+                latest[i] = frame
+        main_ids = torch.stack([latest[i] for i in active])[:, 0].tolist()
+        starting = []
+        for i, main_id in zip(active, main_ids, strict=True):
+            row = rows[i]
+            row.take(latest[i], main_id, spec.end_id)
+            if on_frame is not None and main_id != spec.end_id:
+                on_frame(i, latest[i])
+            if row.is_runaway and row.watch is not None and row.sampler.attempt < row.watch.retries:
+                row.sampler, row.finish_reason = row.sampler.again(), None
+                state.reset_row(i)
+                starting.append(i)
+        active = [i for i in active if rows[i].finish_reason is None]
+    return [_generation(row, spec.n_rows) for row in rows]
+
+
+def _generation(row: _Row, n_rows: int) -> Generation:
+    empty = row.prompt.tokens.new_zeros(n_rows, 0)
+    frames = torch.stack(row.frames, dim=1) if row.frames else empty
+    assert row.finish_reason is not None
+    return Generation(frames, row.finish_reason, row.sampler.attempt)

@@ -1,0 +1,135 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from backend.errors import LimitExceeded
+from backend.lm.base import Prompt
+from backend.lm.config import DualARConfig
+from backend.lm.generate import Watch, generate
+from backend.lm.pointer import Pointer
+from backend.lm.registry import build_lm
+from backend.lm.sampling import SamplingOptions
+from backend.weights.fish_lm import dual_ar_from_tensors
+from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
+from tests.repo.tree import ROOT
+
+CASES = ROOT / "tests/golden/fish_lm"
+GREEDY = SamplingOptions.greedy()
+
+
+def reference_case(name):
+    folder = CASES / name
+    meta = json.loads((folder / "meta.json").read_text())
+    config = DualARConfig.from_dict(meta["config"], era=meta["era"], end_id=meta["im_end_id"])
+    model = dual_ar_from_tensors(config, load_file(folder / "model.safetensors"))
+    return model, meta, load_file(folder / "arrays.safetensors")
+
+
+@pytest.mark.parametrize("name", ["stop_s1like", "stop_s2like", "stop_v15like"])
+def test_speech_stops_at_the_end_and_loses_no_frame(name):
+    model, meta, arrays = reference_case(name)
+    prompt = Prompt(arrays["prompt"])
+    runs = {
+        "stop_codes_sane": (0, "stop"), "budget_short_codes_sane": (meta["budget_short"], "length"),
+        "budget_just_before_stop_codes_sane": (meta["budget_just_before_stop"], "length"),
+        "budget_exact_codes_sane": (meta["budget_exact"], "stop"),
+    }  # fmt: skip
+    for expected, (budget, reason) in runs.items():
+        (made,) = generate(model, [prompt], GREEDY, max_new_tokens=budget)
+        assert torch.equal(made.codes, arrays[expected]), expected
+        assert made.finish_reason == reason
+    one = generate(model, [prompt], GREEDY, max_new_tokens=1)[0]
+    assert torch.equal(one.codes, arrays["stop_codes_sane"][:, :1])
+
+
+@pytest.mark.parametrize("name", ["stop_s1like", "stop_s2like", "stop_v15like"])
+def test_an_end_in_the_very_first_frame_is_heard(name):
+    model, _, arrays = reference_case(name)
+    (made,) = generate(model, [Prompt(arrays["prefill_stop_prompt"])], GREEDY)
+    assert made.codes.shape == (model.spec.n_codebooks, 0)
+    assert made.finish_reason == "stop"
+
+
+def test_rows_that_end_early_leave_the_others_alone():
+    model, _, arrays = reference_case("stop_s1like")
+    prompts = [
+        Prompt(arrays["prompt"]),
+        tiny_like(model, 5),
+        Prompt(arrays["prefill_stop_prompt"]),
+        tiny_like(model, 6),
+    ]
+    options = [GREEDY, SamplingOptions(), GREEDY, SamplingOptions()]
+    seeds = [1, 2, 3, 4]
+    together = generate(model, prompts, options, seeds=seeds, max_new_tokens=15)
+    assert torch.equal(together[0].codes, arrays["stop_codes_sane"])
+    for i in range(4):
+        (alone,) = generate(model, [prompts[i]], [options[i]], seeds=[seeds[i]], max_new_tokens=15)
+        assert torch.equal(alone.frames, together[i].frames)
+        assert alone.finish_reason == together[i].finish_reason
+
+
+def tiny_like(model, seed):
+    return Prompt(tiny_prompt(model, 6, 4, seed=seed).tokens)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_seed_is_one_speech_and_another_seed_another(kind):
+    model = build_lm({"model_type": "dual_ar", **SHARED, **CONFIGS[kind]})
+    prompt = tiny_prompt(model)
+    pointers = [Pointer([2, 3, 4] * 60, 3, 5) if model.spec.n_side else None for _ in range(3)]
+    made = generate(model, [prompt] * 3, seeds=[5, 5, 2**63 + 5], max_new_tokens=12, pointers=pointers)
+    assert torch.equal(made[0].frames, made[1].frames)
+    assert not torch.equal(made[0].frames, made[2].frames)
+    assert made[0].frames.shape[0] == model.spec.n_rows
+
+
+def test_a_pointer_ends_the_speech_and_is_never_passed_by_the_end_token():
+    model = tiny_lm("phonogram")
+    # Left to itself this model would end at once.
+    model.embeddings.weight[7] *= 0
+    model.embeddings.weight[7] += 3 * model.states(tiny_prompt(model).tokens[None], is_scaled=True)[1][0, -1]
+    pointer = Pointer([3, 4, 5, 6, 7], 3, 5)
+    (made,) = generate(model, [tiny_prompt(model)], pointers=[pointer])
+    assert made.finish_reason == "pointer_end" and pointer.is_finished
+    assert 3 <= made.frames.shape[1] <= 30
+    assert (made.frames[0] != model.spec.end_id).all()
+
+
+def test_planted_loop_is_tried_again_then_cut():
+    model = tiny_lm("s1", max_seq_len=2000)
+    for name, weight in model.named_parameters():
+        if name.endswith(("w2.weight", "wo.weight")):
+            weight.zero_()
+    heard = []
+    watch = Watch(frame_rate_hz=20, longest_frames=1500)
+    (made,) = generate(model, [tiny_prompt(model)], GREEDY, watch=watch, on_frame=lambda row, frame: heard.append(row))
+    assert (made.finish_reason, made.attempt) == ("repetition", 1)
+    assert made.frames.shape[1] < 20
+    assert len(heard) < 300
+    # Speech that goes in no circle is left alone.
+    (free,) = generate(tiny_lm("s1", max_seq_len=2000), [tiny_prompt(model)], watch=watch, max_new_tokens=200)
+    assert free.finish_reason in ("stop", "length") and free.attempt == 0
+
+
+def test_speech_longer_than_its_text_is_tried_again():
+    model = tiny_lm("s1", max_seq_len=2000).narrow_head()
+    model.head.weight[-1] = 0  # an end that is never among the likeliest
+    watch = Watch(frame_rate_hz=20, longest_frames=25)
+    options = SamplingOptions(top_k=5, top_p=1.0)
+    heard = []
+    (made,) = generate(
+        model, [tiny_prompt(model)], options, watch=watch, on_frame=lambda row, frame: heard.append(frame)
+    )
+    assert (made.frames.shape[1], made.finish_reason, made.attempt) == (25, "length", 1)
+    assert len(heard) == 50 and not torch.equal(torch.stack(heard[:25]), torch.stack(heard[25:]))
+    # A length that was asked for is no failure.
+    (made,) = generate(model, [tiny_prompt(model)], options, watch=watch, max_new_tokens=20)
+    assert (made.frames.shape[1], made.finish_reason, made.attempt) == (20, "length", 0)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused():
+    model = tiny_lm("s1")
+    with pytest.raises(LimitExceeded, match="200 positions of 200"):
+        generate(model, [tiny_prompt(model, 191, 9)])

@@ -1,0 +1,149 @@
+import pytest
+import torch
+
+from backend.errors import BadSettings
+from backend.lm.sampling import (
+    FrameDraw,
+    RowLimits,
+    RowSampler,
+    SamplingOptions,
+    draw,
+    limit,
+    penalize,
+    probabilities,
+)  # fmt: skip
+
+
+def by_hand(logits, options):
+    """The definition, one id at a time."""
+    order = sorted(range(len(logits)), key=lambda i: -logits[i])
+    raw = torch.tensor(logits).double().softmax(-1)
+    kept, mass = [], 0.0
+    for rank, i in enumerate(order):
+        mass += float(raw[i])
+        is_in = mass <= options.top_p or options.top_p == 1
+        is_in &= options.top_k is None or rank < options.top_k
+        is_in &= options.min_p is None or raw[i] >= options.min_p * raw[order[0]]
+        if rank == 0 or is_in:
+            kept.append(i)
+    scores = torch.full((len(logits),), -torch.inf, dtype=torch.float64)
+    scores[kept] = torch.tensor(logits).double()[kept] / options.temperature
+    return scores.softmax(-1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [SamplingOptions(0.7, 0.6), SamplingOptions(1.3, 0.95, top_k=4), SamplingOptions(0.5, 1.0), SamplingOptions(1, 0.0),
+     SamplingOptions(0.9, 0.99, min_p=0.2), SamplingOptions(0.9, 0.9, top_k=1)],
+)  # fmt: skip
+def test_probabilities_are_those_of_the_definition(options):
+    torch.manual_seed(3)
+    for _ in range(20):
+        logits = (torch.randn(23) * 2).tolist()
+        found = probabilities(torch.tensor([logits]), options)[0]
+        torch.testing.assert_close(found.double(), by_hand(logits, options), atol=1e-6, rtol=0)
+
+
+def test_top_p_looks_before_the_temperature_and_drops_the_crossing_id():
+    logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    for temperature in (0.1, 5.0):
+        found = probabilities(logits, SamplingOptions(temperature, 0.75))
+        assert (found > 0).tolist() == [[True, False, False]]
+    assert (probabilities(logits, SamplingOptions(1.0, 0.85)) > 0).sum() == 2
+
+
+def test_top_p_of_one_drops_nothing():
+    torch.manual_seed(0)
+    logits = torch.randn(200, 700)
+    assert (probabilities(logits, SamplingOptions(top_p=1.0)) > 0).all()
+
+
+def test_rows_keep_their_own_options():
+    torch.manual_seed(1)
+    logits = torch.randn(4, 50) * 3
+    options = [SamplingOptions(0.7, 0.9), SamplingOptions.greedy(), SamplingOptions(1, 1, top_k=3),
+               SamplingOptions(0.3, 0.5, min_p=0.1)]  # fmt: skip
+    scores, ids = limit(logits, RowLimits.of(options, "cpu"))
+    together = torch.zeros_like(logits).scatter_(1, ids, scores.softmax(-1))
+    for row in range(4):
+        torch.testing.assert_close(together[row : row + 1], probabilities(logits[row : row + 1], options[row]))
+
+
+def test_the_penalty_falls_on_what_was_said():
+    logits = torch.tensor([[2.0, -1.0, 0.5, 3.0]])
+    recent = torch.tensor([[1, 3, 3, -1]])
+    found = penalize(logits, recent, torch.tensor([[2.0]]))
+    assert found.tolist() == [[2.0, -2.0, 0.5, 1.5]]
+    assert torch.equal(penalize(logits, torch.full((1, 4), -1), torch.tensor([[2.0]])), logits)
+
+
+def frame_draw(recent, options, seed=0, frame=0, era="s1"):
+    return FrameDraw([RowSampler(options, seed, frame=frame)], recent, recent.shape[2] - 1, era)
+
+
+def test_each_row_of_the_frame_is_penalized_for_itself():
+    recent = torch.full((1, 16, 4), -1)
+    recent[0, -1] = torch.tensor([52, 2, 3, 1])
+    options = SamplingOptions(temperature=0, repetition_penalty=4.0)
+    drawn = frame_draw(recent, options)
+    flat = torch.full((1, 6), 1.0)
+
+    def best(said):
+        logits = flat.clone()
+        logits[0, said] = 2.0
+        return logits
+
+    assert int(drawn.main(best(2), semantic_begin_id=50)) != 2
+    assert int(drawn.main(best(3), semantic_begin_id=50)) == 3
+    assert int(drawn.code(best(3), 1)) != 3 and int(drawn.code(best(1), 1)) == 1
+    assert int(drawn.code(best(1), 2)) != 1 and int(drawn.code(best(3), 2)) == 3
+
+
+def test_repetition_aware_sampling_draws_again():
+    # Alone, the first id wins nine draws of ten; the second candidate, at a temperature of 1, half of them.
+    logits = torch.tensor([[0.5, 0.3, 0.19, 1e-2, 1e-9]]).log()
+    options = SamplingOptions(temperature=0.1, top_p=0.999, repetition_penalty=1.0)
+    fresh = torch.full((1, 16, 3), -1)
+    said, long_ago = fresh.clone(), fresh.clone()
+    said[0, -10, 0] = 50
+    long_ago[0, -11, 0] = 50
+
+    def share_of_first(recent, era, n=400):
+        drawn = [int(frame_draw(recent, options, frame=f, era=era).main(logits, 50)) for f in range(n)]
+        return drawn.count(0) / n
+
+    assert share_of_first(fresh, "s2") > 0.97
+    assert share_of_first(long_ago, "s2") > 0.97
+    assert share_of_first(said, "s1") > 0.97
+    # 0.9 of the mass keeps the first two ids.
+    assert 0.55 < share_of_first(said, "s2") < 0.7
+
+
+def test_repetition_aware_sampling_has_its_own_noise():
+    logits = torch.tensor([[2.0, 1.9, 1.8, 1.7, 1.6, -9.0]])
+    options = SamplingOptions(temperature=1.0, top_p=0.9, repetition_penalty=1.0)
+    said = torch.full((1, 16, 3), -1)
+    said[0, -5:, 0] = torch.tensor([50, 51, 52, 53, 54])
+    pairs = []
+    for f in range(400):
+        drawn = frame_draw(said, options, frame=f, era="s2")
+        pairs.append((int(draw(logits, drawn.limits, drawn._keys(0))), int(drawn.main(logits, 50))))
+    is_same = sum(first == second for first, second in pairs) / len(pairs)
+    assert 0.15 < is_same < 0.45, is_same
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -0.1}, {"top_p": 1.1}, {"top_k": 0}, {"min_p": 2}, {"repetition_penalty": 0},
+     {"temperature": float("nan")}],
+)  # fmt: skip
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(BadSettings, match=next(iter(wrong))):
+        SamplingOptions(**wrong)
+
+
+def test_another_attempt_is_another_noise():
+    sampler = RowSampler(SamplingOptions(), seed=2**64 - 1, frame=7)
+    again = sampler.again()
+    assert (again.seed, again.frame, again.attempt) == (2**64 - 1, 0, 1)
+    assert again.noise_seed != sampler.noise_seed == -1
