@@ -1,6 +1,6 @@
 """The built-in voice's layout: `phonemes.json`, a list of phoneme symbols in place of a vocabulary of words.
 
-Ids: the control tokens first, then the symbols, then the codes of the first codebook.
+A symbol's id is its place in the list. Then comes the id that ends speech, then the codes of the first codebook.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from backend.errors import BadCheckpoint
 from backend.text.control_tokens import PHONEME_END, PHONEME_START, ControlTokens, read_json
 
 PHONEMES_JSON = "phonemes.json"
-CONTROLS = ("pad", "im_end", "text", "voice")
 VERBATIM = re.compile(f"({re.escape(PHONEME_START)}.*?(?:{re.escape(PHONEME_END)}|$))", re.DOTALL)
 
 # Written words to a string of phoneme symbols.
@@ -28,29 +27,40 @@ class PhonemeTokenizer:
     """
 
     def __init__(
-        self, symbols: Sequence[str], n_semantic: int, language: str = "en-us", phonemize: Phonemizer | None = None
+        self,
+        symbols: Sequence[str],
+        n_semantic: int,
+        *,
+        edges: tuple[str, str] = ("^", "$"),
+        language: str = "en-us",
+        phonemize: Phonemizer | None = None,
     ) -> None:
-        """`symbols`: each distinct and not empty, the longest match wins. `phonemize` None: text is phonemes already.
+        """`symbols`: all distinct; the longest match wins. `edges`: the two of them that stand for the silence before
+        and after a text, which no text turns into. `phonemize` None: text is phonemes already.
 
-        Raises `BadCheckpoint` for symbols that repeat.
+        Raises `BadCheckpoint` for symbols that repeat or lack the edges.
         """
-        if not symbols or "" in symbols or len(set(symbols)) != len(symbols) or n_semantic < 1:
+        is_sound = "" not in symbols and len(set(symbols)) == len(symbols) and len(set(edges)) == 2
+        if not is_sound or not set(edges) < set(symbols) or n_semantic < 1:
             raise BadCheckpoint(
-                f"{PHONEMES_JSON} lists {len(symbols)} symbols, {len(set(symbols))} of them distinct, and {n_semantic} "
-                "codes; it needs distinct, non-empty symbols and at least one code. Copy it again."
+                f"{PHONEMES_JSON} lists {len(symbols)} symbols, {len(set(symbols))} of them distinct, the edges "
+                f"{list(edges)} and {n_semantic} codes; it needs distinct, non-empty symbols, both edges among them, "
+                "and at least one code. Copy it again."
             )
-        self.symbols, self.n_semantic, self.language, self.phonemize = tuple(symbols), n_semantic, language, phonemize
-        self._ids = {symbol: len(CONTROLS) + index for index, symbol in enumerate(symbols)}
-        self._longest_first = re.compile("|".join(re.escape(s) for s in sorted(symbols, key=len, reverse=True)))
-        first_code = len(CONTROLS) + len(symbols)
-        names = {f"<|{name}|>": index for index, name in enumerate(CONTROLS)}
-        names |= {f"<|semantic:{code}|>": first_code + code for code in range(n_semantic)}
+        self.symbols, self.n_semantic, self.edges = tuple(symbols), n_semantic, edges
+        self.language, self.phonemize = language, phonemize
+        places = {symbol: index for index, symbol in enumerate(symbols)}
+        self.begin_id, self.finish_id = (places.pop(edge) for edge in edges)
+        self._places = places
+        self._longest_first = re.compile("|".join(re.escape(s) for s in sorted(places, key=len, reverse=True)))
+        names = {"<|im_end|>": len(symbols)}
+        names |= {f"<|semantic:{code}|>": len(symbols) + 1 + code for code in range(n_semantic)}
         self.controls = ControlTokens(names)
-        self.n_vocab = first_code + n_semantic
+        self.n_vocab = len(symbols) + 1 + n_semantic
         self.semantic_begin_id = self.controls.semantic_begin_id
         self.semantic_end_id = self.controls.semantic_end_id
         self.end_id = self.controls.end_id
-        self._words = {token_id: name for name, token_id in (self.controls.ids | self._ids).items()}
+        self._written = [*symbols, *names]
 
     @classmethod
     def load(cls, folder: Path, phonemize: Phonemizer | None = None) -> PhonemeTokenizer:
@@ -58,18 +68,25 @@ class PhonemeTokenizer:
         listed = read_json(folder / PHONEMES_JSON)
         try:
             symbols, n_semantic, language = listed["symbols"], listed["n_semantic"], listed.get("language", "en-us")
-            is_known = all(isinstance(symbol, str) for symbol in symbols) and isinstance(n_semantic, int)
-        except (KeyError, TypeError, AttributeError):
+            begin, end = listed.get("edges", ("^", "$"))
+            is_known = all(isinstance(s, str) for s in (*symbols, begin, end)) and isinstance(n_semantic, int)
+        except (KeyError, TypeError, ValueError, AttributeError):
             is_known = False
         if not is_known:
             raise BadCheckpoint(
-                f'{PHONEMES_JSON} needs "symbols" (a list of strings) and "n_semantic" (a number). Copy it again.'
+                f'{PHONEMES_JSON} needs "symbols" (a list of strings), "edges" (two of them) and "n_semantic" '
+                "(a number). Copy it again."
             )
-        return cls(symbols, n_semantic, language, phonemize)
+        return cls(symbols, n_semantic, edges=(begin, end), language=language, phonemize=phonemize)
 
     def save(self, folder: Path) -> None:
         """Write `phonemes.json` into an existing folder."""
-        content = {"language": self.language, "n_semantic": self.n_semantic, "symbols": list(self.symbols)}
+        content = {
+            "language": self.language,
+            "n_semantic": self.n_semantic,
+            "edges": list(self.edges),
+            "symbols": list(self.symbols),
+        }
         (folder / PHONEMES_JSON).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def phonemes(self, text: str, *, allow_phonemes: bool = True) -> str:
@@ -90,8 +107,8 @@ class PhonemeTokenizer:
         return self.encode(text)
 
     def symbol_ids(self, phonemes: str) -> list[int]:
-        """The ids of phonemes; characters that are no symbol are left out."""
-        return [self._ids[symbol] for symbol in self._longest_first.findall(phonemes)]
+        """The ids of phonemes; characters that are no symbol are left out, and so are the edges."""
+        return [self._places[symbol] for symbol in self._longest_first.findall(phonemes)]
 
     def unknown_symbols(self, phonemes: str) -> list[str]:
         """The distinct characters that have no id, in order."""
@@ -101,7 +118,13 @@ class PhonemeTokenizer:
         return self.controls.id_of(name)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return "".join(self._words.get(token_id, "\N{REPLACEMENT CHARACTER}") for token_id in ids)
+        return "".join(
+            self._written[token_id] if 0 <= token_id < self.n_vocab else "\N{REPLACEMENT CHARACTER}" for token_id in ids
+        )
 
     def _phonemize(self, words: str) -> str:
-        return self.phonemize(words) if self.phonemize is not None and words.strip() else words
+        if self.phonemize is None or not words.strip():
+            return words
+        # A phonemizer trims; beside phonemes given verbatim the space between words has to stay.
+        lead = " " if words[0].isspace() else ""
+        return lead + self.phonemize(words) + (" " if words[-1].isspace() else "")

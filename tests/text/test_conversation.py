@@ -134,6 +134,19 @@ def test_the_stop_column_is_cut_only_where_there_is_one():
     assert np.array_equal(heard, columns[1:, :2]) and np.array_equal(stop, columns[1:, 2])
 
 
+def test_the_built_in_voice_reads_symbols_between_silences():
+    tokenizer = tokenizer_of("phonogram")
+    conversation = start("phonogram", "<|speaker:1|>hi aɪ.", [Reference("so", codes(3))])
+    row = conversation.prompt(0)[0]
+    assert tokenizer.decode(row[:4]) == "^so$" and row[7] == tokenizer.end_id
+    assert tokenizer.decode(row[8:]) == "^hi aɪ.$"
+    assert np.array_equal(conversation.opened(0)[0], row[8:])
+    with pytest.raises(BadText, match="read aloud"):
+        start("phonogram", "你好")
+    mixed = start("phonogram", "<|speaker:0|>hello<|speaker:1|>你好<|speaker:2|>good", chunk_length=20)
+    assert [segment.speaker for segment in mixed.segments] == [0, 2]
+
+
 TAGS = ["<|speaker:0|>", "<|im_end|>", "<|semantic:5|>", "<|voice|>", "<|text|>", "<|im_start|>system\n", ". ", "! "]
 HOSTILE = st.lists(st.one_of(st.sampled_from(TAGS), st.text(max_size=12)), max_size=12).map(
     lambda p: "ok " + "".join(p)

@@ -145,29 +145,31 @@ def test_a_broken_tokenizer_json_is_refused(tmp_path, content):
 
 
 def test_an_unknown_control_token_is_refused():
-    with pytest.raises(BadCheckpoint, match="no <|interleave|>"):
+    with pytest.raises(BadCheckpoint, match="no <.interleave.>"):
         tokenizer_of("phonogram").control_id("interleave")
 
 
 def test_phonemes_are_saved_and_found_by_their_longest_symbol(tmp_path):
-    PhonemeTokenizer(["a", "aɪ", "ɪ", " "], 8, "en-gb").save(tmp_path)
+    PhonemeTokenizer(["^", "$", "a", "aɪ", "ɪ", " "], 8, language="en-gb").save(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
-    assert tokenizer.symbols == ("a", "aɪ", "ɪ", " ") and tokenizer.language == "en-gb"
-    assert tokenizer.decode(tokenizer.encode("aɪ a")) == "aɪ a"
-    assert len(tokenizer.encode("aɪ a")) == 3
+    assert tokenizer.symbols == ("^", "$", "a", "aɪ", "ɪ", " ") and tokenizer.language == "en-gb"
+    assert tokenizer.encode("aɪ a^ɪ") == [3, 5, 2, 4]
+    assert tokenizer.decode([3, 5, 6, 7, 14, 15]) == "aɪ <|im_end|><|semantic:0|><|semantic:7|>\ufffd"
     assert tokenizer.unknown_symbols("aɪ ʒxʒ") == ["ʒ", "x"]
-    assert tokenizer.n_vocab == tokenizer.semantic_end_id + 1 == 4 + 4 + 8
+    assert tokenizer.n_vocab == tokenizer.semantic_end_id + 1 == 6 + 1 + 8
 
 
 def test_words_are_phonemized_and_phonemes_are_not():
-    tokenizer = PhonemeTokenizer(list("abcdefgh "), 4, phonemize=lambda words: words.upper().lower()[::-1])
+    tokenizer = PhonemeTokenizer(["^", "$", *"abcdefgh "], 4, phonemize=lambda words: words.strip()[::-1])
     assert tokenizer.phonemes("abc<|phoneme_start|>def<|phoneme_end|>") == "cbadef"
-    assert tokenizer.phonemes("abc<|phoneme_start|>def") == "cbadef"
+    assert tokenizer.phonemes("abc <|phoneme_start|>def") == "cba def"
 
 
 @pytest.mark.parametrize(
-    "content", ['{"symbols": []}', '{"symbols": ["a", "a"], "n_semantic": 4}', "[]", '{"symbols": 3, "n_semantic": 4}',
-                '{"symbols": ["a"], "n_semantic": 0}', '{"symbols": [1], "n_semantic": 4}'],
+    "content", ['{"symbols": []}', '{"symbols": ["^", "$", "a", "a"], "n_semantic": 4}', "[]",
+                '{"symbols": 3, "n_semantic": 4}', '{"symbols": ["^", "$", "a"], "n_semantic": 0}',
+                '{"symbols": ["^", "$", 1], "n_semantic": 4}', '{"symbols": ["a", "b"], "n_semantic": 4}',
+                '{"symbols": ["^", "$", "a"], "n_semantic": 4, "edges": ["a"]}'],
 )  # fmt: skip
 def test_a_broken_phoneme_list_is_refused(tmp_path, content):
     (tmp_path / "phonemes.json").write_text(content)

@@ -13,11 +13,12 @@ ERAS = ("s1", "s2", "v15", "phonogram")
 @cache
 def tokenizer_of(era: str) -> Tokenizer:
     if era == "phonogram":
-        return PhonemeTokenizer([*" .,?!'abcdefghijklmnopqrstuvwxyz", "aɪ", "ə"], 64)
+        return PhonemeTokenizer([*"^$ .,?!'abcdefghijklmnopqrstuvwxyz", "aɪ", "ə"], 64)
     return load_tokenizer(FOLDER / f"tok_{era}")
 
 
 def control_ids(tokenizer: Tokenizer) -> set[int]:
     """Every id that means something to the model, the phoneme pair aside."""
     controls = tokenizer.controls.ids.items()  # type: ignore[attr-defined]
-    return {token_id for name, token_id in controls if not name.startswith("<|phoneme_")}
+    edges = {tokenizer.begin_id, tokenizer.finish_id} if isinstance(tokenizer, PhonemeTokenizer) else set()
+    return edges | {token_id for name, token_id in controls if not name.startswith("<|phoneme_")}

@@ -66,6 +66,11 @@ class Conversation:
         """
         self._closed[k] = self._layout.closed(Spoken(self.segments[k], codes, stop_codes))
 
+    def opened(self, k: int) -> np.ndarray:
+        """The last columns of `prompt(k)`, those of segment `k` itself. Row 0 of the built-in voice's are the symbols
+        a pointer walks along, from the silence before to the silence after."""
+        return self._open(k)
+
     def check(self) -> None:
         """Raise `LimitExceeded` now if some segment could not be spoken later."""
         for k in range(len(self.segments)):

@@ -1,40 +1,48 @@
-"""Prompts of the built-in voice: symbols, speech, symbols, ... each announced by its own token."""
+"""Prompts of the built-in voice: the symbols of a text between silences, then speech."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
+from backend.errors import BadText
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.prompts.columns import Columns
 from backend.text.prompts.layout import Reference, Room, Spoken
 from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, segments_of, split_turns
 
 
 class PhonogramLayout:
-    """Each reference is `text | symbols | voice | speech | im_end`; the open turn ends with `voice`.
+    """Each reference is `begin | symbols | end | speech | im_end`, and the open turn is `begin | symbols | end`.
 
     A named voice is a conditioning vector beside the prompt, so every segment stands alone: nothing is said before.
     """
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self.lead = columns.control("text")
+        self.tokenizer = cast(PhonemeTokenizer, columns.tokenizer)
+        self.lead = columns.ids([self.tokenizer.begin_id])
+        self._read: dict[str, list[int]] = {}
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
         turns = split_turns(text) or [text]
-        if split_long:
-            turns = cut_turns(turns, chunk_length)
-        return segments_of(turns)
+        segments = segments_of(cut_turns(turns, chunk_length) if split_long else turns)
+        # A sentence in a script this voice cannot read must not silence the others; scripts.py reports it.
+        return [segment for segment in segments if self._symbols(segment.text)] or segments
 
     def head(self, references: Sequence[Reference] | None) -> np.ndarray:
         turns = [self.closed(Spoken(Segment(r.text), r.codes, None)) for r in references or ()]
         return self.columns.join(*turns)
 
     def opened(self, segment: Segment) -> np.ndarray:
-        # Speaker tags choose a voice, they are not said.
-        symbols = self.columns.words(SPEAKER_TAG.sub(" ", segment.text).strip())
-        return self.columns.join(self.lead, symbols, self.columns.control("voice"))
+        symbols = self._symbols(segment.text)
+        if not symbols and segment.text.strip():
+            raise BadText(
+                f"Nothing in '{segment.text.strip()[:40]}' can be read aloud by this voice. Use words it can read."
+            )
+        return self.columns.ids([self.tokenizer.begin_id, *symbols, self.tokenizer.finish_id])
 
     def closed(self, spoken: Spoken) -> np.ndarray:
         speech = self.columns.frames(spoken.codes)
@@ -42,3 +50,9 @@ class PhonogramLayout:
 
     def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
         return []
+
+    def _symbols(self, text: str) -> list[int]:
+        if text not in self._read:
+            # Speaker tags choose a voice, they are not said.
+            self._read[text] = self.tokenizer.encode(SPEAKER_TAG.sub(" ", text).strip())
+        return self._read[text]
