@@ -33,13 +33,10 @@ class TallySnapshot:
 
     count: int
     total: float
+    mean: float
     p50: float
     p95: float
     last: float
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else 0.0
 
 
 class Tally:
@@ -61,7 +58,7 @@ class Tally:
         with self._lock:
             count, total, recent = self._count, self._total, list(self._recent)
         if not recent:
-            return TallySnapshot(0, 0.0, 0.0, 0.0, 0.0)
+            return TallySnapshot(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         ordered = sorted(recent)
         p50, p95 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
-        return TallySnapshot(count, total, p50, p95, recent[-1])
+        return TallySnapshot(count, total, total / count, p50, p95, recent[-1])

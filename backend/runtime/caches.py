@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """A moment of one cache. `max_entries` 0: the cache is off."""
+    """A moment of one cache. `max_entries` 0: the cache is off. `hit_rate` is 0 before the first look-up."""
 
     entries: int
     size_bytes: int
@@ -23,12 +23,7 @@ class CacheCounts:
     max_bytes: int
     hits: int
     misses: int
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of look-ups that found something; 0 before the first."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
+    hit_rate: float
 
 
 class BoundedCache(Generic[Value]):
@@ -73,7 +68,7 @@ class BoundedCache(Generic[Value]):
         with self._lock:
             return CacheCounts(
                 len(self._values), int(self._values.currsize), self.max_entries, self.max_bytes,
-                self._hits, self._misses,
+                self._hits, self._misses, self._hits / max(1, self._hits + self._misses),
             )  # fmt: skip
 
 

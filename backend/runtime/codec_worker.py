@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from backend.errors import PhonogramError
+from backend.errors import PhonogramError, TimedOut
 from backend.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
+
+
+Result = TypeVar("Result")
 
 
 class CodecTask(Protocol):
@@ -58,6 +63,18 @@ class CodecWorker:
         with self._lock:
             self._tasks.append(task)
         self.worker.wake()
+
+    def wait_for(self, task: CodecTask, future: Future[Result], timeout_s: float) -> Result:
+        """Take a task on and wait for what becomes of it. Raises `TimedOut`."""
+        self.add(task)
+        try:
+            return future.result(timeout_s)
+        except FutureTimeout as error:
+            timed_out = TimedOut(
+                f"The codec took longer than {timeout_s:.0f} s. Try again when the server is less busy."
+            )
+            task.fail(timed_out)
+            raise timed_out from error
 
     @property
     def n_tasks(self) -> int:

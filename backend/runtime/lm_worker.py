@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentS
 from backend.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from backend.lm.base import RowPrefix, StepOutput, TokenLM
+    from backend.lm.base import StepOutput, TokenLM
 
 # Columns of a prompt read between two steps: what the others wait for at most. The cuts are the same under any
 # load, so that rounding is too.
@@ -54,7 +53,7 @@ class LMWorker:
         self.scheduler = Scheduler(n_rows, max_waiting, pace)
         self.batch = Tally()
         self.columns, self.frames = Count(), Count()
-        self.prefixes: BoundedCache[RowPrefix] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
+        self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
         self.worker = Worker("language model", self._tick, self._fail, self._fail_all)
         with torch.inference_mode():
             self._state = lm.init_state(n_rows, max_frames)
@@ -117,8 +116,6 @@ class LMWorker:
         """Set the row up for its request's next segment."""
         session = row.session
         assert session is not None
-        if not session.admitted_s:
-            session.admitted_s = time.monotonic()
         row.clear_segment()
         segment = session.source.next()
         n_columns = segment.prompt.tokens.shape[1]
@@ -133,8 +130,8 @@ class LMWorker:
         session.frames.put(SegmentStart(segment.pause_s))
 
     def _finish(self, row: Row, session: Session) -> None:
-        self.pace.learn(session.n_frames, time.monotonic() - session.admitted_s)
         self.scheduler.release(row)
+        self.pace.learn(session.n_frames, session.semantic_s)
         session.frames.finish()
 
     def _load_prefix(self, row: Row, segment: SegmentPrompt, session: Session) -> None:
@@ -181,7 +178,10 @@ class LMWorker:
             return False
         self._at_work = rows
         frames = torch.stack([row.frame for row in rows])  # type: ignore[misc]
-        out = self.lm.step(frames, self._state, [row.index for row in rows], _sides(rows))
+        sides = _sides(rows)
+        out = self.lm.step(
+            frames, self._state, [row.index for row in rows], None if sides is None else sides.to(frames.device)
+        )
         self.batch.add(len(rows))
         self._emit(rows, out)
         return True
@@ -194,7 +194,7 @@ class LMWorker:
         values = frames.cpu().numpy()
         for position, row in enumerate(rows):
             row.frame = frames[position]
-        reasons = [self._take(row, values[position], out, position) for position, row in enumerate(rows)]
+        reasons = [self._take(row, values[position]) for position, row in enumerate(rows)]
         for row, reason in zip(rows, reasons, strict=True):
             if reason is not None:
                 self._alone(row, partial(self._end_segment, row, reason))
@@ -208,7 +208,7 @@ class LMWorker:
             session.fail(outcome)
             self.scheduler.release(row)
 
-    def _take(self, row: Row, frame: np.ndarray, out: StepOutput, position: int) -> FinishReason | None:
+    def _take(self, row: Row, frame: np.ndarray) -> FinishReason | None:
         """Hand one frame on; says why the segment is over if it is."""
         segment, session = row.segment, row.session
         assert segment is not None and session is not None
@@ -219,10 +219,9 @@ class LMWorker:
         session.n_frames += 1
         self.frames.add()
         session.frames.put(Frame(codes))
-        if segment.pointer is not None:
-            segment.pointer.move(out, position, segment.sampler)
-            if segment.pointer.is_finished:
-                return "stop"
+        pointer = segment.sampler.pointer
+        if pointer is not None and pointer.is_finished:
+            return "stop"
         return "length" if len(row.codes) >= segment.max_frames else None
 
     def _end_segment(self, row: Row, reason: FinishReason) -> None:
@@ -243,8 +242,9 @@ class LMWorker:
 
 def _sides(rows: Sequence[Row]) -> torch.Tensor | None:
     """What the pointers of the rows say, [B, n_side]; None where the model has no side input."""
-    sides = [row.segment.pointer.side() for row in rows if row.segment is not None and row.segment.pointer is not None]
-    return torch.stack(sides) if sides else None
+    pointers = [row.segment.sampler.pointer for row in rows if row.segment is not None]
+    sides = [pointer.side() for pointer in pointers if pointer is not None]
+    return torch.from_numpy(np.stack(sides)) if sides else None
 
 
 def _n_shared(segment: SegmentPrompt) -> int:
@@ -258,5 +258,5 @@ def _prefix_key(segment: SegmentPrompt) -> str:
     return content_key(n_shared, *(None if part is None else part.cpu().numpy().tobytes() for part in parts))
 
 
-def _prefix_bytes(prefix: RowPrefix) -> int:
+def _prefix_bytes(prefix: Any) -> int:
     return prefix.size_bytes

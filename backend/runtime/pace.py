@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-# Slow speech: ordinary English takes 0.07 s a character, ordinary Chinese 0.25 s.
+# Ordinary English takes 0.07 s a character, ordinary Chinese 0.25 s.
+USUAL_S_PER_CHAR = 0.08
 SLOWEST_S_PER_CHAR = 0.35
 SPOKEN_MARGIN_S = 4.0
 # Until something has been measured: ten frames a second is a large model on a small processor.
@@ -50,6 +51,11 @@ class Pace:
         with self._lock:
             request_s = 1.0 if self._request_s is None else self._request_s
         return max(1.0, request_s * n_ahead / n_rows)
+
+
+def usual_frames(text: str, frame_rate_hz: float) -> int:
+    """About how many frames speaking `text` takes."""
+    return max(1, round((1 + USUAL_S_PER_CHAR * _spoken_length(text)) * frame_rate_hz))
 
 
 def frame_budget(text: str, frame_rate_hz: float) -> int:

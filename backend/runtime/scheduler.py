@@ -77,7 +77,7 @@ class Scheduler:
                     f"Try again in about {wait_s:.0f} s.",
                     retry_after_s=wait_s,
                 )
-            session.submitted_s = time.monotonic()
+            session.waiting_since_s = time.monotonic()
             self._waiting.append(session)
 
     def admit(self) -> list[Row]:
@@ -89,6 +89,8 @@ class Scheduler:
                     row.session = self._waiting.popleft() if self._waiting else None
                 if row.session is None:
                     break
+                row.session.admitted_s = time.monotonic()
+                row.session.queue_s += row.session.admitted_s - row.session.waiting_since_s
                 self._n_admitted += 1
                 row.order = self._n_admitted
                 filled.append(row)
@@ -97,6 +99,8 @@ class Scheduler:
     def release(self, row: Row) -> None:
         """Free a row."""
         row.clear_segment()
+        if row.session is not None:
+            row.session.semantic_s += time.monotonic() - row.session.admitted_s
         row.session = None
 
     def give_way(self, row: Row) -> bool:
@@ -105,6 +109,7 @@ class Scheduler:
         with self._lock:
             if not self._waiting:
                 return False
+            row.session.waiting_since_s = time.monotonic()
             self._waiting.append(row.session)
         self.release(row)
         return True
@@ -116,6 +121,8 @@ class Scheduler:
             ended = [s for s in self._waiting if s.frames.is_over or now_s > s.deadline_s]
             for session in ended:
                 self._waiting.remove(session)
+        for session in ended:
+            session.queue_s += now_s - session.waiting_since_s
         return ended
 
     def take_all(self) -> list[Session]:

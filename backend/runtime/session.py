@@ -13,8 +13,8 @@ from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
 
 if TYPE_CHECKING:
-    from backend.lm.base import Prompt, RowSampler
-    from backend.lm.pointer import Pointer
+    from backend.lm.base import Prompt
+    from backend.lm.sampling import RowSampler
 
 FinishReason = Literal["stop", "length"]
 
@@ -36,13 +36,15 @@ FrameItem = SegmentStart | Frame
 
 
 class SegmentPrompt(NamedTuple):
-    """One segment to generate. The first `n_shared` columns are the same in every prompt of this voice."""
+    """One segment to generate. The first `n_shared` columns are the same in every prompt of this voice.
+
+    A sampler with a pointer ends the segment where the pointer has gone through its text.
+    """
 
     prompt: Prompt
     sampler: RowSampler
     max_frames: int
     n_shared: int = 0
-    pointer: Pointer | None = None
     pause_s: float = 0.0
 
 
@@ -68,12 +70,16 @@ class Session:
     deadline_s: float  # on the monotonic clock
     use_prefix_cache: bool = True
     timeline: Timeline = field(default_factory=Timeline)
+    seed: int = 0
+    is_recalled: bool = False  # nothing was generated: all frames were known
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
     n_frames: int = 0
     n_prompt_columns: int = 0
     n_prefix_hits: int = 0
-    submitted_s: float = 0.0
+    queue_s: float = 0.0
+    semantic_s: float = 0.0
+    waiting_since_s: float = 0.0
     admitted_s: float = 0.0
 
     def cancel(self) -> None:

@@ -40,6 +40,7 @@ class FakeSampler:
 
     def __init__(self, seed: int, n_frames: int):
         self.seed, self.n_frames, self.drawn = seed, n_frames, 0
+        self.pointer = None
 
 
 class FakeState:
