@@ -21,7 +21,7 @@ FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.22", "gradio": "6.7"}
 RUN_OR_LOOKED_FOR = {"uvicorn", "python-multipart", "starlette", "tensorboard", "ruff", "mypy", "pre-commit"}
 
 # Declared ahead of the part that needs it.
-AWAITED = {"numpy", "safetensors", "soundfile", "av", "soxr", "pyloudnorm", "typer", "rich", "psutil"}
+AWAITED = {"numpy", "safetensors", "soundfile", "av", "soxr", "pyloudnorm", "typer", "rich"}
 AWAITED |= {"lightning", "hydra-core", "omegaconf"}
 
 

@@ -1,0 +1,1 @@
+"""Readings of card, processor and memory; counters; timelines."""

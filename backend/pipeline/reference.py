@@ -1,0 +1,60 @@
+"""Stage one: recordings of a voice to codes, remembered by what the recording is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.audio.files import read_audio
+from backend.audio.waveform import Waveform
+from backend.pipeline.codec_tasks import Encoding
+from backend.pipeline.voice import SpokenVoice
+from backend.runtime.caches import BoundedCache, content_key
+from backend.runtime.codec_worker import CodecWorker
+from backend.runtime.request import SpeechRequest
+from backend.runtime.timeline import Timeline
+from backend.text.prompts.layout import Reference
+
+CACHE_BYTES = 64 * 2**20
+# A codec that takes longer than this is stuck: the slowest here needs a second for a second.
+BASE_S, PATIENCE = 60.0, 10.0
+
+
+class ReferenceStage:
+    """Encodes clips on the codec's thread.
+
+    Only codes are remembered, under the hash of the clip's bytes and of the codec's weights; the words come from the
+    request each time, so that a corrected transcript is never answered with the one before.
+    """
+
+    name = "reference"
+
+    def __init__(self, codec_worker: CodecWorker, codes_hash: str, cache_entries: int, max_frames: int):
+        self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, max_frames
+        self.cache: BoundedCache[np.ndarray] = BoundedCache(cache_entries, CACHE_BYTES, lambda codes: codes.nbytes)
+
+    def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
+        """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
+        if given is not None:
+            return given
+        references, n_hits = [], 0
+        for clip in request.references:
+            key = content_key(self._codes_hash, clip.audio)
+            codes = self.cache.get(key) if request.use_memory_cache else None
+            if codes is None:
+                codes = self.codes_of(self.read(clip.audio))
+                if request.use_memory_cache:
+                    self.cache.put(key, codes)
+            else:
+                n_hits += 1
+            references.append(Reference(clip.text, codes))
+        return SpokenVoice(tuple(references), cache_hits=n_hits)
+
+    def codes_of(self, waveform: Waveform) -> np.ndarray:
+        """Codes [K, T] of a sound, made on the codec's thread."""
+        task = Encoding(waveform, self._worker.codec.spec)
+        codes = self._worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
+        return codes.indices[0].numpy()
+
+    def read(self, audio: bytes) -> Waveform:
+        """A clip's sound; raises `LimitExceeded` for one that no prompt could hold, whatever may be uploaded."""
+        return read_audio(audio, max_duration_s=self._max_frames / self._worker.codec.spec.frame_rate_hz)

@@ -1,0 +1,169 @@
+"""Frames to sound while they are made: streaming decode, joins and pauses, pieces of the size asked for."""
+
+from __future__ import annotations
+
+import time
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.audio.joins import OVERLAP_S, StreamJoiner
+from backend.audio.loudness import normalize_loudness
+from backend.audio.waveform import Waveform
+from backend.codec.base import CausalCodec
+from backend.codes import CodecSpec, Codes
+from backend.errors import PhonogramError
+from backend.runtime.codec_worker import CodecWorker
+from backend.runtime.request import Latency, SpeechRequest
+from backend.runtime.session import Frame, SegmentStart, Session
+from backend.runtime.streams import BoundedStream
+from backend.runtime.timeline import Timeline
+
+# Frames decoded at once, from the start of a segment on; the last number repeats. Fixed by the frame's number alone,
+# never by when frames arrive, so that the sound of the same codes is the same to the last bit.
+GROUPS: dict[Latency, tuple[int, ...]] = {"low": (1, 1, 2, 4), "balanced": (2, 2, 4, 8), "normal": (8, 8, 16)}
+# Sound that may wait for a slow listener before decoding pauses.
+PIECES_S = 8.0
+
+
+class Synthesis:
+    """One request on the codec's thread: takes frames from a session, puts waveforms into `pieces`."""
+
+    def __init__(
+        self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None
+    ):
+        self.session, self.spec = session, spec
+        self.pieces: BoundedStream[Waveform] = BoundedStream(
+            round(PIECES_S * spec.sample_rate_hz), lambda piece: piece.n_samples
+        )
+        self.n_samples = 0
+        self._chunk_samples = chunk_samples
+        # How much must be together before a piece is handed on: the first one may be shorter.
+        self._least_first = chunk_samples if latency == "normal" else 1
+        self._least_later = 1 if latency == "low" else chunk_samples
+        self._groups = GROUPS[latency]
+        self._loudness_lufs = loudness_lufs
+        self._due_s = time.monotonic()
+        self._first_s: float | None = None
+        self._state: Any = None
+        self._group = iter(self._groups)
+        self._group_frames = self._groups[0]
+        self._pending: list[np.ndarray] = []
+        self._n_lag = 0
+        self._n_segments = 0
+        self._joiner = StreamJoiner(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
+        self._ready = np.zeros((spec.channels, 0), np.float32)
+
+    @property
+    def due_s(self) -> float:
+        """When a listener who started with the first piece will have heard everything so far."""
+        return self._due_s if self._first_s is None else self._first_s + self.n_samples / self.spec.sample_rate_hz
+
+    @property
+    def is_over(self) -> bool:
+        return self.pieces.is_over
+
+    @property
+    def is_ready(self) -> bool:
+        frames = self.session.frames
+        if frames.is_over:
+            return frames.error is not None or self.pieces.has_room
+        return self.pieces.has_room and len(frames) >= self._group_frames - len(self._pending)
+
+    def fail(self, error: PhonogramError) -> None:
+        self.session.fail(error)
+        self.pieces.fail(error)
+
+    def cancel(self) -> None:
+        self.session.cancel()
+        self.pieces.cancel()
+
+    def advance(self, codec: CausalCodec) -> None:
+        """Decode the next group of frames, or end the sound."""
+        # Asked before taking: frames may still arrive in between, but not after the end.
+        is_last = self.session.frames.is_over
+        for item in self.session.frames.take(self._group_frames - len(self._pending)):
+            if not isinstance(item, Frame):
+                self._start_segment(codec, item)
+                continue
+            self._pending.append(item.codes)
+            if len(self._pending) == self._group_frames:
+                self._decode(codec)
+        if is_last and not len(self.session.frames):
+            self._decode(codec)
+            self._hand_on(self._joiner.finish(), is_last=True)
+
+    def _start_segment(self, codec: CausalCodec, start: SegmentStart) -> None:
+        self._decode(codec)
+        if self._n_segments or start.pause_s:
+            self._hand_on(self._joiner.next_piece(round(start.pause_s * self.spec.sample_rate_hz)))
+        self._n_segments += 1
+        # Every segment starts afresh: one spoken again leaves the others as they were.
+        self._state = codec.init_state(1)
+        self._n_lag = self.spec.latency_samples
+        self._group = chain(self._groups, repeat(self._groups[-1]))
+        self._group_frames = next(self._group)
+
+    def _decode(self, codec: CausalCodec) -> None:
+        if not self._pending:
+            return
+        with self.session.timeline.span("synthesis"):
+            highest = np.array(self.spec.codebook_sizes[: len(self._pending[0])])[:, None] - 1
+            indices = np.minimum(np.stack(self._pending, axis=1), highest)
+            device = next(codec.parameters()).device
+            codes = Codes(torch.from_numpy(indices)[None].to(device), self.spec.name)
+            samples = codec.decode(codes, self._state)[0].float().cpu().numpy()
+        self._pending = []
+        self._group_frames = next(self._group)
+        n_dropped = min(self._n_lag, samples.shape[1])
+        self._n_lag -= n_dropped
+        self._hand_on(self._joiner.push(samples[:, n_dropped:]))
+
+    def _hand_on(self, samples: np.ndarray, is_last: bool = False) -> None:
+        """Add settled samples and put out what makes whole pieces; at the end the rest too."""
+        self._ready = np.concatenate([self._ready, samples], axis=1)
+        if self._loudness_lufs is not None:
+            if not is_last:
+                return
+            self._ready = self._leveled(self._ready)
+        while self._ready.shape[1] >= (self._least_later if self.n_samples else self._least_first):
+            self._put(min(self._chunk_samples, self._ready.shape[1]))
+        if is_last:
+            if self._ready.shape[1]:
+                self._put(self._ready.shape[1])
+            self.pieces.finish()
+
+    def _put(self, n_samples: int) -> None:
+        piece, self._ready = self._ready[:, :n_samples].copy(), self._ready[:, n_samples:]
+        if self._first_s is None:
+            self._first_s = time.monotonic()
+            self.session.timeline.add("first audio", 0.0, self.session.timeline.elapsed_s)
+        self.n_samples += n_samples
+        self.pieces.put(Waveform(piece, self.spec.sample_rate_hz))
+
+    def _leveled(self, samples: np.ndarray) -> np.ndarray:
+        if not samples.shape[1]:
+            return samples
+        assert self._loudness_lufs is not None
+        return normalize_loudness(Waveform(samples, self.spec.sample_rate_hz), self._loudness_lufs).samples
+
+
+class SynthesisStage:
+    """Puts a session's frames before the codec's thread."""
+
+    name = "synthesis"
+
+    def __init__(self, codec_worker: CodecWorker, chunk_samples: int):
+        self._worker, self._chunk_samples = codec_worker, chunk_samples
+
+    def run(self, request: SpeechRequest, given: Session, timeline: Timeline) -> Synthesis:
+        synthesis = Synthesis(
+            given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
+            loudness_lufs=request.loudness_lufs,
+        )  # fmt: skip
+        given.frames.on_item = self._worker.wake
+        synthesis.pieces.on_room = self._worker.wake
+        self._worker.add(synthesis)
+        return synthesis

@@ -1,0 +1,262 @@
+"""The thread that owns the language model: prompts read in pieces between the steps of the running batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from backend.errors import LimitExceeded, PhonogramError
+from backend.monitor.counters import Count, Tally
+from backend.runtime.caches import BoundedCache, CacheCounts, content_key
+from backend.runtime.pace import Pace
+from backend.runtime.scheduler import Row, Scheduler
+from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from backend.lm.base import StepOutput, TokenLM
+
+# Columns of a prompt read between two steps: what the others wait for at most. The cuts are the same under any
+# load, so that rounding is too.
+PREFILL_COLUMNS = 64
+PREFIX_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSnapshot:
+    """What the language model's thread did since it started, and what it holds now."""
+
+    steps: int
+    frames: int
+    mean_batch: float
+    prefill_columns: int
+    waiting: int
+    active: int
+    rows: int
+    prefixes: CacheCounts
+
+
+class LMWorker:
+    """Continuous batching: up to `n_rows` requests share each step, joining and leaving between steps."""
+
+    def __init__(
+        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: Pace,
+        prefill_columns: int = PREFILL_COLUMNS,
+    ):  # fmt: skip
+        self.lm, self.pace = lm, pace
+        self.max_frames, self.prefill_columns = max_frames, prefill_columns
+        self.scheduler = Scheduler(n_rows, max_waiting, pace)
+        self.batch = Tally()
+        self.columns, self.frames = Count(), Count()
+        self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
+        self.worker = Worker("language model", self._tick, self._fail, self._fail_all)
+        with torch.inference_mode():
+            self._state = lm.init_state(n_rows, max_frames)
+        # Whom an error inside the model belongs to.
+        self._at_work: list[Row] = []
+
+    def start(self) -> None:
+        self.worker.start()
+
+    def close(self) -> None:
+        self.worker.close()
+
+    def submit(self, session: Session) -> None:
+        """Queue a request; its frames come through `session.frames`. Raises `Busy`."""
+        session.frames.on_room = self.worker.wake
+        self.scheduler.submit(session)
+        self.worker.wake()
+
+    @property
+    def snapshot(self) -> BatchSnapshot:
+        batch = self.batch.snapshot
+        return BatchSnapshot(
+            steps=batch.count, frames=int(self.frames.value), mean_batch=batch.mean,
+            prefill_columns=int(self.columns.value), waiting=self.scheduler.n_waiting,
+            active=self.scheduler.n_active, rows=len(self.scheduler.rows), prefixes=self.prefixes.counts,
+        )  # fmt: skip
+
+    def _tick(self) -> bool:
+        self._at_work = []
+        for session in self.scheduler.take_ended():
+            self._end_from_outside(session)
+        for row in self.scheduler.rows:
+            if row.session is not None and self._end_from_outside(row.session):
+                self.scheduler.release(row)
+        for row in self.scheduler.admit():
+            self._alone(row, partial(self._begin, row))
+        did_prefill = self._read_on()
+        return self._step() or did_prefill
+
+    def _end_from_outside(self, session: Session) -> bool:
+        """True if the session was cancelled or its time is up."""
+        try:
+            session.check()
+        except PhonogramError as error:
+            session.fail(error)
+            return True
+        return False
+
+    def _fail(self, error: PhonogramError) -> None:
+        for row in self._at_work:
+            if row.session is not None:
+                row.session.fail(error)
+            self.scheduler.release(row)
+
+    def _fail_all(self, error: PhonogramError) -> None:
+        for session in self.scheduler.take_all():
+            session.fail(error)
+
+    def _begin(self, row: Row) -> None:
+        """Set the row up for its request's next segment."""
+        session = row.session
+        assert session is not None
+        row.clear_segment()
+        segment = session.source.next()
+        n_columns = segment.prompt.tokens.shape[1]
+        if n_columns >= self.max_frames:
+            raise LimitExceeded(
+                f"The prompt takes {n_columns} of {self.max_frames} frames, which leaves none to speak. Use a shorter "
+                "reference, or raise MAX_SEQ_LEN."
+            )
+        row.segment = segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns))
+        self._state.reset_row(row.index)
+        self._load_prefix(row, segment, session)
+        session.frames.put(SegmentStart(segment.pause_s))
+
+    def _finish(self, row: Row, session: Session) -> None:
+        self.scheduler.release(row)
+        self.pace.learn(session.n_frames, session.semantic_s)
+        session.frames.finish()
+
+    def _load_prefix(self, row: Row, segment: SegmentPrompt, session: Session) -> None:
+        n_shared = _n_shared(segment)
+        if not n_shared or not session.use_prefix_cache:
+            return
+        prefix = self.prefixes.get(_prefix_key(segment))
+        if prefix is not None:
+            self._state.load_prefix(row.index, prefix)
+            row.n_prefilled = n_shared
+            session.n_prefix_hits += 1
+
+    def _read_on(self) -> bool:
+        """Read one piece of one prompt; false if no prompt is waiting."""
+        row = self.scheduler.next_prefill()
+        if row is None:
+            return False
+        self._at_work = [row]
+        segment, session = row.segment, row.session
+        assert segment is not None and session is not None
+        n_columns, n_shared = segment.prompt.tokens.shape[1], _n_shared(segment)
+        # The voice's part ends with a cut whether or not it is kept, for the sake of equal rounding.
+        border = n_shared if row.n_prefilled < n_shared else n_columns
+        end = min(border, row.n_prefilled + self.prefill_columns)
+        part = slice(row.n_prefilled, end)
+        prompt = segment.prompt
+        piece = prompt._replace(tokens=prompt.tokens[:, part], side=None if prompt.side is None else prompt.side[part])
+        started_s = session.timeline.elapsed_s
+        out = self.lm.prefill(piece, self._state, row.index)
+        session.timeline.add("prefill", started_s, session.timeline.elapsed_s)
+        self.columns.add(end - row.n_prefilled)
+        row.n_prefilled = end
+        if end == n_shared and session.use_prefix_cache:
+            self.prefixes.put(_prefix_key(segment), self._state.copy_prefix(row.index))
+        if end == n_columns:
+            session.n_prompt_columns += n_columns
+            self._emit([row], out)
+        return True
+
+    def _step(self) -> bool:
+        """One frame for every row that can take one; false if there is none."""
+        rows = self.scheduler.decoding()
+        if not rows:
+            return False
+        self._at_work = rows
+        frames = torch.stack([row.frame for row in rows])  # type: ignore[misc]
+        sides = _sides(rows)
+        out = self.lm.step(
+            frames, self._state, [row.index for row in rows], None if sides is None else sides.to(frames.device)
+        )
+        self.batch.add(len(rows))
+        self._emit(rows, out)
+        return True
+
+    def _emit(self, rows: Sequence[Row], out: StepOutput) -> None:
+        """Sample a frame for each row, hand it on, and see whose segment it ends."""
+        segments = [row.segment for row in rows]
+        samplers = [segment.sampler for segment in segments if segment is not None]
+        frames = self.lm.sample(out, samplers, self._state, [row.index for row in rows])
+        values = frames.cpu().numpy()
+        for position, row in enumerate(rows):
+            row.frame = frames[position]
+        reasons = [self._take(row, values[position]) for position, row in enumerate(rows)]
+        for row, reason in zip(rows, reasons, strict=True):
+            if reason is not None:
+                self._alone(row, partial(self._end_segment, row, reason))
+
+    def _alone(self, row: Row, function: Callable[[], None]) -> None:
+        """Do what concerns one request only: its failure must not reach its neighbors in the batch."""
+        session = row.session
+        outcome = self.worker.attempt(function)
+        if isinstance(outcome, PhonogramError):
+            assert session is not None
+            session.fail(outcome)
+            self.scheduler.release(row)
+
+    def _take(self, row: Row, frame: np.ndarray) -> FinishReason | None:
+        """Hand one frame on; says why the segment is over if it is."""
+        segment, session = row.segment, row.session
+        assert segment is not None and session is not None
+        if frame[0] == self.lm.spec.end_id:
+            return "stop"
+        codes = frame[1:].copy()
+        row.codes.append(codes)
+        session.n_frames += 1
+        self.frames.add()
+        session.frames.put(Frame(codes))
+        pointer = segment.sampler.pointer
+        if pointer is not None and pointer.is_finished:
+            return "stop"
+        return "length" if len(row.codes) >= segment.max_frames else None
+
+    def _end_segment(self, row: Row, reason: FinishReason) -> None:
+        """Go on with the request's next segment, here or later, or end the request."""
+        session = row.session
+        assert session is not None
+        n_codebooks = self.lm.spec.n_codebooks
+        codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
+        if reason == "length":
+            session.finish_reason = "length"
+        row.clear_segment()
+        session.source.done(codes, reason)
+        if not session.source.has_next:
+            self._finish(row, session)
+        elif not self.scheduler.give_way(row):
+            self._begin(row)
+
+
+def _sides(rows: Sequence[Row]) -> torch.Tensor | None:
+    """What the pointers of the rows say, [B, n_side]; None where the model has no side input."""
+    pointers = [row.segment.sampler.pointer for row in rows if row.segment is not None]
+    sides = [pointer.side() for pointer in pointers if pointer is not None]
+    return torch.from_numpy(np.stack(sides)) if sides else None
+
+
+def _n_shared(segment: SegmentPrompt) -> int:
+    """Columns to keep for the next prompt of this voice; one at least stays to be read, for its output."""
+    return min(segment.n_shared, segment.prompt.tokens.shape[1] - 1)
+
+
+def _prefix_key(segment: SegmentPrompt) -> str:
+    prompt, n_shared = segment.prompt, _n_shared(segment)
+    parts = [prompt.tokens[:, :n_shared], prompt.conditioning, None if prompt.side is None else prompt.side[:n_shared]]
+    return content_key(n_shared, *(None if part is None else part.cpu().numpy().tobytes() for part in parts))
+
+
+def _prefix_bytes(prefix: Any) -> int:
+    return prefix.size_bytes

@@ -1,0 +1,100 @@
+"""One request inside the runtime: what it wants spoken, and the frames that come of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from backend.errors import Cancelled, PhonogramError, TimedOut
+from backend.runtime.streams import BoundedStream
+from backend.runtime.timeline import Timeline
+
+if TYPE_CHECKING:
+    from backend.lm.base import Prompt
+    from backend.lm.sampling import RowSampler
+
+FinishReason = Literal["stop", "length"]
+
+# 160 s at 25 frames a second: the language model runs ahead of a slow listener and frees its row.
+FRAME_CAPACITY = 4096
+
+
+class SegmentStart(NamedTuple):
+    """What follows in the frame stream is a new segment, after `pause_s` of silence."""
+
+    pause_s: float = 0.0
+
+
+class Frame(NamedTuple):
+    codes: np.ndarray  # [K] int64
+
+
+FrameItem = SegmentStart | Frame
+
+
+class SegmentPrompt(NamedTuple):
+    """One segment to generate. The first `n_shared` columns are the same in every prompt of this voice.
+
+    A sampler with a pointer ends the segment where the pointer has gone through its text.
+    """
+
+    prompt: Prompt
+    sampler: RowSampler
+    max_frames: int
+    n_shared: int = 0
+    pause_s: float = 0.0
+
+
+class SegmentSource(Protocol):
+    """Where the language model's thread gets the segments of one request."""
+
+    @property
+    def has_next(self) -> bool:
+        """Whether another segment follows."""
+
+    def next(self) -> SegmentPrompt:
+        """The next segment to generate; only while `has_next`."""
+
+    def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
+        """The segment given out last became `codes` [K, T]."""
+
+
+@dataclass(slots=True)
+class Session:
+    """Frames flow from the language model's thread through `frames`; either side can end it."""
+
+    source: SegmentSource
+    deadline_s: float  # on the monotonic clock
+    use_prefix_cache: bool = True
+    timeline: Timeline = field(default_factory=Timeline)
+    seed: int = 0
+    is_recalled: bool = False  # nothing was generated: all frames were known
+    frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
+    finish_reason: FinishReason = "stop"
+    n_frames: int = 0
+    n_prompt_columns: int = 0
+    n_prefix_hits: int = 0
+    queue_s: float = 0.0
+    semantic_s: float = 0.0
+    waiting_since_s: float = 0.0
+    admitted_s: float = 0.0
+
+    def cancel(self) -> None:
+        """Stop: the row is free within a frame."""
+        self.frames.cancel()
+
+    def fail(self, error: PhonogramError) -> None:
+        self.frames.fail(error)
+
+    def check(self) -> None:
+        """Raise what ended this session from outside, if anything did."""
+        if self.frames.error is not None:
+            raise Cancelled("The request has already ended.") from self.frames.error
+        if time.monotonic() > self.deadline_s:
+            raise TimedOut(
+                f"Speaking took longer than the {self.deadline_s - self.timeline.started_s:.0f} s this text may need "
+                "at the measured speed. Send a shorter text, or try when the server is less busy."
+            )

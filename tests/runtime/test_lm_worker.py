@@ -1,0 +1,225 @@
+"""Continuous batching: the same codes as alone, in bounded queues, with rows that come free."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
+from backend.runtime.session import Frame
+from tests.runtime.fake_lm import FakeLM
+from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for
+
+
+def test_eight_requests_together_get_the_codes_they_get_alone():
+    lengths = [40 + 3 * seed for seed in range(8)]
+    alone = [run_alone(ReadySource(seed, [n])) for seed, n in enumerate(lengths)]
+    lm = FakeLM()
+    with running(lm) as worker:
+        sessions = [session_for(ReadySource(seed, [n])) for seed, n in enumerate(lengths)]
+        for session in sessions:
+            worker.submit(session)
+        together = [collect(session) for session in sessions]
+        assert worker.snapshot.mean_batch >= 4
+        assert worker.snapshot.mean_batch == np.mean(lm.batches)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_more_requests_than_rows_all_get_their_turn():
+    with running(n_rows=2) as worker:
+        sessions = [session_for(ReadySource(seed, [5 + seed])) for seed in range(7)]
+        for session in sessions:
+            worker.submit(session)
+        assert [collect(session).shape[1] for session in sessions] == [5 + seed for seed in range(7)]
+
+
+def test_frames_in_the_stream_are_the_codes_the_source_is_told():
+    source = ReadySource(1, [7, 4])
+    streamed = run_alone(source)
+    np.testing.assert_array_equal(streamed, np.concatenate(source.finished, axis=1))
+    assert source.reasons == ["stop", "stop"]
+
+
+def test_a_long_prompt_does_not_hold_up_running_streams():
+    lm = FakeLM()
+    order = []
+    lm.on_step = lambda rows: order.append("step")
+    prefill = lm.prefill
+
+    def noted(prompt, state, row):
+        order.append(prompt.tokens.shape[1])
+        return prefill(prompt, state, row)
+
+    lm.prefill = noted
+    with running(lm, prefill_columns=16) as worker:
+        worker.max_frames = 10**6
+        first = session_for(ReadySource(1, [10**6], max_frames=10**6))
+        worker.submit(first)
+        while not isinstance(first.frames.get(5.0), Frame):
+            pass
+        second = session_for(ReadySource(2, [5], n_columns=200))
+        worker.submit(second)
+        collect(second)
+        first.cancel()
+    pieces = [index for index, what in enumerate(order) if what in (16, 8)]
+    assert len(pieces) == 13
+    assert all(order[index + 1] == "step" for index in pieces)
+
+
+def test_a_short_request_waits_no_longer_than_one_segment_of_a_book():
+    book = ReadySource(1, [20] * 30)
+    with running(n_rows=1) as worker:
+        long, short = session_for(book), session_for(ReadySource(2, [5]))
+        worker.submit(long)
+        worker.submit(short)
+        assert collect(short).shape[1] == 5
+        assert len(book.finished) < 30
+        assert collect(long).shape[1] == 600
+
+
+def test_a_full_queue_says_when_to_come_back():
+    gate = threading.Event()
+    with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1, max_waiting=2) as worker:
+        sessions = [session_for(ReadySource(seed, [3])) for seed in range(3)]
+        worker.submit(sessions[0])
+        sessions[0].frames.get(5.0)
+        for session in sessions[1:]:
+            worker.submit(session)
+        with pytest.raises(Busy, match="MAX_QUEUE") as busy:
+            worker.submit(session_for(ReadySource(9, [3])))
+        assert busy.value.retry_after_s > 0
+        gate.set()
+        for session in sessions:
+            collect(session)
+
+
+def test_cancelling_frees_the_row_within_a_frame():
+    lm, n_steps = FakeLM(), []
+    with running(lm, n_rows=1) as worker:
+        endless = session_for(ReadySource(1, [10**9], max_frames=10**9), timeout_s=60)
+        worker.max_frames = 10**9
+        lm.on_step = lambda rows: (time.sleep(0.002), n_steps.append(len(rows)))
+        worker.submit(endless)
+        while len(n_steps) < 3:
+            endless.frames.get(5.0)
+        waiting = session_for(ReadySource(2, [2]))
+        worker.submit(waiting)
+        before = len(n_steps)
+        endless.cancel()
+        assert collect(waiting).shape[1] == 2
+        # At most the step under way and the one the end may have been missed by; then the other's two.
+        assert len(n_steps) - before <= 4
+        assert worker.snapshot.active == 0
+
+
+def test_a_cancelled_request_that_waits_never_starts():
+    gate = threading.Event()
+    with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1) as worker:
+        first, second = session_for(ReadySource(1, [3])), session_for(ReadySource(2, [3]))
+        worker.submit(first)
+        worker.submit(second)
+        second.cancel()
+        gate.set()
+        collect(first)
+        with pytest.raises(Cancelled):
+            second.frames.get(5.0)
+        assert second.source.n_given == 0
+
+
+def test_a_deadline_ends_a_request_that_runs_and_one_that_waits():
+    slow = FakeLM(lambda rows: time.sleep(0.01))
+    with running(slow, n_rows=1) as worker:
+        running_one = session_for(ReadySource(1, [10**6]), timeout_s=0.1)
+        waiting_one = session_for(ReadySource(2, [3]), timeout_s=0.05)
+        worker.submit(running_one)
+        worker.submit(waiting_one)
+        for session in (running_one, waiting_one):
+            with pytest.raises(TimedOut):
+                collect(session)
+
+
+def test_a_fault_of_a_step_reaches_everyone_in_it_and_the_thread_goes_on():
+    def fault(rows):
+        if len(rows) == 2:
+            raise RuntimeError("out of memory")
+
+    lm = FakeLM(fault)
+    with running(lm) as worker:
+        sessions = [session_for(ReadySource(seed, [50])) for seed in range(2)]
+        for session in sessions:
+            worker.submit(session)
+        for session in sessions:
+            with pytest.raises(EngineFailure, match="RuntimeError"):
+                collect(session)
+        after = session_for(ReadySource(3, [4]))
+        worker.submit(after)
+        assert collect(after).shape[1] == 4
+
+
+def test_a_source_that_fails_takes_only_its_own_request_down():
+    bad = ReadySource(1, [5, 5])
+    bad.done = lambda codes, reason: 1 / 0
+    with running() as worker:
+        one, other = session_for(bad), session_for(ReadySource(2, [30]))
+        worker.submit(one)
+        worker.submit(other)
+        with pytest.raises(EngineFailure):
+            collect(one)
+        assert collect(other).shape[1] == 30
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused():
+    with running(max_frames=100) as worker:
+        session = session_for(ReadySource(1, [5], n_columns=100))
+        worker.submit(session)
+        with pytest.raises(LimitExceeded, match="MAX_SEQ_LEN"):
+            collect(session)
+
+
+def test_a_segment_ends_at_its_budget_and_says_so():
+    source = ReadySource(1, [50], max_frames=12)
+    assert run_alone(source).shape[1] == 12
+    assert source.reasons == ["length"]
+
+
+def test_closing_wakes_everyone_who_waits():
+    gate = threading.Event()
+    with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1) as worker:
+        sessions = [session_for(ReadySource(seed, [3])) for seed in range(2)]
+        for session in sessions:
+            worker.submit(session)
+        sessions[0].frames.get(5.0)
+        threading.Timer(0.02, gate.set).start()
+        worker.close()
+        for session in sessions:
+            with pytest.raises(EngineFailure, match="closed"):
+                collect(session)
+
+
+def test_a_voice_is_read_once_and_gives_the_same_codes_as_when_read_again():
+    lm = FakeLM()
+    plain = run_alone(ReadySource(4, [20], n_columns=100, n_shared=90))
+    with running(lm) as worker:
+        for _ in range(3):
+            session = session_for(ReadySource(4, [20], n_columns=100, n_shared=90))
+            worker.submit(session)
+            np.testing.assert_array_equal(collect(session), plain)
+        assert lm.n_prefilled == 100 + 2 * 10
+        assert session.n_prefix_hits == 1
+        other = session_for(ReadySource(4, [20], n_columns=100, n_shared=90), use_prefix_cache=False)
+        worker.submit(other)
+        np.testing.assert_array_equal(collect(other), plain)
+        assert lm.n_prefilled == 220
+
+
+def test_a_listener_that_falls_behind_pauses_its_own_row_only():
+    with running() as worker:
+        slow, quick = session_for(ReadySource(1, [300])), session_for(ReadySource(2, [200]))
+        slow.frames.capacity = 16  # of 4096
+        worker.submit(slow)
+        worker.submit(quick)
+        assert collect(quick).shape[1] == 200
+        assert len(slow.frames) <= 16
+        assert collect(slow).shape[1] == 300

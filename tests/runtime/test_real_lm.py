@@ -1,0 +1,71 @@
+"""The scheduler with a real language model: small, random, and of every era."""
+
+import numpy as np
+import pytest
+
+from backend.lm.pointer import Pointer
+from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.runtime.session import SegmentPrompt
+from tests.lm.tiny import tiny_lm, tiny_prompt
+from tests.runtime.speaking import collect, running, session_for
+
+
+class PromptSource:
+    """One segment of a real prompt."""
+
+    def __init__(self, model, seed, n_text=20, max_frames=30, n_shared=0):
+        pointer = Pointer([3, 5, 7, 2] * 4, model.spec.n_side, max_spent=5) if model.spec.n_side else None
+        sampler = RowSampler(SamplingOptions(), seed=seed, pointer=pointer)
+        self.segment = SegmentPrompt(tiny_prompt(model, n_text, 6, seed), sampler, max_frames, n_shared)
+        self.has_next, self.codes, self.reason = True, None, None
+
+    def next(self):
+        self.has_next = False
+        return self.segment
+
+    def done(self, codes, finish_reason):
+        self.codes, self.reason = codes, finish_reason
+
+
+def speak(worker, sources, **options):
+    sessions = [session_for(source, **options) for source in sources]
+    for session in sessions:
+        worker.submit(session)
+    return [collect(session) for session in sessions]
+
+
+@pytest.mark.parametrize("kind", ["v15", "s1", "s2", "phonogram"])
+def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
+    model = tiny_lm(kind)
+    lengths = [9, 14, 20, 31, 40, 52, 66, 71]
+    with running(model, max_frames=200) as worker:
+        alone = [speak(worker, [PromptSource(model, seed, n)])[0] for seed, n in enumerate(lengths)]
+    with running(model, max_frames=200) as worker:
+        together = speak(worker, [PromptSource(model, seed, n) for seed, n in enumerate(lengths)])
+        assert worker.snapshot.mean_batch >= 4
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len({codes.tobytes() for codes in alone}) == 8
+
+
+@pytest.mark.parametrize("kind", ["s1", "phonogram"])
+def test_a_kept_prefix_gives_the_same_codes_as_none(kind):
+    model = tiny_lm(kind)
+    with running(model, max_frames=200) as worker:
+        fresh = speak(worker, [PromptSource(model, 5, 70, n_shared=66)], use_prefix_cache=False)[0]
+        columns = worker.snapshot.prefill_columns
+        speak(worker, [PromptSource(model, 5, 70, n_shared=66)])
+        reused = speak(worker, [PromptSource(model, 5, 70, n_shared=66)])[0]
+        assert worker.snapshot.prefill_columns - columns == 76 + 10
+        assert worker.snapshot.prefixes.hits == 1
+    np.testing.assert_array_equal(fresh, reused)
+
+
+def test_a_pointer_that_has_gone_through_its_text_ends_the_speech():
+    model = tiny_lm("phonogram")
+    source = PromptSource(model, 3, max_frames=150)
+    with running(model, max_frames=200) as worker:
+        codes = speak(worker, [source])[0]
+    assert source.reason == "stop"
+    assert source.segment.sampler.pointer.is_finished
+    assert 8 <= codes.shape[1] < 150

@@ -1,0 +1,125 @@
+"""Voices on disk: whole or not there, named safely, and tied to the codec that made their codes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from backend.audio.waveform import Waveform
+from backend.codes import Codes
+from backend.errors import BadVoice, OutputError, UnknownVoice, VoiceExists
+from backend.store.voices import CODES, RECORD, SAMPLE, VoiceStore
+
+SOUND = Waveform.of(np.sin(np.arange(8000) / 20).astype(np.float32) * 0.5, 8000)
+CODES_OF_IT = Codes(torch.arange(60).reshape(1, 3, 20), "tiny")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return VoiceStore(tmp_path / "voices")
+
+
+def add(store, name="Ada", consent=True, text="some words"):
+    return store.add(name, text, SOUND, CODES_OF_IT, "hash-1", consent)
+
+
+def test_a_voice_comes_back_as_it_was_given(store, tmp_path):
+    added = add(store)
+    again = VoiceStore(tmp_path / "voices")
+    assert again.all() == (added,)
+    assert again.find("ada") == again.find(" ADA ") == again.find(added.id) == added
+    assert torch.equal(again.codes(added).indices, CODES_OF_IT.indices)
+    np.testing.assert_allclose(again.sample(added).samples, SOUND.samples, atol=1e-4)
+    assert added.duration_s == 1.0 and "Ada" not in added.id
+
+
+@pytest.mark.parametrize("consent", [False, None, 1, "yes"])
+def test_no_voice_without_consent(store, consent):
+    with pytest.raises(BadVoice, match="consent"):
+        add(store, consent=consent)
+    assert store.all() == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "../../etc/passwd", "a/b", "a\\b", "C:", "x" * 65, ".hidden", "new\nline", "nul\0", "<b>", "a\n", None]
+)  # fmt: skip
+def test_names_that_are_paths_or_worse_are_refused(store, name):
+    if name == "a\n":  # stripped to a plain name
+        assert add(store, name=name).name == "a"
+        return
+    with pytest.raises(BadVoice):
+        add(store, name=name)
+    assert store.all() == ()
+
+
+@pytest.mark.parametrize("name", ["Ada", "Zoë O'Hara-Smith", "声 1", "narrator_2.b"])
+def test_names_of_people_are_taken(store, name):
+    assert add(store, name=name).name == name
+
+
+def test_two_voices_cannot_share_a_name_that_looks_the_same(store):
+    add(store)
+    with pytest.raises(VoiceExists):
+        add(store, name="ＡDA")
+    assert len(store.all()) == 1
+
+
+def test_a_deleted_voice_is_gone_from_disk(store, tmp_path):
+    added = add(store)
+    assert store.delete("Ada") == added
+    assert list((tmp_path / "voices").iterdir()) == []
+    with pytest.raises(UnknownVoice, match="Ada"):
+        store.delete("Ada")
+
+
+@pytest.mark.parametrize("name", ["../voices", ".", "*", "Nobody\x1b[31m"])
+def test_unknown_names_find_nothing_and_show_nothing_odd(store, name):
+    add(store)
+    assert store.find(name) is None
+    with pytest.raises(UnknownVoice) as error:
+        store.delete(name)
+    assert str(error.value).isprintable()
+    assert len(store.all()) == 1
+
+
+@pytest.mark.parametrize("failing", ["write_audio", "_write_codes", "_write_record"])
+def test_a_write_that_fails_leaves_nothing_behind(store, tmp_path, monkeypatch, failing):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"backend.store.voices.{failing}", full)
+    with pytest.raises(OutputError, match="No space"):
+        add(store)
+    assert list((tmp_path / "voices").iterdir()) == []
+
+
+def test_damaged_voices_do_not_hide_the_others(store, tmp_path):
+    good, bad, foreign = add(store), add(store, name="Bad"), add(store, name="Foreign")
+    (tmp_path / "voices" / bad.id / RECORD).write_text("{", encoding="utf-8")
+    path = tmp_path / "voices" / foreign.id / RECORD
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id": good.id}), encoding="utf-8")
+    (tmp_path / "voices" / "stray").mkdir()
+    assert store.all() == (good,)
+
+
+@pytest.mark.parametrize("part", [CODES, SAMPLE])
+def test_damaged_files_of_a_voice_are_told(store, tmp_path, part):
+    added = add(store)
+    path = tmp_path / "voices" / added.id / part
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(BadVoice, match="add it again"):
+        store.codes(added) if part == CODES else store.sample(added)
+
+
+def test_new_codes_take_the_place_of_the_old_ones(store):
+    added = add(store)
+    renewed = store.replace_codes(added, Codes(torch.zeros(1, 2, 5, dtype=torch.long), "other"), "hash-2")
+    assert (renewed.id, renewed.codec, renewed.codes_hash) == (added.id, "other", "hash-2")
+    assert store.all() == (renewed,)
+    assert store.codes(renewed).indices.shape == (1, 2, 5)
+
+
+def test_unfinished_folders_of_a_crash_are_not_voices(store, tmp_path):
+    (tmp_path / "voices" / (".%s.part" % ("0" * 32))).mkdir(parents=True)
+    assert store.all() == ()
