@@ -39,7 +39,8 @@ class DualARConfig:
     """Field names and defaults are those of the published `config.json`; the last block is ours.
 
     A None takes its value from the fields around it, so a built config holds none. `side_sizes` are the table sizes
-    of the side ids, `aux` the extra heads as (name, classes).
+    of the side ids, `aux` the extra heads as (name, classes). With `has_own_fast_tables` each codebook has its own
+    embeddings and output in the fast stack: in a narrow stack one table for all is too little.
     """
 
     era: Era = "s1"
@@ -77,6 +78,7 @@ class DualARConfig:
     side_sizes: tuple[int, ...] = ()
     conditioning_dim: int = 0
     aux: tuple[tuple[str, int], ...] = ()
+    has_own_fast_tables: bool = False
     unknown_keys: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

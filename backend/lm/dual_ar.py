@@ -86,10 +86,17 @@ class DualAR(nn.Module):
         # Only in the serving form: the rows of the output that can be said.
         self.head: nn.Linear | None = None
         self.fast_project_in = nn.Linear(config.dim, fast.dim) if fast.dim != config.dim else nn.Identity()
-        self.fast_embeddings = nn.Embedding(config.codebook_size, fast.dim)
+        n_tables = config.num_codebooks - 1 if config.has_own_fast_tables else 1
+        self.fast_embeddings = nn.Embedding(config.codebook_size * n_tables, fast.dim)
         self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.n_layers))
         self.fast_norm = RMSNorm(fast.dim, config.norm_eps)
-        self.fast_output = nn.Linear(fast.dim, config.codebook_size, bias=False)
+        self.fast_output: nn.Module
+        if config.has_own_fast_tables:
+            # Output k draws codebook k + 1.
+            self.fast_output = nn.ModuleList(nn.Linear(fast.dim, config.codebook_size, bias=False)
+                                             for _ in range(n_tables))  # fmt: skip
+        else:
+            self.fast_output = nn.Linear(fast.dim, config.codebook_size, bias=False)
         self.side_embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.side_sizes)
         self.conditioning_in: nn.Linear | None = None
         if config.conditioning_dim:
@@ -121,7 +128,7 @@ class DualAR(nn.Module):
         rows = torch.cat((weight[spec.semantic_begin_id : spec.semantic_end_id + 1], weight[spec.end_id][None]))
         self.head = _linear(rows.detach())
         self.output = None
-        if spec.n_residual < self.config.codebook_size:
+        if spec.n_residual < self.config.codebook_size and not self.config.has_own_fast_tables:
             self.fast_output = _linear(self.fast_output.weight[: spec.n_residual].detach())
         return self
 
@@ -165,7 +172,8 @@ class DualAR(nn.Module):
         assert self.head is None, "the serving form has legal rows only"
         return F.linear(normed, self._vocabulary().to(normed.dtype))
 
-    def _legal_logits(self, normed: Tensor) -> Tensor:
+    def legal_logits(self, normed: Tensor) -> Tensor:
+        """Logits [..., n_legal] of what may be said, for normed states [..., D]."""
         if self.head is not None:
             return self.head(normed)
         spec, weight = self.spec, self._vocabulary().to(normed.dtype)
@@ -175,7 +183,7 @@ class DualAR(nn.Module):
     def _output(self, x: Tensor) -> StepOutput:
         normed = self.norm(x)
         aux = {name: head(normed) for name, head in self.aux_heads.items()}
-        return StepOutput(self._legal_logits(normed), self.handed_on(x, normed), aux)
+        return StepOutput(self.legal_logits(normed), self.handed_on(x, normed), aux)
 
     def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
         """Memory of `batch` empty rows; `kv_dtype` stores keys and values in another precision than the model's."""
@@ -248,22 +256,31 @@ class DualAR(nn.Module):
         The first pass of a frame only feeds the cache; its successor's input is already known, so both go through
         the layers together, which reads the weights once instead of twice.
         """
-        x = torch.stack((self.fast_project_in(hidden), self.fast_embeddings(first_codes).to(self.dtype)), dim=1)
+        x = torch.stack((self.fast_project_in(hidden), self._fast_input(first_codes, 0)), dim=1)
         table = RopeTable(cache.table.cos[:2], cache.table.sin[:2])
         for index, layer in enumerate(self.fast_layers):
             x = layer(x, table, cache.attend_first, index)
-        return self._fast_logits(x[:, 1])
+        return self._fast_logits(x[:, 1], 1)
 
     def fast_next(self, codes: Tensor, position: int, cache: FrameCache) -> Tensor:
         """Logits [B, n_residual] of codebook `position`, after `codes` [B] of the one before."""
-        x = self.fast_embeddings(codes).to(self.dtype)
+        x = self._fast_input(codes, position - 1)
         attend = cache.attend_at(position)
         for index, layer in enumerate(self.fast_layers):
             x = layer(x, cache.position_tables[position], attend, index)
-        return self._fast_logits(x)
+        return self._fast_logits(x, position)
 
-    def _fast_logits(self, x: Tensor) -> Tensor:
+    def _fast_input(self, codes: Tensor, codebook: int) -> Tensor:
+        """What `codes` [...] of one codebook look like to the fast stack: [..., D_fast]."""
+        if self.config.has_own_fast_tables:
+            codes = codes + codebook * self.config.codebook_size
+        return self.fast_embeddings(codes).to(self.dtype)
+
+    def _fast_logits(self, x: Tensor, codebook: int) -> Tensor:
+        """Logits [B, n_residual] of `codebook`, from its position's states [B, D_fast]."""
         normed = self.fast_norm(x)
+        if self.config.has_own_fast_tables:
+            return self.fast_output[codebook - 1](normed)
         if self.fast_output.out_features == self.spec.n_residual:
             return self.fast_output(normed)
         return F.linear(normed, self.fast_output.weight[: self.spec.n_residual])
@@ -323,11 +340,14 @@ class DualAR(nn.Module):
 
     def states(
         self, tokens: Tensor, padding: Tensor | None = None, conditioning: Tensor | None = None,
-        side: Tensor | None = None, *, is_scaled: bool,
+        side: Tensor | None = None, *, is_scaled: bool, dropout: float = 0.0,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """The slow stack's states [B, S, D] over whole sequences, before and after the final norm; no memory."""
+        """The slow stack's states [B, S, D] over whole sequences, before and after the final norm; no memory.
+
+        `dropout` is the share of the embedded inputs left out, in training only.
+        """
         added = None if conditioning is None else self.project_conditioning(conditioning)[:, None]
-        x = self.embed(tokens, side, added, is_scaled)
+        x = F.dropout(self.embed(tokens, side, added, is_scaled), dropout, self.training)
         attend = masked_attend(None if padding is None else causal_mask(padding))
         positions = torch.arange(tokens.shape[2], device=x.device)[None]
         table = rope_table(positions, self.config.head_dim, self.config.rope_base)
@@ -337,14 +357,31 @@ class DualAR(nn.Module):
 
     def frame_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
         """Logits [M, K, codebook_size] of every codebook in frames of `codes` [M, K], from hidden states [M, D]."""
-        before = self.fast_embeddings(codes[:, :-1]).to(self.dtype)
-        x = torch.cat((self.fast_project_in(hidden)[:, None].to(before.dtype), before), dim=1)
+        if self.config.has_own_fast_tables:
+            # The slow stack draws the first code; here it has no logits of its own.
+            return F.pad(self.residual_logits(hidden, codes), (0, 0, 1, 0))
+        return self.fast_output(self.fast_norm(self.fast_states(hidden, codes)))
+
+    def residual_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Logits [M, K - 1, codebook_size] of the codebooks after the first, in frames of `codes` [M, K]."""
+        normed = self.fast_norm(self.fast_states(hidden, codes)[:, 1:])
+        if not self.config.has_own_fast_tables:
+            return self.fast_output(normed)
+        return torch.stack([output(normed[:, k]) for k, output in enumerate(self.fast_output)], dim=1)
+
+    def fast_states(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """The fast stack's states [M, K, D_fast] over whole frames of `codes` [M, K], before the norm; no memory."""
+        # Several frames' codes in one look-up: codebook k's row of an own table is k tables down.
+        offsets = torch.arange(codes.shape[1] - 1, device=codes.device) * self.config.codebook_size
+        before = codes[:, :-1] + offsets if self.config.has_own_fast_tables else codes[:, :-1]
+        embedded = self.fast_embeddings(before).to(self.dtype)
+        x = torch.cat((self.fast_project_in(hidden)[:, None].to(embedded.dtype), embedded), dim=1)
         config = self.config
         table = rope_table(torch.arange(x.shape[1], device=x.device)[None], config.fast_head_dim, config.rope_base)
         attend = masked_attend(None)
         for index, layer in enumerate(self.fast_layers):
             x = layer(x, table, attend, index)
-        return self.fast_output(self.fast_norm(x))
+        return x
 
 
 def _linear(weight: Tensor) -> nn.Linear:

@@ -21,6 +21,7 @@ CONFIGS = {
     "one codebook": {"era": "s2", "num_codebooks": 1},
     "phonogram": {"era": "phonogram", "side_sizes": [12, 12, 6], "conditioning_dim": 5, "aux": [["advance", 3]],
                   "scale_codebook_embeddings": True},
+    "own tables": {"era": "phonogram", "fast_dim": 20, "has_own_fast_tables": True, "side_sizes": [12, 6]},
 }  # fmt: skip
 
 

@@ -1,0 +1,103 @@
+"""Utterances as what a voice learns from: prompts, frames, side ids, and what each position should say next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.data.shards import CodedUtterance
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.phonemes import BEGIN, END
+from backend.training.pointer_path import path_sides, pointer_path
+
+
+class VoiceBatch(NamedTuple):
+    """B utterances padded to S positions, with M frames to predict in all. Only those M positions have labels, so
+    text and padding cannot contribute to a loss.
+    """
+
+    tokens: Tensor  # [B, R, S]
+    side: Tensor  # [B, S, n_side]
+    at: Tensor  # [M], positions in the flat [B * S] that are followed by a frame
+    codes: Tensor  # [M, K], those frames
+    advance: Tensor  # [M], how the pointer moves after them
+    reference: Tensor  # [B, K, T_ref]
+    n_reference: Tensor  # [B]
+
+
+class Passage(NamedTuple):
+    """One or more utterances said without a break: `text` ids for the prompt, `symbols` ids the pointer walks over."""
+
+    text: np.ndarray
+    symbols: np.ndarray
+    codes: np.ndarray  # [K, T]
+    alignment: np.ndarray  # [T], places in `symbols`
+
+
+class PassageReader:
+    """Utterances to passages, with a tokenizer's ids."""
+
+    def __init__(self, tokenizer: PhonemeTokenizer, n_ahead: int, max_spent: int, max_advance: int):
+        self.tokenizer = tokenizer
+        self.n_ahead, self.max_spent, self.max_advance = n_ahead, max_spent, max_advance
+        self.begin, self.end = tokenizer.symbol_ids(BEGIN)[0], tokenizer.symbol_ids(END)[0]
+        self._ids: dict[str, int] = {}
+
+    @property
+    def n_side(self) -> int:
+        return self.n_ahead + 2
+
+    def passage(self, items: Sequence[CodedUtterance]) -> Passage:
+        """The utterances one after another; the silence between them is the end of one and the beginning of the next."""
+        texts, symbols, alignments, n_before = [], [], [], 0
+        for item in items:
+            ids = [self._id(symbol) for symbol in item.symbols]
+            texts.append(ids)
+            symbols.append([self.begin, *ids, self.end])
+            alignments.append(item.alignment.astype(np.int64) + n_before)
+            n_before += len(ids) + 2
+        space = [self._id(" ")]
+        text = [i for k, ids in enumerate(texts) for i in (ids if k == 0 else space + ids)]
+        return Passage(
+            np.array(text, np.int64), np.array([i for ids in symbols for i in ids], np.int64),
+            np.concatenate([item.codes for item in items], axis=1).astype(np.int64), np.concatenate(alignments),
+        )  # fmt: skip
+
+    def batch(self, passages: Sequence[Passage], references: Sequence[np.ndarray]) -> VoiceBatch:
+        """Passages and references (codes [K, T_ref]) of their speakers, padded on the right."""
+        tokenizer, K = self.tokenizer, passages[0].codes.shape[0]
+        lead, voice = tokenizer.control_id("text"), tokenizer.control_id("voice")
+        S = max(1 + len(p.text) + p.codes.shape[1] for p in passages)
+        tokens = np.zeros((len(passages), 1 + K, S), np.int64)
+        side = np.zeros((len(passages), S, self.n_side), np.int64)
+        at, codes, advances = [], [], []
+        for row, p in enumerate(passages):
+            n_text, T = len(p.text), p.codes.shape[1]
+            first, last = n_text + 1, n_text + 1 + T  # `voice` is followed by the first frame; the last one by nothing
+            tokens[row, 0, :first] = lead, *p.text
+            tokens[row, 0, first] = voice
+            tokens[row, 0, first + 1 : last] = tokenizer.semantic_begin_id + p.codes[0, :-1]
+            tokens[row, 1:, first + 1 : last] = p.codes[:, :-1]
+            path = pointer_path(p.alignment, len(p.symbols), self.max_advance)
+            side[row, first:last] = path_sides(p.symbols, path.place, self.n_ahead, self.max_spent)
+            at.append(row * S + np.arange(first, last))
+            codes.append(p.codes.T)
+            advances.append(path.advance)
+        T_ref = max(codes.shape[1] for codes in references)
+        reference = np.zeros((len(references), K, T_ref), np.int64)
+        for row, piece in enumerate(references):
+            reference[row, :, : piece.shape[1]] = piece
+        arrays = (tokens, side, np.concatenate(at), np.concatenate(codes), np.concatenate(advances), reference,
+                  np.array([piece.shape[1] for piece in references], np.int64))  # fmt: skip
+        return VoiceBatch(*(torch.from_numpy(array) for array in arrays))
+
+    def _id(self, symbol: str) -> int:
+        if symbol not in self._ids:
+            found = self.tokenizer.symbol_ids(symbol)
+            # A symbol the list does not know is a silence of its length, so that the alignment stays right.
+            self._ids[symbol] = found[0] if found else self.tokenizer.symbol_ids(" ")[0]
+        return self._ids[symbol]

@@ -1,0 +1,100 @@
+"""Everything the training of a voice can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backend.training.run_recipe import Block, OptimizerBlock, Paths, Probability, RunRecipe, check_recipe
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+class ModelBlock(Block):
+    """`config` and `speaker` are arguments of `DualARConfig` and `SpeakerConfig`, less what follows from the data."""
+
+    config: dict[str, Any] = Field(default_factory=dict)
+    speaker: dict[str, Any] = Field(default_factory=dict)
+    n_ahead: Annotated[int, Field(ge=0)] = 3  # phonemes told beside the one being spoken
+    max_spent: Count = 15  # frames on a phoneme, counted up to here
+    max_advance: Count = 4  # phonemes the pointer may move after a frame
+
+
+class ShardBlock(Block):
+    dir: Paths = ()
+    unseen_dir: Path | None = None  # shards of speakers that are never learned from
+    n_validation: Annotated[int, Field(ge=0)] = 48  # utterances of `dir` that are never learned from
+    frames_per_batch: Count = 1536
+    max_frames: Count = 400
+    reference_s: tuple[float, float] = (3.0, 8.0)
+    join_probability: Probability = 0.1  # of a batch whose rows are two utterances of a speaker each
+    codec: Path | None = None  # to listen with; without it sentences are judged by their codes alone
+    asr_dir: Path | None = None  # a CTranslate2 Whisper model; then auditions also count word errors
+
+
+class LossBlock(Block):
+    main: Weight = 1.0
+    residual: Weight = 1.0
+    advance: Weight = 1.0
+    label_smoothing: Probability = 0.0
+    residual_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4  # of the frames, drawn anew each step
+
+
+class NoiseBlock(Block):
+    """What stands between a model and its own mistakes: inputs that are a little wrong."""
+
+    frame_probability: Probability = 0.06  # of an input frame to be another one
+    residual_probability: Probability = 0.06  # of an input frame to keep its first code only
+    no_speaker_probability: Probability = 0.1
+    dropout: Probability = 0.0  # of the embedded inputs
+
+
+class TrainBlock(Block):
+    steps: Count = 20000
+    optimizer: OptimizerBlock = OptimizerBlock(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=200,
+                                               final_ratio=0.05, clip=1.0)  # fmt: skip
+
+
+class AuditionBlock(Block):
+    n_sentences: Count = 8
+    temperature: Weight = 0.7
+    top_p: Probability = 0.9
+    pointer_temperature: Weight = 0.7
+    seed: int = 0
+
+
+class ExportBlock(Block):
+    storage: Literal["fp16", "int8"] = "fp16"
+    voices: tuple[str, ...] | None = None  # speakers to name; all that are no mixes by default
+    n_references: Count = 12  # utterances a named voice is the mean of
+    license: str = ""
+    description: str = ""
+
+
+class LMRecipe(RunRecipe):
+    trained: ClassVar[str] = "model"
+
+    model: ModelBlock = ModelBlock()
+    data: ShardBlock = ShardBlock()
+    loss: LossBlock = LossBlock()
+    noise: NoiseBlock = NoiseBlock()
+    train: TrainBlock = TrainBlock()
+    audition: AuditionBlock = AuditionBlock()
+    export: ExportBlock = ExportBlock()
+    out: Path = Path("runs/lm")
+    init: Path | None = None  # the voice/ folder of another run to start from
+
+    @property
+    def total_steps(self) -> int:
+        return self.train.steps
+
+    def phase_at(self, step: int) -> tuple[str, TrainBlock, int]:
+        return "lm", self.train, 0
+
+
+def read_lm_recipe(values: dict[str, Any]) -> LMRecipe:
+    """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
+    return check_recipe(LMRecipe, values)

@@ -1,0 +1,101 @@
+"""A language model and the speaker encoder it is trained with, and what a batch costs them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.errors import BadSettings
+from backend.lm.config import DualARConfig
+from backend.lm.dual_ar import DualAR
+from backend.lm.pointer import ADVANCE
+from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.training.lm_batch import VoiceBatch
+from backend.training.lm_recipe import ModelBlock
+
+NAME = "phonogram"
+
+
+class VoiceLosses(NamedTuple):
+    """Cross entropies in nats: of the main code, of each residual code [K - 1], of the pointer's move."""
+
+    main: Tensor
+    residual: Tensor
+    advance: Tensor
+    main_accuracy: Tensor
+    residual_accuracy: Tensor  # [K - 1]
+    advance_accuracy: Tensor
+
+
+class VoiceModel(nn.Module):
+    def __init__(self, lm: DualAR, speaker: SpeakerEncoder):
+        super().__init__()
+        self.lm, self.speaker = lm, speaker
+
+    def forward(
+        self, batch: VoiceBatch, has_speaker: Tensor | None = None, kept: Tensor | None = None,
+        label_smoothing: float = 0.0, dropout: float = 0.0,
+    ) -> VoiceLosses:  # fmt: skip
+        """What the model would have said, against what was said.
+
+        `has_speaker` [B] false hides the reference of a row. `kept` (indices into the M frames) are those whose
+        residual codes count; all by default.
+        """
+        lm = self.lm
+        conditioning = self.speaker(batch.reference, batch.n_reference)
+        if has_speaker is not None:
+            conditioning = conditioning * has_speaker[:, None]
+        x, normed = lm.states(
+            batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.era == "phonogram", dropout=dropout
+        )  # fmt: skip
+        # Padding stands on the right: what is causal never sees it, so no mask is needed.
+        x, normed = x.flatten(0, 1)[batch.at], normed.flatten(0, 1)[batch.at]
+        main = lm.legal_logits(normed)[:, :-1].float()
+        advance = lm.aux_heads[ADVANCE](normed).float()
+        hidden, codes = lm.handed_on(x, normed), batch.codes
+        if kept is not None:
+            hidden, codes = hidden[kept], codes[kept]
+        residual = lm.residual_logits(hidden, codes).float()
+        labels = codes[:, 1:]
+        of_codes = F.cross_entropy(residual.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
+        return VoiceLosses(
+            F.cross_entropy(main, batch.codes[:, 0], label_smoothing=label_smoothing),
+            of_codes.mean(dim=0),
+            F.cross_entropy(advance, batch.advance),
+            (main.argmax(dim=-1) == batch.codes[:, 0]).float().mean(),
+            (residual.argmax(dim=-1) == labels).float().mean(dim=0),
+            (advance.argmax(dim=-1) == batch.advance).float().mean(),
+        )
+
+
+def model_config(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: PhonemeTokenizer) -> DualARConfig:
+    """The language model's config: that of the block, with what the codec and the symbols decide."""
+    n_symbols = tokenizer.semantic_begin_id  # ids below are controls and symbols
+    decided: dict[str, Any] = {
+        "era": "phonogram", "vocab_size": tokenizer.n_vocab, "codebook_size": max(codebook_sizes),
+        "num_codebooks": len(codebook_sizes), "semantic_begin_id": tokenizer.semantic_begin_id,
+        "semantic_end_id": tokenizer.semantic_end_id, "end_id": tokenizer.end_id,
+        "side_sizes": (n_symbols,) * (block.n_ahead + 1) + (block.max_spent + 1,),
+        "aux": ((ADVANCE, block.max_advance + 1),),
+    }  # fmt: skip
+    taken = sorted(set(decided) & set(block.config))
+    if taken:
+        raise BadSettings(f"model.config sets {', '.join(taken)}, which follow from codec and text. Leave them out.")
+    try:
+        return DualARConfig(**decided, **block.config)
+    except (TypeError, ValueError) as error:
+        raise BadSettings(f"model.config describes no model: {error}. Correct it.") from error
+
+
+def build_voice_model(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: PhonemeTokenizer) -> VoiceModel:
+    """Fresh weights from torch's global generator."""
+    config = model_config(block, codebook_sizes, tokenizer)
+    if not config.conditioning_dim:
+        raise BadSettings(
+            "model.config.conditioning_dim is 0; a voice is told who speaks. Give it a width, such as 64."
+        )
+    speaker = SpeakerConfig(config.num_codebooks, config.codebook_size, config.conditioning_dim, **block.speaker)
+    return VoiceModel(DualAR(config, NAME), SpeakerEncoder(speaker))
