@@ -19,6 +19,7 @@ from backend.errors import BadCheckpoint
 from backend.lm.base import Prompt
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
+from backend.lm.generate import generate
 from backend.lm.sampling import RowLimits, SamplingOptions, limit, penalize
 from backend.weights.fish_lm import dual_ar_from_tensors
 from backend.weights.reader import read_tensors
@@ -49,6 +50,7 @@ def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
         yield from check_greedy(model, meta, arrays)
         if "stop_frame" in meta:
             yield from check_stop(model, meta, arrays)
+        yield from check_engine(model.narrow_head(), meta, arrays)
 
 
 def check_whole(model: DualAR, arrays: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -105,7 +107,7 @@ def check_run(model: DualAR, prefix: str, prompt: str, arrays: Mapping[str, Tens
     for name in ("slow_logits", "fast_input", "fast_logits", "slow_margin", "fast_margin"):
         if prefix + name in arrays:
             yield compare(prefix + name, run[name], arrays[prefix + name], **LOGITS)
-    if prefix + "fast_logits" in arrays:
+    if prefix + "fast_logits" in arrays and "cached" in run:
         # The cached passes make no logits at position 0, and only those that can be drawn.
         n = model.spec.n_residual
         yield compare(prefix + "fast_logits cached", run["cached"], arrays[prefix + "fast_logits"][:, 1:, :n], **LOGITS)
@@ -153,7 +155,8 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
             cached.append(fast)
             code = pick(fast, window[k + 1])
             column.append(code)
-        seen["cached"].append(torch.stack(cached, 1))
+        if cached:
+            seen["cached"].append(torch.stack(cached, 1))
         frame = torch.stack(column, 1)
         frames.append(frame.T)
         if index:
@@ -163,7 +166,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
                 break
         if index + 1 < n_frames:
             out = model.step(frame, state, [0])
-    result = {name: torch.cat(values) for name, values in seen.items()}
+    result = {name: torch.cat(values) for name, values in seen.items() if values}
     result["sequence"] = torch.cat(frames, 1)
     generated = result["sequence"][:, T:].T
     result["fast_logits"] = model.frame_logits(result.pop("hidden"), generated[:, 1:])
@@ -190,3 +193,31 @@ def check_stop(model: DualAR, meta: Mapping[str, Any], arrays: Mapping[str, Tens
         if name in arrays:
             run = reference_run(model, arrays[prompt], budget)
             yield compare_codes(name, run["sequence"], arrays[name])
+
+
+def check_engine(model: DualAR, meta: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """The engine's own loop in its serving form: it stops at the end wherever that comes, and loses no frame."""
+    spec = model.spec
+    runs = [("stop_codes_sane", "prompt", 0)]
+    for name in ("short", "just_before_stop", "exact"):
+        runs.append((f"budget_{name}_codes_sane", "prompt", meta.get(f"budget_{name}", 0)))
+    expected = {name: arrays[name] for name, _, _ in runs if name in arrays}
+    if "stop_frame" in meta and "prefill_stop_prompt" in arrays:
+        runs.append(("prefill_stop_codes_sane", "prefill_stop_prompt", 0))
+        expected["prefill_stop_codes_sane"] = torch.zeros(spec.n_codebooks, 0, dtype=torch.long)
+    if "stop_codes_sane" in arrays:
+        runs.append(("one_frame_codes_sane", "prompt", 1))
+        expected["one_frame_codes_sane"] = arrays["stop_codes_sane"][:, :1]
+    if "greedy_sequence" in arrays:
+        greedy = arrays["greedy_sequence"][:, arrays["prompt"].shape[1] :]
+        main = greedy[0]
+        is_frame = (main >= spec.semantic_begin_id) & (main <= spec.semantic_end_id)
+        # Comparable as far as the reference says nothing but codes: from there on its past is another.
+        n = int(is_frame.long().cumprod(0).sum())
+        if n:
+            runs.append(("greedy_codes", "prompt", n))
+            expected["greedy_codes"] = greedy[1:, :n]
+    for name, prompt, budget in runs:
+        if name in expected:
+            (made,) = generate(model, [Prompt(arrays[prompt].long())], SamplingOptions.greedy(), max_new_tokens=budget)
+            yield compare_codes(f"engine {name}", made.codes, expected[name])

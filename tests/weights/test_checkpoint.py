@@ -1,0 +1,102 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from backend.codec.spectral import SpectralCodec
+from backend.codes import Codes
+from backend.errors import BadCheckpoint
+from backend.lm.base import Prompt
+from backend.lm.generate import generate
+from backend.lm.pointer import Pointer
+from backend.text.prompts.conversation import start_conversation
+from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
+from backend.weights.codec import save_codec
+from backend.weights.tiny import CODEC, OF_ERA, write_tiny_checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_tiny_checkpoint(tmp_path / "tiny-s1", "s1")
+
+
+def rewrite(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config.update(changes)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("era", OF_ERA)
+@torch.inference_mode()
+def test_a_folder_becomes_sound(tmp_path, era):
+    checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path / f"tiny-{era}", era))
+    lm, tokenizer = checkpoint.lm, checkpoint.tokenizer
+    assert (checkpoint.era, checkpoint.name, checkpoint.ignored) == (era, f"tiny-{era}", ())
+    assert lm.spec.name == f"tiny-{era}"
+    ids = lm.spec.semantic_begin_id, lm.spec.semantic_end_id, lm.spec.end_id
+    assert ids == (tokenizer.semantic_begin_id, tokenizer.semantic_end_id, tokenizer.end_id)
+    said = start_conversation(era, tokenizer, lm.spec.n_codebooks, "hello there", max_seq_len=lm.spec.max_frames)
+    tokens = torch.from_numpy(said.prompt(0))
+    pointers, side, conditioning = None, None, None
+    if lm.spec.n_side:
+        pointers = [Pointer(said.opened(0)[0], lm.spec.n_side, 15)]
+        side = torch.zeros(tokens.shape[1], lm.spec.n_side, dtype=torch.long)
+        conditioning = torch.ones(lm.spec.conditioning_dim)
+    (made,) = generate(lm, [Prompt(tokens, conditioning, side)], seeds=[4], max_new_tokens=12, pointers=pointers)
+    assert made.codes.shape[1] > 0
+    sound = checkpoint.codec.decode(Codes(made.codes[None], checkpoint.codec.spec.name))
+    assert sound.shape[2] == made.codes.shape[1] * 960
+    assert sound.isfinite().all() and sound.std() > 1e-6
+
+
+def test_the_same_seed_writes_the_same_files(tmp_path):
+    before = torch.random.get_rng_state()
+    hashes = [checkpoint_hash(write_tiny_checkpoint(tmp_path / name, "s2", seed)) for name, seed in
+              (("a", 1), ("b", 1), ("c", 2))]  # fmt: skip
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_codec_may_lie_beside_the_checkpoint_and_nowhere_else(tmp_path, folder):
+    beside = write_tiny_checkpoint(tmp_path / "codec", "s1", seed=9)
+    for name in ("codec.json", "codec.safetensors"):
+        (folder / name).unlink()
+    with pytest.raises(BadCheckpoint, match="holds no codec.json"):
+        load_checkpoint(folder)
+    rewrite(folder, codec="../codec")
+    stored = load_file(beside / "codec.safetensors")
+    loaded = load_checkpoint(folder).codec.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in stored.items())
+    rewrite(folder, codec="../../elsewhere/codec")
+    with pytest.raises(BadCheckpoint, match="in or beside"):
+        load_checkpoint(folder)
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path, folder):
+    rewrite(folder, codebook_size=65)
+    with pytest.raises(BadCheckpoint, match="mis-shaped"):
+        load_checkpoint(folder)
+    rewrite(folder, codebook_size=64, vocab_size=300)
+    with pytest.raises(BadCheckpoint, match="do not lie in a vocabulary of 300"):
+        load_checkpoint(folder)
+    s2 = write_tiny_checkpoint(tmp_path / "s2", "s2")
+    rewrite(s2, eos_token_id=257)
+    with pytest.raises(BadCheckpoint, match="the end at 257; the tokenizer has 268 to 331 and 258"):
+        load_checkpoint(s2)
+
+
+def test_a_codec_of_fewer_codebooks_is_refused(tmp_path, folder):
+    fewer = {**CODEC, "n_codebooks": 3}
+    save_codec(folder, SpectralCodec(**fewer), config=fewer)
+    with pytest.raises(BadCheckpoint, match=r"makes 4 codebooks; codec '.*' has 3"):
+        load_checkpoint(folder)
+    smaller = {**CODEC, "codebook_size": 32}
+    save_codec(folder, SpectralCodec(**smaller), config=smaller)
+    with pytest.raises(BadCheckpoint, match="codebooks hold"):
+        load_checkpoint(folder)
+
+
+def test_keys_nobody_uses_are_told(folder):
+    rewrite(folder, flux_capacitor=1, dropout=0.1)
+    assert load_checkpoint(folder).ignored == ("flux_capacitor",)
