@@ -17,6 +17,7 @@ import typer
 from backend import __version__
 from backend.errors import PhonogramError
 from backend.evaluate.command import app as evaluate_app
+from backend.pipeline.data_command import app as data_app
 from backend.training.command import app as train_app
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Sound to codes and back.",
 )  # fmt: skip
 
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 

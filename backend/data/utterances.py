@@ -1,0 +1,73 @@
+"""Recordings with what is said in them: the rows of a speech manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.data.manifest import AUDIO_FOLDER
+from backend.errors import BadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One recording of known words.
+
+    `symbols` are the sounds as they were fed to the speaker, one character each. `durations` has an entry for the
+    silence before, each symbol and the silence after, in units of the manifest's maker; empty where unknown.
+    `first_sample` is where the file begins in the untrimmed sound that the durations measure.
+    """
+
+    id: str
+    path: Path
+    text: str
+    symbols: str
+    speaker: str
+    durations: tuple[int, ...] = ()
+    first_sample: int = 0
+    seconds: float = 0.0
+
+
+def read_utterances(manifest: Path) -> list[Utterance]:
+    """The rows of a `manifest.jsonl`, in order. `file` is relative to the manifest's folder or to `speech/` in it.
+
+    Raises `BadSettings` for a file that is missing or a row that is no utterance.
+    """
+    if not manifest.is_file():
+        raise BadSettings(f"There is no manifest '{manifest.name}'. Give the manifest.jsonl of a speech corpus.")
+    utterances = []
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            utterances.append(_utterance(json.loads(line), manifest.parent))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadSettings(
+                f"Line {number} of '{manifest.name}' is not an utterance ({error!r}); expected a JSON object with "
+                "file, text, phonemes or symbols, and speaker. Correct or delete the line."
+            ) from error
+    if not utterances:
+        raise BadSettings(f"'{manifest.name}' lists no utterances. Give the manifest.jsonl of a speech corpus.")
+    return utterances
+
+
+def _utterance(row: Any, folder: Path) -> Utterance:
+    if not isinstance(row, dict):
+        raise ValueError(f"it is a {type(row).__name__}")
+    symbols = str(row.get("symbols", row.get("phonemes", "")))
+    durations = tuple(int(duration) for duration in row.get("durations", ()))
+    if durations and (len(durations) != len(symbols) + 2 or min(durations) < 0):
+        raise ValueError(f"{len(durations)} durations for {len(symbols)} symbols and two silences")
+    near = folder / row["file"]
+    return Utterance(
+        id=str(row.get("id", row["file"])),
+        path=near if near.is_file() else folder / AUDIO_FOLDER / row["file"],
+        text=str(row["text"]),
+        symbols=symbols,
+        speaker=str(row["speaker"]),
+        durations=durations,
+        first_sample=int(row["trim"][0]) if "trim" in row else 0,
+        seconds=float(row.get("seconds", 0.0)),
+    )
