@@ -19,10 +19,9 @@ from backend.data.shards import CodedUtterance
 from backend.lm.generate import Generation, generate
 from backend.lm.pointer import Pointer
 from backend.lm.sampling import SamplingOptions
-from backend.lm.voice_prompt import VoiceIds, pointed_prompt
+from backend.lm.voice_prompt import pointed_prompt
 from backend.metrics.error_rates import word_error_rate
 from backend.metrics.recognition import RATE_HZ, Recognizer
-from backend.training.lm_batch import PassageReader
 from backend.training.lm_material import VoiceMaterial
 from backend.training.lm_recipe import AuditionBlock
 from backend.training.voice_model import VoiceModel
@@ -92,14 +91,14 @@ class Auditions:
             temperature=block.temperature, top_p=block.top_p, repetition_penalty=1.0,
             pointer_temperature=block.pointer_temperature,
         )  # fmt: skip
-        ids = voice_ids(material.reader)
         prompts, pointers = [], []
         for item in sentences:
             conditioning = mean_voice(model, [material.reference(item, random) for _ in range(N_REFERENCES)])
-            text = material.reader.passage([item]).text
-            tokens = torch.zeros(1 + K, len(text) + 2, dtype=torch.long, device=device)
-            tokens[0] = torch.tensor([ids.text, *text.tolist(), ids.voice])
-            prompt, pointer = pointed_prompt(tokens, ids, lm.config, conditioning)
+            symbols = material.reader.passage([item]).symbols
+            tokens = torch.zeros(1 + K, len(symbols), dtype=torch.long, device=device)
+            tokens[0] = torch.from_numpy(symbols)
+            begin_id = material.reader.tokenizer.begin_id
+            prompt, pointer = pointed_prompt(tokens, begin_id, lm.config, conditioning)
             prompts.append(prompt)
             pointers.append(_Watched(pointer))
         budget = int(MAX_RATIO * max(item.n_frames for item in sentences))
@@ -123,11 +122,6 @@ class _Watched(Pointer):
     def advance(self, n_phonemes: int) -> None:
         self.longest_stay = max(self.longest_stay, self.n_spent + 1)
         super().advance(n_phonemes)
-
-
-def voice_ids(reader: PassageReader) -> VoiceIds:
-    tokenizer = reader.tokenizer
-    return VoiceIds(tokenizer.control_id("text"), tokenizer.control_id("voice"), reader.begin, reader.end)
 
 
 @torch.inference_mode()
