@@ -183,6 +183,7 @@ IGNORED = frozenset((
     "model_type", "dropout", "use_gradient_checkpointing", "tokenizer_config", "dtype", "torch_dtype", "architectures",
     "codec", "n_side", "transformers_version", "is_reward_model", "share_codebook_embeddings", "use_moe",
     "audio_hidden_dim", "audio_embed_dim", "audio_pad_token_id", "pad_token_id", "bos_token_id",
+    "speaker", "storage", "license", "description", "trained_steps", "frames_seen",
 ))  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +90,7 @@ class DualAR(nn.Module):
         self.fast_embeddings = nn.Embedding(config.codebook_size * n_tables, fast.dim)
         self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.n_layers))
         self.fast_norm = RMSNorm(fast.dim, config.norm_eps)
-        self.fast_output: nn.Module
+        self.fast_output: Any
         if config.has_own_fast_tables:
             # Output k draws codebook k + 1.
             self.fast_output = nn.ModuleList(nn.Linear(fast.dim, config.codebook_size, bias=False)

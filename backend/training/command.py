@@ -1,4 +1,4 @@
-"""The `train` commands: `train codec`, `train selftest`, `train doctor`.
+"""The `train` commands: `train codec`, `train lm`, `train selftest`, `train doctor`.
 
 Exit code 1 means a selftest that failed or a run that is not healthy.
 """
@@ -10,13 +10,19 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend.errors import BadSettings
 
-app = typer.Typer(help="Train codecs and look after training runs.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from backend.training.loop import Loop
+    from backend.training.run_recipe import RunRecipe
+
+app = typer.Typer(help="Train codecs and voices, and look after training runs.", no_args_is_help=True)
 
 
 @app.command()
@@ -35,10 +41,6 @@ def codec(
 
 def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     # Imported here: `--help` should not wait seconds for them.
-    import torch
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies import DDPStrategy
-
     from backend.codec.registry import build_codec
     from backend.configs import compose_preset
     from backend.training.codec_task import CodecTask
@@ -48,15 +50,9 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     from backend.training.recipe import read_recipe
     from backend.weights import load_codec, save_codec
 
-    names = [item.removeprefix("preset=") for item in settings if item.startswith("preset=")]
-    if len(names) != 1:
-        raise BadSettings(f"Got {len(names)} presets; expected one. Give preset=NAME.")
-    recipe = read_recipe(compose_preset("codec", names[0], [s for s in settings if not s.startswith("preset=")]))
-    torch.set_num_threads(recipe.threads)
-    strategy: Any = DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto"
-    fabric = Fabric(devices=devices, num_nodes=nodes, strategy=strategy, precision=recipe.precision)
-    fabric.launch()
-    fabric.seed_everything(recipe.seed)
+    preset, changes = _preset_of(settings)
+    recipe = read_recipe(compose_preset("codec", preset, changes))
+    fabric = _fabric(recipe, devices, nodes)
     if recipe.init is not None:
         model = load_codec(recipe.init)
     else:
@@ -68,17 +64,72 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
         save_codec(recipe.out / "codec", trained, metadata)
 
     with reporter(sys.stderr) as report:
-        loop = Loop(recipe, fabric, CodecTask(recipe, model, fabric, learned, auditioned), report.training, export)
+        return _run(
+            Loop(recipe, fabric, CodecTask(recipe, model, fabric, learned, auditioned), report.training, export)
+        )
 
-        def stop(*_: object) -> None:
-            loop.wants_stop = True
 
-        previous = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            return loop.run()
-        finally:
-            for name, handler in previous.items():
-                signal.signal(name, handler)
+@app.command()
+def lm(
+    settings: Annotated[
+        list[str], typer.Argument(help="preset=NAME and any setting, such as data.dir=SHARDS out=RUN.")
+    ],
+    devices: Annotated[int, typer.Option(help="Processes to train with, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines to train with.")] = 1,
+) -> None:
+    """Train a voice on token shards, or go on with the run in out=RUN where it stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    reason = _train_lm(settings, devices, nodes)
+    logging.getLogger(__name__).info("training ended: %s", reason)
+
+
+def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
+    from backend.configs import compose_preset
+    from backend.training.lm_recipe import read_lm_recipe
+    from backend.training.lm_run import open_run
+    from backend.training.progress import reporter
+
+    preset, changes = _preset_of(settings)
+    recipe = read_lm_recipe(compose_preset("lm", preset, changes))
+    fabric = _fabric(recipe, devices, nodes)
+    with reporter(sys.stderr) as report:
+        return _run(open_run(recipe, fabric, report.training))
+
+
+def _preset_of(settings: list[str]) -> tuple[str, list[str]]:
+    """The preset named among the settings, and the others."""
+    names = [item.removeprefix("preset=") for item in settings if item.startswith("preset=")]
+    if len(names) != 1:
+        raise BadSettings(f"Got {len(names)} presets; expected one. Give preset=NAME.")
+    return names[0], [item for item in settings if not item.startswith("preset=")]
+
+
+def _fabric(recipe: RunRecipe, devices: int, nodes: int) -> Fabric:
+    # Imported here: `--help` should not wait seconds for them.
+    import torch
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import DDPStrategy
+
+    torch.set_num_threads(recipe.threads)
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto"
+    fabric = Fabric(devices=devices, num_nodes=nodes, strategy=strategy, precision=recipe.precision)
+    fabric.launch()
+    fabric.seed_everything(recipe.seed)
+    return fabric
+
+
+def _run(loop: Loop) -> str:
+    """Run the loop; an interrupt lets it end in order."""
+
+    def stop(*_: object) -> None:
+        loop.wants_stop = True
+
+    previous = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return loop.run()
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
 
 
 @app.command()

@@ -40,31 +40,37 @@ def examine(run: Path) -> Verdict:
         raise BadSettings(f"'{run.name}' has no steps in {LOG_NAME}; expected the folder of a run that has begun.")
     last = steps[-1]
     same = [
-        row for row in steps if row["phase"] == last["phase"] and row["is_quantized"] == last["is_quantized"]
+        row for row in steps if row["phase"] == last["phase"] and row.get("is_quantized") == last.get("is_quantized")
     ]  # fmt: skip
     numbers: dict[str, float] = {"step": last["step"]}
     return (
         _diverged(rows, same, numbers)
         or _collapsed(same, numbers)
         or _overpowered(same, numbers)
-        or Verdict("healthy", "the loss is at or near its best and the codebooks are in use", numbers)
+        or Verdict(
+            "healthy",
+            "the loss is at or near its best" + (" and the codebooks are in use" if "perplexity" in last else ""),
+            numbers,
+        )
     )
 
 
 def _diverged(rows: list[dict[str, Any]], same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict | None:
     events = [row for row in rows if row["kind"] == "event"]
     recent = same[-N_RECENT:]
-    losses = [row["recon"] for row in same if row["recon"] is not None]
+    # Codecs are watched by what they lose in reconstruction, voices by their whole loss.
+    watched = "recon" if "recon" in recent[-1] else "loss"
+    losses = [row[watched] for row in same if row[watched] is not None]
     numbers["rollbacks"] = sum(row["event"] == "rollback" for row in events)
     numbers["skipped_share"] = fmean(row["skipped"] or 0.0 for row in recent)
     if events and events[-1]["event"] == "stop" and events[-1].get("reason") == "diverged":
         return Verdict("diverged", "the run gave up after its last allowed rollback", numbers)
-    if any(row["recon"] is None for row in recent):
+    if any(row[watched] is None for row in recent):
         return Verdict("diverged", "the loss is not a number", numbers)
-    numbers["recon"] = median(losses[-N_RECENT:])
+    numbers[watched] = median(losses[-N_RECENT:])
     windows = [median(losses[i : i + N_RECENT]) for i in range(max(len(losses) - N_RECENT + 1, 1))]
-    numbers["best_recon"] = min(windows)
-    if numbers["recon"] > DIVERGED_RATIO * numbers["best_recon"]:
+    numbers[f"best_{watched}"] = min(windows)
+    if numbers[watched] > DIVERGED_RATIO * numbers[f"best_{watched}"]:
         return Verdict("diverged", f"the loss is more than {DIVERGED_RATIO:g} times its best", numbers)
     if numbers["skipped_share"] > MAX_SKIPPED:
         return Verdict("diverged", "many steps are skipped because gradients are not finite", numbers)

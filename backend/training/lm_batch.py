@@ -11,7 +11,6 @@ from torch import Tensor
 
 from backend.data.shards import CodedUtterance
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.phonemes import BEGIN, END
 from backend.training.pointer_path import path_sides, pointer_path
 
 
@@ -30,10 +29,9 @@ class VoiceBatch(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """One or more utterances said without a break: `text` ids for the prompt, `symbols` ids the pointer walks over."""
+    """One or more utterances said without a break."""
 
-    text: np.ndarray
-    symbols: np.ndarray
+    symbols: np.ndarray  # [P] ids, silences before and after included: the prompt, and what the pointer walks over
     codes: np.ndarray  # [K, T]
     alignment: np.ndarray  # [T], places in `symbols`
 
@@ -44,7 +42,6 @@ class PassageReader:
     def __init__(self, tokenizer: PhonemeTokenizer, n_ahead: int, max_spent: int, max_advance: int):
         self.tokenizer = tokenizer
         self.n_ahead, self.max_spent, self.max_advance = n_ahead, max_spent, max_advance
-        self.begin, self.end = tokenizer.symbol_ids(BEGIN)[0], tokenizer.symbol_ids(END)[0]
         self._ids: dict[str, int] = {}
 
     @property
@@ -53,35 +50,28 @@ class PassageReader:
 
     def passage(self, items: Sequence[CodedUtterance]) -> Passage:
         """The utterances one after another; the silence between them is the end of one and the beginning of the next."""
-        texts, symbols, alignments, n_before = [], [], [], 0
+        symbols, alignments, n_before = [], [], 0
         for item in items:
             ids = [self._id(symbol) for symbol in item.symbols]
-            texts.append(ids)
-            symbols.append([self.begin, *ids, self.end])
+            symbols += [self.tokenizer.begin_id, *ids, self.tokenizer.finish_id]
             alignments.append(item.alignment.astype(np.int64) + n_before)
             n_before += len(ids) + 2
-        space = [self._id(" ")]
-        text = [i for k, ids in enumerate(texts) for i in (ids if k == 0 else space + ids)]
-        return Passage(
-            np.array(text, np.int64), np.array([i for ids in symbols for i in ids], np.int64),
-            np.concatenate([item.codes for item in items], axis=1).astype(np.int64), np.concatenate(alignments),
-        )  # fmt: skip
+        codes = np.concatenate([item.codes for item in items], axis=1).astype(np.int64)
+        return Passage(np.array(symbols, np.int64), codes, np.concatenate(alignments))
 
     def batch(self, passages: Sequence[Passage], references: Sequence[np.ndarray]) -> VoiceBatch:
         """Passages and references (codes [K, T_ref]) of their speakers, padded on the right."""
-        tokenizer, K = self.tokenizer, passages[0].codes.shape[0]
-        lead, voice = tokenizer.control_id("text"), tokenizer.control_id("voice")
-        S = max(1 + len(p.text) + p.codes.shape[1] for p in passages)
+        K = passages[0].codes.shape[0]
+        S = max(len(p.symbols) + p.codes.shape[1] - 1 for p in passages)
         tokens = np.zeros((len(passages), 1 + K, S), np.int64)
         side = np.zeros((len(passages), S, self.n_side), np.int64)
         at, codes, advances = [], [], []
         for row, p in enumerate(passages):
-            n_text, T = len(p.text), p.codes.shape[1]
-            first, last = n_text + 1, n_text + 1 + T  # `voice` is followed by the first frame; the last one by nothing
-            tokens[row, 0, :first] = lead, *p.text
-            tokens[row, 0, first] = voice
-            tokens[row, 0, first + 1 : last] = tokenizer.semantic_begin_id + p.codes[0, :-1]
-            tokens[row, 1:, first + 1 : last] = p.codes[:, :-1]
+            n_text, T = len(p.symbols), p.codes.shape[1]
+            first, last = n_text - 1, n_text - 1 + T  # the text is followed by the first frame; the last one by nothing
+            tokens[row, 0, :n_text] = p.symbols
+            tokens[row, 0, n_text:last] = self.tokenizer.semantic_begin_id + p.codes[0, :-1]
+            tokens[row, 1:, n_text:last] = p.codes[:, :-1]
             path = pointer_path(p.alignment, len(p.symbols), self.max_advance)
             side[row, first:last] = path_sides(p.symbols, path.place, self.n_ahead, self.max_spent)
             at.append(row * S + np.arange(first, last))

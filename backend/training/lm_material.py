@@ -79,17 +79,15 @@ class VoiceBatches:
 
     def __init__(self, material: VoiceMaterial, seed: int):
         self.material = material
-        dataset = material.dataset
-        self._learned = set(material.learned)
-        self._subset = _Subset(dataset, material.learned)
+        self._subset = _Subset(material.dataset, material.learned)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
         block = self.material.block
         self.seed = seed % (1 << 63)
         self._stream = TokenBatches(
-            self._subset, block.frames_per_batch, self.seed, max_frames=block.max_frames, is_aligned_only=True  # type: ignore[arg-type]
-        )  # fmt: skip
+            self._subset, block.frames_per_batch, self.seed, max_frames=block.max_frames, is_aligned_only=True
+        )
 
     @property
     def epoch(self) -> float:

@@ -124,14 +124,14 @@ class LMTask:
         """Mean losses and accuracies of the averaged weights over utterances, under names that begin with `name`."""
         if not items:
             return {}
-        sums: list[Tensor] = []
+        sums: list[Tensor] = [torch.zeros(())] * len(VoiceLosses._fields)
         n_all = 0
         for batch in self.material.fixed_batches(items, self.recipe.data.frames_per_batch):
             with self.fabric.autocast():
                 losses = self.average.module(VoiceBatch(*(tensor.to(self.fabric.device) for tensor in batch)))
             n = len(batch.at)
             n_all += n
-            sums = [s + n * v.float() for s, v in zip(sums or [0.0] * len(losses), losses, strict=True)]
+            sums = [s + n * v.float() for s, v in zip(sums, losses, strict=True)]
         means = VoiceLosses(*(value / n_all for value in sums))
         weights = self.recipe.loss
         total = weights.main * means.main + weights.residual * means.residual.mean() + weights.advance * means.advance

@@ -68,11 +68,14 @@ def summary(values: dict[str, Any]) -> str:
     """The few numbers worth watching."""
     parts = [
         f"{name} {values[name]:.3f}"
-        for name in ("mel", "loudness", "complex", "adversarial", "d_right")
+        for name in ("mel", "loudness", "complex", "adversarial", "d_right", "main", "residual", "advance")
         if name in values
     ]
     if "perplexity" in values:
         parts.append(f"perplexity {values['perplexity'][0]:.0f}...{values['perplexity'][-1]:.0f}")
-    parts.append(f"dim {values['effective_dimension']:.1f}")
+    if "effective_dimension" in values:
+        parts.append(f"dim {values['effective_dimension']:.1f}")
+    if "epoch" in values:
+        parts.append(f"epoch {values['epoch']:.2f}, {values['frames_per_cpu_s']:.0f} frames/CPU-s")
     parts.append(f"{values['steps_per_s']:.2f} steps/s")
     return ", ".join(parts)

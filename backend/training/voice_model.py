@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -15,6 +16,10 @@ from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_recipe import ModelBlock
+from backend.weights.fish_lm import dual_ar_from_tensors
+from backend.weights.int8_rows import from_int8_rows
+from backend.weights.reader import read_tensors
+from backend.weights.speaker import load_speaker
 
 NAME = "phonogram"
 
@@ -99,3 +104,12 @@ def build_voice_model(block: ModelBlock, codebook_sizes: tuple[int, ...], tokeni
         )
     speaker = SpeakerConfig(config.num_codebooks, config.codebook_size, config.conditioning_dim, **block.speaker)
     return VoiceModel(DualAR(config, NAME), SpeakerEncoder(speaker))
+
+
+def load_voice_weights(model: VoiceModel, folder: Path) -> None:
+    """Start from an exported voice. Raises `BadCheckpoint` if it is of another shape."""
+    tensors = from_int8_rows(read_tensors(folder / "model.safetensors"))
+    lm = dual_ar_from_tensors(model.lm.config, tensors, is_serving=False)
+    speaker = load_speaker(folder, {"speaker": model.speaker.config.to_dict()})
+    model.lm.load_state_dict(lm.state_dict())
+    model.speaker.load_state_dict(speaker.state_dict())

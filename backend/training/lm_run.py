@@ -1,0 +1,59 @@
+"""From a recipe to a loop that trains a voice: shards, model, what it is listened to with, where it goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from backend.data.shards import ShardDataset
+from backend.errors import BadSettings
+from backend.metrics.recognition import Recognizer
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.phonemes import SYMBOLS
+from backend.training.lm_audition import Auditions
+from backend.training.lm_batch import PassageReader
+from backend.training.lm_material import VoiceMaterial
+from backend.training.lm_recipe import LMRecipe
+from backend.training.lm_task import LMTask
+from backend.training.loop import Loop, Reporter
+from backend.training.voice_export import export_voice
+from backend.training.voice_model import VoiceModel, build_voice_model, load_voice_weights
+from backend.weights import codes_hash, load_codec
+
+
+def open_run(recipe: LMRecipe, fabric: Fabric, reporter: Reporter | None = None) -> Loop:
+    """Everything of a run, checked: the shards must be of the codec it is listened to with."""
+    data = recipe.data
+    if not data.dir:
+        raise BadSettings("No shards to learn from: data.dir is empty. Give data.dir=FOLDER.")
+    codec_hash = None if data.codec is None else codes_hash(data.codec)
+    dataset = ShardDataset(data.dir, codec_hash)
+    unseen = None if data.unseen_dir is None else ShardDataset(data.unseen_dir, dataset.spec.codes_sha256)
+    return build_run(recipe, fabric, dataset, unseen, reporter)
+
+
+def build_run(
+    recipe: LMRecipe, fabric: Fabric, dataset: ShardDataset, unseen: ShardDataset | None = None,
+    reporter: Reporter | None = None,
+) -> Loop:  # fmt: skip
+    data, block = recipe.data, recipe.model
+    sizes = dataset.spec.codebook_sizes
+    reader = PassageReader(PhonemeTokenizer(SYMBOLS, sizes[0]), block.n_ahead, block.max_spent, block.max_advance)
+    material = VoiceMaterial(data, reader, dataset, unseen)
+    model = build_voice_model(block, sizes, reader.tokenizer)
+    if recipe.init is not None:
+        load_voice_weights(model, recipe.init)
+    codec = recognizer = None
+    if data.codec is not None and fabric.is_global_zero:
+        codec = load_codec(data.codec)
+    if data.asr_dir is not None and fabric.is_global_zero:
+        recognizer = Recognizer(data.asr_dir)
+    task = LMTask(recipe, model, fabric, material, Auditions(recipe.audition, material, codec, recognizer))
+
+    def export(trained: VoiceModel, facts: dict[str, Any]) -> None:
+        with torch.inference_mode():
+            export_voice(recipe.out / "voice", trained, material, recipe.export, data.codec, facts)
+
+    return Loop(recipe, fabric, task, reporter, export)
