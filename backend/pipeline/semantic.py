@@ -18,7 +18,7 @@ from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.pace import frame_budget, usual_frames
 from backend.runtime.request import SpeechRequest
-from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.timeline import Timeline
 from backend.text.prompts.conversation import start_conversation
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 CACHE_BYTES = 64 * 2**20
 CHUNK_BYTES = 200
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-
-
-class SpokenSegment(NamedTuple):
-    pause_s: float
-    codes: np.ndarray  # [K, T] int64
 
 
 class SpokenCodes(NamedTuple):

@@ -1,0 +1,60 @@
+"""A whole checkpoint in memory: a small random language model, codec and tokenizer that fit each other."""
+
+from __future__ import annotations
+
+import torch
+
+from backend.text.control_tokens import ControlTokens
+from tests.codec.tiny import TinyCodec
+from tests.lm.tiny import tiny_lm
+
+N_CODES = 24
+CONTROLS = ("im_end", "im_start", "begin_of_text", "end_of_text", "pad", "interleave", "voice", "text")
+
+
+class ByteTokenizer:
+    """One id a byte, then the control tokens, then the codes."""
+
+    def __init__(self) -> None:
+        names = [f"<|{name}|>" for name in CONTROLS] + [f"<|semantic:{code}|>" for code in range(N_CODES)]
+        self.controls = ControlTokens({name: 256 + index for index, name in enumerate(names)})
+        self.n_vocab = 256 + len(names)
+        self.semantic_begin_id, self.semantic_end_id = self.controls.semantic_begin_id, self.controls.semantic_end_id
+        self.end_id = self.controls.end_id
+
+    def encode(self, text, *, allow_phonemes=True):
+        return list(text.encode())
+
+    def encode_with_controls(self, text):
+        ids = []
+        while text:
+            for name, token_id in self.controls.ids.items():
+                if text.startswith(name):
+                    ids.append(token_id)
+                    text = text.removeprefix(name)
+                    break
+            else:
+                ids += text[0].encode()
+                text = text[1:]
+        return ids
+
+    def control_id(self, name):
+        return self.controls.id_of(name)
+
+    def decode(self, ids):
+        raise NotImplementedError
+
+
+def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
+    """Language model, codec and tokenizer."""
+    tokenizer = ByteTokenizer()
+    lm = tiny_lm(
+        kind, seed, vocab_size=tokenizer.n_vocab, semantic_begin_id=tokenizer.semantic_begin_id,
+        semantic_end_id=tokenizer.semantic_end_id, end_id=tokenizer.end_id, max_seq_len=max_seq_len,
+    )  # fmt: skip
+    # Random weights end after a few frames, which would leave nothing to share steps with.
+    legal_logits, is_end = lm._legal_logits, torch.arange(lm.spec.n_legal) == lm.spec.n_semantic
+    lm._legal_logits = lambda normed: legal_logits(normed).masked_fill(is_end, -20.0)
+    torch.manual_seed(seed)
+    codec = TinyCodec(hop=160, n_codebooks=4, codebook_size=N_CODES, lag=20).eval().requires_grad_(False)
+    return lm, codec, tokenizer
