@@ -68,13 +68,13 @@ class Speaker:
 
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
-        limits: SpeakerLimits,
+        limits: SpeakerLimits, lm_cores: int | None = None, codec_cores: int | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
-        self.codec_worker = CodecWorker(codec)
+        self.codec_worker = CodecWorker(codec, codec_cores)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
-            max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries, pace=self.pace,
+            max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries, pace=self.pace, n_cores=lm_cores,
         )  # fmt: skip
         self.reference = ReferenceStage(self.codec_worker, codes_hash, limits.cache_entries, self.lm_worker.max_frames)
         self.semantic = SemanticStage(

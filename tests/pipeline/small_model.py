@@ -53,8 +53,8 @@ def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
         semantic_end_id=tokenizer.semantic_end_id, end_id=tokenizer.end_id, max_seq_len=max_seq_len,
     )  # fmt: skip
     # Random weights end after a few frames, which would leave nothing to share steps with.
-    legal_logits, is_end = lm._legal_logits, torch.arange(lm.spec.n_legal) == lm.spec.n_semantic
-    lm._legal_logits = lambda normed: legal_logits(normed).masked_fill(is_end, -20.0)
+    sample, is_end = lm.sample, torch.arange(lm.spec.n_legal) == lm.spec.n_semantic
+    lm.sample = lambda out, *rest: sample(out._replace(logits=out.logits.masked_fill(is_end, -20.0)), *rest)
     torch.manual_seed(seed)
     codec = TinyCodec(hop=160, n_codebooks=4, codebook_size=N_CODES, lag=20).eval().requires_grad_(False)
     return lm, codec, tokenizer
