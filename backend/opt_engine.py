@@ -229,7 +229,8 @@ class OptimizedEngine:
         )  # fmt: skip
         speaker = Speaker(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
-            limits=limits, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+            limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
+            device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
         )  # fmt: skip
         speaker.start()
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")

@@ -12,6 +12,7 @@ from backend.weights.shelf import CHECKPOINTS
 if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
+    from backend.lm.speaker import SpeakerEncoder
     from backend.pipeline.voices import BuiltInVoice
     from backend.text.tokenizer import Tokenizer
 
@@ -33,6 +34,8 @@ class LoadedModel:
     model_key: str
     codes_hash: str
     voices: tuple[BuiltInVoice, ...] = ()
+    encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
+    side_sizes: tuple[int, ...] = ()  # of a model with a pointer
     notes: tuple[str, ...] = ()
     lm_cores: int | None = None
     codec_cores: int | None = None

@@ -26,8 +26,11 @@ from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
 
 if TYPE_CHECKING:
+    import torch
+
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
+    from backend.lm.speaker import SpeakerEncoder
     from backend.text.tokenizer import Tokenizer
 
 WARM_UP_TEXT = "One, two, three, four, five."
@@ -68,18 +71,20 @@ class Speaker:
 
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
-        limits: SpeakerLimits, lm_cores: int | None = None, codec_cores: int | None = None,
+        limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
+        device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.codec_worker = CodecWorker(codec, codec_cores)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
-            max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries, pace=self.pace, n_cores=lm_cores,
+            max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
+            pace=self.pace, n_cores=lm_cores,
         )  # fmt: skip
-        self.reference = ReferenceStage(self.codec_worker, codes_hash, limits.cache_entries, self.lm_worker.max_frames)
+        self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
-            cache_entries=limits.cache_entries,
+            cache_entries=limits.cache_entries, side_sizes=side_sizes, device=device,
         )  # fmt: skip
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()

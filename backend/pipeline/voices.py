@@ -67,7 +67,8 @@ class VoiceBook:
         record = self._store.find(name_or_id)
         if record is None:
             raise UnknownVoice(f"There is no voice '{shown(name_or_id)}'. List the voices to see what there is.")
-        return SpokenVoice((Reference(record.text, self._codes(record).indices[0].numpy()),))
+        reference = Reference(record.text, self._codes(record).indices[0].numpy())
+        return self._speaker.reference.voice_of((reference,))
 
     def add(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
         """Keep a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before anything is written."""

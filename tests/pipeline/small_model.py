@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
 from backend.text.control_tokens import ControlTokens
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from tests.codec.tiny import TinyCodec
 from tests.lm.tiny import tiny_lm
 
@@ -58,3 +60,17 @@ def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
     torch.manual_seed(seed)
     codec = TinyCodec(hop=160, n_codebooks=4, codebook_size=N_CODES, lag=20).eval().requires_grad_(False)
     return lm, codec, tokenizer
+
+
+def small_voice_model():
+    """The same in the built-in voice's era, with a pointer and speaker vectors; and the encoder that makes those."""
+    tokenizer = PhonemeTokenizer(["^", "$", *"abcdefghijklmnopqrstuvwxyz .,!?'"], N_CODES, phonemize=str.lower)
+    n_symbols = len(tokenizer.symbols)
+    lm = tiny_lm(
+        "phonogram", vocab_size=tokenizer.n_vocab, semantic_begin_id=tokenizer.semantic_begin_id,
+        semantic_end_id=tokenizer.semantic_end_id, end_id=tokenizer.end_id, max_seq_len=1000,
+        side_sizes=[n_symbols, n_symbols, 6],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    codec = TinyCodec(hop=160, n_codebooks=4, codebook_size=N_CODES, lag=20).eval().requires_grad_(False)
+    return lm, codec, tokenizer, SpeakerEncoder(SpeakerConfig(4, N_CODES, 5, dim=8)).eval().requires_grad_(False)
