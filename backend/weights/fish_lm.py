@@ -19,9 +19,9 @@ S2_PARTS = (
     ("audio_decoder.codebook_embeddings.", "codebook_embeddings."),
     ("audio_decoder.", "fast_"),
 )
-# What a file holds side by side and the model in one matrix, in this order.
-FUSED = {"attention.wqkv": ("attention.wq", "attention.wk", "attention.wv")}
-OWN_FUSED = {"feed_forward.w13": ("feed_forward.w1", "feed_forward.w3")}
+# What a file may hold side by side and the model holds in one matrix.
+SEPARATE = re.compile(r"(.*\.attention\.)wq(\.weight|\.bias)")
+HALVES = re.compile(r"(.*\.feed_forward\.)w[13](\.weight)")
 EMBEDDINGS = ("embeddings.weight", "codebook_embeddings.weight", "fast_embeddings.weight")
 
 
@@ -31,7 +31,7 @@ def published_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Encoders of sound (`audio_...` outside `audio_decoder`) are left out: they are not part of speaking.
     """
     is_s2 = any(name.startswith("text_model.model.") for name in tensors)
-    is_wrapped = not is_s2 and next(iter(tensors), "").startswith(WRAPPER)
+    is_wrapped = not is_s2 and any(name.startswith(WRAPPER) for name in tensors)
     named: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if is_s2:
@@ -41,21 +41,13 @@ def published_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = name.removeprefix(WRAPPER)
         if "audio_" not in name:
             named[name] = tensor
-    return fuse(named, FUSED)
-
-
-def fuse(tensors: Mapping[str, Tensor], parts: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    """`tensors` with each complete group of `parts` stacked into the one it makes up."""
-    fused = dict(tensors)
-    for name in tensors:
-        for whole, pieces in parts.items():
-            match = re.fullmatch(rf"(.*){re.escape(pieces[0])}\.(weight|bias)", name)
-            if match is None:
-                continue
-            names = [f"{match[1]}{piece}.{match[2]}" for piece in pieces]
-            if all(piece in fused for piece in names):
-                fused[f"{match[1]}{whole}.{match[2]}"] = torch.cat([fused.pop(piece) for piece in names])
-    return fused
+    for name in list(named):
+        match = SEPARATE.fullmatch(name)
+        if match is not None:
+            pieces = [f"{match[1]}{piece}{match[2]}" for piece in ("wq", "wk", "wv")]
+            if all(piece in named for piece in pieces):
+                named[f"{match[1]}wqkv{match[2]}"] = torch.cat([named.pop(piece) for piece in pieces])
+    return named
 
 
 def dual_ar_from_tensors(
@@ -73,13 +65,21 @@ def dual_ar_from_tensors(
         model = DualAR(config, name)
     check_fit(published_shapes(model), published)
     own: dict[str, Tensor] = {}
-    for key in list(published):
-        tensor = published.pop(key)
-        is_kept = dtype is None or key in EMBEDDINGS or not tensor.is_floating_point()
-        if key == "output.weight" and is_serving:
-            is_kept = True  # nearly all of it is about to be dropped
-        own[key] = tensor if is_kept else tensor.to(dtype)
-    model.load_state_dict(fuse(own, OWN_FUSED), strict=True, assign=True)
+    while published:
+        # One at a time, and fused in the same stroke: the pages of the file and one copy are all there ever is.
+        key, tensor = published.popitem()
+        is_table = key in EMBEDDINGS or (key == "output.weight" and is_serving)  # of that nearly all is dropped
+        wanted = tensor.dtype if dtype is None or is_table or not tensor.is_floating_point() else dtype
+        whole, pieces = _whole_of(key)
+        if pieces:
+            parts = [tensor if piece == key else published.pop(piece) for piece in pieces]
+            # Converted in place: temporaries of this size between the weights that stay fragment the heap by a fifth.
+            own[whole] = torch.empty(sum(map(len, parts)), tensor.shape[1], dtype=wanted)
+            for half, part in zip(own[whole].split([len(part) for part in parts]), parts, strict=True):
+                half.copy_(part)
+        else:
+            own[key] = tensor.to(wanted)
+    model.load_state_dict(own, strict=True, assign=True)
     model.eval().requires_grad_(False)
     if not is_serving:
         return model
@@ -87,6 +87,14 @@ def dual_ar_from_tensors(
     if dtype is not None:
         model.head.to(dtype)  # type: ignore[union-attr]
     return model
+
+
+def _whole_of(name: str) -> tuple[str, list[str]]:
+    """The matrix of ours that `name` is one half of, and both halves in order; none if it is no half."""
+    match = HALVES.fullmatch(name)
+    if match is None:
+        return name, []
+    return f"{match[1]}w13{match[2]}", [f"{match[1]}{half}{match[2]}" for half in ("w1", "w3")]
 
 
 def published_shapes(model: DualAR) -> dict[str, Tensor]:

@@ -1,0 +1,190 @@
+"""A checkpoint folder to everything that speaks: language model, codec, tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from backend.codec.base import CausalCodec
+from backend.errors import BadCheckpoint
+from backend.lm.base import Era
+from backend.lm.config import DualARConfig
+from backend.lm.dual_ar import DualAR
+from backend.lm.registry import lm_class
+from backend.weights.codec import load_codec
+from backend.weights.fish_lm import dual_ar_from_tensors
+from backend.weights.lora import DEFAULT_ALPHA, has_lora, merge_lora
+from backend.weights.reader import read_tensors
+
+if TYPE_CHECKING:
+    from backend.text.tokenizer import Tokenizer
+
+CONFIG = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
+INDEX = "model.safetensors.index.json"
+MAX_INDEX_BYTES = 16 << 20
+MODEL_FILES = ("model.safetensors", "model.pth")
+HASHED = ("*.json", "*.safetensors", "*.pth", "*.tiktoken")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`manifest` is the content of config.json; `ignored` are its keys that nothing here uses."""
+
+    lm: DualAR
+    codec: CausalCodec
+    tokenizer: Tokenizer
+    era: Era
+    manifest: Mapping[str, Any]
+    name: str
+    ignored: tuple[str, ...] = field(default=())
+
+
+def load_checkpoint(
+    folder: Path, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.float32,
+    lora: Path | None = None, lora_alpha: float = DEFAULT_ALPHA,
+) -> Checkpoint:  # fmt: skip
+    """Everything in a checkpoint folder, the language model in its serving form and in `dtype`.
+
+    Weights are mapped from the file, not read; those of another precision are converted one by one. `lora` is a
+    file of low-rank changes to add. Raises `BadCheckpoint` for whatever is missing, damaged, or does not fit.
+    """
+    # Here, not on top: reading a language model needs no tokenizer libraries.
+    from backend.text.tokenizer import load_tokenizer
+
+    folder = Path(folder)
+    manifest = read_config(folder)
+    tokenizer = load_tokenizer(folder)
+    lm = load_lm(folder, manifest, tokenizer, device, dtype=dtype, lora=lora, lora_alpha=lora_alpha)
+    codec = load_codec(_codec_folder(folder, manifest), device)
+    _check_codec(lm, codec)
+    name = folder.resolve().name
+    return Checkpoint(lm, codec, tokenizer, lm.spec.era, manifest, name, lm.config.unknown_keys)
+
+
+def load_lm(
+    folder: Path, manifest: Mapping[str, Any], tokenizer: Tokenizer | None = None, device: torch.device | str = "cpu", *,
+    dtype: torch.dtype | None = torch.float32, is_serving: bool = True, lora: Path | None = None,
+    lora_alpha: float = DEFAULT_ALPHA,
+) -> DualAR:  # fmt: skip
+    """The language model of a folder. Without a tokenizer the config must name the semantic ids and the end."""
+    config = _config(manifest, tokenizer)
+    cls = lm_class(manifest.get("model_type", "dual_ar"))
+    assert cls is DualAR, cls
+    tensors = read_model(folder)
+    if has_lora(tensors):
+        tensors = merge_lora(tensors, tensors, float(manifest.get("lora_alpha", DEFAULT_ALPHA)))
+    if lora is not None:
+        tensors = merge_lora(tensors, read_tensors(lora), lora_alpha)
+    return dual_ar_from_tensors(
+        config, tensors, dtype=dtype, is_serving=is_serving, name=folder.resolve().name
+    ).to(device)  # fmt: skip
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of `config.json`. Raises `BadCheckpoint`."""
+    config = _read_json(folder / CONFIG, MAX_CONFIG_BYTES)
+    lm_class(str(config.get("model_type", "dual_ar")))
+    return config
+
+
+def read_model(folder: Path) -> dict[str, Tensor]:
+    """The language model's tensors by the names in the file: sharded, `model.safetensors` or `model.pth`."""
+    if (folder / INDEX).is_file():
+        return _read_shards(folder)
+    for name in MODEL_FILES:
+        if (folder / name).is_file():
+            return read_tensors(folder / name)
+    raise BadCheckpoint(
+        f"'{folder.name}' holds none of {INDEX}, {', '.join(MODEL_FILES)}. Download the checkpoint again."
+    )
+
+
+def _read_shards(folder: Path) -> dict[str, Tensor]:
+    index = _read_json(folder / INDEX, MAX_INDEX_BYTES).get("weight_map")
+    # Bare names only: an index must not lead outside its folder.
+    if not isinstance(index, dict) or not all(isinstance(f, str) and Path(f).name == f for f in index.values()):
+        raise BadCheckpoint(f"{INDEX} in '{folder.name}' does not say which file holds what. Download it again.")
+    tensors: dict[str, Tensor] = {}
+    for shard in sorted(set(index.values())):
+        held = read_tensors(folder / shard)
+        wanted = {name for name, file in index.items() if file == shard}
+        if wanted - set(held):
+            missing = ", ".join(sorted(wanted - set(held))[:5])
+            raise BadCheckpoint(f"'{shard}' lacks {missing}, which {INDEX} promises. Download the checkpoint again.")
+        tensors |= {name: held[name] for name in wanted}
+    return tensors
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """SHA-256, in hexadecimal, of the names and bytes of the folder's configs, weights and tokenizer files."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern) if path.is_file()}):
+        of_file = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                of_file.update(block)
+        digest.update(f"{path.name}\0{of_file.hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _read_json(path: Path, limit: int) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(limit))
+    except FileNotFoundError as error:
+        raise BadCheckpoint(
+            f"'{path.parent.name}' holds no {path.name}; expected a checkpoint folder. Point at the folder that has it."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadCheckpoint(f"{path.name} in '{path.parent.name}' is not readable JSON. Download it again.") from error
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"{path.name} in '{path.parent.name}' holds no settings by name. Download it again.")
+    return content
+
+
+def _config(manifest: Mapping[str, Any], tokenizer: Tokenizer | None) -> DualARConfig:
+    if tokenizer is None:
+        return DualARConfig.from_dict(manifest)
+    ids = {name: getattr(tokenizer, name) for name in ("semantic_begin_id", "semantic_end_id", "end_id")}
+    config = DualARConfig.from_dict(manifest, **ids)
+    # Files of the S2 family say the ids twice; the older ones leave them to the tokenizer.
+    said = DualARConfig.from_dict(manifest) if "text_config" in manifest else config
+    if (said.semantic_begin_id, said.semantic_end_id, said.end_id) != tuple(ids.values()):
+        raise BadCheckpoint(
+            f"config.json puts the codes at {said.semantic_begin_id} to {said.semantic_end_id} and the end at "
+            f"{said.end_id}; the tokenizer has {ids['semantic_begin_id']} to {ids['semantic_end_id']} and "
+            f"{ids['end_id']}. Copy both from one checkpoint."
+        )
+    return config
+
+
+def _codec_folder(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    named = manifest.get("codec")
+    if named is None:
+        return folder
+    codec = (folder / str(named)).resolve()
+    if folder.resolve().parent not in (codec.parent, codec.parent.parent):
+        raise BadCheckpoint(f"config.json names the codec '{named}'; it must lie in or beside the checkpoint's folder.")
+    return codec
+
+
+def _check_codec(lm: DualAR, codec: CausalCodec) -> None:
+    spec, sizes = lm.spec, codec.spec.codebook_sizes
+    if len(sizes) < spec.n_codebooks:
+        raise BadCheckpoint(
+            f"The language model makes {spec.n_codebooks} codebooks; codec '{codec.spec.name}' has {len(sizes)}. "
+            "Use the codec the model was trained with."
+        )
+    if sizes[0] < spec.n_semantic or min(sizes[1 : spec.n_codebooks], default=spec.n_residual) > spec.codebook_size:
+        raise BadCheckpoint(
+            f"The codec's codebooks hold {list(sizes)} codes; the language model has {spec.n_semantic} and "
+            f"{spec.codebook_size}. Use the codec the model was trained with."
+        )
