@@ -13,7 +13,8 @@ CURLY_APOSTROPHES = str.maketrans("‘’", "''")
 EMOJI = re.compile("[\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f1e0-\U0001f1ff]+")
 COMMAS = re.compile(r",{2,}")
 # Only the first point between digits is protected: of 1.2.3 the second one may still be cut at.
-POINT = re.compile(r"(\d+)\.(\d+)")
+# The lookbehind finds the same numbers; without it a long run of digits takes quadratic time.
+POINT = re.compile(r"(?<!\d)(\d+)\.(\d+)")
 GUARDED_POINT = re.compile(r"<(\d+)_f_(\d+)>")
 SENTENCE_ENDS, COMMA_MARKS, SPACES = frozenset(".!?。！？"), frozenset(",，"), frozenset(" ")
 NOT_SPEECH = frozenset(string.punctuation + string.whitespace)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.errors import BadCheckpoint
 from backend.text.control_tokens import PHONEME_END, PHONEME_START, ControlTokens, read_json
+from backend.text.phonemes import ACCENTS, EnglishPhonemizer
 
 PHONEMES_JSON = "phonemes.json"
 VERBATIM = re.compile(f"({re.escape(PHONEME_START)}.*?(?:{re.escape(PHONEME_END)}|$))", re.DOTALL)
@@ -32,11 +33,11 @@ class PhonemeTokenizer:
         n_semantic: int,
         *,
         edges: tuple[str, str] = ("^", "$"),
-        language: str = "en-us",
+        language: str | None = None,
         phonemize: Phonemizer | None = None,
     ) -> None:
         """`symbols`: all distinct; the longest match wins. `edges`: the two of them that stand for the silence before
-        and after a text, which no text turns into. `phonemize` None: text is phonemes already.
+        and after a text, which no text turns into. `phonemize`: how words are read; without it text is phonemes.
 
         Raises `BadCheckpoint` for symbols that repeat or lack the edges.
         """
@@ -63,11 +64,12 @@ class PhonemeTokenizer:
         self._written = [*symbols, *names]
 
     @classmethod
-    def load(cls, folder: Path, phonemize: Phonemizer | None = None) -> PhonemeTokenizer:
-        """Read a checkpoint folder's `phonemes.json`. Raises `BadCheckpoint`."""
+    def load(cls, folder: Path) -> PhonemeTokenizer:
+        """Read a checkpoint folder's `phonemes.json`, whose language says how words are read; none, that text is
+        phonemes. Raises `BadCheckpoint`."""
         listed = read_json(folder / PHONEMES_JSON)
         try:
-            symbols, n_semantic, language = listed["symbols"], listed["n_semantic"], listed.get("language", "en-us")
+            symbols, n_semantic, language = listed["symbols"], listed["n_semantic"], listed.get("language")
             begin, end = listed.get("edges", ("^", "$"))
             is_known = all(isinstance(s, str) for s in (*symbols, begin, end)) and isinstance(n_semantic, int)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -77,6 +79,11 @@ class PhonemeTokenizer:
                 f'{PHONEMES_JSON} needs "symbols" (a list of strings), "edges" (two of them) and "n_semantic" '
                 "(a number). Copy it again."
             )
+        if language is not None and language not in ACCENTS:
+            raise BadCheckpoint(
+                f"{PHONEMES_JSON} is for the language '{language}'; this version reads {', '.join(ACCENTS)}. Update it."
+            )
+        phonemize = EnglishPhonemizer(language) if language else None
         return cls(symbols, n_semantic, edges=(begin, end), language=language, phonemize=phonemize)
 
     def save(self, folder: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backend.errors import BadCheckpoint
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.phonemes import SYMBOLS
 from backend.text.tiktoken_tokenizer import ORDER_S1, read_ranks
 from backend.text.tokenizer import load_tokenizer
 from tests.text.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of
@@ -150,13 +151,22 @@ def test_an_unknown_control_token_is_refused():
 
 
 def test_phonemes_are_saved_and_found_by_their_longest_symbol(tmp_path):
-    PhonemeTokenizer(["^", "$", "a", "aɪ", "ɪ", " "], 8, language="en-gb").save(tmp_path)
+    PhonemeTokenizer(["^", "$", "a", "aɪ", "ɪ", " "], 8).save(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
-    assert tokenizer.symbols == ("^", "$", "a", "aɪ", "ɪ", " ") and tokenizer.language == "en-gb"
+    assert tokenizer.symbols == ("^", "$", "a", "aɪ", "ɪ", " ") and tokenizer.language is None
     assert tokenizer.encode("aɪ a^ɪ") == [3, 5, 2, 4]
     assert tokenizer.decode([3, 5, 6, 7, 14, 15]) == "aɪ <|im_end|><|semantic:0|><|semantic:7|>\ufffd"
     assert tokenizer.unknown_symbols("aɪ ʒxʒ") == ["ʒ", "x"]
     assert tokenizer.n_vocab == tokenizer.semantic_end_id + 1 == 6 + 1 + 8
+
+
+def test_the_language_of_a_voice_says_how_words_are_read(tmp_path):
+    PhonemeTokenizer(SYMBOLS, 8, language="en-us").save(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.decode(tokenizer.encode("Hello, <|phoneme_start|>wˈɜɹld<|phoneme_end|>!")) == "həlˈO, wˈɜɹld!"
+    (tmp_path / "phonemes.json").write_text('{"symbols": ["^", "$", "a"], "n_semantic": 4, "language": "tlh"}')
+    with pytest.raises(BadCheckpoint, match="'tlh'"):
+        load_tokenizer(tmp_path)
 
 
 def test_words_are_phonemized_and_phonemes_are_not():

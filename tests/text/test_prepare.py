@@ -1,0 +1,132 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.errors import BadText
+from backend.text.emotions import MARKERS, adapt_markers, find_markers, markers
+from backend.text.lexicon import Lexicon
+from backend.text.prepare import prepare_text
+from backend.text.pronunciation import ERA_ALPHABET, convert
+from backend.text.script import Pause, Say
+from backend.text.scripts import script_of, split_speakable
+from backend.text.split import split_sentences
+
+ERAS = sorted(ERA_ALPHABET)
+MARKED = "(excited) I found it! [laughing] No way, (in a hurry tone) come [short pause] here (the red one)."
+
+
+def text_of(*arguments, **options):
+    return prepare_text(*arguments, **options).text
+
+
+def test_every_era_lists_its_markers_in_its_own_brackets():
+    assert "(whispering)" in markers("s1")["tones"] and "[whisper]" in markers("s2")["tones"]
+    assert markers("v15") == markers("phonogram") == {}
+    assert sum(map(len, markers("s1").values())) == 66
+
+
+def test_listed_markers_are_known_and_pass_unchanged():
+    for era in ("s1", "s2"):
+        for group in markers(era).values():
+            for marker in group:
+                assert adapt_markers(f"{marker} Hello.", era) == (f"{marker} Hello.", ())
+
+
+@pytest.mark.parametrize(
+    ("era", "text", "ignored"),
+    [
+        ("s1", "(excited) I found it! (laughing) No way, (in a hurry tone) come here (the red one).", ("short pause",)),
+        ("s2", "[excited] I found it! [laughing] No way, [in a hurry tone] come [short pause] here (the red one).", ()),
+        ("v15", "I found it! No way, come here (the red one).", ("excited", "laughing", "in a hurry tone", "short pause")),
+        ("phonogram", "I found it! No way, come here (the red one).",
+         ("excited", "laughing", "in a hurry tone", "short pause")),
+    ],
+)  # fmt: skip
+def test_markers_are_written_as_the_era_does_and_others_are_taken_out_and_reported(era, text, ignored):
+    assert adapt_markers(MARKED, era) == (text, ignored)
+    assert [marker.name for marker in find_markers(MARKED, era).unknown] == list(ignored)
+    script = prepare_text(MARKED, era)
+    assert script.text == text
+    assert all(any(name in line for line in script.ignored) for name in ignored)
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_pronunciations_are_written_in_the_eras_alphabet_or_reported(era):
+    text = "Say [tomato](/təˈmɑːtoʊ/) and [hello](/HH AH0 L OW1/arpabet)."
+    script = prepare_text(text, era, markup="markup")
+    pair = {"arpabet": ("T AH0 M AA1 T OW0", "HH AH0 L OW1"), "symbols": ("təmˈɑːtO", "həlˈO")}.get(
+        ERA_ALPHABET[era] or ""
+    )
+    if pair:
+        assert script.text == "Say {} and {}.".format(*(f"<|phoneme_start|>{p}<|phoneme_end|>" for p in pair))
+        assert not script.ignored
+    else:
+        assert script.text == "Say tomato and hello." and len(script.ignored) == 2
+
+
+@pytest.mark.parametrize("phonemes", ["§", "HH QQ1", "<|im_end|>", " ", "x" * 500])
+def test_sounds_that_are_none_are_refused(phonemes):
+    for alphabet in ("ipa", "arpabet", "klingon"):
+        with pytest.raises(BadText):
+            convert(phonemes, alphabet, "s1")
+
+
+def test_normalization_is_a_switch_and_for_english_only():
+    assert text_of("It is 12 km.", "s1") == "It is twelve kilometers."
+    assert text_of("It is 12 km.", "s1", normalize=False) == "It is 12 km."
+    assert text_of("Il y a 12 km.", "s1") == "Il y a 12 km."
+
+
+def test_the_lexicon_comes_first_and_spares_what_is_final():
+    lexicon = Lexicon.parse(["km = klicks", "S Q L = never"])
+    assert text_of("It is 12 km.", "s1", lexicon=lexicon) == "It is twelve klicks."
+    ssml = '<speak>The <say-as interpret-as="characters">SQL</say-as></speak>'
+    assert text_of(ssml, "s1", markup="ssml", lexicon=lexicon) == "The S Q L"
+
+
+def test_other_scripts_are_left_out_by_name_where_the_voice_cannot_read_them():
+    script = prepare_text("Hello 你好 world 👨‍👩‍👧!", "phonogram")
+    assert script.text.split() == ["Hello", "world", "!"]
+    assert "2 characters of Han ('你好')" in script.ignored[0] and "pictograms" in script.ignored[0]
+    assert text_of("Hello 你好", "s1") == "Hello 你好"
+    with pytest.raises(BadText, match="Han"):
+        prepare_text("你好", "phonogram")
+
+
+@given(text=st.text(max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_stretches_joined_are_the_text(text):
+    found = split_speakable(text, {"Latin"})
+    assert "".join(stretch.text for stretch in found.stretches) == text
+    assert (found.message is None) == all(stretch.is_spoken for stretch in found.stretches)
+    assert all(script_of(character) in ("", "Latin") for s in found.stretches if s.is_spoken for character in s.text)
+
+
+@pytest.mark.parametrize(
+    ("character", "script"),
+    [("a", "Latin"), ("é", "Latin"), ("Ａ", "Latin"), ("ﬁ", "Latin"), ("你", "Han"), ("ひ", "Hiragana"), ("ガ", "Katakana"),
+     ("Ж", "Cyrillic"), ("α", "Greek"), ("ع", "Arabic"), ("한", "Hangul"), ("😀", "pictograms"), ("7", ""), (".", ""), ("½", "")],
+)  # fmt: skip
+def test_scripts_have_their_names(character, script):
+    assert script_of(character) == script
+
+
+@pytest.mark.parametrize("era", ERAS)
+@given(
+    words=st.lists(st.sampled_from(["Hello.", "Good", "day!", "[pause:1s]", "[speed:2]", "[laughing]"]), max_size=12)
+)
+@settings(max_examples=30, deadline=None)
+def test_words_survive_every_markup(era, words):
+    script = prepare_text(" ".join(["ok", *words]), era, markup="markup")
+    spoken = [word for piece in script.pieces if isinstance(piece, Say) for word in piece.text.split()]
+    assert [w for w in spoken if w[0] not in "[("] == ["ok", *(w for w in words if w[0] != "[")]
+    assert sum(p.duration_s for p in script.pieces if isinstance(p, Pause)) == words.count("[pause:1s]")
+    assert all(MARKERS[era] or "laughing" not in word for word in spoken)
+
+
+def test_prepared_text_is_what_sentences_are_cut_from():
+    assert split_sentences(text_of("At 10 a.m. He left. Dr. Lee stayed.", "s1")) == [
+        "At ten AM. ",
+        "He left. ",
+        "doctor Lee stayed.",
+    ]
