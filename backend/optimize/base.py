@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -16,10 +16,16 @@ class Support(NamedTuple):
 class Optimization(Protocol):
     """One technique. Exact ones give the same numbers up to float rounding; others state `tolerance`."""
 
-    name: str
-    is_exact: bool
-    tolerance: float
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_exact(self) -> bool: ...
+
+    @property
+    def tolerance(self) -> float: ...
 
     def supported(self, device: torch.device, model: nn.Module) -> Support: ...
 
-    def apply(self, model: nn.Module) -> nn.Module: ...
+    # Any: most know only one kind of model, which `supported` has checked.
+    def apply(self, model: Any) -> Any: ...

@@ -1,0 +1,69 @@
+"""Which matrices of a model are quantized: those of a `DualAR` with its blocks fused, every linear layer of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from backend.lm.dual_ar import DualAR
+from backend.optimize.fused_block import FusedBlock, TurnTable
+
+MakeMatrix = Callable[..., Callable[[Tensor], Tensor]]
+MakeLinear = Callable[[nn.Linear], nn.Module]
+HEADS = ("head", "fast_output")
+
+
+class Reading(NamedTuple):
+    """A linear layer and how often one frame of speech reads its weights."""
+
+    linear: nn.Linear
+    per_frame: int
+
+
+def readings(model: nn.Module) -> Iterator[Reading]:
+    """The layers `quantize_layers` would replace."""
+    if not isinstance(model, DualAR):
+        yield from (Reading(m, 1) for m in model.modules() if isinstance(m, nn.Linear))
+        return
+    # The first two passes of the fast stack go through its layers together.
+    n_fast = max(model.spec.n_codebooks - 1, 1)
+    for stack, per_frame in ((model.layers, 1), (model.fast_layers, n_fast)):
+        yield from (Reading(m, per_frame) for m in stack.modules() if isinstance(m, nn.Linear))
+    for name, per_frame in zip(HEADS, (1, n_fast), strict=True):
+        if isinstance(linear := getattr(model, name), nn.Linear):
+            yield Reading(linear, per_frame)
+
+
+def quantize_layers(model: nn.Module, make_matrix: MakeMatrix, make_linear: MakeLinear) -> nn.Module:
+    """Replace matrices one by one, in place, so that memory falls as it goes."""
+    if not isinstance(model, DualAR):
+        _replace_linears(model, make_linear)
+        return model
+    if model.head is None:
+        model.narrow_head()
+    for stack in (model.layers, model.fast_layers):
+        table = TurnTable()
+        for index, block in enumerate(stack):
+            stack[index] = FusedBlock(block, make_matrix, table)
+    for name in HEADS:
+        setattr(model, name, make_linear(getattr(model, name)))
+    # What is left computes in float32, which the products return; tables of embeddings stay as they are stored.
+    for module in model.modules():
+        if not isinstance(module, nn.Embedding):
+            _widen(module)
+    return model
+
+
+def _widen(module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        parameter.data = parameter.data.float()
+
+
+def _replace_linears(module: nn.Module, make_linear: MakeLinear) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, make_linear(child))
+        else:
+            _replace_linears(child, make_linear)

@@ -1,0 +1,49 @@
+"""The number format of weights and sums outside the quantized products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from backend.optimize.base import Support
+
+Format = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Format, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_TOLERANCE: dict[Format, float] = {"fp32": 0.0, "bf16": 0.01, "fp16": 0.001}
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Quality: logits keep a cosine of at least 1 - `tolerance` with those of float32."""
+
+    format: Format = "fp32"
+
+    @property
+    def name(self) -> str:
+        return f"precision_{self.format}"
+
+    @property
+    def is_exact(self) -> bool:
+        return self.format == "fp32"
+
+    @property
+    def tolerance(self) -> float:
+        return _TOLERANCE[self.format]
+
+    def supported(self, device: torch.device, model: nn.Module) -> Support:
+        if self.format == "fp32":
+            return Support(True, "as the weights were made")
+        if device.type == "cuda" and self.format == "bf16" and not torch.cuda.is_bf16_supported():
+            return Support(False, "this card has no bfloat16")
+        if device.type == "cpu":
+            mkldnn = torch.ops.mkldnn
+            known = mkldnn._is_mkldnn_bf16_supported if self.format == "bf16" else mkldnn._is_mkldnn_fp16_supported
+            if not torch.backends.mkldnn.is_available() or not known():
+                return Support(False, f"this processor has no {self.format} instructions; fp32 is faster here")
+        return Support(True, "half the bytes to read")
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        return model.to(DTYPES[self.format])

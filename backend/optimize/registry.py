@@ -1,0 +1,33 @@
+"""The optimizations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backend.optimize.backend_flags import BackendFlags
+from backend.optimize.base import Optimization
+from backend.optimize.compile import Compile
+from backend.optimize.fold_norm import FoldWeightNorm
+from backend.optimize.half_decoder import HalfDecoder
+from backend.optimize.int4 import Int4
+from backend.optimize.int8 import Int8
+from backend.optimize.packed_dac import PackedDac
+from backend.optimize.precision import Precision
+from backend.optimize.streams import Streams
+from backend.optimize.threads import Threads
+
+OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
+    "precision_fp32": lambda: Precision("fp32"),
+    "precision_bf16": lambda: Precision("bf16"),
+    "precision_fp16": lambda: Precision("fp16"),
+    "int8": Int8,
+    "int4": Int4,
+    "compile": Compile,
+    "fold_weight_norm": FoldWeightNorm,
+    "packed_dac_fp32": lambda: PackedDac("fp32"),
+    "packed_dac_bf16": lambda: PackedDac("bf16"),
+    "half_decoder": HalfDecoder,
+    "threads": Threads,
+    "streams": Streams,
+    "backend_flags": BackendFlags,
+}

@@ -1,0 +1,161 @@
+"""A plan keeps its reasons, and a second start measures nothing."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from backend.codec.spectral import SpectralCodec
+from backend.optimize import plan as planner
+from backend.optimize import plan_codec, plan_lm
+from backend.optimize.decision import Plan
+from backend.optimize.fused_block import FusedBlock
+from backend.optimize.plan import PlanWishes, apply_plan, make_plan
+from backend.optimize.plan_cache import FOLDER_VARIABLE, plan_folder
+from tests.optimize.lm_laws import model, next_logits
+
+CPU = torch.device("cpu")
+INT8 = PlanWishes(quantization="int8", threads=1)
+
+
+class Clock:
+    """Stands in for every measurement and counts them."""
+
+    def __init__(self, **ms):
+        self.ms, self.n_asked = {"fp32": 4.0, "bf16": 3.5, "int8": 1.0, "int4": 2.0, **ms}, 0
+
+    def product_s(self, shape, format, device=CPU):
+        self.n_asked += 1
+        return self.ms[format] / 1e3 * (1 if torch.get_num_threads() == 1 else 10)
+
+    def products_s(self, wanted, format, device=CPU):
+        return {shape: self.product_s(shape, format) for shape in wanted}
+
+    def decode_s(self, codec):
+        self.n_asked += 1
+        return 0.5 if any(getattr(m, "product_dtype", None) == torch.bfloat16 for m in codec.modules()) else 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch, tmp_path):
+    clock = Clock()
+    monkeypatch.setattr(plan_lm, "product_s", clock.product_s)
+    monkeypatch.setattr(plan_lm, "products_s", clock.products_s)
+    monkeypatch.setattr(plan_codec, "decode_s", clock.decode_s)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    return clock
+
+
+@pytest.fixture
+def lm():
+    return model("s1")
+
+
+def decision(plan, name):
+    (found,) = [d for d in plan.decisions if d.name == name]
+    return found
+
+
+def test_a_second_start_measures_nothing(clock, lm):
+    first = make_plan(lm, None, CPU, INT8)
+    n_asked = clock.n_asked
+    second = make_plan(lm, None, CPU, INT8)
+    assert n_asked and clock.n_asked == n_asked
+    assert second.is_cached and not first.is_cached and second.decisions == first.decisions
+
+
+@pytest.mark.parametrize("change", ["weights", "wishes", "machine", "hash"])
+def test_anything_else_is_measured_anew(clock, lm, monkeypatch, change):
+    make_plan(lm, None, CPU, INT8)
+    wishes, weights = INT8, None
+    if change == "weights":
+        lm = model("s1", seed=1)
+    elif change == "wishes":
+        wishes = PlanWishes(quantization="int8", threads=2)
+    elif change == "hash":
+        weights = "0123"
+    else:
+        monkeypatch.setattr("backend.optimize.plan_cache.processor_name", lambda: "another")
+    assert not make_plan(lm, None, CPU, wishes, weights=weights).is_cached
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', None])
+def test_a_damaged_plan_is_measured_again_and_mended(clock, lm, damage, caplog):
+    make_plan(lm, None, CPU, INT8)
+    (path,) = plan_folder().iterdir()
+    text = path.read_text()
+    path.write_text(text.replace('"is_applied": true', '"is_applied": 3') if damage is None else damage)
+    assert not make_plan(lm, None, CPU, INT8).is_cached
+    assert "measuring again" in caplog.text
+    assert path.read_text() == text
+
+
+def test_a_folder_that_cannot_be_written_costs_no_plan(clock, lm, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    assert isinstance(make_plan(lm, None, CPU, INT8, folder=tmp_path / "file" / "plans"), Plan)
+    assert "could not be kept" in caplog.text
+
+
+def test_asking_for_nothing_keeps_the_model_exact(clock, lm):
+    plan = make_plan(lm, None, CPU, PlanWishes(threads=1))
+    assert decision(plan, "precision_fp32").is_applied  # bfloat16 is faster here, but not by enough
+    with torch.inference_mode():
+        want = next_logits(copy.deepcopy(lm))
+        assert torch.equal(next_logits(apply_plan(plan, lm, None)[0]), want)
+
+
+def test_quantization_is_applied_where_it_is_faster_with_the_figures(clock, lm):
+    plan = make_plan(lm, None, CPU, INT8)
+    found = decision(plan, "int8")
+    assert found.is_applied and "4.0 times" in found.reason and found.measured["int8_ms_per_frame"] > 0
+    assert any(isinstance(m, FusedBlock) for m in apply_plan(plan, lm, None)[0].modules())
+
+
+def test_quantization_is_refused_where_it_is_slower(clock, lm):
+    clock.ms["int8"] = 9.0
+    found = decision(make_plan(lm, None, CPU, INT8), "int8")
+    assert not found.is_applied and "slower" in found.reason and set(found.measured) == {
+        "fp32_ms_per_frame", "int8_ms_per_frame",
+    }  # fmt: skip
+
+
+def test_half_precision_is_chosen_where_it_is_much_faster(clock, lm):
+    clock.ms["bf16"] = 1.0
+    if not (support := planner.OPTIMIZATIONS["precision_bf16"]().supported(CPU, lm)).ok:
+        pytest.skip(support.reason)
+    plan = make_plan(lm, None, CPU, PlanWishes(threads=1))
+    assert decision(plan, "precision_bf16").is_applied
+    assert apply_plan(plan, lm, None)[0].dtype == torch.bfloat16
+
+
+def test_the_thread_count_is_the_measured_one(clock, lm, monkeypatch):
+    monkeypatch.setattr(plan_lm, "usable_cores", lambda: 2)
+    plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8"))
+    assert plan.lm_threads == 1
+    assert decision(plan, "threads").measured["ms_with_2"] == 10 * decision(plan, "threads").measured["ms_with_1"]
+
+
+def test_compiling_is_refused_for_quantized_layers(clock, lm):
+    plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8", compile=True, threads=1))
+    assert "closed to the compiler" in decision(plan, "compile").reason
+
+
+def test_a_codec_is_tried_on_copies_and_left_alone(clock):
+    codec = SpectralCodec(decoder_depths=(1, 2)).eval()
+    before = {name: tensor.clone() for name, tensor in codec.state_dict().items()}
+    plan = make_plan(None, codec, CPU, PlanWishes())
+    found = decision(plan, "half_decoder")
+    assert found.is_applied == OPTIMIZED_HERE
+    assert clock.decode_s(codec) == 1.0 and all(torch.equal(before[n], t) for n, t in codec.state_dict().items())
+    assert "FishDAC only" in decision(plan, "packed_dac_fp32").reason
+    exact = make_plan(None, codec, CPU, PlanWishes(mixed_precision="fp32"))
+    assert not decision(exact, "half_decoder").is_applied
+
+
+OPTIMIZED_HERE = planner.OPTIMIZATIONS["half_decoder"]().supported(CPU, SpectralCodec(decoder_depths=(1, 2))).ok
+
+
+def test_every_refusal_names_its_reason(clock, lm):
+    plan = make_plan(lm, nn.Identity(), CPU, PlanWishes(quantization="int4", compile=True, threads=1))
+    assert plan.refused and all(d.reason for d in plan.refused)
