@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     num_streams: int = Field(3, ge=1, le=16, description="CUDA streams for overlapped stages.")
     cache_limit: int = Field(100, ge=0, le=100_000, description="Entries kept in each cache; 0 turns caching off.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests spoken at the same time.")
+    idle_unload_s: float = Field(
+        0.0,
+        ge=0,
+        le=604_800,
+        description="Seconds without a request after which the models leave memory; 0 keeps them.",
+    )
     max_queue: int = Field(32, ge=0, le=10_000, description="Requests that may wait; more are refused.")
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens the server to the network."

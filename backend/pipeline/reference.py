@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
+import torch
 
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
+from backend.errors import BadRequest
 from backend.pipeline.codec_tasks import Encoding
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.codec_worker import CodecWorker
+from backend.runtime.lm_worker import LMWorker
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
 from backend.text.prompts.layout import Reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.lm.speaker import SpeakerEncoder
 
 CACHE_BYTES = 64 * 2**20
 # A codec that takes longer than this is stuck: the slowest here needs a second for a second.
@@ -28,8 +39,12 @@ class ReferenceStage:
 
     name = "reference"
 
-    def __init__(self, codec_worker: CodecWorker, codes_hash: str, cache_entries: int, max_frames: int):
-        self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, max_frames
+    def __init__(
+        self, codec_worker: CodecWorker, lm_worker: LMWorker, codes_hash: str, cache_entries: int,
+        encoder: SpeakerEncoder | None = None,
+    ):  # fmt: skip
+        self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, lm_worker.max_frames
+        self._lm_worker, self._encoder = lm_worker, encoder
         self.cache: BoundedCache[np.ndarray] = BoundedCache(cache_entries, CACHE_BYTES, lambda codes: codes.nbytes)
 
     def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
@@ -47,7 +62,27 @@ class ReferenceStage:
             else:
                 n_hits += 1
             references.append(Reference(clip.text, codes))
-        return SpokenVoice(tuple(references), cache_hits=n_hits)
+        return replace(self.voice_of(tuple(references)), cache_hits=n_hits)
+
+    def voice_of(self, references: tuple[Reference, ...]) -> SpokenVoice:
+        """Clips as the model takes them: to be continued, or as the vector of who speaks in them.
+
+        Raises `BadRequest` where the model knows voices as vectors and comes without what makes one.
+        """
+        spec = self._lm_worker.lm.spec
+        if not references or not spec.conditioning_dim:
+            return SpokenVoice(references)
+        if self._encoder is None:
+            raise BadRequest(
+                f"'{spec.name}' speaks with its own voices only. Leave the reference out, or name a voice."
+            )
+        encoder, codes = self._encoder, np.concatenate([reference.codes for reference in references], axis=1)
+
+        def vector() -> Tensor:
+            device = next(encoder.parameters()).device
+            return encoder(torch.from_numpy(codes[: spec.n_codebooks])[None].to(device))[0]
+
+        return SpokenVoice(conditioning=self._lm_worker.worker.call(vector).result(BASE_S))
 
     def codes_of(self, waveform: Waveform) -> np.ndarray:
         """Codes [K, T] of a sound, made on the codec's thread."""

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from backend.lm.base import Prompt
+from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.pace import frame_budget, usual_frames
 from backend.runtime.request import SpeechRequest
-from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.timeline import Timeline
 from backend.text.prompts.conversation import start_conversation
 
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 CACHE_BYTES = 64 * 2**20
 CHUNK_BYTES = 200
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-
-
-class SpokenSegment(NamedTuple):
-    pause_s: float
-    codes: np.ndarray  # [K, T] int64
 
 
 class SpokenCodes(NamedTuple):
@@ -56,6 +52,7 @@ class Narration:
     options: SamplingOptions
     seed: int
     max_frames: Callable[[str], int]
+    side_sizes: tuple[int, ...]  # of a model with a pointer
     device: torch.device | str
     on_end: Callable[[SpokenCodes], None]
     spoken: list[SpokenSegment] = field(default_factory=list)
@@ -67,12 +64,19 @@ class Narration:
 
     def next(self) -> SegmentPrompt:
         k = len(self.spoken)
-        tokens = torch.from_numpy(self.conversation.prompt(k)).to(self.device)
+        tokens = torch.from_numpy(self.conversation.prompt(k))
         sampler = RowSampler(self.options, seed=segment_seed(self.seed, k))
+        side = None
+        if self.side_sizes:
+            # What is read has no side ids; the last column of it is what the first frame is drawn from.
+            symbols = self.conversation.opened(k)[0]
+            sampler.pointer = Pointer(symbols, len(self.side_sizes), max_spent=self.side_sizes[-1] - 1)
+            side = torch.zeros(tokens.shape[1], len(self.side_sizes), dtype=torch.long)
+            side[-1] = torch.from_numpy(sampler.pointer.side())
+            side = side.to(self.device)
+        prompt = Prompt(tokens.to(self.device), self.voice.conditioning, side)
         text = self.conversation.segments[k].text
-        return SegmentPrompt(
-            Prompt(tokens, self.voice.conditioning), sampler, self.max_frames(text), self.conversation.n_shared
-        )
+        return SegmentPrompt(prompt, sampler, self.max_frames(text), self.conversation.n_shared)
 
     def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
         self.conversation.add(len(self.spoken), codes)
@@ -104,8 +108,9 @@ class SemanticStage:
 
     def __init__(
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
-        device: torch.device | str = "cpu",
+        side_sizes: tuple[int, ...] = (), device: torch.device | str = "cpu",
     ):  # fmt: skip
+        self._side_sizes = side_sizes
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
         self.cache: BoundedCache[SpokenCodes] = BoundedCache(cache_entries, CACHE_BYTES, lambda kept: kept.size_bytes)
@@ -134,7 +139,7 @@ class SemanticStage:
             if key is not None:
                 self.cache.put(key, spoken)
 
-        narration = Narration(conversation, given, options, seed, max_frames, self._device, keep)
+        narration = Narration(conversation, given, options, seed, max_frames, self._side_sizes, self._device, keep)
         frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in conversation.segments]
         scheduler = self._worker.scheduler
         wait_s = pace.wait_s(scheduler.n_waiting, len(scheduler.rows))

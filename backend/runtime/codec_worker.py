@@ -42,12 +42,12 @@ class CodecTask(Protocol):
 class CodecWorker:
     """Serves tasks earliest due first, so that first sounds and streams about to run dry overtake long work."""
 
-    def __init__(self, codec: CausalCodec):
+    def __init__(self, codec: CausalCodec, n_cores: int | None = None):
         self.codec = codec
         self._tasks: list[CodecTask] = []
         self._at_work: CodecTask | None = None
         self._lock = threading.Lock()
-        self.worker = Worker("codec", self._tick, self._fail, self._fail_all)
+        self.worker = Worker("codec", self._tick, self._fail, self._fail_all, n_cores)
 
     def start(self) -> None:
         self.worker.start()

@@ -46,7 +46,7 @@ class LMWorker:
 
     def __init__(
         self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: Pace,
-        prefill_columns: int = PREFILL_COLUMNS,
+        prefill_columns: int = PREFILL_COLUMNS, n_cores: int | None = None,
     ):  # fmt: skip
         self.lm, self.pace = lm, pace
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
@@ -54,7 +54,7 @@ class LMWorker:
         self.batch = Tally()
         self.columns, self.frames = Count(), Count()
         self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
-        self.worker = Worker("language model", self._tick, self._fail, self._fail_all)
+        self.worker = Worker("language model", self._tick, self._fail, self._fail_all, n_cores)
         with torch.inference_mode():
             self._state = lm.init_state(n_rows, max_frames)
         # Whom an error inside the model belongs to.

@@ -48,8 +48,17 @@ class SegmentPrompt(NamedTuple):
     pause_s: float = 0.0
 
 
+class SpokenSegment(NamedTuple):
+    """One segment as it became: the silence before it, and its codes [K, T] (int64)."""
+
+    pause_s: float
+    codes: np.ndarray
+
+
 class SegmentSource(Protocol):
     """Where the language model's thread gets the segments of one request."""
+
+    spoken: list[SpokenSegment]  # the segments done so far
 
     @property
     def has_next(self) -> bool:

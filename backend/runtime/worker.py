@@ -27,9 +27,10 @@ class Worker:
 
     def __init__(
         self, name: str, tick: Callable[[], bool], fail: Callable[[PhonogramError], None],
-        fail_all: Callable[[PhonogramError], None],
+        fail_all: Callable[[PhonogramError], None], n_cores: int | None = None,
     ):  # fmt: skip
-        self.name = name
+        """`n_cores`: how many threads one torch operation of this worker may use; None leaves it as it is."""
+        self.name, self.n_cores = name, n_cores
         self._tick, self._fail, self._fail_all = tick, fail, fail_all
         self._calls: deque[tuple[Callable[[], object], Future]] = deque()
         self._lock = threading.Lock()
@@ -69,6 +70,9 @@ class Worker:
                 log.warning("The %s thread is still inside a step after %.0f s.", self.name, timeout_s)
 
     def _run(self) -> None:
+        if self.n_cores is not None:
+            # Holds for the calling thread only.
+            torch.set_num_threads(self.n_cores)
         with torch.inference_mode():
             while not self._is_closing:
                 self._woken.clear()

@@ -1,0 +1,278 @@
+"""`OptimizedEngine`: everything the server, the command line and the pages ask of the models."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backend.device import Device, find_device
+from backend.errors import LimitExceeded, NotAvailable, NotReady
+from backend.monitor.card import CardMonitor, CardReading
+from backend.monitor.process import ProcessMonitor, ProcessReading
+from backend.runtime.idle import IdleTimer
+from backend.runtime.request import ReferenceClip, SpeechRequest
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.audio.waveform import Waveform
+    from backend.codes import Codes
+    from backend.pipeline.loading import LoadedModel
+    from backend.pipeline.speaker import Speaker, SpeakerCounts
+    from backend.pipeline.speech import Speech, SpeechStream
+    from backend.pipeline.voices import Voice, VoiceBook
+    from backend.runtime.caches import CacheCounts
+    from backend.runtime.lm_worker import BatchSnapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionGuide:
+    """The markers a checkpoint knows, as they are written, in groups."""
+
+    era: str
+    groups: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What the engine is and does. Fields of a model that is not in memory are None."""
+
+    model: str
+    is_loaded: bool
+    device: str
+    device_name: str
+    era: str | None = None
+    codec: str | None = None
+    sample_rate_hz: int | None = None
+    frame_rate_hz: float | None = None
+    notes: tuple[str, ...] = ()
+    frames_per_s: float | None = None
+    batch: BatchSnapshot | None = None
+    counts: SpeakerCounts | None = None
+    caches: dict[str, CacheCounts] | None = None
+    process: ProcessReading | None = None
+    card: CardReading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Everything that goes when the model is let go."""
+
+    model: LoadedModel
+    speaker: Speaker
+    voices: VoiceBook
+
+
+class OptimizedEngine:
+    """Loads one checkpoint and speaks with it, from any number of threads.
+
+    Every method raises `PhonogramError`s only. `open_model` is what `load` calls to read the checkpoint.
+    """
+
+    def __init__(self, settings: Settings, open_model: Callable[[Settings, Device], LoadedModel] | None = None):
+        self.settings = settings
+        self._open_model = open_model or _open_checkpoint
+        self._device = find_device(settings.device)
+        self._loaded: _Loaded | None = None
+        self._name = ""
+        self._is_open = False
+        self._lock = threading.RLock()
+        self._idle = IdleTimer(settings.idle_unload_s, self._unload_if_idle)
+        self._process = ProcessMonitor()
+        self._card = _card_of(self._device)
+
+    def load(self) -> None:
+        """Read the checkpoint, fit it to this machine and speak once. Twice is fine.
+
+        Raises `NotAvailable` if there is no checkpoint, `BadCheckpoint` if it cannot be used.
+        """
+        with self._lock:
+            self._is_open = True
+            if self._loaded is None:
+                self._loaded = self._started()
+
+    def unload(self) -> None:
+        """Free the models' memory. The next request loads them again."""
+        with self._lock:
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.speaker.close()
+            del loaded
+            _free_memory(self._device)
+
+    def close(self) -> None:
+        """End all threads; whoever waits is told. Twice is fine."""
+        self._idle.close()
+        with self._lock:
+            self._is_open = False
+        self.unload()
+        if self._card is not None:
+            self._card.close()
+            self._card = None
+
+    def stream(self, request: SpeechRequest) -> SpeechStream:
+        """Speech in pieces, the first of which exists. Raises what is wrong with the request, and `Busy`."""
+        if len(request.text) > self.settings.max_text_chars:
+            raise LimitExceeded(
+                f"The text has {len(request.text)} characters; the limit is {self.settings.max_text_chars} "
+                "(MAX_TEXT_CHARS). Send it in parts."
+            )
+        loaded = self._begin()
+        is_handed_over = False
+        try:
+            voice = None if request.references else loaded.voices.spoken(request.voice)
+            is_handed_over = True
+            return loaded.speaker.stream(request, voice, on_end=self._idle.end)
+        finally:
+            if not is_handed_over:
+                self._idle.end()
+
+    def speak(self, request: SpeechRequest) -> Speech:
+        """The whole speech: what `stream` gives, collected."""
+        return self.stream(request).collect()
+
+    def encode(self, waveform: Waveform) -> Codes:
+        """Codes [1, K, T] of a sound by the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
+        if waveform.duration_s > self.settings.max_audio_s:
+            raise LimitExceeded(
+                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
+                "(MAX_AUDIO_S). Cut it."
+            )
+        with self._in_use() as loaded:
+            return loaded.speaker.encode(waveform)
+
+    def decode(self, codes: Codes) -> Waveform:
+        """The sound of codes [1, K, T]. Raises `BadCodes` for those of another codec."""
+        with self._in_use() as loaded:
+            return loaded.speaker.decode(codes)
+
+    def voices(self) -> tuple[Voice, ...]:
+        """Built-in voices first, then the added ones by name."""
+        with self._in_use() as loaded:
+            return loaded.voices.all()
+
+    def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        """Keep the voice of a clip in which `text` is said. Raises `BadVoice` without the speaker's consent."""
+        with self._in_use() as loaded:
+            return loaded.voices.add(name, clip, text, consent)
+
+    def delete_voice(self, voice_id: str) -> None:
+        """Remove an added voice. Raises `UnknownVoice`."""
+        with self._in_use() as loaded:
+            loaded.voices.delete(voice_id)
+
+    def emotions(self) -> EmotionGuide:
+        """The markers that change how a text is spoken."""
+        with self._in_use() as loaded:
+            return EmotionGuide(loaded.model.lm.spec.era, {})
+
+    def clear_caches(self) -> dict[str, int]:
+        """Forget everything kept for reuse; returns how many entries each cache had."""
+        loaded = self._loaded
+        return {} if loaded is None else loaded.speaker.clear_caches()
+
+    def status(self) -> EngineStatus:
+        """What the engine is and does right now; never loads anything. Raises `EngineFailure` if a thread died."""
+        loaded = self._loaded
+        process, card = self._process.read(), _read_card(self._card)
+        if loaded is None:
+            return EngineStatus(
+                self._name, False, self._device.label, self._device.name, process=process, card=card
+            )  # fmt: skip
+        loaded.speaker.require_alive()
+        spec = loaded.model.codec.spec
+        return EngineStatus(
+            loaded.model.name, True, self._device.label, self._device.name, era=loaded.model.lm.spec.era,
+            codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
+            notes=loaded.model.notes, frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
+            counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
+        )  # fmt: skip
+
+    def _begin(self) -> _Loaded:
+        """Mark the model as in use, loading it if it was let go. Every call needs one of `_idle.end`."""
+        self._idle.begin()
+        with self._lock:
+            try:
+                if not self._is_open:
+                    raise NotReady("The engine is not loaded. Load it first.")
+                if self._loaded is None:
+                    self._loaded = self._started()
+                return self._loaded
+            except BaseException:
+                self._idle.end()
+                raise
+
+    @contextmanager
+    def _in_use(self) -> Iterator[_Loaded]:
+        loaded = self._begin()
+        try:
+            yield loaded
+        finally:
+            self._idle.end()
+
+    def _started(self) -> _Loaded:
+        from backend.pipeline.speaker import Speaker, SpeakerLimits
+        from backend.pipeline.voices import VoiceBook
+        from backend.store.voices import VoiceStore
+
+        settings = self.settings
+        model = self._open_model(settings, self._device)
+        limits = SpeakerLimits(
+            n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
+            cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size,
+        )  # fmt: skip
+        speaker = Speaker(
+            model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
+            limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
+            device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+        )  # fmt: skip
+        speaker.start()
+        store = VoiceStore(settings.folder(settings.data_dir) / "voices")
+        self._name = model.name
+        log.info("Speaking with '%s' on %s.", model.name, self._device.label)
+        return _Loaded(model, speaker, VoiceBook(store, speaker, model.codes_hash, model.voices))
+
+    def _unload_if_idle(self) -> None:
+        with self._lock:
+            if not self._idle.is_idle:
+                return
+            log.info("'%s' was not used for %.0f s and is let go.", self._name, self._idle.after_s)
+            self.unload()
+
+
+def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
+    from backend.pipeline.loading import find_model
+
+    folder = find_model(settings.model_dir)
+    raise NotAvailable(f"'{folder.name}' cannot be read by this version. Update Phonogram.")
+
+
+def _card_of(device: Device) -> CardMonitor | None:
+    if device.kind != "cuda":
+        return None
+    try:
+        return CardMonitor(int(device.label.partition(":")[2] or 0))
+    except NotAvailable as error:
+        log.warning("There are no readings of the card: %s", error)
+        return None
+
+
+def _read_card(card: CardMonitor | None) -> CardReading | None:
+    try:
+        return None if card is None else card.read()
+    except NotAvailable:
+        return None
+
+
+def _free_memory(device: Device) -> None:
+    gc.collect()
+    if device.kind == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -1,0 +1,64 @@
+"""A checkpoint folder to a speaker's parts, fitted to this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.errors import NotAvailable
+from backend.weights.shelf import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from backend.codec.base import CausalCodec
+    from backend.lm.base import TokenLM
+    from backend.lm.speaker import SpeakerEncoder
+    from backend.pipeline.voices import BuiltInVoice
+    from backend.text.tokenizer import Tokenizer
+
+# In this order: the published model where somebody put it, else the voice that comes with the program.
+AUTOMATIC = ("openaudio-s1-mini", "phonogram-mini")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What a speaker is made of. `notes` says what was done for speed and what was not, and why.
+
+    `model_key` changes when codes would; `codes_hash` when codes mean another sound.
+    """
+
+    lm: TokenLM
+    codec: CausalCodec
+    tokenizer: Tokenizer
+    name: str
+    model_key: str
+    codes_hash: str
+    voices: tuple[BuiltInVoice, ...] = ()
+    encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
+    side_sizes: tuple[int, ...] = ()  # of a model with a pointer
+    notes: tuple[str, ...] = ()
+    lm_cores: int | None = None
+    codec_cores: int | None = None
+    ignored: tuple[str, ...] = field(default=())
+
+
+def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:
+    """The folder of a speaking checkpoint: a path, a name on the shelf, or `auto`.
+
+    Raises `NotAvailable` if there is none, saying how to get one.
+    """
+    if wanted != "auto":
+        for folder in (Path(wanted), shelf.parent / wanted, shelf / wanted):
+            if folder.is_dir():
+                return folder
+        raise NotAvailable(
+            f"MODEL_DIR is '{wanted}', and there is no such folder. Correct it, or set MODEL_DIR=auto to use what "
+            "stands in checkpoints/."
+        )
+    for name in AUTOMATIC:
+        if (shelf / name / "config.json").is_file():
+            return shelf / name
+    raise NotAvailable(
+        f"There is no model to speak with: checkpoints/ holds neither {' nor '.join(AUTOMATIC)}. Put one of them "
+        "there, or set MODEL_DIR to a folder that holds one."
+    )

@@ -1,0 +1,198 @@
+"""One checkpoint at work: its two threads, its three stages and its caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backend.audio.waveform import Waveform
+from backend.codes import Codes
+from backend.errors import EngineFailure, PhonogramError
+from backend.monitor.counters import Count, Tally, TallySnapshot
+from backend.pipeline.codec_tasks import Decoding, Encoding
+from backend.pipeline.reference import BASE_S, PATIENCE, ReferenceStage
+from backend.pipeline.semantic import SemanticStage
+from backend.pipeline.speech import SpeechMetrics, SpeechStream
+from backend.pipeline.synthesis import SynthesisStage
+from backend.pipeline.voice import SpokenVoice
+from backend.runtime.caches import CacheCounts
+from backend.runtime.codec_worker import CodecWorker
+from backend.runtime.lm_worker import BatchSnapshot, LMWorker
+from backend.runtime.pace import Pace
+from backend.runtime.request import SpeechRequest
+from backend.runtime.timeline import Timeline
+
+if TYPE_CHECKING:
+    import torch
+
+    from backend.codec.base import CausalCodec
+    from backend.lm.base import TokenLM
+    from backend.lm.speaker import SpeakerEncoder
+    from backend.text.tokenizer import Tokenizer
+
+WARM_UP_TEXT = "One, two, three, four, five."
+WARM_UP_FRAMES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerLimits:
+    """How much a speaker may do at a time and keep."""
+
+    n_rows: int
+    max_waiting: int
+    max_frames: int
+    cache_entries: int
+    chunk_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerCounts:
+    """All requests since the start, and how the recent ones went."""
+
+    done: int
+    failed: int
+    refused: int
+    audio_s: float
+    first_audio_s: TallySnapshot
+    total_s: TallySnapshot
+    rtf: TallySnapshot
+    frames_per_s: TallySnapshot
+    queue_s: TallySnapshot
+    reference_s: TallySnapshot
+    semantic_s: TallySnapshot
+    synthesis_s: TallySnapshot
+
+
+class Speaker:
+    """Speaks, encodes and decodes with one language model and one codec. Start it before use, close it after."""
+
+    def __init__(
+        self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
+        limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
+        device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
+    ):  # fmt: skip
+        self.limits, self.pace = limits, Pace()
+        self.codec_worker = CodecWorker(codec, codec_cores)
+        self.lm_worker = LMWorker(
+            lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
+            max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
+            pace=self.pace, n_cores=lm_cores,
+        )  # fmt: skip
+        self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
+        self.semantic = SemanticStage(
+            self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
+            cache_entries=limits.cache_entries, side_sizes=side_sizes, device=device,
+        )  # fmt: skip
+        self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
+        self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
+        self._tallies = {name: Tally() for name in _TALLIED}
+
+    def start(self) -> None:
+        """Start the threads and speak once: what is slow the first time is over then, and the pace is known."""
+        self.codec_worker.start()
+        self.lm_worker.start()
+        request = SpeechRequest(
+            text=WARM_UP_TEXT, seed=0, max_new_tokens=WARM_UP_FRAMES, use_memory_cache=False, latency="low"
+        )
+        try:
+            self.stream(request, SpokenVoice()).collect()
+        except PhonogramError:
+            self.close()
+            raise
+        self._tallies = {name: Tally() for name in _TALLIED}
+        self._done, self._audio_s = Count(), Count()
+
+    def close(self) -> None:
+        """End the threads; whoever still waits is told."""
+        self.lm_worker.close()
+        self.codec_worker.close()
+
+    def stream(
+        self, request: SpeechRequest, voice: SpokenVoice | None, ignored: tuple[str, ...] = (),
+        on_end: Callable[[], None] = lambda: None,
+    ) -> SpeechStream:  # fmt: skip
+        """Speech whose first piece exists. `voice` None: that of the request's own clips.
+
+        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever is wrong with the request.
+        """
+
+        def ended(metrics: SpeechMetrics | None) -> None:
+            self._count(metrics)
+            on_end()
+
+        timeline = Timeline()
+        try:
+            with timeline.span(self.reference.name):
+                spoken = self.reference.run(request, voice, timeline)
+            session = self.semantic.run(request, spoken, timeline)
+            synthesis = self.synthesis.run(request, session, timeline)
+        except PhonogramError:
+            self._refused.add()
+            on_end()
+            raise
+        return SpeechStream(session, synthesis, ignored=ignored, reference_hits=spoken.cache_hits, on_end=ended)
+
+    def encode(self, waveform: Waveform) -> Codes:
+        """Codes [1, K, T] of a sound, enough of them that decoding returns all of it."""
+        task = Encoding(waveform, self.codec_worker.codec.spec, with_lag=True)
+        return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
+
+    def decode(self, codes: Codes) -> Waveform:
+        """The sound of codes [1, K, T]."""
+        spec = self.codec_worker.codec.spec
+        task = Decoding(codes, spec)
+        return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * codes.n_frames / spec.frame_rate_hz)
+
+    def codes_of_reference(self, audio: bytes) -> tuple[Waveform, np.ndarray]:
+        """A clip's sound and codes [K, T], not remembered."""
+        waveform = self.reference.read(audio)
+        return waveform, self.reference.codes_of(waveform)
+
+    @property
+    def batch(self) -> BatchSnapshot:
+        return self.lm_worker.snapshot
+
+    @property
+    def caches(self) -> dict[str, CacheCounts]:
+        return {
+            "references": self.reference.cache.counts, "codes": self.semantic.cache.counts,
+            "prefixes": self.lm_worker.prefixes.counts,
+        }  # fmt: skip
+
+    def clear_caches(self) -> dict[str, int]:
+        """Forget everything kept for reuse; returns how many entries each cache had."""
+        return {
+            "references": self.reference.cache.clear(), "codes": self.semantic.cache.clear(),
+            "prefixes": self.lm_worker.prefixes.clear(),
+        }  # fmt: skip
+
+    @property
+    def counts(self) -> SpeakerCounts:
+        tallies = {name: tally.snapshot for name, tally in self._tallies.items()}
+        return SpeakerCounts(
+            done=int(self._done.value), failed=int(self._failed.value), refused=int(self._refused.value),
+            audio_s=self._audio_s.value, **tallies,
+        )  # fmt: skip
+
+    def require_alive(self) -> None:
+        """Raise `EngineFailure` if a thread has ended: waiting for it would be for ever."""
+        for worker in (self.lm_worker.worker, self.codec_worker.worker):
+            if not worker.is_alive:
+                raise EngineFailure(f"The {worker.name} thread has ended. Restart the server.")
+
+    def _count(self, metrics: SpeechMetrics | None) -> None:
+        if metrics is None:
+            self._failed.add()
+            return
+        self._done.add()
+        self._audio_s.add(metrics.audio_s)
+        for name, tally in self._tallies.items():
+            tally.add(getattr(metrics, name))
+
+
+_TALLIED = (
+    "first_audio_s", "total_s", "rtf", "frames_per_s", "queue_s", "reference_s", "semantic_s", "synthesis_s"
+)  # fmt: skip

@@ -1,0 +1,107 @@
+"""The voices of an engine: those that come with the checkpoint, and those people added."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from backend.codes import Codes
+from backend.errors import BadVoice, UnknownVoice, VoiceExists
+from backend.pipeline.voice import SpokenVoice
+from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
+from backend.text.prompts.layout import Reference
+
+if TYPE_CHECKING:
+    from backend.pipeline.speaker import Speaker
+    from backend.runtime.request import ReferenceClip
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice as callers see it. Built-in ones cannot be deleted."""
+
+    id: str
+    name: str
+    is_builtin: bool
+    description: str = ""
+    license: str = ""
+    created_at: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltInVoice:
+    """A voice of the checkpoint itself."""
+
+    voice: Voice
+    spoken: SpokenVoice
+
+
+class VoiceBook:
+    """Finds voices by id or name. A stored voice's codes are made anew where the codec has changed since."""
+
+    def __init__(self, store: VoiceStore, speaker: Speaker, codes_hash: str, built_in: Sequence[BuiltInVoice]):
+        self._store, self._speaker, self._codes_hash = store, speaker, codes_hash
+        self._built_in = tuple(built_in)
+
+    def all(self) -> tuple[Voice, ...]:
+        """Built-in voices in the checkpoint's order, then the others by name."""
+        return (*(one.voice for one in self._built_in), *map(_as_voice, self._store.all()))
+
+    def spoken(self, name_or_id: str | None) -> SpokenVoice:
+        """The voice to speak with; None takes the checkpoint's first, or its own choice if it has none.
+
+        Raises `UnknownVoice`; a voice that is not there is never replaced by another.
+        """
+        if name_or_id is None:
+            return self._built_in[0].spoken if self._built_in else SpokenVoice()
+        built_in = self._find_built_in(name_or_id)
+        if built_in is not None:
+            return built_in.spoken
+        record = self._store.find(name_or_id)
+        if record is None:
+            raise UnknownVoice(f"There is no voice '{shown(name_or_id)}'. List the voices to see what there is.")
+        reference = Reference(record.text, self._codes(record).indices[0].numpy())
+        return self._speaker.reference.voice_of((reference,))
+
+    def add(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        """Keep a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before anything is written."""
+        check_new_voice(name, text, consent)
+        if self._find_built_in(name) is not None or self._store.find(name) is not None:
+            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
+        sample, codes = self._speaker.codes_of_reference(clip.audio)
+        codec = self._speaker.codec_worker.codec.spec.name
+        kept = Codes(torch.from_numpy(codes)[None], codec)
+        return _as_voice(self._store.add(name, text, sample, kept, self._codes_hash, consent))
+
+    def delete(self, name_or_id: str) -> None:
+        """Remove an added voice. Raises `UnknownVoice`, and `BadVoice` for a built-in one."""
+        if self._find_built_in(name_or_id) is not None:
+            raise BadVoice(f"'{shown(name_or_id)}' comes with the model and stays. Delete only voices that were added.")
+        self._store.delete(name_or_id)
+
+    def _find_built_in(self, name_or_id: str) -> BuiltInVoice | None:
+        wanted = plain_name(name_or_id)
+        for one in self._built_in:
+            if wanted in (plain_name(one.voice.id), plain_name(one.voice.name)):
+                return one
+        return None
+
+    def _codes(self, record: VoiceRecord) -> Codes:
+        if record.codes_hash == self._codes_hash:
+            return self._store.codes(record)
+        log.info("Voice '%s' is encoded again: the codec has changed.", record.name)
+        codes = self._speaker.reference.codes_of(self._store.sample(record))
+        renewed = Codes(torch.from_numpy(codes)[None], self._speaker.codec_worker.codec.spec.name)
+        self._store.replace_codes(record, renewed, self._codes_hash)
+        return renewed
+
+
+def _as_voice(record: VoiceRecord) -> Voice:
+    return Voice(record.id, record.name, False, created_at=record.created_at, duration_s=record.duration_s)
