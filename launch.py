@@ -46,7 +46,7 @@ usage: {program} [verb]
   (no verb)          set up if needed, start the backend and the Gradio page
   start [part]       the same; part is backend, gradio or streamlit. A page uses a running backend,
                      or starts one
-  setup [extra ...]  only set up; extras: ui gpu train eval cluster dev (default: ui)
+  setup [extra ...]  only set up; extras: ui gpu train eval hub cluster dev (default: ui)
   test [all] [...]   set up the test tools and run the fast suite; all adds the slow, browser and load tests;
                      further arguments go to pytest
   anything else      goes to the command line tool: {program} info speech.pgc
@@ -138,7 +138,7 @@ def check_extras(extras: Iterable[str]) -> None:
     known = set(re.findall(r"^(\w+) = \[$", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
     unknown = sorted(set(extras) - known)
     if unknown:
-        raise SetupError(f"no such extra: {', '.join(unknown)}. The extras are ui gpu train eval cluster dev.")
+        raise SetupError(f"no such extra: {', '.join(unknown)}. The extras are ui gpu train eval hub cluster dev.")
 
 
 def check_python() -> None:
@@ -457,6 +457,8 @@ def start(parts: list[str]) -> int:
         addresses = []
         if not reuse:
             serve = ["uvicorn", "backend.app:app", "--host", host, "--port", str(ports["PORT"])]
+            # Speeches that are open at a stop; less than a child is given before it is killed.
+            serve += ["--timeout-graceful-shutdown", "5"]
             children.start("backend", [str(python), "-m", *serve], env)
             addresses.append(("Backend", backend_url, f"{backend_url}/health"))
         if page:

@@ -73,7 +73,7 @@ def __getattr__(name: str) -> Any:
     """Build `app` when the server first asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _configure_logging()
+    configure_logging()
     try:
         app = create_app(load_settings())
     except BadSettings as error:
@@ -83,6 +83,7 @@ def __getattr__(name: str) -> Any:
     return app
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
+    """Let our own modules tell what a user would ask about; for programs only."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("backend").setLevel(logging.INFO)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backend import __version__
+from backend.commands.download import download
+from backend.commands.progress import progress_bar
+from backend.commands.serve import serve
+from backend.commands.speak import speak, voices
 from backend.errors import PhonogramError
 from backend.evaluate.command import app as evaluate_app
 from backend.pipeline.data_command import app as data_app
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from backend.compression.survey import ContainerSurvey
 
 # Nothing heavy is imported up here: a command imports what it runs, so `--help` answers at once.
-# A group of commands is a Typer in its own module, joined with `app.add_typer`, under the same rule.
+# One command is a function of its own module, listed below; a group is a Typer, joined with `app.add_typer`.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Sound to codes and back.",
+    help="Text to speech, sound to codes and back.",
 )  # fmt: skip
+
+for command in (speak, voices, serve, download):
+    app.command()(command)
 
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
@@ -144,20 +149,6 @@ def describe(survey: ContainerSurvey) -> str:
         f"{survey.duration_s:.3f} s in {survey.n_frames} frames of {survey.header.n_codebooks} codebooks, "
         f"{survey.file_bytes} bytes, {survey.file_kbps:.3f} kbps ({survey.payload_kbps:.3f} without the container)"
     )
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error while work goes on; nothing unless a person is watching."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ LAYERS = (
     ("pipeline", "training"),
     ("opt_engine",),
     ("evaluate",),
-    ("app", "cli", "api", "cluster", "__main__"),
+    ("app", "cli", "commands", "api", "cluster", "__main__"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 TOP = len(LAYERS) - 1
-MAY_READ_SETTINGS = {"app", "cli", "api", "opt_engine", "cluster"}
+MAY_READ_SETTINGS = {"app", "cli", "commands", "api", "opt_engine", "cluster"}
 SERVER_LIBRARIES = {"fastapi", "starlette", "uvicorn", "ray"}
 
 BACKEND = python_files("backend")

@@ -1,0 +1,1 @@
+"""The commands of `phonogram` that speak and serve; `backend/cli.py` is the list of all."""
