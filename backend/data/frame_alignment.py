@@ -12,11 +12,11 @@ import numpy as np
 class DurationUnit:
     """What a duration of 1 means: `unit_samples` at `rate_hz`, in sound that comes `lead_samples` early."""
 
-    unit_samples: int = 600
+    unit_samples: float = 600
     rate_hz: int = 24_000
     # Kokoro's sound is ahead of its durations. Measured on its voices by the contrast in zero crossings of hissed
     # and voiced sounds.
-    lead_samples: int = 1150
+    lead_samples: float = 1150
 
 
 def frame_alignment(

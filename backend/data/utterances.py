@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.data.frame_alignment import DurationUnit
 from backend.data.manifest import AUDIO_FOLDER
 from backend.errors import BadSettings
+
+KOKORO_UNIT = DurationUnit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,8 @@ class Utterance:
     """One recording of known words.
 
     `symbols` are the sounds as they were fed to the speaker, one character each. `durations` has an entry for the
-    silence before, each symbol and the silence after, in units of the manifest's maker; empty where unknown.
-    `first_sample` is where the file begins in the untrimmed sound that the durations measure.
+    silence before, each symbol and the silence after, in units of `unit`; empty where unknown. `first_sample` is
+    where the file begins in the untrimmed sound that the durations measure.
     """
 
     id: str
@@ -28,6 +31,7 @@ class Utterance:
     durations: tuple[int, ...] = ()
     first_sample: int = 0
     seconds: float = 0.0
+    unit: DurationUnit = KOKORO_UNIT
 
 
 def read_utterances(manifest: Path) -> list[Utterance]:
@@ -70,4 +74,8 @@ def _utterance(row: Any, folder: Path) -> Utterance:
         durations=durations,
         first_sample=int(row["trim"][0]) if "trim" in row else 0,
         seconds=float(row.get("seconds", 0.0)),
+        unit=DurationUnit(
+            unit_samples=float(row.get("unit_samples", KOKORO_UNIT.unit_samples)),
+            lead_samples=float(row.get("lead_samples", KOKORO_UNIT.lead_samples)),
+        ),
     )

@@ -1,4 +1,4 @@
-"""The `data` commands: `data tokenize`."""
+"""The `data` commands: `data synthesize`, `data tokenize`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from backend.errors import BadSettings
+
+if TYPE_CHECKING:
+    from backend.data.recipes.hibari import HibariTeacher
+    from backend.data.recipes.kokoro import Kokoro
 
 app = typer.Typer(help="Make and prepare speech to learn from.", no_args_is_help=True)
 
@@ -19,6 +26,100 @@ LINE_EVERY_S = 60.0
 @app.callback()
 def root() -> None:
     """Make and prepare speech to learn from."""
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The corpus folder; goes on if it is there.")],
+    hours: Annotated[float, typer.Option(min=0, help="Stop when the folder holds this much speech.")],
+    teacher: Annotated[str, typer.Option(help="kokoro, or the one voice of hibari.")] = "hibari",
+    model: Annotated[Path | None, typer.Option(metavar="FILE", help="Kokoro-82M v1.0, int8 ONNX.")] = None,
+    voices: Annotated[Path | None, typer.Option(metavar="DIR", help="Kokoro's voice files.")] = None,
+    speakers: Annotated[str | None, typer.Option(help="Names such as af_heart,bm_george; * and ? work.")] = None,
+    wordnet: Annotated[Path | None, typer.Option(metavar="DIR", help="The database files of WordNet 3.0.")] = None,
+    austen: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Rdata.rdb of janeaustenr, or its folder.")
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="JSON lists of sentences never to be spoken.")
+    ] = None,
+    heldout: Annotated[
+        list[str] | None, typer.Option(metavar="SPEAKER", help="Never use this speaker, nor in mixes; * and ? work.")
+    ] = None,
+    templates: Annotated[float, typer.Option(min=0, max=1, help="Share of sentences with numbers and names.")] = 0.1,
+    pairs: Annotated[float, typer.Option(min=0, max=1, help="Share of two sentences in one breath.")] = 0.25,
+    mixes: Annotated[float, typer.Option(min=0, max=1, help="Share of speakers mixed of two (kokoro).")] = 0.0,
+    shifts: Annotated[float, typer.Option(min=0, max=1, help="Share of speakers shifted in pitch (hibari).")] = 0.0,
+    prefix: Annotated[str, typer.Option(help="Letters the ids begin with.")] = "u",
+    seed: Annotated[int, typer.Option(help="Another seed draws another corpus.")] = 0,
+    accent: Annotated[str, typer.Option(help="en-us, en-gb, or auto: by the first letter of a Kokoro voice.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
+) -> None:
+    """Have another synthesizer speak a corpus to learn from, with exact durations."""
+    from backend.data.heldout import HeldOut
+    from backend.data.recipes.sentences import read_excluded
+    from backend.data.recipes.synthesis import Synthesis, lines
+    from backend.data.recipes.synthesis import synthesize as speak
+    from backend.text.phonemes import EnglishPhonemizer
+
+    if not prefix.isalpha() or not prefix.islower():
+        raise BadSettings(f"--prefix is '{prefix}'; expected letters a to z.")
+    speaker = open_teacher(teacher, model, voices, threads)
+    names = chosen(speakers, speaker.voices)
+    plan = Synthesis(
+        texts=read_texts(wordnet, austen), speakers=names, prefix=prefix, seed=seed, template_share=templates,
+        pair_share=pairs, mix_share=mixes if teacher == "kokoro" else 0.0,
+        shift_share=shifts if teacher == "hibari" else 0.0,
+    )  # fmt: skip
+    readers = {name: EnglishPhonemizer(name) for name in ("en-us", "en-gb")}
+    if accent not in (*readers, "auto"):
+        raise BadSettings(f"--accent is '{accent}'; expected auto, en-us or en-gb.")
+    wanted = lines(plan, read_excluded(exclude or ()), HeldOut(speakers=tuple(heldout or ())))
+    with hours_bar("speaking") as progress:
+        skipped = speak(
+            out, wanted, speaker,
+            lambda line: readers[accent_of(line.speaker) if accent == "auto" else accent](line.text),
+            hours=hours, progress=progress,
+        )  # fmt: skip
+    for name, reason in list(skipped.items())[:10]:
+        typer.echo(f"skipped {name}: {reason}")
+    typer.echo(f"{out.name} holds {hours:g} h; {len(skipped)} lines were skipped")
+
+
+def open_teacher(name: str, model: Path | None, voices: Path | None, threads: int) -> Kokoro | HibariTeacher:
+    """The synthesizer called `name`. Raises `BadSettings` for another name and for missing files."""
+    if name == "hibari":
+        from backend.data.recipes.hibari import HibariTeacher
+
+        return HibariTeacher(threads)
+    if name != "kokoro" or model is None or voices is None:
+        raise BadSettings(f"The teacher is '{name}'; expected hibari, or kokoro with --model FILE and --voices DIR.")
+    from backend.data.recipes.kokoro import Kokoro
+
+    return Kokoro(model, voices, threads)
+
+
+def read_texts(wordnet: Path | None, austen: Path | None) -> list[str]:
+    from backend.data.recipes.austen import austen_sentences
+    from backend.data.recipes.wordnet import wordnet_sentences
+
+    return [*(wordnet_sentences(wordnet) if wordnet else ()), *(austen_sentences(austen) if austen else ())]
+
+
+def chosen(patterns: str | None, voices: tuple[str, ...]) -> list[str]:
+    """The voices that one of the patterns names. Raises `BadSettings` for a pattern without any."""
+    found: list[str] = []
+    for pattern in (patterns or "*").split(","):
+        matching = [voice for voice in voices if fnmatchcase(voice, pattern)]
+        if not matching:
+            raise BadSettings(f"No voice is called '{pattern}'; there are {', '.join(voices)}. Choose among them.")
+        found += [voice for voice in matching if voice not in found]
+    return found
+
+
+def accent_of(speaker: str) -> str:
+    """British for Kokoro's British voices, and for mixes that begin with one."""
+    return "en-gb" if speaker.startswith(("bf_", "bm_")) else "en-us"
 
 
 @app.command()
@@ -66,6 +167,13 @@ def tokenize(
     )
     for name, reason in list(report.skipped.items())[:10]:
         typer.echo(f"skipped {name}: {reason}")
+
+
+@contextmanager
+def hours_bar(label: str) -> Iterator[Callable[[float, float], None]]:
+    """`progress_bar` for hours of sound, which it counts in minutes."""
+    with progress_bar(label) as progress:
+        yield lambda done, total: progress(int(done * 60), round(total * 60))
 
 
 @contextmanager

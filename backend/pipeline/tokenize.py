@@ -10,7 +10,7 @@ import torch
 
 from backend.audio.files import read_audio
 from backend.codec.base import CausalCodec
-from backend.data.frame_alignment import DurationUnit, frame_alignment
+from backend.data.frame_alignment import frame_alignment
 from backend.data.shards import NO_SYMBOL, CodedUtterance, ShardWriter
 from backend.data.utterances import Utterance
 from backend.errors import BadAudio, LimitExceeded
@@ -32,12 +32,12 @@ class TokenizeReport:
 
 
 def tokenize_corpus(
-    utterances: Sequence[Utterance], codec: CausalCodec, writer: ShardWriter, *, unit: DurationUnit | None = None,
+    utterances: Sequence[Utterance], codec: CausalCodec, writer: ShardWriter,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizeReport:  # fmt: skip
     """Code every utterance that `writer` does not hold yet; what was written stays, however a run ends.
 
-    `unit`: what the manifest's durations mean. Unreadable files are reported, not raised.
+    Unreadable files are reported, not raised.
     """
     waiting = [item for item in utterances if item.id not in writer.written]
     report = TokenizeReport(n_present=len(utterances) - len(waiting))
@@ -47,7 +47,7 @@ def tokenize_corpus(
             if progress is not None:
                 progress(number, len(waiting))
             try:
-                coded.append(code_utterance(item, codec, unit or DurationUnit()))
+                coded.append(code_utterance(item, codec))
             except (BadAudio, LimitExceeded) as error:
                 report.skipped[item.id] = str(error)
         if coded:
@@ -60,7 +60,7 @@ def tokenize_corpus(
     return report
 
 
-def code_utterance(utterance: Utterance, codec: CausalCodec, unit: DurationUnit) -> CodedUtterance:
+def code_utterance(utterance: Utterance, codec: CausalCodec) -> CodedUtterance:
     """One utterance with as many frames as decoding all of it takes. Raises `BadAudio` and `LimitExceeded`."""
     spec = codec.spec
     sound = fit_to_codec(read_audio(utterance.path, max_duration_s=MAX_DURATION_S), spec)
@@ -73,7 +73,7 @@ def code_utterance(utterance: Utterance, codec: CausalCodec, unit: DurationUnit)
     alignment = np.full(n_frames, NO_SYMBOL, np.int16)
     if utterance.durations:
         alignment = frame_alignment(
-            utterance.durations, n_frames, unit, first_sample=utterance.first_sample,
+            utterance.durations, n_frames, utterance.unit, first_sample=utterance.first_sample,
             hop_samples=spec.hop_samples, latency_samples=spec.latency_samples, rate_hz=spec.sample_rate_hz,
         )  # fmt: skip
     return CodedUtterance(utterance.id, utterance.text, utterance.symbols, utterance.speaker, codes, alignment)
