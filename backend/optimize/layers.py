@@ -32,8 +32,12 @@ def readings(model: nn.Module) -> Iterator[Reading]:
     for stack, per_frame in ((model.layers, 1), (model.fast_layers, n_fast)):
         yield from (Reading(m, per_frame) for m in stack.modules() if isinstance(m, nn.Linear))
     for name, per_frame in zip(HEADS, (1, n_fast), strict=True):
-        if isinstance(linear := getattr(model, name), nn.Linear):
-            yield Reading(linear, per_frame)
+        head = getattr(model, name)
+        if isinstance(head, nn.ModuleList):
+            # One output a codebook: each is read once.
+            yield from (Reading(linear, 1) for linear in head)
+        elif isinstance(head, nn.Linear):
+            yield Reading(head, per_frame)
 
 
 def quantize_layers(model: nn.Module, make_matrix: MakeMatrix, make_linear: MakeLinear) -> nn.Module:
@@ -48,7 +52,9 @@ def quantize_layers(model: nn.Module, make_matrix: MakeMatrix, make_linear: Make
         for index, block in enumerate(stack):
             stack[index] = FusedBlock(block, make_matrix, table)
     for name in HEADS:
-        setattr(model, name, make_linear(getattr(model, name)))
+        head = getattr(model, name)
+        is_list = isinstance(head, nn.ModuleList)
+        setattr(model, name, nn.ModuleList(map(make_linear, head)) if is_list else make_linear(head))
     # What is left computes in float32, which the products return; tables of embeddings stay as they are stored.
     for module in model.modules():
         if not isinstance(module, nn.Embedding):

@@ -20,6 +20,7 @@ from backend.lm.dual_ar import DualAR
 from backend.lm.registry import lm_class
 from backend.weights.codec import load_codec
 from backend.weights.fish_lm import dual_ar_from_tensors
+from backend.weights.int8_rows import from_int8_rows
 from backend.weights.lora import DEFAULT_ALPHA, has_lora, merge_lora
 from backend.weights.reader import read_tensors
 
@@ -78,7 +79,7 @@ def load_lm(
     config = _config(manifest, tokenizer)
     cls = lm_class(manifest.get("model_type", "dual_ar"))
     assert cls is DualAR, cls
-    tensors = read_model(folder)
+    tensors = from_int8_rows(read_model(folder))
     if has_lora(tensors):
         tensors = merge_lora(tensors, tensors, float(manifest.get("lora_alpha", DEFAULT_ALPHA)))
     if lora is not None:

@@ -8,15 +8,24 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from backend.configs import compose_preset, preset_names
 from backend.configs.compose import FOLDER
+from backend.data.shards import ShardSpec
 from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
+from backend.lm.generate import generate
+from backend.lm.sampling import SamplingOptions
+from backend.lm.voice_prompt import pointed_prompt
 from backend.training.lm_audition import Auditions
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
+from backend.training.lm_run import open_run
 from backend.training.runlog import read_rows
+from backend.weights import codes_hash, save_codec
+from backend.weights.checkpoint import load_checkpoint
+from tests.training.tiny import RATE_HZ, tiny_codec
 from tests.training.tiny_voice import SPEC, tiny_dataset, tiny_recipe, tiny_run
 
 
@@ -186,6 +195,31 @@ def test_export_brings_the_weights_back(tmp_path, dataset, storage, worst):
     assert json.loads((folder / "voices" / "s0.json").read_text())["license"] == "free"
     vector = load_file(folder / "voices" / "s0.safetensors")["conditioning"]
     assert vector.shape == (8,) and 0.5 < vector.square().mean() <= 1.01
+
+
+def test_export_is_a_checkpoint_that_speaks(tmp_path):
+    """Everything of a voice in one folder: what it says there is what it said in training."""
+    codec = tiny_codec()
+    save_codec(tmp_path / "codec", codec)
+    spec = ShardSpec("tiny", codes_hash(tmp_path / "codec"), RATE_HZ, 64, codec.spec.codebook_sizes)
+    tiny_dataset(tmp_path / "shards", n=4, spec=spec)
+    settings = (f"data.dir={tmp_path / 'shards'}", f"data.codec={tmp_path / 'codec'}", "train.steps=30", "log_every=10",
+                "data.n_validation=1", "audition.n_sentences=2")  # fmt: skip
+    loop = open_run(tiny_recipe(tmp_path / "run", *settings), Fabric(accelerator="cpu", devices=1))
+    loop.run()
+    assert len(list((tmp_path / "run" / "audition").glob("*.wav"))) == 2  # the sentence and its teacher
+    shipped = load_checkpoint(tmp_path / "run" / "voice")
+    assert shipped.tokenizer.n_vocab == shipped.lm.spec.vocab_size and not shipped.ignored
+    assert shipped.codec.spec == codec.spec
+    item = loop.task.material.validation[0]
+    tokens = torch.zeros(1 + len(spec.codebook_sizes), len(item.symbols) + 2, dtype=torch.long)
+    tokens[0] = torch.from_numpy(loop.task.material.reader.passage([item]).symbols)
+    said = []
+    for lm in (loop.task.average.module.lm, shipped.lm):
+        prompt, pointer = pointed_prompt(tokens, shipped.tokenizer.begin_id, lm.config, torch.ones(8))
+        said.append(generate(lm, [prompt], SamplingOptions.greedy(), max_new_tokens=60, pointers=[pointer])[0].codes)
+    n = min(codes.shape[1] for codes in said)
+    assert (said[0][:, :n] == said[1][:, :n]).float().mean() > 0.8  # float16 moves few choices
 
 
 def test_speakers_are_told_apart_by_padding_free_vectors(tmp_path, dataset):
