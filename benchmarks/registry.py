@@ -12,6 +12,7 @@ CASES: dict[str, str] = {
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",
     "fish_dac": "benchmarks.fish_dac",
+    "lm-s1-mini-cpu": "benchmarks.lm_s1_mini",
 }
 
 

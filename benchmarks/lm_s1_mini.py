@@ -1,0 +1,128 @@
+"""The language model of openaudio-s1-mini at its real size (860 M random weights): frames a second on a processor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from backend.lm.base import Prompt, StepOutput
+from backend.lm.dual_ar import DualAR
+from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.optimize.decision import PlanWishes
+from backend.optimize.layers import readings
+from backend.optimize.measure import product_s, read_gb_per_s, shapes
+from backend.optimize.plan_lm import lm_decisions
+from backend.optimize.registry import OPTIMIZATIONS
+from backend.optimize.threads import use_threads
+from benchmarks.fish_dac import peak_gb
+from benchmarks.s1_mini import CONFIG, write_checkpoint
+
+PROMPT_FRAMES, N_FRAMES, WARM_UP = 130, 24, 3
+BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.625}  # per weight; 4 bits and a scale and an offset per 32
+
+
+def run() -> list[dict[str, Any]]:
+    """One process per number format, so that neither heat nor memory of one is in the other's rows."""
+    context = multiprocessing.get_context("spawn")
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        n_weights = write_checkpoint(path)
+        for task in ("load", "fp32", "int8", "int4"):
+            with context.Pool(1) as pool:
+                rows += pool.apply(_load_row if task == "load" else _format_rows, (path, task))
+    return [{**row, "n_weights_m": round(n_weights / 1e6, 1)} if row["name"] == "load" else row for row in rows]
+
+
+def load(path: Path) -> DualAR:
+    from safetensors.torch import load_file
+
+    from backend.weights.fish_lm import dual_ar_from_tensors
+
+    return dual_ar_from_tensors(CONFIG, load_file(path))
+
+
+def _load_row(path: Path, _: str) -> list[dict[str, Any]]:
+    before_gb, start = peak_gb(), time.perf_counter()
+    lm = load(path)
+    load_s = time.perf_counter() - start
+    resident_gb = sum(p.numel() * p.element_size() for p in lm.parameters()) / 1e9
+    peak = peak_gb() - before_gb
+    return [
+        {"name": "load", "load_s": round(load_s, 1), "peak_gb": round(peak, 2), "resident_gb": round(resident_gb, 2),
+         "peak_ratio": round(peak / resident_gb, 2)}
+    ]  # fmt: skip
+
+
+def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
+    with torch.inference_mode():
+        lm = load(path)
+        wishes = PlanWishes(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
+        decisions, n_threads = lm_decisions(lm, torch.device("cpu"), wishes)
+        use_threads(n_threads)
+        gb_per_frame = sum(r.per_frame * r.linear.weight.numel() for r in readings(lm)) * BYTES[format] / 1e9
+        rows = []
+        if format == "int8":
+            rows += [_shape_row(shape) for shape in shapes(lm)]
+        if format != "fp32":
+            OPTIMIZATIONS[format]().apply(lm)
+        rows.append(_row(lm, format, n_frames=6 if format == "fp32" else N_FRAMES))
+        gb_per_s = read_gb_per_s()
+        rows[-1] |= {
+            "threads": n_threads, "threads_measured": decisions[0].measured, "gb_per_frame": round(gb_per_frame, 3),
+            "read_gb_per_s": round(gb_per_s, 1), "floor_frames_per_s": round(gb_per_s / gb_per_frame, 1),
+            "share_of_floor": round(rows[-1]["frames_per_s"] * gb_per_frame / gb_per_s, 2),
+        }  # fmt: skip
+        if format == "int8":
+            rows += [
+                _row(lm, "int8 at MAX_SEQ_LEN 8192", max_frames=8192),
+                _row(lm, "int8 at 1000 frames", context=1000, kv_dtype=torch.bfloat16),
+                _row(lm, "int8 at 1000 frames, float32 past", context=1000),
+                _row(lm, "int8, bfloat16 past", kv_dtype=torch.bfloat16),
+                _row(lm, "int8, batch 8", batch=8),
+            ]
+        return rows
+
+
+def _row(
+    lm: DualAR, name: str, *, context: int = PROMPT_FRAMES, max_frames: int = 1024 + 128, batch: int = 1,
+    kv_dtype: torch.dtype | None = None, n_frames: int = N_FRAMES,
+) -> dict[str, Any]:  # fmt: skip
+    """Whole frames, sampling included, after a prompt of `context` positions."""
+    state = lm.init_state(batch, max_frames, kv_dtype)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.zeros(lm.spec.n_rows, context, dtype=torch.long)
+    tokens[0] = torch.randint(150_000, (context,), generator=generator)
+    start = time.perf_counter()
+    outs = [lm.prefill(Prompt(tokens), state, row) for row in range(batch)]
+    prefill_s = time.perf_counter() - start
+    out = StepOutput(*(torch.cat(parts) for parts in zip(*((o.logits, o.hidden) for o in outs), strict=True)), {})
+    samplers, rows = [RowSampler(SamplingOptions(), seed) for seed in range(batch)], list(range(batch))
+    step_s, sample_s = [], []
+    for _ in range(n_frames + WARM_UP):
+        start = time.perf_counter()
+        frames = lm.sample(out, samplers, state, rows)
+        middle = time.perf_counter()
+        out = lm.step(frames, state, rows)
+        step_s.append(time.perf_counter() - middle)
+        sample_s.append(middle - start)
+    slow_s, fast_s = median(step_s[WARM_UP:]), median(sample_s[WARM_UP:])
+    best_s = min(a + b for a, b in zip(step_s[WARM_UP:], sample_s[WARM_UP:], strict=True))
+    return {
+        "name": name, "frames_per_s": round(batch / (slow_s + fast_s), 2), "best_frames_per_s": round(batch / best_s, 2),
+        "slow_ms": round(slow_s * 1e3, 2), "fast_ms": round(fast_s * 1e3, 2), "batch": batch, "context": context,
+        "max_seq_len": max_frames, "prefill_s": round(prefill_s / batch, 3),
+    }  # fmt: skip
+
+
+def _shape_row(shape: tuple[int, int]) -> dict[str, Any]:
+    """One product of this shape in each format: who wins."""
+    ms = {kind: round(product_s(shape, kind) * 1e3, 4) for kind in ("fp32", "bf16", "int8", "int4")}
+    fastest = min(ms, key=ms.__getitem__)
+    return {"name": f"product {shape[0]} x {shape[1]}", **{f"{k}_ms": v for k, v in ms.items()}, "fastest": fastest}
