@@ -21,7 +21,7 @@ from backend.api.origins import refuse_foreign_pages
 from backend.api.routes import ROUTERS
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
-from backend.errors import BadSettings, NotAvailable
+from backend.errors import BadSettings
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def build_engine(settings: Settings) -> SpeechEngine:
     """The engine of these settings, not loaded yet."""
-    raise NotAvailable("This version has no speech engine.")
+    from backend.opt_engine import OptimizedEngine
+
+    return OptimizedEngine(settings)
 
 
 def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine) -> FastAPI:

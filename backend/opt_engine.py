@@ -128,7 +128,7 @@ class OptimizedEngine:
         try:
             voice = None if request.references else loaded.voices.spoken(request.voice)
             is_handed_over = True
-            return loaded.speaker.stream(request, voice, on_end=self._idle.end)
+            return loaded.speaker.stream(request, voice, _ignored(request), self._idle.end)
         finally:
             if not is_handed_over:
                 self._idle.end()
@@ -169,8 +169,11 @@ class OptimizedEngine:
 
     def emotions(self) -> EmotionGuide:
         """The markers that change how a text is spoken."""
+        from backend.text.emotions import markers
+
         with self._in_use() as loaded:
-            return EmotionGuide(loaded.model.lm.spec.era, {})
+            era = loaded.model.lm.spec.era
+            return EmotionGuide(era, markers(era))
 
     def clear_caches(self) -> dict[str, int]:
         """Forget everything kept for reuse; returns how many entries each cache had."""
@@ -236,7 +239,9 @@ class OptimizedEngine:
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")
         self._name = model.name
         log.info("Speaking with '%s' on %s.", model.name, self._device.label)
-        return _Loaded(model, speaker, VoiceBook(store, speaker, model.codes_hash, model.voices))
+        voices = VoiceBook(store, speaker, model.codes_hash, model.voices)
+        speaker.voice_named = voices.spoken
+        return _Loaded(model, speaker, voices)
 
     def _unload_if_idle(self) -> None:
         with self._lock:
@@ -246,11 +251,20 @@ class OptimizedEngine:
             self.unload()
 
 
-def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
-    from backend.pipeline.loading import find_model
+def _ignored(request: SpeechRequest) -> tuple[str, ...]:
+    """Names of the fields that no checkpoint here can honor yet."""
+    return ("speed",) if request.speed != 1 else ()
 
-    folder = find_model(settings.model_dir)
-    raise NotAvailable(f"'{folder.name}' cannot be read by this version. Update Phonogram.")
+
+def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
+    from backend.optimize.decision import PlanWishes
+    from backend.pipeline.loading import find_model, open_model
+
+    wishes = PlanWishes(
+        mixed_precision=settings.mixed_precision, quantization=settings.quantization,
+        compile=settings.enable_torch_compile, num_streams=settings.num_streams,
+    )  # fmt: skip
+    return open_model(find_model(settings.model_dir), device.torch_device(), wishes)
 
 
 def _card_of(device: Device) -> CardMonitor | None:

@@ -28,8 +28,12 @@ class SpeechStream(Protocol):
 
     sample_rate_hz: int
     ignored: tuple[str, ...]
-    metrics: Any
-    finish_reason: str
+
+    @property
+    def metrics(self) -> Any: ...
+
+    @property
+    def finish_reason(self) -> str: ...
 
     def __iter__(self) -> Iterator[Waveform]: ...
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
+from backend.optimize.plan import apply_plan, make_plan
+from backend.runtime.caches import content_key
+from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
+from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
 
 if TYPE_CHECKING:
+    import torch
+
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.speaker import SpeakerEncoder
+    from backend.optimize.decision import PlanWishes
     from backend.pipeline.voices import BuiltInVoice
     from backend.text.tokenizer import Tokenizer
 
@@ -62,3 +69,25 @@ def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:
         f"There is no model to speak with: checkpoints/ holds neither {' nor '.join(AUTOMATIC)}. Put one of them "
         "there, or set MODEL_DIR to a folder that holds one."
     )
+
+
+def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> LoadedModel:
+    """Read a checkpoint folder and make it fast on this machine.
+
+    What is asked for and does not help or cannot be done is left out and stands in `notes` with its reason. Raises
+    `BadCheckpoint` for a folder that cannot be used.
+    """
+    key = checkpoint_hash(folder)
+    checkpoint = load_checkpoint(folder, device)
+    codec_folder = folder / str(checkpoint.manifest.get("codec", "."))
+    plan = make_plan(checkpoint.lm, checkpoint.codec, device, wishes, weights=key)
+    lm, codec = apply_plan(plan, checkpoint.lm, checkpoint.codec)
+    is_cpu = device.type == "cpu"
+    return LoadedModel(
+        lm=cast("TokenLM", lm), codec=cast("CausalCodec", codec), tokenizer=checkpoint.tokenizer, name=checkpoint.name,
+        # Another number format draws other codes from the same seed.
+        model_key=content_key(key, *plan.applied("lm")), codes_hash=codes_hash(codec_folder),
+        side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
+        notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
+        lm_cores=plan.lm_threads if is_cpu else None, codec_cores=plan.codec_threads if is_cpu else None,
+    )  # fmt: skip

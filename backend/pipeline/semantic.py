@@ -21,7 +21,9 @@ from backend.runtime.pace import frame_budget, usual_frames
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.timeline import Timeline
+from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
+from backend.text.script import Say, Script
 
 if TYPE_CHECKING:
     from backend.text.prompts.conversation import Conversation
@@ -37,54 +39,78 @@ class SpokenCodes(NamedTuple):
 
     segments: tuple[SpokenSegment, ...]
     finish_reason: FinishReason
+    closing_pause_s: float
 
     @property
     def size_bytes(self) -> int:
         return sum(segment.codes.nbytes for segment in self.segments)
 
 
+class Passage(NamedTuple):
+    """Words said by one voice without a break of their own, after `pause_s` of silence."""
+
+    text: str
+    voice: SpokenVoice
+    pause_s: float
+
+
+class Segment(NamedTuple):
+    """Segment number `place` of a conversation, after `pause_s` of silence."""
+
+    conversation: Conversation
+    place: int
+    voice: SpokenVoice
+    pause_s: float
+
+    @property
+    def text(self) -> str:
+        return self.conversation.segments[self.place].text
+
+
 @dataclass(slots=True)
 class Narration:
     """The segments of one request, for the language model's thread; `spoken` grows as they are done."""
 
-    conversation: Conversation
-    voice: SpokenVoice
+    segments: list[Segment]
     options: SamplingOptions
     seed: int
     max_frames: Callable[[str], int]
     side_sizes: tuple[int, ...]  # of a model with a pointer
     device: torch.device | str
     on_end: Callable[[SpokenCodes], None]
+    closing_pause_s: float = 0.0
     spoken: list[SpokenSegment] = field(default_factory=list)
     _finish_reason: FinishReason = "stop"
 
     @property
     def has_next(self) -> bool:
-        return len(self.spoken) < len(self.conversation.segments)
+        return len(self.spoken) < len(self.segments)
 
     def next(self) -> SegmentPrompt:
-        k = len(self.spoken)
-        tokens = torch.from_numpy(self.conversation.prompt(k))
-        sampler = RowSampler(self.options, seed=segment_seed(self.seed, k))
+        number = len(self.spoken)
+        segment = self.segments[number]
+        conversation = segment.conversation
+        tokens = torch.from_numpy(conversation.prompt(segment.place))
+        sampler = RowSampler(self.options, seed=segment_seed(self.seed, number))
         side = None
         if self.side_sizes:
             # What is read has no side ids; the last column of it is what the first frame is drawn from.
-            symbols = self.conversation.opened(k)[0]
+            symbols = conversation.opened(segment.place)[0]
             sampler.pointer = Pointer(symbols, len(self.side_sizes), max_spent=self.side_sizes[-1] - 1)
             side = torch.zeros(tokens.shape[1], len(self.side_sizes), dtype=torch.long)
             side[-1] = torch.from_numpy(sampler.pointer.side())
             side = side.to(self.device)
-        prompt = Prompt(tokens.to(self.device), self.voice.conditioning, side)
-        text = self.conversation.segments[k].text
-        return SegmentPrompt(prompt, sampler, self.max_frames(text), self.conversation.n_shared)
+        prompt = Prompt(tokens.to(self.device), segment.voice.conditioning, side)
+        return SegmentPrompt(prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s)
 
     def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
-        self.conversation.add(len(self.spoken), codes)
-        self.spoken.append(SpokenSegment(0.0, codes))
+        segment = self.segments[len(self.spoken)]
+        segment.conversation.add(segment.place, codes)
+        self.spoken.append(SpokenSegment(segment.pause_s, codes))
         if finish_reason == "length":
             self._finish_reason = "length"
         if not self.has_next:
-            self.on_end(SpokenCodes(tuple(self.spoken), self._finish_reason))
+            self.on_end(SpokenCodes(tuple(self.spoken), self._finish_reason, self.closing_pause_s))
 
 
 @dataclass(slots=True)
@@ -92,6 +118,7 @@ class Recollection:
     """A request spoken before."""
 
     spoken: list[SpokenSegment]
+    closing_pause_s: float = 0.0
     has_next: bool = False
 
     def next(self) -> SegmentPrompt:
@@ -108,8 +135,11 @@ class SemanticStage:
 
     def __init__(
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
-        side_sizes: tuple[int, ...] = (), device: torch.device | str = "cpu",
+        voice_named: Callable[[str], SpokenVoice], side_sizes: tuple[int, ...] = (),
+        device: torch.device | str = "cpu",
     ):  # fmt: skip
+        """`voice_named`: the voice that a text switches to; it may raise `UnknownVoice`."""
+        self._voice_named = voice_named
         self._side_sizes = side_sizes
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
@@ -117,20 +147,18 @@ class SemanticStage:
 
     def run(self, request: SpeechRequest, given: SpokenVoice, timeline: Timeline) -> Session:
         """A session whose frames come as they are made. Raises `Busy`, and what is wrong with the text."""
-        spec, pace = self._worker.lm.spec, self._worker.pace
+        spec = self._worker.lm.spec
+        script = prepare_text(request.text, spec.era, markup=request.markup, normalize=request.normalize)
+        passages, closing_pause_s = self._passages(script, given)
         seed = secrets.randbits(32) if request.seed is None else request.seed
         options = sampling_options(SamplingOptions.for_era(spec.era), request)
         # Only what has a seed of its own is ever asked for again.
         key = None
         if request.seed is not None and request.use_memory_cache:
-            key = self._key(request, given, options)
+            key = self._key(request, passages, closing_pause_s, options)
             kept = self.cache.get(key)
             if kept is not None:
-                return recalled(kept, seed, timeline)
-        conversation = start_conversation(
-            spec.era, self._tokenizer, spec.n_codebooks, request.text, given.references or (),
-            chunk_length=request.chunk_length or CHUNK_BYTES, max_seq_len=self._worker.max_frames,
-        )  # fmt: skip
+                return recalled(kept, seed, timeline, ignored_of(script))
 
         def max_frames(text: str) -> int:
             return request.max_new_tokens or frame_budget(text, self._frame_rate_hz)
@@ -139,21 +167,60 @@ class SemanticStage:
             if key is not None:
                 self.cache.put(key, spoken)
 
-        narration = Narration(conversation, given, options, seed, max_frames, self._side_sizes, self._device, keep)
-        frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in conversation.segments]
-        scheduler = self._worker.scheduler
-        wait_s = pace.wait_s(scheduler.n_waiting, len(scheduler.rows))
+        segments = self._segments(passages, request.chunk_length or CHUNK_BYTES)
+        narration = Narration(
+            segments, options, seed, max_frames, self._side_sizes, self._device, keep, closing_pause_s
+        )  # fmt: skip
+        frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in segments]
         session = Session(
-            narration, time.monotonic() + wait_s + pace.timeout_s(sum(frames)), request.use_memory_cache, timeline, seed
-        )
+            narration, self._deadline_s(sum(frames)), request.use_memory_cache, timeline, seed,
+            ignored=ignored_of(script),
+        )  # fmt: skip
         self._worker.submit(session)
         return session
 
-    def _key(self, request: SpeechRequest, voice: SpokenVoice, options: SamplingOptions) -> str:
+    def _passages(self, script: Script, given: SpokenVoice) -> tuple[list[Passage], float]:
+        """What is said by whom, and the silence after it all."""
+        passages, pause_s = [], 0.0
+        for piece in script.pieces:
+            if isinstance(piece, Say):
+                voice = given if piece.voice is None else self._voice_named(piece.voice)
+                passages.append(Passage(piece.text, voice, pause_s))
+                pause_s = 0.0
+            else:
+                pause_s += piece.duration_s
+        return passages, pause_s
+
+    def _segments(self, passages: list[Passage], chunk_bytes: int) -> list[Segment]:
+        spec, segments = self._worker.lm.spec, []
+        for passage in passages:
+            conversation = start_conversation(
+                spec.era, self._tokenizer, spec.n_codebooks, passage.text, passage.voice.references or (),
+                chunk_length=chunk_bytes, max_seq_len=self._worker.max_frames,
+            )  # fmt: skip
+            for place in range(len(conversation.segments)):
+                segments.append(Segment(conversation, place, passage.voice, 0.0 if place else passage.pause_s))
+        return segments
+
+    def _deadline_s(self, n_frames: int) -> float:
+        """On the monotonic clock: after those who wait before it, and several times what speaking should take."""
+        pace, scheduler = self._worker.pace, self._worker.scheduler
+        return time.monotonic() + pace.wait_s(scheduler.n_waiting, len(scheduler.rows)) + pace.timeout_s(n_frames)
+
+    def _key(
+        self, request: SpeechRequest, passages: list[Passage], closing_pause_s: float, options: SamplingOptions
+    ) -> str:
+        said = [part for passage in passages for part in (passage.text, passage.voice.key, passage.pause_s)]
         return content_key(
-            self._model_key, voice.key, request.text, request.seed, repr(options), request.max_new_tokens,
-            request.chunk_length, request.normalize, request.markup,
+            self._model_key, len(said), *said, closing_pause_s, request.seed, repr(options), request.max_new_tokens,
+            request.chunk_length,
         )  # fmt: skip
+
+
+def ignored_of(script: Script) -> tuple[str, ...]:
+    """What the text asked for and is not done, in words."""
+    speeds = {piece.speed for piece in script.pieces if isinstance(piece, Say)} - {1.0}
+    return (*script.ignored, *(["speed in the text: this model speaks at its own pace"] if speeds else []))
 
 
 def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> SamplingOptions:
@@ -167,15 +234,18 @@ def segment_seed(seed: int, k: int) -> int:
     return seed if k == 0 else int(content_key(seed, k)[:15], 16)
 
 
-def recalled(kept: SpokenCodes, seed: int, timeline: Timeline) -> Session:
+def recalled(kept: SpokenCodes, seed: int, timeline: Timeline, ignored: tuple[str, ...]) -> Session:
     """A session that is already over, with all frames in it."""
-    session = Session(Recollection(list(kept.segments)), float("inf"), True, timeline, seed)
-    session.is_recalled = True
+    session = Session(
+        Recollection(list(kept.segments)), float("inf"), True, timeline, seed, is_recalled=True, ignored=ignored
+    )
     session.finish_reason = kept.finish_reason
     for segment in kept.segments:
         session.frames.put(SegmentStart(segment.pause_s))
         for codes in segment.codes.T:
             session.frames.put(Frame(codes))
+    if kept.closing_pause_s:
+        session.frames.put(SegmentStart(kept.closing_pause_s))
     session.n_frames = sum(segment.codes.shape[1] for segment in kept.segments)
     session.frames.finish()
     return session

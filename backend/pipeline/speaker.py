@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
-from backend.errors import EngineFailure, PhonogramError
+from backend.errors import EngineFailure, PhonogramError, UnknownVoice
 from backend.monitor.counters import Count, Tally, TallySnapshot
 from backend.pipeline.codec_tasks import Decoding, Encoding
 from backend.pipeline.reference import BASE_S, PATIENCE, ReferenceStage
@@ -75,6 +75,7 @@ class Speaker:
         device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
+        self.voice_named: Callable[[str], SpokenVoice] = _no_voices
         self.codec_worker = CodecWorker(codec, codec_cores)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
@@ -84,7 +85,7 @@ class Speaker:
         self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
-            cache_entries=limits.cache_entries, side_sizes=side_sizes, device=device,
+            cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes, device=device,
         )  # fmt: skip
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
@@ -133,6 +134,7 @@ class Speaker:
             self._refused.add()
             on_end()
             raise
+        ignored = (*ignored, *session.ignored)
         return SpeechStream(session, synthesis, ignored=ignored, reference_hits=spoken.cache_hits, on_end=ended)
 
     def encode(self, waveform: Waveform) -> Codes:
@@ -191,6 +193,10 @@ class Speaker:
         self._audio_s.add(metrics.audio_s)
         for name, tally in self._tallies.items():
             tally.add(getattr(metrics, name))
+
+
+def _no_voices(name: str) -> SpokenVoice:
+    raise UnknownVoice(f"There is no voice '{name}'. List the voices to see what there is.")
 
 
 _TALLIED = (

@@ -132,6 +132,8 @@ class LMWorker:
     def _finish(self, row: Row, session: Session) -> None:
         self.scheduler.release(row)
         self.pace.learn(session.n_frames, session.semantic_s)
+        if session.source.closing_pause_s:
+            session.frames.put(SegmentStart(session.source.closing_pause_s))
         session.frames.finish()
 
     def _load_prefix(self, row: Row, segment: SegmentPrompt, session: Session) -> None:

@@ -59,6 +59,7 @@ class SegmentSource(Protocol):
     """Where the language model's thread gets the segments of one request."""
 
     spoken: list[SpokenSegment]  # the segments done so far
+    closing_pause_s: float  # silence after the last of them
 
     @property
     def has_next(self) -> bool:
@@ -81,6 +82,7 @@ class Session:
     timeline: Timeline = field(default_factory=Timeline)
     seed: int = 0
     is_recalled: bool = False  # nothing was generated: all frames were known
+    ignored: tuple[str, ...] = ()  # what was asked for and is not done
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
     n_frames: int = 0

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from backend.codes import Codes
-from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut
+from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
 from backend.pipeline.speaker import Speaker, SpeakerLimits
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.request import ReferenceClip, SpeechRequest
@@ -283,3 +283,30 @@ def test_memory_is_flat_over_two_hundred_requests(speaker):
     assert process.memory_info().rss - before < 10 * 2**20
     assert threading.active_count() == n_threads
     assert speaker.batch.active == speaker.batch.waiting == 0
+
+
+def test_pauses_in_the_text_are_silence_of_their_length(speaker):
+    plain = say(speaker, ask("One. Two.", markup="markup")).waveform
+    paused = say(speaker, ask("One. [pause:0.5s] Two.[pause:0.25s]", markup="markup"))
+    # Two segments instead of one, half a second between them and a quarter behind.
+    assert paused.metrics.frames == 32
+    samples = np.abs(paused.waveform.samples[0]) > 0
+    assert not samples[-2000:].any() and paused.waveform.duration_s > plain.duration_s + 0.75
+    middle = np.flatnonzero(samples)
+    assert np.diff(middle).max() >= 4000
+
+
+def test_a_voice_switch_in_the_text_needs_a_voice_that_is_there(speaker):
+    with pytest.raises(UnknownVoice, match="Nobody"):
+        say(speaker, ask("One. [voice:Nobody] Two.", markup="markup"))
+
+
+def test_what_the_text_asks_for_in_vain_is_told(speaker):
+    speech = say(speaker, ask("One. [speed:2] Two.", markup="markup"))
+    assert any("speed" in said for said in speech.ignored)
+
+
+def test_normalizing_is_a_switch_that_works(speaker):
+    spoken, raw = (say(speaker, ask("It costs $5.", normalize=on)).codes.indices for on in (True, False))
+    assert not torch.equal(spoken, raw)
+    assert torch.equal(spoken, say(speaker, ask("It costs five dollars.")).codes.indices)

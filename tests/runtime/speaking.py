@@ -24,7 +24,7 @@ class ReadySource:
         self.n_shared, self.max_frames = n_shared, max_frames
         self.finished: list[np.ndarray] = []
         self.reasons: list[str] = []
-        self.n_given = 0
+        self.n_given, self.closing_pause_s = 0, 0.0
 
     @property
     def has_next(self) -> bool:

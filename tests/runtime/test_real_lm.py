@@ -17,7 +17,7 @@ class PromptSource:
         pointer = Pointer([3, 5, 7, 2] * 4, model.spec.n_side, max_spent=5) if model.spec.n_side else None
         sampler = RowSampler(SamplingOptions(), seed=seed, pointer=pointer)
         self.segment = SegmentPrompt(tiny_prompt(model, n_text, 6, seed), sampler, max_frames, n_shared)
-        self.has_next, self.codes, self.reason = True, None, None
+        self.has_next, self.closing_pause_s, self.codes, self.reason = True, 0.0, None, None
 
     def next(self):
         self.has_next = False

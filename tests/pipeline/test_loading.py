@@ -1,0 +1,95 @@
+"""A checkpoint folder on disk to speech, fitted to this machine."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from backend.codec.spectral import SpectralCodec
+from backend.errors import BadCheckpoint
+from backend.opt_engine import OptimizedEngine
+from backend.optimize.decision import PlanWishes
+from backend.pipeline.loading import open_model
+from backend.runtime.request import SpeechRequest
+from backend.settings import Settings
+from backend.weights.codec import codes_hash, save_codec
+from tests.lm.tiny import SHARED
+from tests.pipeline.small_model import small_voice_model
+
+CPU = torch.device("cpu")
+
+
+def published(tensors):
+    """Tensors under the names of the files: two of them are one in the model."""
+    found = {}
+    for name, tensor in tensors.items():
+        if "w13" in name:
+            found[name.replace("w13", "w1")], found[name.replace("w13", "w3")] = map(torch.clone, tensor.chunk(2))
+        else:
+            found[name] = tensor.clone()
+    return found
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The built-in voice's layout in small."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "phonogram-mini"
+    folder.mkdir()
+    lm, _, tokenizer, _ = small_voice_model()
+    config = {**SHARED, "model_type": "dual_ar", "era": "phonogram", "max_seq_len": 1000}
+    config |= {"side_sizes": list(lm.config.side_sizes), "conditioning_dim": 5, "aux": [["advance", 3]]}
+    config |= {"scale_codebook_embeddings": True, "vocab_size": tokenizer.n_vocab}
+    config |= {name: getattr(tokenizer, name) for name in ("semantic_begin_id", "semantic_end_id", "end_id")}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file(published(lm.state_dict()), folder / "model.safetensors")
+    tokenizer.save(folder)
+    torch.manual_seed(0)
+    codec = SpectralCodec(
+        encoder_dims=(8, 8), encoder_depths=(1, 1), decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4,
+        n_codebooks=4, codebook_size=24,
+    )  # fmt: skip
+    save_codec(folder, codec)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("backend.optimize.plan.plan_folder", lambda: tmp_path)
+
+
+def test_everything_in_the_folder_arrives(checkpoint):
+    model = open_model(checkpoint, CPU, PlanWishes())
+    assert (model.name, model.lm.spec.era, model.codec.spec.name) == ("phonogram-mini", "phonogram", "spectral")
+    assert model.side_sizes[-1] == 6
+    assert model.codes_hash == codes_hash(checkpoint)
+    assert model.notes and all(note.startswith(("on: ", "off: ")) for note in model.notes)
+
+
+def test_another_number_format_has_other_keys_for_remembered_codes(checkpoint):
+    keys = {open_model(checkpoint, CPU, PlanWishes(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
+    assert len(keys) == 2
+
+
+def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
+    engine = OptimizedEngine(Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu"))
+    engine.load()
+    request = SpeechRequest(text="hello there", seed=1)
+    speech = engine.speak(request)
+    assert speech.waveform.rate_hz == 24000 and speech.waveform.n_samples > 0
+    assert (engine.speak(SpeechRequest(text="hello there", seed=1, use_memory_cache=False)).codes.indices
+            == speech.codes.indices).all()  # fmt: skip
+    assert engine.status().era == "phonogram" and engine.emotions().era == "phonogram"
+    engine.close()
+
+
+def test_a_damaged_folder_is_an_error_at_load(checkpoint, tmp_path):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in checkpoint.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes()[:1000])
+    engine = OptimizedEngine(Settings(_env_file=None, model_dir=str(folder), data_dir=str(tmp_path), device="cpu"))
+    with pytest.raises(BadCheckpoint):
+        engine.load()
+    engine.close()
