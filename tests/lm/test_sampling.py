@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from backend.errors import BadSettings
+from backend.lm.noise import noise_keys
 from backend.lm.sampling import (
     FrameDraw,
     RowLimits,
@@ -67,6 +68,20 @@ def test_rows_keep_their_own_options():
     together = torch.zeros_like(logits).scatter_(1, ids, scores.softmax(-1))
     for row in range(4):
         torch.testing.assert_close(together[row : row + 1], probabilities(logits[row : row + 1], options[row]))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 6.0])
+def test_looking_at_the_best_first_changes_no_draw(spread, monkeypatch):
+    torch.manual_seed(4)
+    logits = torch.randn(40, 1500) * spread
+    options = [SamplingOptions(0.9, 0.8), SamplingOptions(1, 0.99, top_k=50), SamplingOptions(1, 1.0, min_p=0.3)] * 13
+    keys = noise_keys(torch.arange(40), torch.arange(40), torch.arange(1))[:, 0]
+    quick = draw(logits, RowLimits.of([*options, options[0]], "cpu"), keys)
+    alone = torch.cat([draw(logits[i : i + 1], RowLimits.of([options[i]], "cpu"), keys[i : i + 1]) for i in range(39)])
+    assert torch.equal(alone, quick[:39])
+    if spread:  # ids that are equally likely may be told apart in another order
+        monkeypatch.setattr("backend.lm.sampling.N_BEST", 1500)
+        assert torch.equal(draw(logits, RowLimits.of([*options, options[0]], "cpu"), keys), quick)
 
 
 def test_the_penalty_falls_on_what_was_said():

@@ -10,6 +10,7 @@ from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.weights.checkpoint import checkpoint_hash, load_lm, read_config
 from backend.weights.fish_lm import dual_ar_from_tensors, published_names, published_shapes
+from backend.weights.int8_rows import to_int8_rows
 from backend.weights.lora import merge_lora
 from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
 from tests.repo.tree import ROOT
@@ -227,6 +228,15 @@ def test_a_checkpoint_with_low_rank_parts_loads_merged(tmp_path):
     beside = load_lm(tmp_path, read_config(tmp_path), lora=tmp_path / "lora.ckpt")
     for loaded in (inside, beside):
         torch.testing.assert_close(loaded.layers[0].attention.wqkv.weight, expected.layers[0].attention.wqkv.weight)
+
+
+def test_weights_stored_as_8_bit_rows_load(tmp_path):
+    model = tiny_lm("s1")
+    save_file(to_int8_rows(published(model)), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(model.config.to_dict()))
+    loaded = load_lm(tmp_path, read_config(tmp_path))
+    weight, found = model.layers[0].attention.wo.weight, loaded.layers[0].attention.wo.weight
+    assert 0 < (found - weight).abs().max() < weight.abs().max() / 200
 
 
 def test_shards_must_hold_what_the_index_promises(tmp_path):
