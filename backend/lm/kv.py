@@ -49,7 +49,8 @@ class SlotCache:
         used = max(self.lengths, default=0)
         for name in ("keys", "values"):
             old = getattr(self, name)
-            grown = old.new_empty(*old.shape[:3], capacity, old.shape[4])
+            # Zeros: what a mask hides still gets multiplied, and memory nobody wrote may hold what is not a number.
+            grown = old.new_zeros(*old.shape[:3], capacity, old.shape[4])
             grown[:, :, :, :used] = old[:, :, :, :used]
             setattr(self, name, grown)
         positions = torch.arange(capacity, device=self.keys.device)[None]
@@ -75,6 +76,11 @@ class SlotCache:
     def attend_step(self, rows: Sequence[int]) -> AttendStep:
         self.reserve(1 + max(self.lengths[row] for row in rows))
         return AttendStep(self, rows)
+
+
+def prefers_one_job(device: torch.device) -> bool:
+    """Whether reading some masked frames costs less than a small job for each row."""
+    return device.type != "cpu"
 
 
 class AttendPrefill:
@@ -114,7 +120,7 @@ class AttendStep:
         self.position_index = torch.tensor(self.positions, device=device)
         self.table = RopeTable(*(wave[self.position_index] for wave in cache.table))
         self.mask = None
-        if device.type != "cpu" and len(self.rows) > 1:
+        if prefers_one_job(device) and len(self.rows) > 1:
             self.longest = 1 + max(self.positions)
             self.mask = torch.arange(self.longest, device=device) <= self.position_index[:, None, None, None]
 
@@ -130,7 +136,6 @@ class AttendStep:
         keys[self.row_index, :, self.position_index] = k.to(keys.dtype)
         values[self.row_index, :, self.position_index] = v.to(values.dtype)
         if self.mask is not None:
-            # A device would rather read a few masked frames than be sent one small job a row.
             past_keys, past_values = (past[self.row_index, :, : self.longest] for past in (keys, values))
             y = F.scaled_dot_product_attention(grouped, past_keys, past_values, self.mask)
             return y.flatten(1, 2).to(q.dtype)
