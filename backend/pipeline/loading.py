@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
 from backend.optimize.plan import apply_plan, make_plan
+from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.voices import BuiltInVoice, Voice
 from backend.runtime.caches import content_key
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
+from backend.weights.speaker import load_speaker
+from backend.weights.voices import read_voices
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from backend.lm.base import TokenLM
     from backend.lm.speaker import SpeakerEncoder
     from backend.optimize.decision import PlanWishes
-    from backend.pipeline.voices import BuiltInVoice
     from backend.text.tokenizer import Tokenizer
 
 # In this order: the published model where somebody put it, else the voice that comes with the program.
@@ -83,11 +86,26 @@ def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> Loaded
     plan = make_plan(checkpoint.lm, checkpoint.codec, device, wishes, weights=key)
     lm, codec = apply_plan(plan, checkpoint.lm, checkpoint.codec)
     is_cpu = device.type == "cpu"
+    has_speaker = "speaker" in checkpoint.manifest
     return LoadedModel(
         lm=cast("TokenLM", lm), codec=cast("CausalCodec", codec), tokenizer=checkpoint.tokenizer, name=checkpoint.name,
         # Another number format draws other codes from the same seed.
         model_key=content_key(key, *plan.applied("lm")), codes_hash=codes_hash(codec_folder),
+        voices=_built_in(folder, checkpoint.lm.spec.conditioning_dim, device),
+        encoder=load_speaker(folder, checkpoint.manifest, device) if has_speaker else None,
         side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
         notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
         lm_cores=plan.lm_threads if is_cpu else None, codec_cores=plan.codec_threads if is_cpu else None,
     )  # fmt: skip
+
+
+def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tuple[BuiltInVoice, ...]:
+    if not conditioning_dim:
+        return ()
+    return tuple(
+        BuiltInVoice(
+            Voice(found.id, found.name, True, found.description, found.license),
+            SpokenVoice(conditioning=found.conditioning),
+        )
+        for found in read_voices(folder, conditioning_dim, device)
+    )

@@ -1,21 +1,24 @@
 """A checkpoint folder on disk to speech, fitted to this machine."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from backend.codec.spectral import SpectralCodec
-from backend.errors import BadCheckpoint
+from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
 from backend.optimize.decision import PlanWishes
 from backend.pipeline.loading import open_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec import codes_hash, save_codec
+from backend.weights.voices import read_voices
 from tests.lm.tiny import SHARED
 from tests.pipeline.small_model import small_voice_model
+from tests.pipeline.test_speaker import clip
 
 CPU = torch.device("cpu")
 
@@ -36,11 +39,19 @@ def checkpoint(tmp_path_factory):
     """The built-in voice's layout in small."""
     folder = tmp_path_factory.mktemp("checkpoints") / "phonogram-mini"
     folder.mkdir()
-    lm, _, tokenizer, _ = small_voice_model()
+    lm, _, tokenizer, encoder = small_voice_model()
     config = {**SHARED, "model_type": "dual_ar", "era": "phonogram", "max_seq_len": 1000}
     config |= {"side_sizes": list(lm.config.side_sizes), "conditioning_dim": 5, "aux": [["advance", 3]]}
     config |= {"scale_codebook_embeddings": True, "vocab_size": tokenizer.n_vocab}
     config |= {name: getattr(tokenizer, name) for name in ("semantic_begin_id", "semantic_end_id", "end_id")}
+    config |= {"speaker": encoder.config.to_dict()}
+    save_file(encoder.state_dict(), folder / "speaker.safetensors")
+    (folder / "voices").mkdir()
+    for number, name in enumerate(("anna", "bert")):
+        vector = torch.randn(5, generator=torch.Generator().manual_seed(number))
+        save_file({"conditioning": vector}, folder / "voices" / f"{name}.safetensors")
+        facts = {"id": name, "name": name.capitalize(), "description": "a voice", "license": "MIT"}
+        (folder / "voices" / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file(published(lm.state_dict()), folder / "model.safetensors")
     tokenizer.save(folder)
@@ -79,6 +90,18 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
     assert speech.waveform.rate_hz == 24000 and speech.waveform.n_samples > 0
     assert (engine.speak(SpeechRequest(text="hello there", seed=1, use_memory_cache=False)).codes.indices
             == speech.codes.indices).all()  # fmt: skip
+    assert [voice.id for voice in engine.voices()] == ["anna", "bert"]
+    anna, bert = (
+        engine.speak(SpeechRequest(text="hello there", seed=1, voice=name)).codes.indices for name in ("Anna", "bert")
+    )
+    assert (anna == speech.codes.indices).all(), "the first voice is the one spoken with"
+    assert anna.shape != bert.shape or not (anna == bert).all()
+    with pytest.raises(BadVoice, match="stays"):
+        engine.delete_voice("anna")
+    with pytest.raises(VoiceExists):
+        engine.add_voice("Anna", clip(), "", True)
+    added = engine.add_voice("Carl", clip(), "some words", True)
+    assert engine.speak(SpeechRequest(text="hello there", seed=1, voice=added.id)).metrics.frames > 0
     assert engine.status().era == "phonogram" and engine.emotions().era == "phonogram"
     engine.close()
 
@@ -86,10 +109,22 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
 def test_a_damaged_folder_is_an_error_at_load(checkpoint, tmp_path):
     folder = tmp_path / "damaged"
     folder.mkdir()
-    for path in checkpoint.iterdir():
+    for path in checkpoint.glob("*.*"):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes()[:1000])
     engine = OptimizedEngine(Settings(_env_file=None, model_dir=str(folder), data_dir=str(tmp_path), device="cpu"))
     with pytest.raises(BadCheckpoint):
         engine.load()
     engine.close()
+
+
+@pytest.mark.parametrize("damage", ["vector", "facts"])
+def test_a_damaged_named_voice_is_an_error_at_load(checkpoint, tmp_path, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(checkpoint, folder)
+    if damage == "vector":
+        save_file({"conditioning": torch.zeros(4)}, folder / "voices" / "anna.safetensors")
+    else:
+        (folder / "voices" / "anna.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(BadCheckpoint, match="anna"):
+        read_voices(folder, 5)

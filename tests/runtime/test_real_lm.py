@@ -5,6 +5,7 @@ import pytest
 
 from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt
 from tests.lm.tiny import tiny_lm, tiny_prompt
 from tests.runtime.speaking import collect, running, session_for
@@ -46,6 +47,18 @@ def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len({codes.tobytes() for codes in alone}) == 8
+
+
+@pytest.mark.parametrize("kind", ["s1", "phonogram"])
+def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind):
+    model = OPTIMIZATIONS["int8"]().apply(tiny_lm(kind, intermediate_size=64).narrow_head())
+    with running(model, max_frames=200) as worker:
+        alone = [speak(worker, [PromptSource(model, seed, 9 + 4 * seed)])[0] for seed in range(8)]
+    with running(model, max_frames=200) as worker:
+        together = speak(worker, [PromptSource(model, seed, 9 + 4 * seed) for seed in range(8)])
+        assert worker.snapshot.mean_batch >= 4
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", ["s1", "phonogram"])
