@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend import __version__
+from backend.commands.doctor import doctor
 from backend.commands.download import download
 from backend.commands.progress import progress_bar
 from backend.commands.serve import serve
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Text to speech, sound to codes and back.",
 )  # fmt: skip
 
-for command in (speak, voices, serve, download):
+for command in (speak, voices, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")

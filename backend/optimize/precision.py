@@ -46,4 +46,12 @@ class Precision:
         return Support(True, "half the bytes to read")
 
     def apply(self, model: nn.Module) -> nn.Module:
-        return model.to(DTYPES[self.format])
+        """Convert `model` in place. Tables of embeddings are never widened: their rows are, as they are read."""
+        dtype = DTYPES[self.format]
+        for module in model.modules():
+            if isinstance(module, nn.Embedding) and module.weight.dtype.itemsize < dtype.itemsize:
+                continue
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                if tensor.is_floating_point():
+                    tensor.data = tensor.data.to(dtype)
+        return model
