@@ -1,20 +1,18 @@
-"""The `evaluate` commands: `evaluate codec`."""
+"""The `evaluate` commands: `evaluate codec`, `evaluate voice`."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.errors import BadAudio, BadSettings, OutputError
+from backend.errors import BadAudio, BadSettings
+from backend.evaluate.terminal import require_folder, step_bar, write_whole
+from backend.evaluate.voice_command import voice
 
 if TYPE_CHECKING:
     from backend.evaluate.judges import Panel
@@ -23,12 +21,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-app = typer.Typer(help="Measure codecs beside others, with outside judges.", no_args_is_help=True)
+app = typer.Typer(help="Measure codecs and voices beside others, with outside judges.", no_args_is_help=True)
+app.command()(voice)
 
 
 @app.callback()
 def root() -> None:
-    """Measure codecs beside others, with outside judges."""
+    """Measure codecs and voices beside others, with outside judges."""
 
 
 @app.command()
@@ -181,38 +180,3 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def require_folder(target: Path | None) -> None:
-    """Raise `OutputError` before the work if a result could not be written after it."""
-    if target is not None and (not target.parent.is_dir() or target.is_dir()):
-        raise OutputError(
-            f"'{target.name}' cannot be written: its folder does not exist, or it is one. Check the path."
-        )
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a text file that is complete or not there."""
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        raise OutputError(f"'{target.name}' cannot be written ({error.strerror}). Check the free space.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def step_bar() -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar with the time left on standard error; nothing unless a person is watching."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)

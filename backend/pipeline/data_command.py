@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,11 @@ def root() -> None:
 @app.command()
 def synthesize(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The corpus folder; goes on if it is there.")],
-    hours: Annotated[float, typer.Option(min=0, help="Stop when the folder holds this much speech.")],
+    hours: Annotated[float, typer.Option(min=0, help="Stop when the folder holds this much speech.")] = 1.0,
+    sentences: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Speak just this JSON list, by the speakers in turn: for judging."),
+    ] = None,
     teacher: Annotated[str, typer.Option(help="kokoro, or the one voice of hibari.")] = "hibari",
     model: Annotated[Path | None, typer.Option(metavar="FILE", help="Kokoro-82M v1.0, int8 ONNX.")] = None,
     voices: Annotated[Path | None, typer.Option(metavar="DIR", help="Kokoro's voice files.")] = None,
@@ -57,8 +62,8 @@ def synthesize(
 ) -> None:
     """Have another synthesizer speak a corpus to learn from, with exact durations."""
     from backend.data.heldout import HeldOut
-    from backend.data.recipes.sentences import read_excluded
-    from backend.data.recipes.synthesis import Synthesis, lines
+    from backend.data.recipes.sentences import read_excluded, read_texts_file
+    from backend.data.recipes.synthesis import Synthesis, given_lines, lines
     from backend.data.recipes.synthesis import synthesize as speak
     from backend.text.phonemes import EnglishPhonemizer
 
@@ -67,14 +72,18 @@ def synthesize(
     speaker = open_teacher(teacher, model, voices, threads)
     names = chosen(speakers, speaker.voices)
     plan = Synthesis(
-        texts=read_texts(wordnet, austen), speakers=names, prefix=prefix, seed=seed, template_share=templates,
+        texts=() if sentences else read_texts(wordnet, austen), speakers=names, prefix=prefix, seed=seed, template_share=templates,
         pair_share=pairs, mix_share=mixes if teacher == "kokoro" else 0.0,
         shift_share=shifts if teacher == "hibari" else 0.0,
     )  # fmt: skip
     readers = {name: EnglishPhonemizer(name) for name in ("en-us", "en-gb")}
     if accent not in (*readers, "auto"):
         raise BadSettings(f"--accent is '{accent}'; expected auto, en-us or en-gb.")
-    wanted = lines(plan, read_excluded(exclude or ()), HeldOut(speakers=tuple(heldout or ())))
+    if sentences is not None:
+        wanted = given_lines(read_texts_file(sentences), names, prefix)
+        hours = math.inf
+    else:
+        wanted = lines(plan, read_excluded(exclude or ()), HeldOut(speakers=tuple(heldout or ())))
     with hours_bar("speaking") as progress:
         skipped = speak(
             out, wanted, speaker,
@@ -83,7 +92,7 @@ def synthesize(
         )  # fmt: skip
     for name, reason in list(skipped.items())[:10]:
         typer.echo(f"skipped {name}: {reason}")
-    typer.echo(f"{out.name} holds {hours:g} h; {len(skipped)} lines were skipped")
+    typer.echo(f"'{out.name}' is complete; {len(skipped)} lines were skipped")
 
 
 def open_teacher(name: str, model: Path | None, voices: Path | None, threads: int) -> Kokoro | HibariTeacher:
@@ -173,7 +182,7 @@ def tokenize(
 def hours_bar(label: str) -> Iterator[Callable[[float, float], None]]:
     """`progress_bar` for hours of sound, which it counts in minutes."""
     with progress_bar(label) as progress:
-        yield lambda done, total: progress(int(done * 60), round(total * 60))
+        yield lambda done, total: progress(int(done * 60), round(min(total, 1e4) * 60))
 
 
 @contextmanager

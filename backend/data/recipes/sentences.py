@@ -62,13 +62,15 @@ class Excluded:
 
 def read_excluded(files: Iterable[Path]) -> Excluded:
     """The sentences of JSON files, each a list of texts or of objects with a `text`. Raises `BadSettings`."""
-    sentences: list[str] = []
-    for file in files:
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            sentences += [item["text"] if isinstance(item, dict) else str(item) for item in found]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise BadSettings(
-                f"'{file.name}' is no list of sentences ({type(error).__name__}); expected a JSON list of texts."
-            ) from error
-    return Excluded(sentences)
+    return Excluded(text for file in files for text in read_texts_file(file))
+
+
+def read_texts_file(file: Path) -> list[str]:
+    """The texts of a JSON file as `read_excluded` takes it."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return [item["text"] if isinstance(item, dict) else str(item) for item in found]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadSettings(
+            f"'{file.name}' is no list of sentences ({type(error).__name__}); expected a JSON list of texts."
+        ) from error

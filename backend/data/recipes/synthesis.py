@@ -90,6 +90,12 @@ def lines(plan: Synthesis, excluded: Excluded, heldout: HeldOut) -> Iterator[Lin
             number += 1
 
 
+def given_lines(texts: Sequence[str], speakers: Sequence[str], prefix: str) -> Iterator[Line]:
+    """Just these texts in their order, by the speakers in turn, at their own pace."""
+    for number, text in enumerate(texts):
+        yield Line(f"{prefix}{number:06d}", text, speakers[number % len(speakers)], 1.0)
+
+
 def _speaker(plan: Synthesis, speakers: list[str], draw: random.Random) -> str:
     kind = draw.random()
     if kind < plan.mix_share and len(speakers) > 1:

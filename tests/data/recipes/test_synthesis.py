@@ -12,7 +12,7 @@ from backend.data.frame_alignment import DurationUnit
 from backend.data.heldout import HeldOut
 from backend.data.manifest import read_clips
 from backend.data.recipes.sentences import Excluded
-from backend.data.recipes.synthesis import Synthesis, lines, synthesize
+from backend.data.recipes.synthesis import Synthesis, given_lines, lines, synthesize
 from backend.data.recipes.teacher import Spoken, with_output
 from backend.data.utterances import read_utterances
 from backend.errors import BadSettings
@@ -81,6 +81,13 @@ def test_shares_are_kept():
     assert sum("+" in line.speaker for line in found) / 2000 == pytest.approx(0.4, abs=0.05)
     assert sum(line.text.count("Sentence") == 2 for line in found) / 1400 == pytest.approx(0.5, abs=0.06)
     assert all(0.9 <= line.speed <= 1.15 for line in found)
+
+
+def test_given_sentences_are_spoken_in_turn():
+    found = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
+    assert [(line.id, line.text, line.speaker, line.speed) for line in found] == [
+        ("e000000", TEXTS[0], "ann", 1.0), ("e000001", TEXTS[1], "bob", 1.0), ("e000002", TEXTS[2], "ann", 1.0)
+    ]  # fmt: skip
 
 
 def test_a_plan_without_texts_or_speakers_is_refused():

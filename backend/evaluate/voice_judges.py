@@ -1,0 +1,139 @@
+"""The judges of a voice: recognizers, likeness to the speaker, melody, sound quality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from backend.audio.files import read_audio
+from backend.audio.resample import resample
+from backend.data.manifest import MANIFEST_NAME
+from backend.data.utterances import Utterance, read_utterances
+from backend.errors import NoScore, NotAvailable
+from backend.evaluate.system import file_hash
+from backend.evaluate.voice_system import Prompt
+from backend.metrics.error_rates import character_error_rate, word_error_rate
+from backend.metrics.naturalness import Dnsmos
+from backend.metrics.optional import package_version
+from backend.metrics.pitch import melody
+from backend.metrics.recognition import Recognizer
+from backend.metrics.speaker import SpeakerEncoder
+from backend.metrics.word_runs import word_runs
+
+RATE_HZ = 16_000
+# More says nothing new of a speaker.
+REFERENCES_PER_VOICE = 8
+
+
+class VoiceJudge(Protocol):
+    """`judge` turns a sound [N] at `RATE_HZ` and what it should say into named facts, or raises `NoScore`."""
+
+    name: str
+    identity: str
+
+    def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]: ...
+
+
+class HearingJudge:
+    """What a recognizer makes of it."""
+
+    def __init__(self, folder: Path):
+        self._recognizer = Recognizer(folder)
+        self.name = f"asr:{folder.resolve().name}"
+        model = file_hash(folder / "model.bin")[:16]
+        self.identity = f"hearing-1 {package_version('faster-whisper')} {model}"
+
+    def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]:
+        heard = self._recognizer.transcribe(samples)
+        words, characters = word_error_rate(prompt.text, heard), character_error_rate(prompt.text, heard)
+        runs = word_runs(prompt.text, heard)
+        return {
+            "heard": heard, "word_edits": words.n_edits, "words": words.n_reference,
+            "character_edits": characters.n_edits, "characters": characters.n_reference,
+            "skips": runs.n_skips, "loops": runs.n_loops,
+        }  # fmt: skip
+
+
+class LikenessJudge:
+    """Cosine to the mean of recordings of the same voice; a recording of the very text does not count."""
+
+    name = "likeness"
+
+    def __init__(self, folder: Path):
+        self._encoder = SpeakerEncoder()
+        self._clips: dict[str, list[Utterance]] = {}
+        for item in read_utterances(folder / MANIFEST_NAME):
+            self._clips.setdefault(item.speaker, []).append(item)
+        self._embedded: dict[str, np.ndarray] = {}
+        manifest = file_hash(folder / MANIFEST_NAME)[:16]
+        self.identity = f"likeness-1 {package_version('resemblyzer')} {manifest}"
+
+    def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]:
+        clips = [item for item in self._clips.get(prompt.voice or "", ()) if item.text != prompt.text]
+        if not clips:
+            raise NoScore(f"There are no other recordings of the voice '{prompt.voice}' to compare with.")
+        mean = np.mean([self._embed(item) for item in clips[:REFERENCES_PER_VOICE]], axis=0)
+        return {"likeness": float(self._encoder.embed(samples) @ mean / np.linalg.norm(mean))}
+
+    def _embed(self, item: Utterance) -> np.ndarray:
+        if item.id not in self._embedded:
+            sound = resample(read_audio(item.path).mono(), RATE_HZ)
+            self._embedded[item.id] = self._encoder.embed(sound.samples[0])
+        return self._embedded[item.id]
+
+
+class MelodyJudge:
+    """How high, and how lively."""
+
+    name, identity = "melody", "melody-1"
+
+    def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]:
+        return melody(samples)._asdict()
+
+
+class QualityJudge:
+    """DNSMOS, as a guard against broken sound."""
+
+    name = "dnsmos"
+
+    def __init__(self) -> None:
+        self._dnsmos = Dnsmos()
+        self.identity = f"dnsmos-1 {package_version('speechmos')}"
+
+    def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]:
+        return {"dnsmos": self._dnsmos.score(samples)}
+
+
+class VoicePanel(NamedTuple):
+    """The judges that can sit, and of the others the name and the reason."""
+
+    judges: list[VoiceJudge]
+    absent: dict[str, str]
+
+
+def open_voice_panel(asr: Sequence[Path], references: Path | None, is_quality_judged: bool) -> VoicePanel:
+    """Every judge that was asked for and is there; melody always."""
+    openers: dict[str, Callable[[], VoiceJudge]] = {f"asr:{path.name}": partial(HearingJudge, path) for path in asr}
+    if not asr:
+        openers["asr"] = partial(_not_asked, "Give --asr with the folder of a Whisper model.")
+    openers["likeness"] = (
+        partial(LikenessJudge, references) if references is not None
+        else partial(_not_asked, "Give --references with a corpus folder of the voices.")
+    )  # fmt: skip
+    openers["melody"] = MelodyJudge
+    openers["dnsmos"] = QualityJudge if is_quality_judged else partial(_not_asked, "Give --dnsmos.")
+    judges, absent = [], {}
+    for name, opener in openers.items():
+        try:
+            judges.append(opener())
+        except NotAvailable as error:
+            absent[name] = str(error)
+    return VoicePanel(judges, absent)
+
+
+def _not_asked(how: str) -> VoiceJudge:
+    raise NotAvailable(f"Not asked for. {how}")
