@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # load, so that rounding is too.
 PREFILL_COLUMNS = 64
 PREFIX_BYTES = 512 * 2**20
+# Models now and then end before they have begun.
+SILENT_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,16 @@ class LMWorker:
                 f"The prompt takes {n_columns} of {self.max_frames} frames, which leaves none to speak. Use a shorter "
                 "reference, or raise MAX_SEQ_LEN."
             )
-        row.segment = segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns))
-        self._state.reset_row(row.index)
-        self._load_prefix(row, segment, session)
+        self._set_up(row, segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns)))
         session.frames.put(SegmentStart(segment.pause_s))
+
+    def _set_up(self, row: Row, segment: SegmentPrompt) -> None:
+        """Empty the row but for what is kept of the segment's voice."""
+        assert row.session is not None
+        row.clear_segment()
+        row.segment = segment
+        self._state.reset_row(row.index)
+        self._load_prefix(row, segment, row.session)
 
     def _finish(self, row: Row, session: Session) -> None:
         self.scheduler.release(row)
@@ -228,8 +236,12 @@ class LMWorker:
 
     def _end_segment(self, row: Row, reason: FinishReason) -> None:
         """Go on with the request's next segment, here or later, or end the request."""
-        session = row.session
-        assert session is not None
+        session, segment = row.session, row.segment
+        assert session is not None and segment is not None
+        if not row.codes and segment.sampler.attempt < SILENT_RETRIES:
+            # It said nothing at all: once more, with other noise, which is as much a function of the seed.
+            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
+            return
         n_codebooks = self.lm.spec.n_codebooks
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
         if reason == "length":

@@ -38,9 +38,11 @@ class FakePrefix(NamedTuple):
 class FakeSampler:
     """Counts its own frames: the noise of a frame depends on the seed and its number alone."""
 
-    def __init__(self, seed: int, n_frames: int):
-        self.seed, self.n_frames, self.drawn = seed, n_frames, 0
-        self.pointer = None
+    def __init__(self, seed: int, n_frames: int, attempt: int = 0, n_silent: int = 0):
+        """`n_silent`: attempts that end at once."""
+        self.seed, self.n_frames, self.drawn = seed, n_frames if attempt >= n_silent else 0, 0
+        self.attempt, self.pointer = attempt, None
+        self.again = lambda: FakeSampler(seed, n_frames, attempt + 1, n_silent)
 
 
 class FakeState:

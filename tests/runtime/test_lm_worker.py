@@ -8,7 +8,7 @@ import pytest
 
 from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
 from backend.runtime.session import Frame
-from tests.runtime.fake_lm import FakeLM
+from tests.runtime.fake_lm import FakeLM, FakeSampler
 from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for
 
 
@@ -223,3 +223,12 @@ def test_a_listener_that_falls_behind_pauses_its_own_row_only():
         assert collect(quick).shape[1] == 200
         assert len(slow.frames) <= 16
         assert collect(slow).shape[1] == 300
+
+
+@pytest.mark.parametrize(("n_silent", "n_frames"), [(1, 9), (2, 9), (3, 0)])
+def test_a_model_that_ends_before_it_begins_gets_another_try(n_silent, n_frames):
+    source = ReadySource(1, [9])
+    give = source.next
+    source.next = lambda: give()._replace(sampler=FakeSampler(1, 9, n_silent=n_silent))
+    assert run_alone(source).shape[1] == n_frames
+    assert source.reasons == ["stop"]
