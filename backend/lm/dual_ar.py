@@ -180,7 +180,7 @@ class DualAR(nn.Module):
         semantic = F.linear(normed, weight[spec.semantic_begin_id : spec.semantic_end_id + 1])
         return torch.cat((semantic, F.linear(normed, weight[spec.end_id : spec.end_id + 1])), dim=-1)
 
-    def _output(self, x: Tensor) -> StepOutput:
+    def output_of(self, x: Tensor) -> StepOutput:
         normed = self.norm(x)
         aux = {name: head(normed) for name, head in self.aux_heads.items()}
         return StepOutput(self.legal_logits(normed), self.handed_on(x, normed), aux)
@@ -210,7 +210,7 @@ class DualAR(nn.Module):
         for index, layer in enumerate(self.layers):
             x = layer(x, attend.table, attend, index)
         state.slow.lengths[row] += prompt.tokens.shape[1]
-        return self._output(x[-1:])
+        return self.output_of(x[-1:])
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
         """Tell each of `rows` its next frame [B, R] (and side ids [B, n_side]) and hear what comes after it."""
@@ -224,7 +224,7 @@ class DualAR(nn.Module):
             x = layer(x, attend.table, attend, index)
         for row in rows:
             state.slow.lengths[row] += 1
-        return self._output(x)
+        return self.output_of(x)
 
     def _check_prompt(self, prompt: Prompt) -> None:
         spec, tokens = self.spec, prompt.tokens
@@ -289,26 +289,31 @@ class DualAR(nn.Module):
         self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
         """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on."""
-        spec = self.spec
         row_list = list(rows)
-        drawn = FrameDraw(samplers, state.recent[row_list], spec.n_codebooks, spec.era)
-        index = drawn.main(out.logits, spec.semantic_begin_id)
+        drawn = FrameDraw(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.era)
+        frames = self.draw_frame(out, drawn, state.fast)
         if ADVANCE in out.aux:
             drawn.advance(out.aux[ADVANCE], samplers)
+        state.recent[row_list] = torch.cat((drawn.recent[:, 1:], frames[:, None]), dim=1)
+        for sampler in samplers:
+            sampler.frame += 1
+        return frames
+
+    def draw_frame(self, out: StepOutput, drawn: FrameDraw, cache: FrameCache) -> Tensor:
+        """The next frame [B, R] of each row, in tensor operations alone."""
+        spec = self.spec
+        index = drawn.main(out.logits, spec.semantic_begin_id)
         codes = index.clamp(max=self.config.codebook_size - 1)
-        frames = index.new_empty(len(row_list), spec.n_rows)
+        frames = index.new_empty(len(index), spec.n_rows)
         is_end = index == spec.n_semantic
         frames[:, 0] = torch.where(is_end, spec.end_id, index + spec.semantic_begin_id)
         # Before the semantic range, code 0; behind it, the last one: what the models were run with.
         frames[:, 1] = codes = torch.where(is_end, self.end_code, codes)
         if spec.n_codebooks > 1:
-            logits = self.fast_start(out.hidden, codes, state.fast)
+            logits = self.fast_start(out.hidden, codes, cache)
             frames[:, 2] = codes = drawn.code(logits, 1)
         for k in range(2, spec.n_codebooks):
-            frames[:, k + 1] = codes = drawn.code(self.fast_next(codes, k, state.fast), k)
-        state.recent[row_list] = torch.cat((drawn.recent[:, 1:], frames[:, None]), dim=1)
-        for sampler in samplers:
-            sampler.frame += 1
+            frames[:, k + 1] = codes = drawn.code(self.fast_next(codes, k, cache), k)
         return frames
 
     @property
