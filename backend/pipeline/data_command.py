@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,12 +80,13 @@ def synthesize(
     readers = {name: EnglishPhonemizer(name) for name in ("en-us", "en-gb")}
     if accent not in (*readers, "auto"):
         raise BadSettings(f"--accent is '{accent}'; expected auto, en-us or en-gb.")
+    n_lines: int | None = None
     if sentences is not None:
-        wanted = given_lines(read_texts_file(sentences), names, prefix)
-        hours = math.inf
+        given = read_texts_file(sentences)
+        wanted, hours, n_lines = given_lines(given, names, prefix), math.inf, len(given)
     else:
         wanted = lines(plan, read_excluded(exclude or ()), HeldOut(speakers=tuple(heldout or ())))
-    with hours_bar("speaking") as progress:
+    with hours_bar("speaking", n_lines) as progress:
         skipped = speak(
             out, wanted, speaker,
             lambda line: readers[accent_of(line.speaker) if accent == "auto" else accent](line.text),
@@ -179,10 +181,14 @@ def tokenize(
 
 
 @contextmanager
-def hours_bar(label: str) -> Iterator[Callable[[float, float], None]]:
-    """`progress_bar` for hours of sound, which it counts in minutes."""
+def hours_bar(label: str, n_lines: int | None) -> Iterator[Callable[[float, float], None]]:
+    """`progress_bar` for hours of sound, which it counts in minutes, or for a known number of lines."""
+    counter = count(1)
     with progress_bar(label) as progress:
-        yield lambda done, total: progress(int(done * 60), round(min(total, 1e4) * 60))
+        if n_lines is None:
+            yield lambda done, total: progress(int(done * 60), round(total * 60))
+        else:
+            yield lambda done, total: progress(next(counter), n_lines)
 
 
 @contextmanager
@@ -190,13 +196,15 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left on a terminal, a line a minute elsewhere."""
     if not sys.stderr.isatty():
         start = last = time.monotonic()
+        first: int | None = None  # what was there already says nothing of the pace
 
         def line(done: int, total: int) -> None:
-            nonlocal last
+            nonlocal last, first
+            first = done if first is None else first
             now = time.monotonic()
-            if done and now - last >= LINE_EVERY_S:
+            if done > first and now - last >= LINE_EVERY_S:
                 last = now
-                left_min = (now - start) / done * (total - done) / 60
+                left_min = (now - start) / (done - first) * (total - done) / 60
                 typer.echo(f"{label} {done}/{total}, about {left_min:.0f} min left", err=True)
 
         yield line
