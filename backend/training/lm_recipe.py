@@ -21,6 +21,7 @@ class ModelBlock(Block):
     n_ahead: Annotated[int, Field(ge=0)] = 3  # phonemes told beside the one being spoken
     max_spent: Count = 15  # frames on a phoneme, counted up to here
     max_advance: Count = 4  # phonemes the pointer may move after a frame
+    follows_codec: bool = False  # tables of codes follow the codec's vectors, see code_geometry.py
 
 
 class ShardBlock(Block):

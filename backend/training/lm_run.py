@@ -12,6 +12,7 @@ from backend.errors import BadSettings
 from backend.metrics.recognition import Recognizer
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes import SYMBOLS
+from backend.training.code_geometry import add_geometry, plain
 from backend.training.lm_audition import Auditions
 from backend.training.lm_batch import PassageReader
 from backend.training.lm_material import VoiceMaterial
@@ -45,15 +46,18 @@ def build_run(
     model = build_voice_model(block, sizes, reader.tokenizer)
     if recipe.init is not None:
         load_voice_weights(model, recipe.init)
-    codec = recognizer = None
-    if data.codec is not None and fabric.is_global_zero:
-        codec = load_codec(data.codec)
+    codec = None if data.codec is None else load_codec(data.codec)
+    if block.follows_codec:
+        if codec is None:
+            raise BadSettings("model.follows_codec needs the codec. Give data.codec=FOLDER, or set it to false.")
+        add_geometry(model, codec, is_fresh=recipe.init is None)
+    recognizer = None
     if data.asr_dir is not None and fabric.is_global_zero:
         recognizer = Recognizer(data.asr_dir)
     task = LMTask(recipe, model, fabric, material, Auditions(recipe.audition, material, codec, recognizer))
 
     def export(trained: VoiceModel, facts: dict[str, Any]) -> None:
         with torch.inference_mode():
-            export_voice(recipe.out / "voice", trained, material, recipe.export, data.codec, facts)
+            export_voice(recipe.out / "voice", plain(trained), material, recipe.export, data.codec, facts)
 
     return Loop(recipe, fabric, task, reporter, export)

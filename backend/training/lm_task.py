@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from backend.training.average import WeightAverage
+from backend.training.code_geometry import plain
 from backend.training.guard import guarded_step
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_material import VoiceMaterial
@@ -116,7 +117,7 @@ class LMTask:
         began = time.monotonic()
         values = self.validate("validation", self.material.validation) | self.validate("unseen", self.material.unseen)
         if self.listen is not None:
-            values |= self.listen(self.average.module, folder)
+            values |= self.listen(plain(self.average.module), folder)
         return values | {"audition_s": time.monotonic() - began} if values else {}
 
     @torch.no_grad()
