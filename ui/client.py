@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import httpx
+
+# A long text on a slow processor takes minutes; connecting does not.
+SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
 
 class BackendError(Exception):
@@ -27,6 +31,52 @@ class Health:
     uptime_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The answer of `GET /ready`, whether it is yes or no."""
+
+    ready: bool
+    loading: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice to speak with."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A sound file and the words said in it."""
+
+    audio: bytes
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The answer of `POST /tts`: a sound file, and what its headers tell, in lower case."""
+
+    audio: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A field of `POST /tts` as the document describes it. `kind` is integer, number, boolean, string or array."""
+
+    name: str
+    kind: str
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
 class BackendClient:
     """Talks to the backend at `url`; `api_key` goes along with every request when there is one."""
 
@@ -37,32 +87,120 @@ class BackendClient:
         self.url = url
 
     def health(self) -> Health:
-        """Ask what the backend runs on. Raises `BackendError` if it cannot be asked."""
-        answer = self._get("/health")
-        names = [field.name for field in fields(Health)]
-        missing = [name for name in names if name not in answer]
-        if missing:
-            raise BackendError(f"{self.url} answers, but not as Phonogram does (no {missing[0]}). Check the address.")
-        return Health(**{name: answer[name] for name in names})
+        """Ask what the backend runs on. Every method raises `BackendError` if it is away or refuses."""
+        return Health(**self._fields(self._json("GET", "/health"), Health))
+
+    def ready(self) -> Readiness:
+        """Ask whether a text can be spoken now, and if not, why."""
+        return Readiness(**self._fields(self._json("GET", "/ready", accepted=(503,)), Readiness))
+
+    def voices(self) -> list[Voice]:
+        """List the voices."""
+        return [Voice(**self._fields(voice, Voice)) for voice in self._json("GET", "/voices").get("voices", [])]
+
+    def add_voice(self, name: str, recording: Recording, consent: bool) -> Voice:
+        """Add a voice of someone who agrees to it."""
+        form = {"name": name, "text": recording.text, "consent": "true" if consent else "false"}
+        sent = self._json("POST", "/voices", data=form, files={"audio": ("voice", recording.audio)})
+        return Voice(**self._fields(sent, Voice))
+
+    def delete_voice(self, voice_id: str) -> None:
+        """Remove an added voice."""
+        self._send("DELETE", f"/voices/{voice_id}")
+
+    def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[Recording] = ()) -> Spoken:
+        """Speak a text; `options` are fields of `POST /tts`, of which None and "" are left to the backend."""
+        form: dict[str, Any] = {
+            name: _as_text(value) for name, value in options.items() if value is not None and value != ""
+        }
+        form |= {"text": text, "reference_text": [recording.text for recording in recordings]}
+        # A form without a file would be sent as another type, so an empty one goes along.
+        files = [("reference_audio", ("recording", recording.audio)) for recording in recordings]
+        response = self._send(
+            "POST", "/tts", data=form, files=files or [("reference_audio", ("", b""))], timeout=SPEECH_TIMEOUT
+        )
+        return Spoken(response.content, {name.lower(): value for name, value in response.headers.items()})
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""
+        document = self._json("GET", "/openapi.json")
+        try:
+            content = document["paths"]["/tts"]["post"]["requestBody"]["content"]
+            declared = content["application/json"]["schema"]["properties"]
+        except (KeyError, TypeError) as error:
+            raise BackendError(f"{self.url} describes no POST /tts. Check that both are of one version.") from error
+        return {name: _parameter(name, schema) for name, schema in declared.items()}
+
+    def metrics(self) -> dict[str, Any]:
+        """What the backend has done so far."""
+        return self._json("GET", "/metrics?format=json")
+
+    def emotions(self) -> dict[str, Any]:
+        """The emotion markers of the loaded checkpoint."""
+        return self._json("GET", "/emotions")
+
+    def clear_caches(self) -> dict[str, int]:
+        """Empty every cache; returns how many entries each held."""
+        return self._json("POST", "/cache/clear").get("cleared", {})
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def _get(self, path: str) -> dict[str, Any]:
-        try:
-            response = self._http.get(path)
-        except httpx.HTTPError as error:
-            raise BackendError(
-                f"No answer from {self.url} ({type(error).__name__}). Start the backend with `bash start.sh backend`."
-            ) from error
+    def _fields(self, answer: Any, kind: type) -> dict[str, Any]:
+        """The fields of `kind` in an answer; later versions may send more."""
+        names = [field.name for field in fields(kind)]
+        missing = [name for name in names if not isinstance(answer, dict) or name not in answer]
+        if missing:
+            raise BackendError(f"{self.url} answers, but not as Phonogram does (no {missing[0]}). Check the address.")
+        return {name: answer[name] for name in names}
+
+    def _json(self, method: str, path: str, accepted: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
+        response = self._send(method, path, accepted, **options)
         try:
             answer = response.json()
         except ValueError as error:
             raise BackendError(f"{self.url}{path} answered {response.status_code} without JSON.") from error
-        if response.is_error:
-            reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
-            raise BackendError(f"{self.url}{path} answered {response.status_code}: {reason}")
         if not isinstance(answer, dict):
             raise BackendError(f"{self.url}{path} answered JSON that is not an object. Check the address.")
         return answer
+
+    def _send(self, method: str, path: str, accepted: tuple[int, ...] = (), **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TimeoutException as error:
+            raise BackendError(f"{self.url}{path} did not answer in time. It may be busy; try again.") from error
+        except httpx.HTTPError as error:
+            raise BackendError(
+                f"No answer from {self.url} ({type(error).__name__}). Start the backend with `bash start.sh backend`."
+            ) from error
+        if response.is_error and response.status_code not in accepted:
+            raise BackendError(f"{self.url}{path} answered {response.status_code}{_reason(response)}")
+        return response
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        answer = response.json()
+    except ValueError:
+        return " without JSON."
+    reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
+    return f": {reason}"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Number fields of pages give 5.0 for 5, which is no whole number to the backend.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _parameter(name: str, schema: dict[str, Any]) -> Parameter:
+    """Null stands for "left to the checkpoint", so it is no kind of its own."""
+    kinds = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    first = kinds[0] if kinds else {}
+    return Parameter(
+        name=name, kind=first.get("type", "string"), default=schema.get("default"),
+        description=schema.get("description", ""), minimum=first.get("minimum"), maximum=first.get("maximum"),
+        choices=tuple(first.get("enum", ())),
+    )  # fmt: skip

@@ -8,9 +8,12 @@ import os
 import gradio as gr
 
 from ui.client import BackendClient
-from ui.gradio_tabs import system
+from ui.gradio_tabs import speak, system
 
-TABS = {"System": system.build}
+TABS = {"Speak": speak.build, "System": system.build}
+
+# How often the sounds kept for visitors are looked through, and how old they may become.
+CACHE_S = (3600, 24 * 3600)
 
 # Fonts of the system: the stock themes load theirs from the network.
 THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -18,7 +21,7 @@ THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospac
 
 def build_page(client: BackendClient) -> gr.Blocks:
     """Lay out every tab against the backend behind `client`; nothing is asked before a visitor comes."""
-    with gr.Blocks(title="Phonogram", analytics_enabled=False) as page:
+    with gr.Blocks(title="Phonogram", analytics_enabled=False, delete_cache=CACHE_S) as page:
         gr.Markdown("# Phonogram")
         for name, build in TABS.items():
             with gr.Tab(name):

@@ -8,9 +8,9 @@ import os
 import streamlit as st
 
 from ui.client import BackendClient
-from ui.streamlit_pages import system
+from ui.streamlit_pages import speak, system
 
-PAGES = {"System": system.show}
+PAGES = {"Speak": speak.show, "System": system.show}
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ def http():
 
 
 def test_voices_are_objects_with_id_and_name(http):
-    assert http.get("/voices").json() == {"voices": [{"id": "hum", "name": "Hum"}]}
+    (voice,) = http.get("/voices").json()["voices"]
+    assert (voice["id"], voice["name"], voice["is_builtin"]) == ("hum", "Hum", False)
 
 
 def test_added_voice_can_be_listed_used_and_removed(http):
@@ -86,6 +87,13 @@ def test_every_route_but_two_wants_the_key():
             for method in methods:
                 status = http.request(method, path).status_code
                 assert (status != 401) if path in ("/health", "/ready") else (status == 401), path
+
+
+def test_open_readiness_tells_strangers_nothing_of_the_machine():
+    with asked_here(api_key="s3cret") as http:
+        assert http.get("/ready").json() == {
+            "ready": True, "loading": False, "message": "Ready to speak.", "engine": None,
+        }  # fmt: skip
 
 
 def test_long_text_and_large_bodies_are_refused():

@@ -19,7 +19,10 @@ class Readiness(BaseModel):
     ready: bool
     loading: bool = Field(default=False, description="True while waiting helps.")
     message: str
-    engine: dict[str, Any] | None = Field(default=None, description="What the engine says of itself.")
+    engine: dict[str, Any] | None = Field(
+        default=None,
+        description="What the engine says of itself; left out on a server with a key, where /metrics tells.",
+    )
 
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Not able to speak, and why."}})
@@ -31,4 +34,6 @@ async def ready(request: Request, response: Response) -> Readiness:
         response.status_code = 503
         return Readiness(ready=False, loading=host.is_loading, message=reason)
     status = await host.run(host.engine.status)
-    return Readiness(ready=True, message="Ready to speak.", engine=asdict(status))
+    # The path is open to everyone: who sets a key does not mean to tell strangers about the machine.
+    is_private = bool(request.app.state.settings.api_key)
+    return Readiness(ready=True, message="Ready to speak.", engine=None if is_private else asdict(status))

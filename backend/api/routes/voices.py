@@ -23,6 +23,11 @@ class VoiceBody(BaseModel):
 
     id: str = Field(description="What `POST /tts` takes as `voice`.")
     name: str
+    is_builtin: bool = Field(default=False, description="Comes with the checkpoint and cannot be removed.")
+    description: str = ""
+    license: str = ""
+    created_at: str | None = None
+    duration_s: float | None = Field(default=None, description="Length of the recording it was made from.")
 
 
 class VoiceList(BaseModel):
