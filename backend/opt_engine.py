@@ -90,7 +90,8 @@ class OptimizedEngine:
     def load(self) -> None:
         """Read the checkpoint, fit it to this machine and speak once. Twice is fine.
 
-        Raises `NotAvailable` if there is no checkpoint, `BadCheckpoint` if it cannot be used.
+        Raises `NotAvailable` if there is no checkpoint, `BadCheckpoint` if it cannot be used, `BadText` naming the
+        line of the lexicon that is wrong.
         """
         with self._lock:
             self._is_open = True
@@ -128,7 +129,7 @@ class OptimizedEngine:
         try:
             voice = None if request.references else loaded.voices.spoken(request.voice)
             is_handed_over = True
-            return loaded.speaker.stream(request, voice, _ignored(request), self._idle.end)
+            return loaded.speaker.stream(request, voice, on_end=self._idle.end)
         finally:
             if not is_handed_over:
                 self._idle.end()
@@ -223,8 +224,11 @@ class OptimizedEngine:
         from backend.pipeline.speaker import Speaker, SpeakerLimits
         from backend.pipeline.voices import VoiceBook
         from backend.store.voices import VoiceStore
+        from backend.text.lexicon import Lexicon
 
         settings = self.settings
+        # Before the model, which takes longer to read: a bad line in it is told at once.
+        lexicon = Lexicon.load(settings.folder(settings.lexicon)) if settings.lexicon else None
         model = self._open_model(settings, self._device)
         limits = SpeakerLimits(
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
@@ -234,6 +238,7 @@ class OptimizedEngine:
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
             device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+            lexicon=lexicon,
         )  # fmt: skip
         speaker.start()
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")
@@ -249,11 +254,6 @@ class OptimizedEngine:
                 return
             log.info("'%s' was not used for %.0f s and is let go.", self._name, self._idle.after_s)
             self.unload()
-
-
-def _ignored(request: SpeechRequest) -> tuple[str, ...]:
-    """Names of the fields that no checkpoint here can honor yet."""
-    return ("speed",) if request.speed != 1 else ()
 
 
 def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:

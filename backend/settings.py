@@ -61,6 +61,7 @@ class Settings(BaseSettings):
         "", description="When set, requests must carry it as `Authorization: Bearer KEY`; /health stays open."
     )
     data_dir: str = Field("data", min_length=1, description="Folder for voices, jobs and history.")
+    lexicon: str = Field("", description="File of words and how to say them (docs/markup.md); empty for none.")
     runs_dir: str = Field("runs", min_length=1, description="Folder for training runs.")
     max_text_chars: int = Field(5000, ge=1, le=1_000_000, description="Longest text of one request, in characters.")
     max_audio_s: float = Field(600.0, gt=0, le=86_400, description="Longest audio of one request, in seconds.")

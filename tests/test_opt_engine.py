@@ -8,6 +8,7 @@ import pytest
 
 from backend.errors import (
     BadCheckpoint,
+    BadText,
     BadVoice,
     LimitExceeded,
     NotAvailable,
@@ -129,6 +130,22 @@ def test_the_status_counts_what_was_done(engine):
     assert status.batch.frames > 0 and status.process.memory_mb > 0 and status.card is None
     assert set(engine.clear_caches()) == {"references", "codes", "prefixes"}
     assert engine.status().caches["codes"].entries == 0
+
+
+def test_a_lexicon_changes_what_is_said_and_its_errors_name_the_line(folder, engine, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("# names\nPhonogram = foe no gram\n", encoding="utf-8")
+    other = OptimizedEngine(settings_in(folder, lexicon=str(path)), open_small)
+    other.load()
+    wanted = engine.speak(ask("This is foe no gram.")).codes.indices
+    assert (other.speak(ask("This is Phonogram.")).codes.indices == wanted).all()
+    assert not (engine.speak(ask("This is Phonogram.")).codes.indices == wanted).all()
+    other.close()
+    path.write_text("Phonogram = foe no gram\nno equals sign\n", encoding="utf-8")
+    other = OptimizedEngine(settings_in(folder, lexicon=str(path)), open_small)
+    with pytest.raises(BadText, match="words.txt, line 2"):
+        other.load()
+    other.close()
 
 
 def test_a_failed_load_is_an_error_not_a_hang(folder):

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from backend.lm.guard import REASONS
+
 Outcome = Literal["done", "cancelled", "failed", "refused"]
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
@@ -39,6 +41,12 @@ class Measures:
         )
         self.audio_s = Counter("phonogram_audio_seconds", "Sound made", registry=registry)
         self.frames = Counter("phonogram_frames", "Frames of codes made", registry=registry)
+        self.ends = Counter("phonogram_ends", "Speeches by why they ended", ["reason"], registry=registry)
+        self.retries = Counter(
+            "phonogram_retries", "Pieces of text that ran away and were begun again", registry=registry
+        )
+        for reason in REASONS:
+            self.ends.labels(reason)
         for outcome in ("done", "cancelled", "failed", "refused"):
             self.speeches.labels(outcome)
 
@@ -50,6 +58,8 @@ class Measures:
         self.rtf.observe(metrics.rtf)
         self.audio_s.inc(metrics.audio_s)
         self.frames.inc(metrics.frames)
+        self.ends.labels(metrics.finish_reason).inc()
+        self.retries.inc(metrics.retries)
         for stage in ("reference", "semantic", "synthesis"):
             self.stage_s.labels(stage).observe(getattr(metrics, f"{stage}_s"))
 

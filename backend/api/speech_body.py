@@ -115,6 +115,7 @@ class SpeechBody(BaseModel):
         return SpeechRequest(
             **self.model_dump(exclude=own),
             voice=self.voice or self.reference_id,
+            whole=not self.streaming,
             references=tuple(ReferenceClip(clip.audio, clip.text) for clip in self.references),
             use_memory_cache=self.use_memory_cache in ("on", True),
         )

@@ -64,6 +64,7 @@ def speak(
     request = SpeechRequest(
         text=_read_text(text, text_file),
         references=_read_references(reference or [], reference_text or []),
+        whole=not is_streaming and str(output) != "-",
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
     with loaded_engine() as engine, activity("speaking") as report:
@@ -223,3 +224,5 @@ def _tell(stream: SpeechStream, output: Path, is_json: bool) -> None:
         typer.echo(f"not known to this model: {', '.join(stream.ignored)}", err=True)
     if stream.finish_reason == "length":
         typer.echo("a limit cut the speech short; raise --max-new-tokens", err=True)
+    if stream.finish_reason == "repetition":
+        typer.echo("the model went in circles and was stopped; try another --seed", err=True)

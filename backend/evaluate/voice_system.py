@@ -85,7 +85,12 @@ class EngineVoices:
         first_audio_s = time.perf_counter() - start
         samples = np.concatenate([piece.samples for piece in stream], axis=1)
         total_s = time.perf_counter() - start
-        return Take(Waveform(samples, stream.sample_rate_hz), total_s, first_audio_s, stream.finish_reason == "length")
+        return Take(
+            Waveform(samples, stream.sample_rate_hz),
+            total_s,
+            first_audio_s,
+            stream.finish_reason in ("length", "repetition"),
+        )
 
 
 class Recordings:

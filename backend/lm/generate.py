@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from backend.errors import LimitExceeded
 from backend.lm.base import Prompt, TokenLM
-from backend.lm.guard import LoopDetector
+from backend.lm.guard import FinishReason, LoopDetector, Watch
 from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import RowSampler, SamplingOptions
-
-FinishReason = Literal["stop", "length", "repetition", "pointer_end"]
-
-
-class Watch(NamedTuple):
-    """What runaway speech is told by. `longest_frames`: see `SpeakingPace.longest`."""
-
-    frame_rate_hz: float
-    longest_frames: int
-    retries: int = 1
 
 
 class Generation(NamedTuple):

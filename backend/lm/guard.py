@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, NamedTuple
 
 import numpy as np
+
+# Why a piece of speech ended; of several pieces the one furthest right counts.
+FinishReason = Literal["stop", "pointer_end", "length", "repetition"]
+REASONS: tuple[FinishReason, ...] = ("stop", "pointer_end", "length", "repetition")
 
 # Before anything was measured: read slowly, a second holds about 12 letters, or 4 Chinese characters of 3 bytes each.
 BYTES_PER_S = 12.0
@@ -18,6 +23,14 @@ LONGEST_PERIOD_FRAMES = 128
 PATIENCE_S = 3.0
 # What one frame outside the circle takes back of what one inside gives.
 MISS = 2
+
+
+class Watch(NamedTuple):
+    """What runaway speech is told by. `longest_frames`: see `SpeakingPace.longest`."""
+
+    frame_rate_hz: float
+    longest_frames: int
+    retries: int = 1
 
 
 class SpeakingPace:
@@ -45,6 +58,11 @@ class SpeakingPace:
     def longest(self, text: str) -> int:
         """Frames no honest reading of `text` takes more than."""
         return math.ceil(SLACK * self.frames_per_byte * len(text.encode()) + SPARE_S * self.frame_rate_hz)
+
+
+def worse(one: FinishReason, other: FinishReason) -> FinishReason:
+    """The reason that a listener should rather know of."""
+    return max(one, other, key=REASONS.index)
 
 
 class LoopDetector:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from backend.audio.stretch import MAX_SPEED, MIN_SPEED
 from backend.lm.base import Prompt
+from backend.lm.guard import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.pipeline.voice import SpokenVoice
@@ -19,13 +21,14 @@ from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.pace import frame_budget, usual_frames
 from backend.runtime.request import SpeechRequest
-from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
+from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.timeline import Timeline
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
 from backend.text.script import Say, Script
 
 if TYPE_CHECKING:
+    from backend.text.lexicon import Lexicon
     from backend.text.prompts.conversation import Conversation
     from backend.text.tokenizer import Tokenizer
 
@@ -52,6 +55,7 @@ class Passage(NamedTuple):
     text: str
     voice: SpokenVoice
     pause_s: float
+    speed: float
 
 
 class Segment(NamedTuple):
@@ -61,6 +65,7 @@ class Segment(NamedTuple):
     place: int
     voice: SpokenVoice
     pause_s: float
+    speed: float
 
     @property
     def text(self) -> str:
@@ -75,12 +80,15 @@ class Narration:
     options: SamplingOptions
     seed: int
     max_frames: Callable[[str], int]
+    frame_rate_hz: float
+    retries: int  # of a segment that runs away
     side_sizes: tuple[int, ...]  # of a model with a pointer
     device: torch.device | str
     on_end: Callable[[SpokenCodes], None]
     closing_pause_s: float = 0.0
     spoken: list[SpokenSegment] = field(default_factory=list)
     _finish_reason: FinishReason = "stop"
+    _paces: dict[str, SpeakingPace] = field(default_factory=dict)  # by voice
 
     @property
     def has_next(self) -> bool:
@@ -101,14 +109,28 @@ class Narration:
             side[-1] = torch.from_numpy(sampler.pointer.side())
             side = side.to(self.device)
         prompt = Prompt(tokens.to(self.device), segment.voice.conditioning, side)
-        return SegmentPrompt(prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s)
+        watch = Watch(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
+        return SegmentPrompt(
+            prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, watch
+        )  # fmt: skip
+
+    def _pace(self, voice: SpokenVoice) -> SpeakingPace:
+        """How fast this voice speaks, by its clips and what it said in this request alone: a seed means the same
+        codes whatever the server did before."""
+        key = voice.key
+        if key not in self._paces:
+            self._paces[key] = SpeakingPace(self.frame_rate_hz)
+            for reference in voice.references:
+                self._paces[key].learn(reference.text, reference.codes.shape[1])
+        return self._paces[key]
 
     def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
         segment = self.segments[len(self.spoken)]
         segment.conversation.add(segment.place, codes)
-        self.spoken.append(SpokenSegment(segment.pause_s, codes))
-        if finish_reason == "length":
-            self._finish_reason = "length"
+        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed))
+        if finish_reason in ("stop", "pointer_end"):
+            self._pace(segment.voice).learn(segment.text, codes.shape[1])
+        self._finish_reason = worse(self._finish_reason, finish_reason)
         if not self.has_next:
             self.on_end(SpokenCodes(tuple(self.spoken), self._finish_reason, self.closing_pause_s))
 
@@ -136,11 +158,11 @@ class SemanticStage:
     def __init__(
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
         voice_named: Callable[[str], SpokenVoice], side_sizes: tuple[int, ...] = (),
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "cpu", lexicon: Lexicon | None = None,
     ):  # fmt: skip
         """`voice_named`: the voice that a text switches to; it may raise `UnknownVoice`."""
         self._voice_named = voice_named
-        self._side_sizes = side_sizes
+        self._side_sizes, self._lexicon = side_sizes, lexicon
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
         self.cache: BoundedCache[SpokenCodes] = BoundedCache(cache_entries, CACHE_BYTES, lambda kept: kept.size_bytes)
@@ -148,7 +170,10 @@ class SemanticStage:
     def run(self, request: SpeechRequest, given: SpokenVoice, timeline: Timeline) -> Session:
         """A session whose frames come as they are made. Raises `Busy`, and what is wrong with the text."""
         spec = self._worker.lm.spec
-        script = prepare_text(request.text, spec.era, markup=request.markup, normalize=request.normalize)
+        script = prepare_text(
+            request.text, spec.era, markup=request.markup, normalize=request.normalize, lexicon=self._lexicon
+        )
+        ignored = (*script.ignored, *too_fast_or_slow(script, request.speed))
         passages, closing_pause_s = self._passages(script, given)
         seed = secrets.randbits(32) if request.seed is None else request.seed
         options = sampling_options(SamplingOptions.for_era(spec.era), request)
@@ -158,7 +183,7 @@ class SemanticStage:
             key = self._key(request, passages, closing_pause_s, options)
             kept = self.cache.get(key)
             if kept is not None:
-                return recalled(kept, seed, timeline, ignored_of(script))
+                return recalled(kept, seed, timeline, ignored)
 
         def max_frames(text: str) -> int:
             return request.max_new_tokens or frame_budget(text, self._frame_rate_hz)
@@ -169,12 +194,13 @@ class SemanticStage:
 
         segments = self._segments(passages, request.chunk_length or CHUNK_BYTES)
         narration = Narration(
-            segments, options, seed, max_frames, self._side_sizes, self._device, keep, closing_pause_s
+            segments, options, seed, max_frames, self._frame_rate_hz, int(request.holds_segments),
+            self._side_sizes, self._device, keep, closing_pause_s,
         )  # fmt: skip
         frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in segments]
         session = Session(
             narration, self._deadline_s(sum(frames)), request.use_memory_cache, timeline, seed,
-            ignored=ignored_of(script),
+            ignored=ignored,
         )  # fmt: skip
         self._worker.submit(session)
         return session
@@ -185,7 +211,7 @@ class SemanticStage:
         for piece in script.pieces:
             if isinstance(piece, Say):
                 voice = given if piece.voice is None else self._voice_named(piece.voice)
-                passages.append(Passage(piece.text, voice, pause_s))
+                passages.append(Passage(piece.text, voice, pause_s, piece.speed))
                 pause_s = 0.0
             else:
                 pause_s += piece.duration_s
@@ -199,7 +225,8 @@ class SemanticStage:
                 chunk_length=chunk_bytes, max_seq_len=self._worker.max_frames,
             )  # fmt: skip
             for place in range(len(conversation.segments)):
-                segments.append(Segment(conversation, place, passage.voice, 0.0 if place else passage.pause_s))
+                pause_s = 0.0 if place else passage.pause_s
+                segments.append(Segment(conversation, place, passage.voice, pause_s, passage.speed))
         return segments
 
     def _deadline_s(self, n_frames: int) -> float:
@@ -210,17 +237,20 @@ class SemanticStage:
     def _key(
         self, request: SpeechRequest, passages: list[Passage], closing_pause_s: float, options: SamplingOptions
     ) -> str:
-        said = [part for passage in passages for part in (passage.text, passage.voice.key, passage.pause_s)]
+        said = [
+            part for passage in passages for part in (passage.text, passage.voice.key, passage.pause_s, passage.speed)
+        ]
         return content_key(
             self._model_key, len(said), *said, closing_pause_s, request.seed, repr(options), request.max_new_tokens,
-            request.chunk_length,
+            request.chunk_length, request.holds_segments,
         )  # fmt: skip
 
 
-def ignored_of(script: Script) -> tuple[str, ...]:
-    """What the text asked for and is not done, in words."""
-    speeds = {piece.speed for piece in script.pieces if isinstance(piece, Say)} - {1.0}
-    return (*script.ignored, *(["speed in the text: this model speaks at its own pace"] if speeds else []))
+def too_fast_or_slow(script: Script, speed: float) -> tuple[str, ...]:
+    """In words, which speeds of the text are out of reach together with that of the request."""
+    asked = {speed * piece.speed for piece in script.pieces if isinstance(piece, Say)}
+    out = sorted(one for one in asked if not MIN_SPEED <= one <= MAX_SPEED)
+    return tuple(f"speed {one:g} (text times request): {MIN_SPEED:g} to {MAX_SPEED:g} are possible" for one in out)
 
 
 def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> SamplingOptions:
@@ -241,7 +271,7 @@ def recalled(kept: SpokenCodes, seed: int, timeline: Timeline, ignored: tuple[st
     )
     session.finish_reason = kept.finish_reason
     for segment in kept.segments:
-        session.frames.put(SegmentStart(segment.pause_s))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
         for codes in segment.codes.T:
             session.frames.put(Frame(codes))
     if kept.closing_pause_s:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.speaker import SpeakerEncoder
+    from backend.text.lexicon import Lexicon
     from backend.text.tokenizer import Tokenizer
 
 WARM_UP_TEXT = "One, two, three, four, five."
@@ -73,6 +74,7 @@ class Speaker:
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
+        lexicon: Lexicon | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
@@ -85,7 +87,8 @@ class Speaker:
         self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
-            cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes, device=device,
+            cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
+            device=device, lexicon=lexicon,
         )  # fmt: skip
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()

@@ -13,8 +13,9 @@ import torch
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError
+from backend.lm.guard import FinishReason
 from backend.pipeline.synthesis import Synthesis
-from backend.runtime.session import FinishReason, Session
+from backend.runtime.session import Session
 from backend.runtime.timeline import Span
 
 # Waiting for a piece longer than the request's own deadline by this much means a thread is stuck.
@@ -28,7 +29,8 @@ class SpeechMetrics:
     """What one request took so far; final after the last piece.
 
     `rtf` is seconds of work per second of sound, `frames_per_s` counts the time the text was being predicted.
-    `cache_hits` names what was found: reference, prefix, codes.
+    `cache_hits` names what was found: reference, prefix, codes. `retries` counts segments that ran away and were
+    started over.
     """
 
     seed: int
@@ -43,6 +45,8 @@ class SpeechMetrics:
     semantic_s: float
     synthesis_s: float
     cache_hits: tuple[str, ...]
+    finish_reason: FinishReason
+    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class SpeechStream:
 
     @property
     def finish_reason(self) -> FinishReason:
-        """`length` if a limit cut a segment short. Final after the last piece."""
+        """`length` if a limit cut a segment short, `repetition` if it went in circles. Final after the last piece."""
         return self._session.finish_reason
 
     @property
@@ -105,6 +109,7 @@ class SpeechStream:
             frames_per_s=session.n_frames / session.semantic_s if session.semantic_s else 0.0,
             queue_s=session.queue_s, reference_s=timeline.total_s("reference"), semantic_s=session.semantic_s,
             synthesis_s=timeline.total_s("synthesis"), cache_hits=tuple(name for name, n in hits.items() if n),
+            finish_reason=session.finish_reason, retries=session.n_retries,
         )  # fmt: skip
 
     def collect(self) -> Speech:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from backend.audio.joins import OVERLAP_S, StreamJoiner
 from backend.audio.loudness import normalize_loudness
+from backend.audio.stretch import MAX_SPEED, MIN_SPEED, StreamStretcher
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
@@ -28,12 +30,23 @@ GROUPS: dict[Latency, tuple[int, ...]] = {"low": (1, 1, 2, 4), "balanced": (2, 2
 PIECES_S = 8.0
 
 
+class _Mark(NamedTuple):
+    """Where a segment begins: what was before it, to go back to."""
+
+    joiner: StreamJoiner
+    n_ready: int
+
+
 class Synthesis:
-    """One request on the codec's thread: takes frames from a session, puts waveforms into `pieces`."""
+    """One request on the codec's thread: takes frames from a session, puts waveforms into `pieces`.
+
+    `is_holding`: nothing of a segment is put out before the segment is complete, and it may start over until then.
+    """
 
     def __init__(
-        self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None
-    ):
+        self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None,
+        speed: float = 1.0, is_holding: bool = False,
+    ):  # fmt: skip
         self.session, self.spec = session, spec
         self.pieces: BoundedStream[Waveform] = BoundedStream(
             round(PIECES_S * spec.sample_rate_hz), lambda piece: piece.n_samples
@@ -55,6 +68,9 @@ class Synthesis:
         self._n_segments = 0
         self._joiner = StreamJoiner(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
         self._ready = np.zeros((spec.channels, 0), np.float32)
+        self._speed, self._is_holding = speed, is_holding
+        self._stretcher: StreamStretcher | None = None
+        self._mark: _Mark | None = None
 
     @property
     def due_s(self) -> float:
@@ -92,19 +108,41 @@ class Synthesis:
             if len(self._pending) == self._group_frames:
                 self._decode(codec)
         if is_last and not len(self.session.frames):
-            self._decode(codec)
+            self._end_segment(codec)
             self._hand_on(self._joiner.finish(), is_last=True)
 
     def _start_segment(self, codec: CausalCodec, start: SegmentStart) -> None:
-        self._decode(codec)
-        if self._n_segments or start.pause_s:
-            self._hand_on(self._joiner.next_piece(round(start.pause_s * self.spec.sample_rate_hz)))
-        self._n_segments += 1
+        if start.is_again:
+            self._go_back()
+        else:
+            self._end_segment(codec)
+            if self._n_segments or start.pause_s:
+                self._hand_on(self._joiner.next_piece(round(start.pause_s * self.spec.sample_rate_hz)))
+            self._n_segments += 1
+        if self._is_holding:
+            self._put_out()
+            self._mark = _Mark(copy.deepcopy(self._joiner), self._ready.shape[1])
+        speed = min(max(self._speed * start.speed, MIN_SPEED), MAX_SPEED)
+        rate_hz = self.spec.sample_rate_hz
+        self._stretcher = None if speed == 1 else StreamStretcher(self.spec.channels, rate_hz, speed)
         # Every segment starts afresh: one spoken again leaves the others as they were.
         self._state = codec.init_state(1)
         self._n_lag = self.spec.latency_samples
         self._group = chain(self._groups, repeat(self._groups[-1]))
         self._group_frames = next(self._group)
+
+    def _end_segment(self, codec: CausalCodec) -> None:
+        self._decode(codec)
+        if self._stretcher is not None:
+            self._hand_on(self._joiner.push(self._stretcher.finish()))
+            self._stretcher = None
+
+    def _go_back(self) -> None:
+        """Forget the sound of the segment that is started over."""
+        assert self._mark is not None, "a segment was started over whose sound may have been handed on"
+        self._pending = []
+        self._joiner = self._mark.joiner
+        self._ready = self._ready[:, : self._mark.n_ready]
 
     def _decode(self, codec: CausalCodec) -> None:
         if not self._pending:
@@ -119,11 +157,16 @@ class Synthesis:
         self._group_frames = next(self._group)
         n_dropped = min(self._n_lag, samples.shape[1])
         self._n_lag -= n_dropped
-        self._hand_on(self._joiner.push(samples[:, n_dropped:]))
+        samples = samples[:, n_dropped:]
+        self._hand_on(self._joiner.push(samples if self._stretcher is None else self._stretcher.push(samples)))
 
     def _hand_on(self, samples: np.ndarray, is_last: bool = False) -> None:
         """Add settled samples and put out what makes whole pieces; at the end the rest too."""
         self._ready = np.concatenate([self._ready, samples], axis=1)
+        if is_last or not self._is_holding:
+            self._put_out(is_last)
+
+    def _put_out(self, is_last: bool = False) -> None:
         if self._loudness_lufs is not None:
             if not is_last:
                 return
@@ -161,7 +204,7 @@ class SynthesisStage:
     def run(self, request: SpeechRequest, given: Session, timeline: Timeline) -> Synthesis:
         synthesis = Synthesis(
             given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
-            loudness_lufs=request.loudness_lufs,
+            loudness_lufs=request.loudness_lufs, speed=request.speed, is_holding=request.holds_segments,
         )  # fmt: skip
         given.frames.on_item = self._worker.wake
         synthesis.pieces.on_room = self._worker.wake

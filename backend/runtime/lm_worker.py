@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from backend.errors import LimitExceeded, PhonogramError
+from backend.lm.guard import FinishReason, LoopDetector, worse
 from backend.monitor.counters import Count, Tally
 from backend.runtime.caches import BoundedCache, CacheCounts, content_key
 from backend.runtime.pace import Pace
 from backend.runtime.scheduler import Row, Scheduler
-from backend.runtime.session import FinishReason, Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session
 from backend.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -127,13 +128,14 @@ class LMWorker:
                 "reference, or raise MAX_SEQ_LEN."
             )
         self._set_up(row, segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns)))
-        session.frames.put(SegmentStart(segment.pause_s))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
 
     def _set_up(self, row: Row, segment: SegmentPrompt) -> None:
         """Empty the row but for what is kept of the segment's voice."""
         assert row.session is not None
         row.clear_segment()
         row.segment = segment
+        row.loop = None if segment.watch is None else LoopDetector(segment.watch.frame_rate_hz)
         self._state.reset_row(row.index)
         self._load_prefix(row, segment, row.session)
 
@@ -231,8 +233,10 @@ class LMWorker:
         session.frames.put(Frame(codes))
         pointer = segment.sampler.pointer
         if pointer is not None and pointer.is_finished:
-            return "stop"
-        return "length" if len(row.codes) >= segment.max_frames else None
+            return "pointer_end"
+        if row.loop is not None and row.loop.push(int(frame[0])):
+            return "repetition"
+        return "length" if len(row.codes) >= _longest(segment) else None
 
     def _end_segment(self, row: Row, reason: FinishReason) -> None:
         """Go on with the request's next segment, here or later, or end the request."""
@@ -242,16 +246,34 @@ class LMWorker:
             # It said nothing at all: once more, with other noise, which is as much a function of the seed.
             self._set_up(row, segment._replace(sampler=segment.sampler.again()))
             return
+        if (
+            _is_runaway(segment, reason)
+            and segment.watch is not None
+            and segment.sampler.attempt < segment.watch.retries
+        ):
+            session.n_frames -= len(row.codes)
+            session.n_retries += 1
+            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
+            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_again=True))
+            return
         n_codebooks = self.lm.spec.n_codebooks
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
-        if reason == "length":
-            session.finish_reason = "length"
+        session.finish_reason = worse(session.finish_reason, reason)
         row.clear_segment()
         session.source.done(codes, reason)
         if not session.source.has_next:
             self._finish(row, session)
         elif not self.scheduler.give_way(row):
             self._begin(row)
+
+
+def _longest(segment: SegmentPrompt) -> int:
+    return segment.max_frames if segment.watch is None else min(segment.max_frames, segment.watch.longest_frames)
+
+
+def _is_runaway(segment: SegmentPrompt, reason: FinishReason) -> bool:
+    """Whether it is the speech that went wrong, not the caller who wanted no more."""
+    return reason == "repetition" or (reason == "length" and _longest(segment) < segment.max_frames)
 
 
 def _sides(rows: Sequence[Row]) -> torch.Tensor | None:

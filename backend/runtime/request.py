@@ -56,7 +56,8 @@ class SpeechRequest:
 
     `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
     fast), `latency` says how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and
-    so delays the first piece to the end. Raises `BadRequest` naming the field that is out of bounds.
+    so delays the first piece to the end. `whole` says that nobody listens before a segment is complete: one that runs
+    away is then started over instead of cut off. Raises `BadRequest` naming the field that is out of bounds.
     """
 
     text: str
@@ -75,7 +76,13 @@ class SpeechRequest:
     markup: Markup = "plain"
     latency: Latency = "balanced"
     loudness_lufs: float | None = None
+    whole: bool = False
     use_memory_cache: bool = True
+
+    @property
+    def holds_segments(self) -> bool:
+        """Whether no sound of a segment is handed on before its last frame."""
+        return self.whole or self.loudness_lufs is not None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text.strip():
@@ -87,7 +94,7 @@ class SpeechRequest:
         for name, choices in (("markup", get_args(Markup)), ("latency", get_args(Latency))):
             if getattr(self, name) not in choices:
                 raise BadRequest(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
-        for name in ("normalize", "use_memory_cache"):
+        for name in ("normalize", "whole", "use_memory_cache"):
             if not isinstance(getattr(self, name), bool):
                 raise BadRequest(f"{name} is {getattr(self, name)!r}; expected true or false.")
         if self.voice is not None and not (isinstance(self.voice, str) and 0 < len(self.voice) <= MAX_VOICE_CHARS):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.errors import Busy
+from backend.lm.guard import LoopDetector
 from backend.runtime.pace import Pace
 from backend.runtime.session import SegmentPrompt, Session
 
@@ -28,6 +29,7 @@ class Row:
     n_prefilled: int = 0
     frame: Tensor | None = None
     codes: list[np.ndarray] = field(default_factory=list)
+    loop: LoopDetector | None = None
     order: int = 0
 
     @property
@@ -40,7 +42,7 @@ class Row:
 
     def clear_segment(self) -> None:
         self.segment, self.frame, self.n_prefilled = None, None, 0
-        self.codes = []
+        self.codes, self.loop = [], None
 
 
 class Scheduler:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from backend.errors import Cancelled, PhonogramError, TimedOut
+from backend.lm.guard import FinishReason, Watch
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
 
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from backend.lm.base import Prompt
     from backend.lm.sampling import RowSampler
 
-FinishReason = Literal["stop", "length"]
-
 # 160 s at 25 frames a second: the language model runs ahead of a slow listener and frees its row.
 FRAME_CAPACITY = 4096
 
 
 class SegmentStart(NamedTuple):
-    """What follows in the frame stream is a new segment, after `pause_s` of silence."""
+    """What follows in the frame stream is a new segment, after `pause_s` of silence, to be heard at `speed`.
+
+    `is_again`: it takes the place of the segment before it, of which nothing was handed on.
+    """
 
     pause_s: float = 0.0
+    speed: float = 1.0
+    is_again: bool = False
 
 
 class Frame(NamedTuple):
@@ -38,7 +42,8 @@ FrameItem = SegmentStart | Frame
 class SegmentPrompt(NamedTuple):
     """One segment to generate. The first `n_shared` columns are the same in every prompt of this voice.
 
-    A sampler with a pointer ends the segment where the pointer has gone through its text.
+    A sampler with a pointer ends the segment where the pointer has gone through its text. A `watch` ends it when it
+    runs away; one with retries needs a listener that holds a segment back until it is complete.
     """
 
     prompt: Prompt
@@ -46,13 +51,16 @@ class SegmentPrompt(NamedTuple):
     max_frames: int
     n_shared: int = 0
     pause_s: float = 0.0
+    speed: float = 1.0
+    watch: Watch | None = None
 
 
 class SpokenSegment(NamedTuple):
-    """One segment as it became: the silence before it, and its codes [K, T] (int64)."""
+    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard."""
 
     pause_s: float
     codes: np.ndarray
+    speed: float = 1.0
 
 
 class SegmentSource(Protocol):
@@ -85,6 +93,7 @@ class Session:
     ignored: tuple[str, ...] = ()  # what was asked for and is not done
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
+    n_retries: int = 0  # segments that ran away and were started over
     n_frames: int = 0
     n_prompt_columns: int = 0
     n_prefix_hits: int = 0

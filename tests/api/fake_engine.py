@@ -51,6 +51,8 @@ class Metrics:
     synthesis_s: float = 0.1
     queue_s: float = 0.0
     cache_hits: tuple = ()
+    finish_reason: str = "stop"
+    retries: int = 0
 
 
 def sound_of(request: SpeechRequest, seed: int) -> np.ndarray:

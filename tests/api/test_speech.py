@@ -94,7 +94,7 @@ def test_empty_fields_of_a_page_count_as_not_sent(http):
         "/tts", data={"text": "x", "seed": "", "voice": "", "reference_text": ""}, files={"reference_audio": b""}
     )
     assert answer.status_code == 200
-    assert http.engine.asked == [SpeechRequest(text="x")]
+    assert http.engine.asked == [SpeechRequest(text="x", whole=True)]
 
 
 def test_what_the_checkpoint_ignores_is_named(http):

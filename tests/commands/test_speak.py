@@ -61,7 +61,7 @@ def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
     assert phonogram("speak", "--file", "t.txt", "-o", "a.mp3", *arguments) == 0
     assert engine.asked == [
         SpeechRequest(
-            text="From a file.", references=(ReferenceClip(b"RIFF1", "words"),), normalize=False,
+            text="From a file.", references=(ReferenceClip(b"RIFF1", "words"),), normalize=False, whole=True,
             **{name.replace("-", "_"): value for name, value in options.items()},
         )
     ]  # fmt: skip

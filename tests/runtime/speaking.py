@@ -18,10 +18,17 @@ class ReadySource:
     """Segments of given lengths; `finished` collects their codes."""
 
     def __init__(
-        self, seed: int, n_frames: list[int], *, n_columns: int = 10, n_shared: int = 0, max_frames: int = 1000
+        self,
+        seed: int,
+        n_frames: list[int],
+        *,
+        n_columns: int = 10,
+        n_shared: int = 0,
+        max_frames: int = 1000,
+        watch=None,
     ):
         self.seed, self.n_frames, self.n_columns = seed, list(n_frames), n_columns
-        self.n_shared, self.max_frames = n_shared, max_frames
+        self.n_shared, self.max_frames, self.watch = n_shared, max_frames, watch
         self.finished: list[np.ndarray] = []
         self.reasons: list[str] = []
         self.n_given, self.closing_pause_s = 0, 0.0
@@ -37,7 +44,11 @@ class ReadySource:
         # The shared columns are those of the voice: the same for every request.
         tokens[:, : self.n_shared] = torch.arange(self.n_shared)
         return SegmentPrompt(
-            FakePrompt(tokens), FakeSampler(self.seed, self.n_frames[k]), self.max_frames, self.n_shared
+            FakePrompt(tokens),
+            FakeSampler(self.seed, self.n_frames[k]),
+            self.max_frames,
+            self.n_shared,
+            watch=self.watch,
         )
 
     def done(self, codes: np.ndarray, finish_reason: str) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
-from backend.runtime.session import Frame
+from backend.lm.guard import Watch
+from backend.runtime.session import Frame, SegmentStart
 from tests.runtime.fake_lm import FakeLM, FakeSampler
 from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for
 
@@ -232,3 +233,59 @@ def test_a_model_that_ends_before_it_begins_gets_another_try(n_silent, n_frames)
     source.next = lambda: give()._replace(sampler=FakeSampler(1, 9, n_silent=n_silent))
     assert run_alone(source).shape[1] == n_frames
     assert source.reasons == ["stop"]
+
+
+class CirclingLM(FakeLM):
+    """Goes in circles of three frames after 20 frames, in the attempts before `n_good`."""
+
+    def __init__(self, n_good):
+        super().__init__()
+        self.n_good = n_good
+
+    def sample(self, out, samplers, state, rows):
+        frames = super().sample(out, samplers, state, rows)
+        for position, sampler in enumerate(samplers):
+            if sampler.drawn > 20 and sampler.attempt < self.n_good:
+                frames[position] = sampler.drawn % 3
+        return frames
+
+
+def items_of(lm, source):
+    with running(lm) as worker:
+        session = session_for(source)
+        worker.submit(session)
+        items = []
+        while (item := session.frames.get(10.0)) is not None:
+            items.append(item)
+        return items, session
+
+
+def test_circles_are_tried_again_with_other_noise_where_nobody_listens_yet():
+    source = ReadySource(1, [60], watch=Watch(10.0, 500, retries=1))
+    items, session = items_of(CirclingLM(1), source)
+    starts = [index for index, item in enumerate(items) if isinstance(item, SegmentStart)]
+    assert [items[index].is_again for index in starts] == [False, True]
+    again = starts[1]
+    assert 20 + 30 < again < 60
+    assert (
+        source.reasons == ["stop"] and source.finished[0].shape[1] == session.n_frames == 60 == len(items) - again - 1
+    )
+    assert (session.n_retries, session.finish_reason) == (1, "stop")
+
+
+@pytest.mark.parametrize(("retries", "n_tries"), [(0, 1), (1, 2)])
+def test_circles_without_end_are_ended_and_reported(retries, n_tries):
+    source = ReadySource(1, [600, 10], watch=Watch(10.0, 500, retries))
+    items, session = items_of(CirclingLM(9), source)
+    assert source.reasons == ["repetition", "stop"] and session.finish_reason == "repetition"
+    assert sum(isinstance(item, SegmentStart) for item in items) == n_tries + 1
+    assert source.finished[0].shape[1] < 60
+
+
+def test_speech_longer_than_its_text_is_a_runaway_and_a_callers_limit_is_none():
+    source = ReadySource(1, [600], watch=Watch(10.0, 80, retries=1))
+    _, session = items_of(FakeLM(), source)
+    assert source.reasons == ["length"] and source.finished[0].shape[1] == 80 and session.n_retries == 1
+    source = ReadySource(1, [600], max_frames=50, watch=Watch(10.0, 80, retries=1))
+    _, session = items_of(FakeLM(), source)
+    assert source.reasons == ["length"] and source.finished[0].shape[1] == 50 and session.n_retries == 0

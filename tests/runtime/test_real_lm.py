@@ -79,6 +79,6 @@ def test_a_pointer_that_has_gone_through_its_text_ends_the_speech():
     source = PromptSource(model, 3, max_frames=150)
     with running(model, max_frames=200) as worker:
         codes = speak(worker, [source])[0]
-    assert source.reason == "stop"
+    assert source.reason == "pointer_end"
     assert source.segment.sampler.pointer.is_finished
     assert 8 <= codes.shape[1] < 150
