@@ -104,7 +104,7 @@ class EngineHost:
         if error is None:
             return None
         if isinstance(error, PhonogramError):
-            return f"There is nothing to speak with. {error}"
+            return str(error)
         return "The engine could not be loaded; the server's log says why. Correct it and start again."
 
     @property

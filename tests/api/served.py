@@ -27,7 +27,8 @@ def asked_here(engine=None, **changes):
 def served(engine, **changes):
     """Yields the address of a real server."""
     app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
-    with socket.socket() as listener:
+    # Named as TCP, or the event loop does not turn Nagle's delay off, and each small answer takes 40 ms more.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -148,7 +148,7 @@ def test_missing_engine_is_said_plainly():
     with asked_here(engine) as http:
         for answer in (http.post("/tts", json={"text": "x"}), http.get("/voices"), http.get("/emotions")):
             assert answer.status_code == 503
-            assert answer.json()["message"] == "There is nothing to speak with. No checkpoint in checkpoints/."
+            assert answer.json()["message"] == "No checkpoint in checkpoints/."
         ready = http.get("/ready")
         assert ready.status_code == 503 and ready.json()["loading"] is False
         assert http.get("/health").status_code == 200
