@@ -66,7 +66,7 @@ def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
         )
     ]  # fmt: skip
     assert phonogram("speak", "x", "-o", "b.ogg", "--voice", "hum") == 0
-    assert engine.asked[1] == SpeechRequest(text="x", voice="hum")
+    assert engine.asked[1] == SpeechRequest(text="x", voice="hum", whole=True)
     assert read_audio(tmp_path / "a.mp3").duration_s > 0.2 and (tmp_path / "b.ogg").exists()
 
 
