@@ -83,7 +83,7 @@ def test_visitor_types_a_text_and_gets_its_sound(browser, tmp_path):
         download.value.save_as(tmp_path / "heard.wav")
         # The player has read the file: it shows its length.
         page.get_by_text("0:01", exact=True).wait_for()
-    assert engine.asked == [SpeechRequest(text=TEXT, voice="hum", seed=12, temperature=0.4)]
+    assert engine.asked == [SpeechRequest(text=TEXT, voice="hum", seed=12, temperature=0.4, whole=True)]
     assert read_audio(tmp_path / "heard.wav").n_samples == len(TEXT) * 160
 
 

@@ -82,8 +82,10 @@ def test_page_speaks_with_the_settings_of_its_fields(tmp_path):
         clip = gradio_client.handle_file(str(tmp_path / "clip.wav"))
         page.predict(*fields(text="x", voice="hum", recording=clip, words="words"), api_name="/speak")
     assert engine.asked == [
-        SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, top_k=7, normalize=False),
-        SpeechRequest(text="x", references=(ReferenceClip(b"RIFF", "words"),)),
+        SpeechRequest(
+            text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, top_k=7, normalize=False, whole=True
+        ),
+        SpeechRequest(text="x", references=(ReferenceClip(b"RIFF", "words"),), whole=True),
     ]
 
 

@@ -53,7 +53,9 @@ def test_page_speaks_with_the_settings_of_its_fields(monkeypatch):
         page.number_input[0].set_value(0.5)
         page.button[0].click().run()
         assert not page.exception
-    assert engine.asked == [SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5)]
+    assert engine.asked == [
+        SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, whole=True)
+    ]
     assert "Spoken." in page.markdown[-1].value
     assert page.table[0].value.loc["value" if "value" in page.table[0].value.index else 0]["Seed"] == str(2**63 - 1)
 
