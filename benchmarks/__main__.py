@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.machine import BUSY_SHARE, describe_machine, is_busy
+from benchmarks.machine import BUSY_SHARE, describe_machine
 from benchmarks.registry import CASES, description
 
 
@@ -19,11 +19,11 @@ def run_case(name: str, json_path: Path | None, is_forced: bool) -> int:
     machine = describe_machine()
     for key, value in machine.items():
         print(f"{key:12} {value}")
-    busy = is_busy(machine["load_1min"], machine["cores"])
+    busy = machine["busy_share"] > BUSY_SHARE
     if busy and not is_forced:
         print(
-            f"The load average is {machine['load_1min']}; figures are quoted below {BUSY_SHARE * machine['cores']:g} on "
-            f"{machine['cores']} cores. Wait until the machine is free, or pass --force to get rows marked busy.",
+            f"Others keep {machine['busy_share']:.0%} of the cores busy; figures are quoted up to {BUSY_SHARE:.0%}. Wait until the "
+            "machine is free, or pass --force to get rows marked busy.",
             file=sys.stderr,
         )
         return 3

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
+
+import psutil
 
 from backend.evaluate.provenance import machine
 
 # Above this share of the cores already at work, figures say more about the others than about us.
-BUSY_SHARE = 0.5
+BUSY_SHARE = 0.15
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores, torch, threads, accelerator and load, as they are now. `load_1min` is None where unknown."""
+    """CPU, cores, torch, threads, accelerator, and the share of the cores others keep busy just now."""
     import torch
 
     return {
@@ -20,13 +21,10 @@ def describe_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "load_1min": load_1min(),
+        "busy_share": busy_share(),
     }
 
 
-def load_1min() -> float | None:
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def is_busy(load: float | None, cores: int) -> bool:
-    return load is not None and load > BUSY_SHARE * cores
+def busy_share() -> float:
+    """Of all cores over one second, 0...1. The load average would still count what ended a minute ago."""
+    return round(psutil.cpu_percent(interval=1.0) / 100, 3)

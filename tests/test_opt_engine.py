@@ -210,3 +210,12 @@ def test_no_model_is_told_with_a_way_out(tmp_path, folder):
     (tmp_path / "openaudio-s1-mini" / "config.json").write_text("{}", encoding="utf-8")
     assert find_model("auto", tmp_path).name == "openaudio-s1-mini"
     assert find_model("phonogram-mini", tmp_path).name == "phonogram-mini"
+
+
+def test_no_garbage_is_collected_between_requests(engine, monkeypatch):
+    calls = []
+    monkeypatch.setattr("gc.collect", lambda *_: calls.append("gc"))
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: calls.append("cuda"))
+    for seed in range(3):
+        engine.speak(ask(seed=seed, use_memory_cache=False))
+    assert calls == []

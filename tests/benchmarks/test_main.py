@@ -14,15 +14,15 @@ def case(monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmarks.fake", SimpleNamespace(run=lambda: [{"name": "x", "mb_per_s": 3.5}]))
 
 
-def load(monkeypatch, load_1min):
-    machine = {"cpu": "one", "cores": 4, "load_1min": load_1min}
+def load(monkeypatch, busy_share):
+    machine = {"cpu": "one", "cores": 4, "busy_share": busy_share}
     monkeypatch.setattr(tool, "describe_machine", lambda: machine)
     return machine
 
 
-@pytest.mark.parametrize("load_1min", [0.0, 2.0, None])
-def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_path, load_1min):
-    machine = load(monkeypatch, load_1min)
+@pytest.mark.parametrize("busy_share", [0.0, 0.15])
+def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_path, busy_share):
+    machine = load(monkeypatch, busy_share)
     assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 0
     assert '{"name": "x", "mb_per_s": 3.5}' in capsys.readouterr().out
     written = json.loads((tmp_path / "r.json").read_text())
@@ -30,10 +30,10 @@ def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_pat
 
 
 def test_a_busy_machine_quotes_nothing_unless_forced_and_then_says_so(case, monkeypatch, capsys, tmp_path):
-    load(monkeypatch, 2.1)
+    load(monkeypatch, 0.21)
     assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 3
     out, err = capsys.readouterr()
-    assert "mb_per_s" not in out and "load average is 2.1" in err and not (tmp_path / "r.json").exists()
+    assert "mb_per_s" not in out and "21% of the cores" in err and not (tmp_path / "r.json").exists()
     assert tool.main(["run", "fake", "--force"]) == 0
     assert '"busy": true' in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from backend.errors import BadCodes, LimitExceeded
 from backend.lm.base import Prompt
@@ -229,3 +230,36 @@ def test_padding_before_the_sequence_gives_numbers():
     padding = torch.zeros(1, 10, dtype=torch.bool)
     padding[:, :3] = True
     assert model.forward_train(prompt.tokens[None], padding).token_logits.isfinite().all()
+
+
+@torch.inference_mode()
+def test_attention_reads_the_used_prefix_alone(monkeypatch):
+    """However long a sequence may become, and whatever the longest row in the batch holds."""
+    model = tiny_lm("s1", max_seq_len=100_000)
+    read = []
+    attend = F.scaled_dot_product_attention
+
+    def noted(q, k, v, *mask, **options):
+        read.append(k.shape[2])
+        return attend(q, k, v, *mask, **options)
+
+    state = model.init_state(2)
+    for row, n_text in enumerate((40, 9)):
+        model.prefill(tiny_prompt(model, n_text, 6), state, row)
+    assert [state.length(row) for row in range(2)] == [46, 15]
+    monkeypatch.setattr("backend.lm.kv.F.scaled_dot_product_attention", noted)
+    model.step(torch.zeros(2, model.spec.n_rows, dtype=torch.long), state, [0, 1])
+    n_layers = model.config.n_layer
+    assert read == [47, 16] * n_layers
+
+
+@torch.inference_mode()
+def test_only_what_can_be_said_is_computed():
+    model, n_called = tiny_lm("s1").narrow_head(), []
+    model.fast_output.register_forward_hook(lambda *_: n_called.append(1))
+    state = model.init_state(1)
+    out = model.prefill(tiny_prompt(model), state, 0)
+    assert out.logits.shape[1] == model.head.out_features == model.spec.n_semantic + 1 < model.config.vocab_size
+    model.sample(out, [sampler(model, 1)], state, [0])
+    # The first code is the main id's own, and the step that holds it says nothing.
+    assert len(n_called) == model.spec.n_codebooks - 1

@@ -15,6 +15,9 @@ from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.timeline import Timeline
+from backend.weights.fish_codec import fish_codec_from_tensors
+from backend.weights.reader import read_tensors
+from tests.codec.test_fish_dac import CONFIG, GOLDEN
 from tests.codec.tiny import TinyCodec
 
 CHUNK = 100
@@ -212,3 +215,23 @@ def test_closing_tells_whoever_waits_for_the_codec(codec):
     with pytest.raises(EngineFailure):
         encoding.future.result(5)
         pytest.skip("the work was done before closing")
+
+
+@torch.inference_mode()
+def test_codes_of_a_fish_codec_come_and_go_through_the_codecs_thread():
+    codec = fish_codec_from_tensors(read_tensors(GOLDEN / "codec.safetensors"), **CONFIG)
+    rate_hz, hop = codec.spec.sample_rate_hz, codec.spec.hop_samples
+    sound = Waveform.of(RNG.standard_normal(9 * hop + 5).astype(np.float32) * 0.1, rate_hz)
+    worker = CodecWorker(codec)
+    worker.start()
+    encoding = Encoding(sound, codec.spec, with_lag=True)
+    worker.add(encoding)
+    codes = encoding.future.result(30)
+    decoding = Decoding(codes, codec.spec)
+    worker.add(decoding)
+    back = decoding.future.result(30)
+    worker.close()
+    padded = np.pad(sound.samples, ((0, 0), (0, codes.n_frames * hop - sound.n_samples)))
+    np.testing.assert_array_equal(codes.indices.numpy(), codec.encode(torch.from_numpy(padded)[None]).indices.numpy())
+    assert 0 <= back.n_samples - sound.n_samples < hop
+    np.testing.assert_allclose(back.samples, codec.decode(codes)[0].numpy()[:, : back.n_samples], atol=1e-4)

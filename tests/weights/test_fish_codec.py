@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.utils.parametrize
 from safetensors.torch import save_file
 
 from backend.codec.fish_dac import FishDAC
@@ -92,3 +93,9 @@ def test_half_a_weight_norm_pair_is_named(tensors):
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(BadCheckpoint, match=r"codec\.pth"):
         load_fish_codec(tmp_path)
+
+
+def test_no_weight_is_normalized_again_while_decoding(tensors):
+    codec = fish_codec_from_tensors(tensors, **CONFIG)
+    assert not [name for name in codec.state_dict() if "parametriz" in name or name.endswith(("_g", "_v"))]
+    assert not [name for name, module in codec.named_modules() if torch.nn.utils.parametrize.is_parametrized(module)]

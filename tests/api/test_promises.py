@@ -1,0 +1,64 @@
+"""What a client can rely on, end to end: the routes before the real engine with a small random model."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from backend.opt_engine import OptimizedEngine
+from tests.api.served import asked_here
+from tests.test_opt_engine import open_small, settings_in
+
+BODY = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "use_memory_cache": "off"}
+RATE_HZ, N_SAMPLES = 8000, 12 * 160 - 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def http(folder):
+    with asked_here(OptimizedEngine(settings_in(folder), open_small)) as client:
+        yield client
+
+
+def test_a_streamed_wav_has_its_header_and_the_samples_of_the_whole_one(http):
+    whole, streamed = (http.post("/tts", json={**BODY, "streaming": streaming}).content for streaming in (False, True))
+    assert whole[:4] == streamed[:4] == b"RIFF" and whole[8:16] == streamed[8:16] == b"WAVEfmt "
+    assert streamed[44:] == whole[44:] and len(whole) == 44 + 2 * N_SAMPLES
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("format", ["wav", "pcm", "flac", "ogg", "opus", "mp3", "aac", "WAV", ""])
+def test_every_format_is_answered_or_refused_never_a_fault(http, format, streaming):
+    answer = http.post("/tts", json={**BODY, "format": format, "streaming": streaming})
+    is_known = format in ("wav", "pcm", "flac") or (format in ("ogg", "opus", "mp3") and not streaming)
+    assert answer.status_code == (200 if is_known else 400)
+    if not is_known:
+        assert "format" in answer.json()["message"] or "stream" in answer.json()["message"]
+    elif format == "pcm":
+        assert len(answer.content) == 2 * N_SAMPLES
+    elif not streaming:
+        samples, rate_hz = soundfile.read(io.BytesIO(answer.content))
+        assert len(samples) / rate_hz == pytest.approx(N_SAMPLES / RATE_HZ, abs=0.1)
+
+
+def test_an_unknown_voice_is_404_and_creates_nothing(http, folder):
+    before = sorted(folder.rglob("*"))
+    for field in ("voice", "reference_id"):
+        for streaming in (False, True):
+            answer = http.post("/tts", json={**BODY, field: "nobody", "streaming": streaming})
+            assert answer.status_code == 404 and answer.json()["error"] == "UnknownVoice"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_limit_that_cut_the_speech_is_told(http):
+    assert http.post("/tts", json=BODY).headers["x-finish-reason"] == "length"
+
+
+def test_speed_is_honored(http):
+    sizes = [len(http.post("/tts", json={**BODY, "format": "pcm", "speed": speed}).content) for speed in (1.0, 0.5)]
+    assert np.diff(sizes) == sizes[0]
