@@ -24,12 +24,13 @@ def asked_here(engine=None, **changes):
 
 
 @contextmanager
-def served(engine, **changes):
-    """Yields the address of a real server."""
+def served(engine, at_port=0, **changes):
+    """Yields the address of a real server; port 0 takes a free one."""
     app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
     # Named as TCP, or the event loop does not turn Nagle's delay off, and each small answer takes 40 ms more.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", at_port))
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -25,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
 TEXT = "The quick brown fox jumps over the lazy dog."
-LIMIT_MS = 30_000
+LIMIT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +42,31 @@ def browser():
 
 
 @contextmanager
-def visited(browser, engine):
-    """The page as a visitor has it open, with the backend behind it."""
-    with served(engine) as url:
-        blocks = build_page(BackendClient(url))
-        _, address, _ = blocks.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, theme=THEME, inbrowser=False
-        )
-        visit = browser.new_page(viewport={"width": 1280, "height": 1100}, accept_downloads=True)
-        visit.set_default_timeout(LIMIT_MS)
-        troubles = []
-        visit.on("pageerror", lambda error: troubles.append(str(error)))
-        try:
-            visit.goto(address)
-            yield visit
-        finally:
-            # A picture for whoever wants to look: SCREENSHOTS names a folder.
-            if os.environ.get("SCREENSHOTS"):
-                visit.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"gradio-{len(engine.asked)}.png")
-            visit.close()
-            blocks.close()
-        assert troubles == []
+def opened(browser, url, picture):
+    """The page of a backend at `url`, as a visitor has it open."""
+    blocks = build_page(BackendClient(url))
+    _, address, _ = blocks.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, theme=THEME, inbrowser=False
+    )
+    visit = browser.new_page(viewport={"width": 1280, "height": 1100}, accept_downloads=True)
+    visit.set_default_timeout(LIMIT_MS)
+    troubles = []
+    visit.on("pageerror", lambda error: troubles.append(str(error)))
+    try:
+        visit.goto(address)
+        yield visit
+    finally:
+        # A picture for whoever wants to look: SCREENSHOTS names a folder.
+        if os.environ.get("SCREENSHOTS"):
+            visit.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"{picture}.png")
+        visit.close()
+        blocks.close()
+    assert troubles == []
 
 
 def test_visitor_types_a_text_and_gets_its_sound(browser, tmp_path):
     engine = FakeEngine()
-    with visited(browser, engine) as page:
+    with served(engine) as url, opened(browser, url, "spoken") as page:
         page.get_by_text("Ready to speak.").wait_for()
         page.get_by_label("Text", exact=True).fill(TEXT)
         page.get_by_label("Seed").fill("12")
@@ -90,6 +89,20 @@ def test_visitor_types_a_text_and_gets_its_sound(browser, tmp_path):
 def test_visitor_is_told_when_there_is_nothing_to_speak_with(browser):
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
-    with visited(browser, engine) as page:
+    with served(engine) as url, opened(browser, url, "nothing") as page:
         page.get_by_text("Cannot speak yet.").wait_for()
         assert page.get_by_text("No checkpoint in checkpoints/.").is_visible()
+
+
+def test_page_that_came_before_the_backend_is_of_use_once_it_is_there(browser):
+    engine = FakeEngine()
+    with served(engine) as url:
+        pass
+    with opened(browser, url, "late") as page:
+        page.get_by_text("The backend cannot be reached.").first.wait_for()
+        with served(engine, at_port=int(url.rpartition(":")[2])):
+            page.get_by_text("Ready to speak.").wait_for()
+            page.get_by_label("Text", exact=True).fill(TEXT)
+            page.get_by_role("button", name="Speak", exact=True).click()
+            page.get_by_text("Spoken.").wait_for()
+    assert [request.text for request in engine.asked] == [TEXT]

@@ -48,9 +48,10 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
         changes = [_described(name, now.settings) for name in fields]
         return [now.state, gr.update(choices=choices), gr.Timer(active=not now.can_speak), *changes]
 
-    def poll() -> list[Any]:
-        # Fields stay as they are: someone may be typing.
-        return read()[:3]
+    def poll(format: str | None) -> list[Any]:
+        # Fields that were filled stay as they are: someone may be typing.
+        found = read()
+        return found if format is None else [*found[:3], *(gr.skip() for _ in fields)]
 
     def run(text: str, voice: str, recording: str | None, words: str, seed: str, *values: Any) -> list[Any]:
         clip = Recording(Path(recording).read_bytes(), words) if recording else None
@@ -59,13 +60,13 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
         path = None
         if said.audio is not None:
             # In the page's own cache, which it empties by itself.
-            path = save_bytes_to_cache(said.audio, f"speech.{options['format']}", sound.GRADIO_CACHE)
+            path = save_bytes_to_cache(said.audio, f"speech.{options['format'] or 'wav'}", sound.GRADIO_CACHE)
         return [said.state, path, gr.DownloadButton(value=path, interactive=path is not None), said.rows]
 
     shown = [state, voice, timer, *fields.values()]
     page.load(read, outputs=shown, api_visibility="private")
     refresh.click(read, outputs=shown, api_visibility="private")
-    timer.tick(poll, outputs=shown[:3], show_progress="hidden", api_visibility="private")
+    timer.tick(poll, fields["format"], shown, show_progress="hidden", api_visibility="private")
     button.click(
         run, [text, voice, recording, recording_text, seed, *fields.values()], [answer, sound, download, measures],
         concurrency_limit=MAX_AT_ONCE, api_name="speak",
