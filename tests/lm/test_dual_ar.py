@@ -4,11 +4,22 @@ import torch.nn.functional as F
 
 from backend.errors import BadCodes, LimitExceeded
 from backend.lm.base import Prompt
+from backend.lm.kv import attend_row
 from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import RowSampler, SamplingOptions
 from tests.lm.tiny import CONFIGS, tiny_lm, tiny_prompt
 
 KINDS = list(CONFIGS)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("n_past", [1, 7, 130])
+def test_a_row_attends_as_the_library_does(n_past):
+    draw = torch.Generator().manual_seed(0)
+    q = torch.randn(3, 2, 16, generator=draw)
+    keys, values = torch.randn(2, 3, 150, 16, generator=draw)[:, :, :n_past]
+    wanted = F.scaled_dot_product_attention(q[None], keys[None], values[None])[0]
+    assert torch.allclose(attend_row(q, keys, values), wanted, atol=1e-6)
 
 
 def piece(prompt, start, end):
@@ -237,17 +248,16 @@ def test_attention_reads_the_used_prefix_alone(monkeypatch):
     """However long a sequence may become, and whatever the longest row in the batch holds."""
     model = tiny_lm("s1", max_seq_len=100_000)
     read = []
-    attend = F.scaled_dot_product_attention
 
-    def noted(q, k, v, *mask, **options):
-        read.append(k.shape[2])
-        return attend(q, k, v, *mask, **options)
+    def noted(q, keys, values):
+        read.append(keys.shape[1])
+        return attend_row(q, keys, values)
 
     state = model.init_state(2)
     for row, n_text in enumerate((40, 9)):
         model.prefill(tiny_prompt(model, n_text, 6), state, row)
     assert [state.length(row) for row in range(2)] == [46, 15]
-    monkeypatch.setattr("backend.lm.kv.F.scaled_dot_product_attention", noted)
+    monkeypatch.setattr("backend.lm.kv.attend_row", noted)
     model.step(torch.zeros(2, model.spec.n_rows, dtype=torch.long), state, [0, 1])
     n_layers = model.config.n_layer
     assert read == [47, 16] * n_layers

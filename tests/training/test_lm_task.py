@@ -11,6 +11,7 @@ import yaml
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
+from backend.codec.registry import build_codec
 from backend.configs import compose_preset, preset_names
 from backend.configs.compose import FOLDER
 from backend.data.shards import ShardSpec
@@ -125,7 +126,9 @@ def test_speaker_is_hidden_as_often_as_asked(tmp_path, dataset):
 def test_every_preset_takes_a_step(tmp_path, preset):
     spec = type(SPEC)("tiny", "0" * 64, 24000, 960, (1024,) * 8)
     dataset = tiny_dataset(tmp_path / "shards", n=3, spec=spec)
-    recipe = read_lm_recipe(compose_preset("lm", preset, ["data.dir=x", f"out={tmp_path}", "data.n_validation=0"]))
+    save_codec(tmp_path / "codec", build_codec("spectral", {}))
+    settings = ["data.dir=x", f"out={tmp_path}", "data.n_validation=0", f"data.codec={tmp_path / 'codec'}"]
+    recipe = read_lm_recipe(compose_preset("lm", preset, settings))
     task = entered(recipe, dataset)
     before = task.model.lm.layers[0].attention.wo.weight.clone()
     task.set_lr(0, 1.0)
