@@ -69,6 +69,7 @@ class AuditionBlock(Block):
 
 class ExportBlock(Block):
     storage: Literal["fp16", "int8"] = "fp16"
+    language: Literal["en-us", "en-gb"] = "en-us"  # how the exported voice reads words
     voices: tuple[str, ...] | None = None  # speakers to name; all that are no mixes by default
     codec: str | None = None  # where the codec will lie, seen from the export; without it the codec is copied there
     n_references: Count = 12  # utterances a named voice is the mean of

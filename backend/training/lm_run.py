@@ -41,7 +41,8 @@ def build_run(
 ) -> Loop:  # fmt: skip
     data, block = recipe.data, recipe.model
     sizes = dataset.spec.codebook_sizes
-    reader = PassageReader(PhonemeTokenizer(SYMBOLS, sizes[0]), block.n_ahead, block.max_spent, block.max_advance)
+    tokenizer = PhonemeTokenizer(SYMBOLS, sizes[0], language=recipe.export.language)
+    reader = PassageReader(tokenizer, block.n_ahead, block.max_spent, block.max_advance)
     material = VoiceMaterial(data, reader, dataset, unseen)
     model = build_voice_model(block, sizes, reader.tokenizer)
     if recipe.init is not None:

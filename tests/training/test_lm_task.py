@@ -214,6 +214,9 @@ def test_export_is_a_checkpoint_that_speaks(tmp_path):
     shipped = load_checkpoint(tmp_path / "run" / "voice")
     assert shipped.tokenizer.n_vocab == shipped.lm.spec.vocab_size and not shipped.ignored
     assert shipped.codec.spec == codec.spec
+    assert shipped.tokenizer.encode("The end.") == shipped.tokenizer.symbol_ids("ði ˈɛnd."), (
+        "words are read, not spelled"
+    )
     item = loop.task.material.validation[0]
     tokens = torch.zeros(1 + len(spec.codebook_sizes), len(item.symbols) + 2, dtype=torch.long)
     tokens[0] = torch.from_numpy(loop.task.material.reader.passage([item]).symbols)
