@@ -69,7 +69,8 @@ class SamplingOptions:
         if era == "s2":
             return cls(top_k=30, repetition_penalty=1.0)
         if era == "phonogram":
-            return cls(repetition_penalty=1.0)
+            # Of 40 sentences by the built-in voice 17 % of the words were misheard, at 0.8 25 %.
+            return cls(temperature=0.5, repetition_penalty=1.0)
         return cls()
 
     @property
