@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -201,16 +201,14 @@ class OptimizedEngine:
     def _begin(self) -> _Loaded:
         """Mark the model as in use, loading it if it was let go. Every call needs one of `_idle.end`."""
         self._idle.begin()
-        with self._lock:
-            try:
-                if not self._is_open:
-                    raise NotReady("The engine is not loaded. Load it first.")
-                if self._loaded is None:
-                    self._loaded = self._started()
-                return self._loaded
-            except BaseException:
-                self._idle.end()
-                raise
+        with ExitStack() as undo, self._lock:
+            undo.callback(self._idle.end)
+            if not self._is_open:
+                raise NotReady("The engine is not loaded. Load it first.")
+            if self._loaded is None:
+                self._loaded = self._started()
+            undo.pop_all()
+            return self._loaded
 
     @contextmanager
     def _in_use(self) -> Iterator[_Loaded]:

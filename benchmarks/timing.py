@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
+
+from backend.optimize.measure import call_times_s
 
 
 class Timing(NamedTuple):
@@ -18,10 +19,5 @@ class Timing(NamedTuple):
 
 def timed(call: Callable[[], object], budget_s: float = 0.5, min_calls: int = 3) -> Timing:
     """Call again and again for about `budget_s`. The call must wait for its own device work."""
-    call()
-    times_s: list[float] = []
-    while len(times_s) < min_calls or sum(times_s) < budget_s:
-        start = time.perf_counter()
-        call()
-        times_s.append(time.perf_counter() - start)
+    times_s = call_times_s(call, budget_s, min_calls)
     return Timing(min(times_s), median(times_s), len(times_s))

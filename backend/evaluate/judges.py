@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from backend.metrics.recognition import Recognizer
 from backend.metrics.reconstruction import mel_distance_db, si_sdr_db
 from backend.metrics.speaker import SpeakerEncoder
 
+Seated = TypeVar("Seated")
 # Everything is judged at one rate, so that no judge sees another band than the others.
 RATE_HZ = 16_000
 
@@ -73,13 +74,18 @@ def open_panel(asr: Path | None = None, has_transcripts: bool = False, is_speake
         "wer": partial(_recognition_judge, words, has_transcripts, "wer"),
         "cer": partial(_recognition_judge, words, has_transcripts, "cer"),
     }
+    return Panel(*seat(openers))
+
+
+def seat(openers: Mapping[str, Callable[[], Seated]]) -> tuple[list[Seated], dict[str, str]]:
+    """The judges that can sit, and of the others the name and the reason."""
     judges, absent = [], {}
     for name, opener in openers.items():
         try:
             judges.append(opener())
         except NotAvailable as error:
             absent[name] = str(error)
-    return Panel(judges, absent)
+    return judges, absent
 
 
 def _mel(pair: Pair) -> Score:

@@ -14,6 +14,7 @@ from backend.audio.resample import resample
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
 from backend.errors import NoScore, NotAvailable
+from backend.evaluate.judges import seat
 from backend.evaluate.system import file_hash
 from backend.evaluate.voice_system import Prompt
 from backend.metrics.error_rates import character_error_rate, word_error_rate
@@ -126,13 +127,7 @@ def open_voice_panel(asr: Sequence[Path], references: Path | None, is_quality_ju
     )  # fmt: skip
     openers["melody"] = MelodyJudge
     openers["dnsmos"] = QualityJudge if is_quality_judged else partial(_not_asked, "Give --dnsmos.")
-    judges, absent = [], {}
-    for name, opener in openers.items():
-        try:
-            judges.append(opener())
-        except NotAvailable as error:
-            absent[name] = str(error)
-    return VoicePanel(judges, absent)
+    return VoicePanel(*seat(openers))
 
 
 def _not_asked(how: str) -> VoiceJudge:

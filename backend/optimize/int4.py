@@ -30,21 +30,6 @@ class Int4Matrix:
         return self.product(rows.bfloat16()).float()
 
 
-class Int4Linear(nn.Module):
-    """A drop-in for `nn.Linear` in inference: any leading shape and float type in, the same out."""
-
-    def __init__(self, linear: nn.Linear):
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.matrix = Int4Matrix(linear.weight)
-        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().float(), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.matrix(x.reshape(-1, self.in_features))
-        y = y if self.bias is None else y.add_(self.bias)
-        return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
-
-
 @dataclass(frozen=True, slots=True)
 class Int4:
     """Quality: logits keep a cosine of at least 1 - `tolerance` with those of float32 (docs/optimizations.md)."""
@@ -68,4 +53,4 @@ class Int4:
         """Replace the matrices of `model`, in place."""
         if next(model.parameters()).is_cuda:
             return cards.quantize(model, 4)
-        return quantize_layers(model, Int4Matrix, Int4Linear)
+        return quantize_layers(model, Int4Matrix)

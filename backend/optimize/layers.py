@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -40,8 +41,24 @@ def readings(model: nn.Module) -> Iterator[Reading]:
             yield Reading(head, per_frame)
 
 
-def quantize_layers(model: nn.Module, make_matrix: MakeMatrix, make_linear: MakeLinear) -> nn.Module:
+class MatrixLinear(nn.Module):
+    """A drop-in for `nn.Linear` in inference: any leading shape and float type in, the same out."""
+
+    def __init__(self, linear: nn.Linear, make_matrix: MakeMatrix):
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.matrix = make_matrix(linear.weight)
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().float(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.matrix(x.reshape(-1, self.in_features).float())
+        y = y if self.bias is None else y.add_(self.bias)
+        return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
+
+
+def quantize_layers(model: nn.Module, make_matrix: MakeMatrix) -> nn.Module:
     """Replace matrices one by one, in place, so that memory falls as it goes."""
+    make_linear = partial(MatrixLinear, make_matrix=make_matrix)
     if not isinstance(model, DualAR):
         _replace_linears(model, make_linear)
         return model

@@ -24,15 +24,23 @@ COPIES = 6
 CPU = torch.device("cpu")
 
 
-def median_s(call: Callable[[], object], budget_s: float = 0.05, min_calls: int = 5) -> float:
-    """Median wall time of a call, after one that is not counted. The call waits for its own device work."""
+def call_times_s(call: Callable[[], object], budget_s: float, min_calls: int) -> list[float]:
+    """Wall times of a call repeated for about `budget_s`, after one that is not counted.
+
+    The call must wait for its own device work.
+    """
     call()
     times_s: list[float] = []
     while len(times_s) < min_calls or sum(times_s) < budget_s:
         start = time.perf_counter()
         call()
         times_s.append(time.perf_counter() - start)
-    return median(times_s)
+    return times_s
+
+
+def median_s(call: Callable[[], object], budget_s: float = 0.05, min_calls: int = 5) -> float:
+    """Median wall time of a call, warm."""
+    return median(call_times_s(call, budget_s, min_calls))
 
 
 def shapes(model: nn.Module) -> dict[Shape, int]:

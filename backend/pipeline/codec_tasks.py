@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,24 +15,16 @@ from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
 from backend.pipeline.transcode import fit_to_codec
 
+Made = TypeVar("Made")
 PIECE_S = 1.0
 
 
-class Encoding:
-    """`future` becomes the codes [1, K, T] of a sound.
+class _Whole(Generic[Made]):
+    """A task of its own on the codec's thread: `future` becomes what is made, piece by piece."""
 
-    `with_lag` follows the sound by as much silence as the codec lags, so that decoding can return all of it.
-    """
-
-    def __init__(self, waveform: Waveform, spec: CodecSpec, with_lag: bool = False):
-        self.future: Future[Codes] = Future()
+    def __init__(self) -> None:
+        self.future: Future[Made] = Future()
         self.due_s = time.monotonic()
-        samples = fit_to_codec(waveform, spec).samples
-        if with_lag:
-            samples = np.pad(samples, ((0, 0), (0, spec.latency_samples)))
-        self._samples = samples
-        self._piece_samples = max(1, round(PIECE_S * spec.frame_rate_hz)) * spec.hop_samples
-        self._done: list[torch.Tensor] = []
         self._n_done = 0
         self._state: Any = None
 
@@ -43,6 +35,26 @@ class Encoding:
     @property
     def is_over(self) -> bool:
         return self.future.done()
+
+    def fail(self, error: PhonogramError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Encoding(_Whole[Codes]):
+    """`future` becomes the codes [1, K, T] of a sound.
+
+    `with_lag` follows the sound by as much silence as the codec lags, so that decoding can return all of it.
+    """
+
+    def __init__(self, waveform: Waveform, spec: CodecSpec, with_lag: bool = False):
+        super().__init__()
+        samples = fit_to_codec(waveform, spec).samples
+        if with_lag:
+            samples = np.pad(samples, ((0, 0), (0, spec.latency_samples)))
+        self._samples = samples
+        self._piece_samples = max(1, round(PIECE_S * spec.frame_rate_hz)) * spec.hop_samples
+        self._done: list[torch.Tensor] = []
 
     def advance(self, codec: CausalCodec) -> None:
         if self._state is None:
@@ -56,30 +68,15 @@ class Encoding:
             self._done.append(codec.finish(self._state).indices)
             self.future.set_result(Codes(torch.cat(self._done, dim=2).cpu(), codec.spec.name))
 
-    def fail(self, error: PhonogramError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
-
-class Decoding:
+class Decoding(_Whole[Waveform]):
     """`future` becomes the sound of codes [1, K, T], without the codec's lag: T * hop - latency samples."""
 
     def __init__(self, codes: Codes, spec: CodecSpec):
-        self.future: Future[Waveform] = Future()
-        self.due_s = time.monotonic()
+        super().__init__()
         self._codes, self._spec = codes, spec
         self._piece_frames = max(1, round(PIECE_S * spec.frame_rate_hz))
         self._done: list[np.ndarray] = []
-        self._n_done = 0
-        self._state: Any = None
-
-    @property
-    def is_ready(self) -> bool:
-        return True
-
-    @property
-    def is_over(self) -> bool:
-        return self.future.done()
 
     def advance(self, codec: CausalCodec) -> None:
         if self._state is None:
@@ -91,7 +88,3 @@ class Decoding:
         if self._n_done == self._codes.n_frames:
             samples = np.concatenate(self._done, axis=1)[:, self._spec.latency_samples :]
             self.future.set_result(Waveform(np.ascontiguousarray(samples), self._spec.sample_rate_hz))
-
-    def fail(self, error: PhonogramError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)

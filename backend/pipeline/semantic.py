@@ -14,8 +14,8 @@ import torch
 from backend.audio.stretch import MAX_SPEED, MIN_SPEED
 from backend.lm.base import Prompt
 from backend.lm.guard import FinishReason, SpeakingPace, Watch, worse
-from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.voice_prompt import pointed_prompt
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
@@ -98,17 +98,13 @@ class Narration:
         number = len(self.spoken)
         segment = self.segments[number]
         conversation = segment.conversation
-        tokens = torch.from_numpy(conversation.prompt(segment.place))
+        tokens = torch.from_numpy(conversation.prompt(segment.place)).to(self.device)
         sampler = RowSampler(self.options, seed=segment_seed(self.seed, number))
-        side = None
         if self.side_sizes:
-            # What is read has no side ids; the last column of it is what the first frame is drawn from.
             symbols = conversation.opened(segment.place)[0]
-            sampler.pointer = Pointer(symbols, len(self.side_sizes), max_spent=self.side_sizes[-1] - 1)
-            side = torch.zeros(tokens.shape[1], len(self.side_sizes), dtype=torch.long)
-            side[-1] = torch.from_numpy(sampler.pointer.side())
-            side = side.to(self.device)
-        prompt = Prompt(tokens.to(self.device), segment.voice.conditioning, side)
+            prompt, sampler.pointer = pointed_prompt(tokens, symbols, self.side_sizes, segment.voice.conditioning)
+        else:
+            prompt = Prompt(tokens, segment.voice.conditioning)
         watch = Watch(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
         return SegmentPrompt(
             prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, watch

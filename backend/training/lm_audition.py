@@ -97,8 +97,7 @@ class Auditions:
             symbols = material.reader.passage([item]).symbols
             tokens = torch.zeros(1 + K, len(symbols), dtype=torch.long, device=device)
             tokens[0] = torch.from_numpy(symbols)
-            begin_id = material.reader.tokenizer.begin_id
-            prompt, pointer = pointed_prompt(tokens, begin_id, lm.config, conditioning)
+            prompt, pointer = pointed_prompt(tokens, symbols, lm.config.side_sizes, conditioning)
             prompts.append(prompt)
             pointers.append(_Watched(pointer))
         budget = int(MAX_RATIO * max(item.n_frames for item in sentences))

@@ -1,15 +1,21 @@
 """8 and 4 bit weights: how far from float32, and rows that do not know their neighbors."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from backend.optimize.int4 import Int4, Int4Linear
-from backend.optimize.int8 import Int8, Int8Linear
+from backend.optimize.int4 import Int4, Int4Matrix
+from backend.optimize.int8 import Int8, Int8Matrix
+from backend.optimize.layers import MatrixLinear
 from tests.optimize.lm_laws import KINDS, cosine, model, next_logits, speech
 
 CPU = torch.device("cpu")
-LINEARS = {"int8": (Int8(), Int8Linear, 0.02), "int4": (Int4(), Int4Linear, 0.1)}
+LINEARS = {
+    "int8": (Int8(), partial(MatrixLinear, make_matrix=Int8Matrix), 0.02),
+    "int4": (Int4(), partial(MatrixLinear, make_matrix=Int4Matrix), 0.1),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +90,10 @@ def test_seeds_say_the_same_alone_and_in_a_batch(kind, era):
 
 
 def test_matrices_of_another_kind_of_model_are_replaced_too(kind):
-    optimization, make, _ = kind
+    optimization, _, _ = kind
     net = nn.Sequential(nn.Linear(64, 64), nn.Sequential(nn.GELU(), nn.Linear(64, 32)))
     optimization.apply(net)
-    assert isinstance(net[0], make) and isinstance(net[1][1], make)
+    assert isinstance(net[0], MatrixLinear) and isinstance(net[1][1], MatrixLinear)
 
 
 def test_odd_inputs_are_refused_in_4_bits_with_their_number():

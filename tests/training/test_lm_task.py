@@ -219,10 +219,11 @@ def test_export_is_a_checkpoint_that_speaks(tmp_path):
     )
     item = loop.task.material.validation[0]
     tokens = torch.zeros(1 + len(spec.codebook_sizes), len(item.symbols) + 2, dtype=torch.long)
-    tokens[0] = torch.from_numpy(loop.task.material.reader.passage([item]).symbols)
+    symbols = loop.task.material.reader.passage([item]).symbols
+    tokens[0] = torch.from_numpy(symbols)
     said = []
     for lm in (loop.task.average.module.lm, shipped.lm):
-        prompt, pointer = pointed_prompt(tokens, shipped.tokenizer.begin_id, lm.config, torch.ones(8))
+        prompt, pointer = pointed_prompt(tokens, symbols, lm.config.side_sizes, torch.ones(8))
         said.append(generate(lm, [prompt], SamplingOptions.greedy(), max_new_tokens=60, pointers=[pointer])[0].codes)
     n = min(codes.shape[1] for codes in said)
     assert (said[0][:, :n] == said[1][:, :n]).float().mean() > 0.8  # float16 moves few choices
