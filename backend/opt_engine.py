@@ -235,7 +235,7 @@ class OptimizedEngine:
         speaker = Speaker(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
-            device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+            device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
             lexicon=lexicon,
         )  # fmt: skip
         speaker.start()

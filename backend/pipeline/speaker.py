@@ -24,6 +24,7 @@ from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.pace import Pace
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
+from backend.runtime.worker import ThreadSetup
 
 if TYPE_CHECKING:
     import torch
@@ -73,16 +74,16 @@ class Speaker:
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
-        device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
-        lexicon: Lexicon | None = None,
+        device: torch.device | str = "cpu", lm_thread: ThreadSetup = ThreadSetup(),
+        codec_thread: ThreadSetup = ThreadSetup(), lexicon: Lexicon | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
-        self.codec_worker = CodecWorker(codec, codec_cores)
+        self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
             max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
-            pace=self.pace, n_cores=lm_cores,
+            pace=self.pace, setup=lm_thread,
         )  # fmt: skip
         self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
         self.semantic = SemanticStage(
