@@ -12,7 +12,7 @@ from backend.optimize.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voices import BuiltInVoice, Voice
 from backend.runtime.caches import content_key
-from backend.runtime.worker import ThreadSetup
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
@@ -49,8 +49,8 @@ class LoadedModel:
     encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
     side_sizes: tuple[int, ...] = ()  # of a model with a pointer
     notes: tuple[str, ...] = ()
-    lm_thread: ThreadSetup = ThreadSetup()
-    codec_thread: ThreadSetup = ThreadSetup()
+    lm_thread: ThreadSetup = PLAIN_THREAD
+    codec_thread: ThreadSetup = PLAIN_THREAD
     ignored: tuple[str, ...] = field(default=())
 
 

@@ -24,7 +24,7 @@ from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.pace import Pace
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
-from backend.runtime.worker import ThreadSetup
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,8 @@ class Speaker:
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
-        device: torch.device | str = "cpu", lm_thread: ThreadSetup = ThreadSetup(),
-        codec_thread: ThreadSetup = ThreadSetup(), lexicon: Lexicon | None = None,
+        device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
+        codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices

@@ -28,6 +28,9 @@ class ThreadSetup:
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
+PLAIN_THREAD = ThreadSetup()
+
+
 class Worker:
     """Runs `tick` on a thread of its own for as long as it returns true, and again whenever `wake` is called.
 
@@ -37,7 +40,7 @@ class Worker:
 
     def __init__(
         self, name: str, tick: Callable[[], bool], fail: Callable[[PhonogramError], None],
-        fail_all: Callable[[PhonogramError], None], setup: ThreadSetup = ThreadSetup(),
+        fail_all: Callable[[PhonogramError], None], setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
         self.name, self.setup = name, setup
         self._tick, self._fail, self._fail_all = tick, fail, fail_all
