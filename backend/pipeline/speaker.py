@@ -116,12 +116,20 @@ class Speaker:
         self.codec_worker.close()
 
     def stream(
-        self, request: SpeechRequest, voice: SpokenVoice | None, ignored: tuple[str, ...] = (),
-        on_end: Callable[[], None] = lambda: None,
-    ) -> SpeechStream:  # fmt: skip
-        """Speech whose first piece exists. `voice` None: that of the request's own clips.
+        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None
+    ) -> SpeechStream:
+        """What `begin` gives, once its first piece exists."""
+        stream = self.begin(request, voice, on_end)
+        stream.first()
+        return stream
 
-        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever is wrong with the request.
+    def begin(
+        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None
+    ) -> SpeechStream:
+        """Speech that has its place in the queue. `voice` None: that of the request's own clips.
+
+        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever can be seen to be wrong
+        with the request before it is spoken.
         """
 
         def ended(metrics: SpeechMetrics | None) -> None:
@@ -138,8 +146,9 @@ class Speaker:
             self._refused.add()
             on_end()
             raise
-        ignored = (*ignored, *session.ignored)
-        return SpeechStream(session, synthesis, ignored=ignored, reference_hits=spoken.cache_hits, on_end=ended)
+        return SpeechStream(
+            session, synthesis, ignored=session.ignored, reference_hits=spoken.cache_hits, on_end=ended
+        )  # fmt: skip
 
     def encode(self, waveform: Waveform) -> Codes:
         """Codes [1, K, T] of a sound, enough of them that decoding returns all of it."""
