@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 from urllib.parse import quote
 
@@ -43,10 +43,15 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice to speak with."""
+    """A voice to speak with. `duration_s` is the length of the recording it was made from, if it was."""
 
     id: str
     name: str
+    is_builtin: bool = False
+    description: str = ""
+    license: str = ""
+    created_at: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,22 @@ class Spoken:
 
     audio: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One line of `GET /requests`. What a request never came to is None."""
+
+    id: str
+    door: str
+    voice: str | None = None
+    n_chars: int | None = None
+    audio_s: float | None = None
+    first_audio_s: float | None = None
+    rtf: float | None = None
+    queue_s: float | None = None
+    finish: str | None = None
+    status: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +202,11 @@ class BackendClient:
         answer = self._json("POST", "/codec/inspect", files={"codes": ("codes.pgc", code_file)}, params=params)
         return CodeSurvey(**self._fields(answer, CodeSurvey))
 
+    def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
+        """The last requests, newest first."""
+        found = self._json("GET", "/requests", params={"limit": limit}).get("requests", [])
+        return [RecentRequest(**self._fields(one, RecentRequest)) for one in found]
+
     def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[Recording] = ()) -> Spoken:
         """Speak a text; `options` are fields of `POST /tts`, of which None and "" are left to the backend."""
         form: dict[str, Any] = {
@@ -221,12 +247,12 @@ class BackendClient:
         self._http.close()
 
     def _fields(self, answer: Any, kind: type) -> dict[str, Any]:
-        """The fields of `kind` in an answer; later versions may send more."""
-        names = [field.name for field in fields(kind)]
-        missing = [name for name in names if not isinstance(answer, dict) or name not in answer]
+        """The fields of `kind` in an answer; those with a default may be left out, and later versions may send more."""
+        given = answer if isinstance(answer, dict) else {}
+        missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in given]
         if missing:
             raise BackendError(f"{self.url} answers, but not as Phonogram does (no {missing[0]}). Check the address.")
-        return {name: answer[name] for name in names}
+        return {one.name: given[one.name] for one in fields(kind) if one.name in given}
 
     def _json(self, method: str, path: str, accepted: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
         response = self._send(method, path, accepted, **options)
