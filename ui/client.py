@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import httpx
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+BINARY = {"Content-Type": "application/octet-stream"}
 
 
 class BackendError(Exception):
@@ -42,10 +43,15 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice to speak with."""
+    """A voice to speak with. `duration_s` is the length of the recording it was made from, if it was."""
 
     id: str
     name: str
+    is_builtin: bool = False
+    description: str = ""
+    license: str = ""
+    created_at: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,30 @@ class Spoken:
     """The answer of `POST /tts`: a sound file, and what its headers tell, in lower case."""
 
     audio: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One line of `GET /requests`. What a request never came to is None."""
+
+    id: str
+    door: str
+    voice: str | None = None
+    n_chars: int | None = None
+    audio_s: float | None = None
+    first_audio_s: float | None = None
+    rtf: float | None = None
+    queue_s: float | None = None
+    finish: str | None = None
+    status: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """The answer of `POST /codec/encode`: a code file, and what its headers tell, in lower case."""
+
+    codes: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -108,6 +138,43 @@ class BackendClient:
         """Remove an added voice."""
         self._send("DELETE", f"/voices/{voice_id}")
 
+    def rename_voice(self, voice_id: str, name: str) -> Voice:
+        """Give an added voice another name."""
+        return Voice(**self._fields(self._json("PATCH", f"/voices/{voice_id}", json={"name": name}), Voice))
+
+    def preview_voice(self, voice_id: str, format: str = "wav") -> bytes:
+        """A fixed sentence in a voice, as a sound file."""
+        path = f"/voices/{voice_id}/preview"
+        return self._send("GET", path, params={"format": format}, timeout=SPEECH_TIMEOUT).content
+
+    def voice_similarity(self, voice_id: str) -> float:
+        """How alike a voice's recording and a fresh take are, 1 for the same."""
+        return float(self._json("GET", f"/voices/{voice_id}/similarity", timeout=SPEECH_TIMEOUT)["similarity"])
+
+    def encode(self, audio: bytes, n_codebooks: int | None = None) -> CodeFile:
+        """A sound file as a code file; fewer codebooks make it smaller and coarser."""
+        params = {} if n_codebooks is None else {"n_codebooks": n_codebooks}
+        response = self._send(
+            "POST", "/codec/encode", params=params, files={"audio": ("sound", audio)}, timeout=SPEECH_TIMEOUT
+        )
+        return CodeFile(response.content, {name.lower(): value for name, value in response.headers.items()})
+
+    def decode(self, code_file: bytes, format: str = "wav") -> bytes:
+        """The sound of a code file, as a sound file."""
+        response = self._send(
+            "POST", "/codec/decode", params={"format": format}, content=code_file, headers=BINARY, timeout=SPEECH_TIMEOUT
+        )
+        return response.content
+
+    def inspect(self, code_file: bytes) -> dict[str, Any]:
+        """What a code file holds, its codes [K][T] among it."""
+        return self._json("POST", "/codec/inspect", content=code_file, headers=BINARY, timeout=SPEECH_TIMEOUT)
+
+    def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
+        """The last requests, newest first."""
+        found = self._json("GET", "/requests", params={"limit": limit}).get("requests", [])
+        return [RecentRequest(**self._fields(one, RecentRequest)) for one in found]
+
     def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[Recording] = ()) -> Spoken:
         """Speak a text; `options` are fields of `POST /tts`, of which None and "" are left to the backend."""
         form: dict[str, Any] = {
@@ -148,12 +215,12 @@ class BackendClient:
         self._http.close()
 
     def _fields(self, answer: Any, kind: type) -> dict[str, Any]:
-        """The fields of `kind` in an answer; later versions may send more."""
-        names = [field.name for field in fields(kind)]
-        missing = [name for name in names if not isinstance(answer, dict) or name not in answer]
+        """The fields of `kind` in an answer; those with a default may be left out, and later versions may send more."""
+        given = answer if isinstance(answer, dict) else {}
+        missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in given]
         if missing:
             raise BackendError(f"{self.url} answers, but not as Phonogram does (no {missing[0]}). Check the address.")
-        return {name: answer[name] for name in names}
+        return {one.name: given[one.name] for one in fields(kind) if one.name in given}
 
     def _json(self, method: str, path: str, accepted: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
         response = self._send(method, path, accepted, **options)
