@@ -222,6 +222,10 @@ class BackendClient:
         )
         return Spoken(response.content, {name.lower(): value for name, value in response.headers.items()})
 
+    def paths(self) -> frozenset[str]:
+        """The paths the backend offers, as its own document writes them."""
+        return frozenset(self._json("GET", "/openapi.json").get("paths", {}))
+
     def parameters(self) -> dict[str, Parameter]:
         """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""
         document = self._json("GET", "/openapi.json")
