@@ -162,7 +162,12 @@ class BackendClient:
     def decode(self, code_file: bytes, format: str = "wav") -> bytes:
         """The sound of a code file, as a sound file."""
         response = self._send(
-            "POST", "/codec/decode", params={"format": format}, content=code_file, headers=BINARY, timeout=SPEECH_TIMEOUT
+            "POST",
+            "/codec/decode",
+            params={"format": format},
+            content=code_file,
+            headers=BINARY,
+            timeout=SPEECH_TIMEOUT,
         )
         return response.content
 
