@@ -119,6 +119,15 @@ class OptimizedEngine:
 
     def stream(self, request: SpeechRequest) -> SpeechStream:
         """Speech in pieces, the first of which exists. Raises what is wrong with the request, and `Busy`."""
+        stream = self.begin(request)
+        stream.first()
+        return stream
+
+    def begin(self, request: SpeechRequest) -> SpeechStream:
+        """Speech that has its place in the queue: it can be waited for, and cancelled at any time.
+
+        Raises `Busy`, and what can be seen to be wrong with the request; the rest comes from the stream.
+        """
         if len(request.text) > self.settings.max_text_chars:
             raise LimitExceeded(
                 f"The text has {len(request.text)} characters; the limit is {self.settings.max_text_chars} "
@@ -129,7 +138,7 @@ class OptimizedEngine:
         try:
             voice = None if request.references else loaded.voices.spoken(request.voice)
             is_handed_over = True
-            return loaded.speaker.stream(request, voice, on_end=self._idle.end)
+            return loaded.speaker.begin(request, voice, on_end=self._idle.end)
         finally:
             if not is_handed_over:
                 self._idle.end()
@@ -235,7 +244,7 @@ class OptimizedEngine:
         speaker = Speaker(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
-            device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+            device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
             lexicon=lexicon,
         )  # fmt: skip
         speaker.start()

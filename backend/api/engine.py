@@ -24,7 +24,7 @@ MAX_THREADS = MAX_SPEECHES + 16
 
 
 class SpeechStream(Protocol):
-    """Speech being made. The first piece exists already; `metrics` and `finish_reason` are final after the last."""
+    """Speech that waits or is made; `metrics` and `finish_reason` are final after the last piece."""
 
     sample_rate_hz: int
     ignored: tuple[str, ...]
@@ -47,7 +47,7 @@ class SpeechEngine(Protocol):
 
     def close(self) -> None: ...
 
-    def stream(self, request: SpeechRequest) -> SpeechStream: ...
+    def begin(self, request: SpeechRequest) -> SpeechStream: ...
 
     def encode(self, waveform: Waveform) -> Any: ...
 

@@ -85,8 +85,8 @@ class OpenSpeech:
         engine = self.host.engine
 
         def start() -> Waveform:
-            self._stream = engine.stream(request)
-            if self.is_left:  # while the request waited for its place
+            self._stream = engine.begin(request)
+            if self.is_left:  # while the request was read
                 self._stream.cancel()
             self._pieces = iter(self._stream)
             first = next(self._pieces, None)

@@ -71,7 +71,8 @@ class Scheduler:
     def submit(self, session: Session) -> None:
         """Queue a request; raises `Busy` when as many wait as may."""
         with self._lock:
-            n_ahead = len(self._waiting)
+            # Whoever has left since the last step holds no place, though the step that takes it out is to come.
+            n_ahead = sum(not waiting.frames.is_over for waiting in self._waiting)
             if n_ahead >= self.max_waiting:
                 wait_s = self._pace.wait_s(n_ahead, len(self.rows))
                 raise Busy(

@@ -117,7 +117,7 @@ class FakeEngine:
     def close(self) -> None:
         self.is_closed = True
 
-    def stream(self, request: SpeechRequest) -> FakeStream:
+    def begin(self, request: SpeechRequest) -> FakeStream:
         self.asked.append(request)
         if self.refusal is not None:
             raise self.refusal
