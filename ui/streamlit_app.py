@@ -10,13 +10,15 @@ from pathlib import Path
 import streamlit as st
 
 from ui.client import BackendClient
-from ui.streamlit_pages import batch, overview, speak, system
+from ui.streamlit_pages import batch, codec, overview, speak, system, voices
 
 # Path of the address, title, icon, and what draws the page.
 PAGES = (
     ("overview", "Overview", ":material/monitoring:", overview.show),
     ("speak", "Speak", ":material/record_voice_over:", speak.show),
     ("batch", "Batch", ":material/playlist_play:", batch.show),
+    ("voices", "Voices", ":material/groups:", voices.show),
+    ("codec", "Codec", ":material/grid_on:", codec.show),
     ("system", "System", ":material/memory:", system.show),
 )
 

@@ -88,6 +88,7 @@ def _within(now: Reading) -> str:
 
 
 def _charts(readings: list[Reading]) -> None:
+    readings = _with_breaks(readings)
     times = [datetime.fromtimestamp(one.when_s) for one in readings]
     left, right = st.columns(2)
     for place, (title, unit, lines) in zip((left, right, left, right), CHARTS, strict=True):
@@ -99,6 +100,16 @@ def _charts(readings: list[Reading]) -> None:
                 st.line_chart({"Time": times, **drawn}, x="Time", y=list(drawn), x_label="", y_label="", height=180)
             else:
                 st.caption("Nothing to draw yet.")
+
+
+def _with_breaks(readings: list[Reading]) -> list[Reading]:
+    """An empty reading wherever nobody looked for a while: a line across would be made up."""
+    drawn: list[Reading] = []
+    for one in readings:
+        if drawn and one.when_s - drawn[-1].when_s > 5 * LOOK_EVERY_S:
+            drawn.append(Reading(drawn[-1].when_s + LOOK_EVERY_S))
+        drawn.append(one)
+    return drawn
 
 
 def _requests(client: BackendClient) -> None:

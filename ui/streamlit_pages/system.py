@@ -28,10 +28,9 @@ def show(client: BackendClient) -> None:
         st.error(f"The backend cannot be reached. {error}", icon=":material/cloud_off:")
         st.button("Refresh", icon=":material/refresh:")
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.success(f"The backend at {client.url} is up.", icon=":material/check_circle:")
+    st.success(f"The backend at {client.url} is up.", icon=":material/check_circle:")
     st.button("Refresh", icon=":material/refresh:")
-    st.table({label: [value] for label, value in health_rows(health)})
+    st.table([{"": label, "Value": value} for label, value in health_rows(health)])
     engine = _engine(client)
     _show_optimizations(engine.get("notes") or [])
     _show_caches(client, engine.get("caches") or {})
