@@ -68,8 +68,8 @@ def _cards(readings: list[Reading]) -> None:
     with st.container(key="cards"):
         _card("Speeches", _number(now.done), note=", ".join(troubles) or "none failed")
         _card("Sound made", UNKNOWN if now.audio_s is None else uptime_text(now.audio_s), note="since the start")
-        _card("First sound", _number(now.first_audio_p50_ms, " ms"), note=_within(now))
-        _card("Real-time factor", _number(now.rtf_p50, digits=2), note="work per second of sound")
+        _card("First sound after", _wait(now.first_audio_p50_ms), note=_within(now))
+        _card("Real-time factor", _number(now.rtf_p50, digits=2), note="work ÷ sound")
         _card("Frames a second", _number(now.frames_per_s), sparks=[one.frames_per_s for one in recent])
         _card("Speaking now", busy, note=f"{_number(now.waiting)} waiting")
         _card("Memory", _number(now.memory_mb, " MB"), sparks=[one.memory_mb for one in recent])
@@ -84,7 +84,13 @@ def _card(label: str, value: str, note: str = "", sparks: list[float | None] | N
 
 
 def _within(now: Reading) -> str:
-    return "" if now.first_audio_p95_ms is None else f"95 % within {now.first_audio_p95_ms:.0f} ms"
+    return "" if now.first_audio_p95_ms is None else f"95 %: {_wait(now.first_audio_p95_ms)}"
+
+
+def _wait(wait_ms: float | None) -> str:
+    if wait_ms is None:
+        return UNKNOWN
+    return f"{wait_ms:.0f} ms" if wait_ms < 1000 else f"{wait_ms / 1000:.1f} s"
 
 
 def _charts(readings: list[Reading]) -> None:
