@@ -14,6 +14,7 @@ from backend import __version__
 from backend.api import document, errors
 from backend.api.auth import require_key
 from backend.api.body_limit import BodyLimit
+from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.engine import EngineHost, SpeechEngine
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
@@ -60,8 +61,8 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"], expose_headers=list(DESCRIPTIONS),
+        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
     )  # fmt: skip
     app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)

@@ -34,6 +34,8 @@ MEDIA_TYPES = {
     "ogg": "audio/ogg",
     "opus": "audio/ogg; codecs=opus",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "m4b": "audio/mp4",
 }
 
 
