@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from backend import __version__
 from backend.api import document, errors
 from backend.api.body_limit import BodyLimit
+from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.engine import EngineHost, SpeechEngine
 from backend.api.gate import Gate
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
@@ -63,7 +64,7 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(
         CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["*"], expose_headers=list(DESCRIPTIONS),
+        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
     )  # fmt: skip
     app.add_middleware(Shield)
     app.add_middleware(Traffic, measures=app.state.measures)

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         description="Seconds without a request after which the models leave memory; 0 keeps them.",
     )
     max_queue: int = Field(32, ge=0, le=10_000, description="Requests that may wait; more are refused.")
+    max_wait_s: float = Field(
+        120.0, gt=0, le=86_400, description="Longest wait for a place to speak; who cannot begin by then is refused."
+    )
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens the server to the network."
     )

@@ -29,6 +29,7 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.Cancelled: 503,
     errors.NotAvailable: 503,
     errors.NotReady: 503,
+    errors.NotSupported: 501,
     errors.TimedOut: 504,
     errors.BadCheckpoint: 500,
     errors.BadSettings: 500,
