@@ -92,7 +92,7 @@ class EngineHost:
         self._loading.add_done_callback(_report)
         loader.shutdown(wait=False)
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float | None) -> None:
         """Wait until loading is over, however it ended."""
         if self._loading is not None:
             self._loading.exception(timeout_s)
