@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
+from backend.api.envelope import enveloped
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -23,6 +24,7 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.BadRequest: 400,
     errors.BadVoice: 400,
     errors.UnknownVoice: 404,
+    errors.UnknownModel: 404,
     errors.VoiceExists: 409,
     errors.Busy: 429,
     errors.Cancelled: 503,
@@ -100,11 +102,11 @@ async def answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every error in the same shape."""
-    app.add_exception_handler(errors.PhonogramError, answer)
-    app.add_exception_handler(HTTPException, answer_http)
-    app.add_exception_handler(RequestValidationError, answer_validation)
-    app.add_exception_handler(Exception, answer_fault)
+    """Let `app` answer every error in the same shape, but under `/v1` in the one OpenAI's clients read."""
+    app.add_exception_handler(errors.PhonogramError, enveloped(answer))
+    app.add_exception_handler(HTTPException, enveloped(answer_http))
+    app.add_exception_handler(RequestValidationError, enveloped(answer_validation))
+    app.add_exception_handler(Exception, enveloped(answer_fault))
 
 
 def _body(kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:

@@ -1,6 +1,6 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
-from backend.api.routes import cache, emotions, health, metrics, ready, speech, voices
+from backend.api.routes import audio_speech, cache, emotions, health, metrics, models, ready, speech, voices
 
 ROUTERS = (
     speech.router,
@@ -10,4 +10,6 @@ ROUTERS = (
     ready.router,
     metrics.router,
     cache.router,
+    audio_speech.router,
+    models.router,
 )
