@@ -1,4 +1,4 @@
-"""The one table from the error tree to HTTP, and the one shape of an error body."""
+"""The one table from the error tree to HTTP, and the one shape of an error body outside `/v1`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from backend import errors
 from backend.api.envelope import enveloped
+from backend.api.shield import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -30,6 +31,7 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.Cancelled: 503,
     errors.NotAvailable: 503,
     errors.NotReady: 503,
+    errors.NotSupported: 501,
     errors.TimedOut: 504,
     errors.BadCheckpoint: 500,
     errors.BadSettings: 500,
@@ -62,6 +64,7 @@ def status_of(error: errors.PhonogramError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
+@enveloped
 async def answer(request: Request, error: Exception) -> JSONResponse:
     """Answer with the error's own sentence; its text is safe to show."""
     if not isinstance(error, errors.PhonogramError):
@@ -75,6 +78,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     return _body(type(error).__name__, str(error), status_of(error), headers)
 
 
+@enveloped
 async def answer_http(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses itself: no such path, a wrong method, a wrong key."""
     if not isinstance(error, HTTPException):
@@ -86,6 +90,7 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
     return _body(kind, message, error.status_code, dict(error.headers or {}))
 
 
+@enveloped
 async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     """A path or query parameter that does not fit."""
     if not isinstance(error, RequestValidationError):
@@ -94,19 +99,21 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     return _body("BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
 
 
+@enveloped
 async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
     request_id = getattr(request.state, "request_id", "")
     message = f"Something failed inside the server. Its log says what, at request {request_id}."
-    return _body("InternalError", message, 500, {"X-Request-Id": request_id})
+    # Made outside of everything that adds headers.
+    return _body("InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
 
 
 def install(app: FastAPI) -> None:
     """Let `app` answer every error in the same shape, but under `/v1` in the one OpenAI's clients read."""
-    app.add_exception_handler(errors.PhonogramError, enveloped(answer))
-    app.add_exception_handler(HTTPException, enveloped(answer_http))
-    app.add_exception_handler(RequestValidationError, enveloped(answer_validation))
-    app.add_exception_handler(Exception, enveloped(answer_fault))
+    app.add_exception_handler(errors.PhonogramError, answer)
+    app.add_exception_handler(HTTPException, answer_http)
+    app.add_exception_handler(RequestValidationError, answer_validation)
+    app.add_exception_handler(Exception, answer_fault)
 
 
 def _body(kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
