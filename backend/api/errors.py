@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
+from backend.api.door_errors import for_clients_of
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -71,7 +72,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
         }
-    return _body(type(error).__name__, str(error), status_of(error), headers)
+    return _body(request, type(error).__name__, str(error), status_of(error), headers)
 
 
 async def answer_http(request: Request, error: Exception) -> JSONResponse:
@@ -82,7 +83,7 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
     message = error.detail
     if message == HTTPStatus(error.status_code).phrase:
         message = f"{request.method} {request.url.path[:80]}: {message.lower()}. See /docs for what there is."
-    return _body(kind, message, error.status_code, dict(error.headers or {}))
+    return _body(request, kind, message, error.status_code, dict(error.headers or {}))
 
 
 async def answer_validation(request: Request, error: Exception) -> JSONResponse:
@@ -90,14 +91,14 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     reasons = [f"{issue['loc'][-1]}: {issue['msg'][:1].lower()}{issue['msg'][1:]}." for issue in error.errors()]
-    return _body("BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
+    return _body(request, "BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
 
 
 async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
     request_id = getattr(request.state, "request_id", "")
     message = f"Something failed inside the server. Its log says what, at request {request_id}."
-    return _body("InternalError", message, 500, {"X-Request-Id": request_id})
+    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id})
 
 
 def install(app: FastAPI) -> None:
@@ -108,5 +109,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, answer_fault)
 
 
-def _body(kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
-    return JSONResponse({"error": kind, "message": message}, status_code=status, headers=headers)
+def _body(request: Request, kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
+    own = for_clients_of(request.url.path, kind, message, status)
+    return JSONResponse({"error": kind, "message": message, **own}, status_code=status, headers=headers)
