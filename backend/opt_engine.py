@@ -126,10 +126,10 @@ class OptimizedEngine:
         stream.first()
         return stream
 
-    def begin(self, request: SpeechRequest) -> SpeechStream:
+    def begin(self, request: SpeechRequest, client: str = "") -> SpeechStream:
         """Speech that has its place in the queue: it can be waited for, and cancelled at any time.
 
-        Raises `Busy`, and what can be seen to be wrong with the request; the rest comes from the stream.
+        Clients take turns, each with its requests in order of arrival. Raises `Busy`, and what can be seen to be wrong with the request; the rest comes from the stream.
         """
         if len(request.text) > self.settings.max_text_chars:
             raise LimitExceeded(
@@ -141,7 +141,7 @@ class OptimizedEngine:
         try:
             voice = None if request.references else loaded.voices.spoken(request.voice)
             is_handed_over = True
-            return loaded.speaker.begin(request, voice, on_end=self._idle.end)
+            return loaded.speaker.begin(request, voice, self._idle.end, client)
         finally:
             if not is_handed_over:
                 self._idle.end()
@@ -291,7 +291,7 @@ class OptimizedEngine:
         model = self._open_model(settings, self._device)
         limits = SpeakerLimits(
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
-            cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size,
+            cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size, max_wait_s=settings.max_wait_s,
         )  # fmt: skip
         speaker = Speaker(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,

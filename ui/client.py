@@ -133,6 +133,8 @@ class BackendClient:
     """Talks to the backend at `url`; `api_key` goes along with every request when there is one."""
 
     def __init__(self, url: str, api_key: str = "", timeout_s: float = 10.0) -> None:
+        # API_KEY may list several; any of them opens the backend.
+        api_key = api_key.partition(",")[0].strip()
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The backend is named by the caller: a proxy meant for the web must not stand in between.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
@@ -219,6 +221,10 @@ class BackendClient:
             "POST", "/tts", data=form, files=files or [("reference_audio", ("", b""))], timeout=SPEECH_TIMEOUT
         )
         return Spoken(response.content, {name.lower(): value for name, value in response.headers.items()})
+
+    def paths(self) -> frozenset[str]:
+        """The paths the backend offers, as its own document writes them."""
+        return frozenset(self._json("GET", "/openapi.json").get("paths", {}))
 
     def parameters(self) -> dict[str, Parameter]:
         """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""

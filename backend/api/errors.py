@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from backend import errors
 from backend.api.door_errors import for_clients_of
+from backend.api.shield import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -98,7 +99,8 @@ async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
     request_id = getattr(request.state, "request_id", "")
     message = f"Something failed inside the server. Its log says what, at request {request_id}."
-    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id})
+    # Made outside of everything that adds headers.
+    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
 
 
 def install(app: FastAPI) -> None:

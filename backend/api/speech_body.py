@@ -98,6 +98,7 @@ class SpeechBody(BaseModel):
         DEFAULTS["latency"], description="`low` sends the first sound sooner, at some cost in total time."
     )
     loudness_lufs: float | None = bounded("loudness_lufs", "Bring the whole to this loudness; sent in one piece.")
+    timeout_s: float | None = bounded("timeout_s", "Give up when the whole takes longer, waiting included.")
     use_memory_cache: Literal["on", "off"] | bool = Field(
         "on" if DEFAULTS["use_memory_cache"] else "off", description="Reuse work on references and texts seen before."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class SpeakerLimits:
     max_frames: int
     cache_entries: int
     chunk_samples: int
+    max_wait_s: float = math.inf  # for a place to speak
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Speaker:
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
             cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
-            device=device, lexicon=lexicon,
+            device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
         )  # fmt: skip
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
@@ -124,9 +126,10 @@ class Speaker:
         return stream
 
     def begin(
-        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None
-    ) -> SpeechStream:
-        """Speech that has its place in the queue. `voice` None: that of the request's own clips.
+        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None,
+        client: str = "",
+    ) -> SpeechStream:  # fmt: skip
+        """Speech that has its place in the queue. `voice` None: that of the request's own clips; `client`: whose it is.
 
         `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever can be seen to be wrong
         with the request before it is spoken.
@@ -140,7 +143,7 @@ class Speaker:
         try:
             with timeline.span(self.reference.name):
                 spoken = self.reference.run(request, voice, timeline)
-            session = self.semantic.run(request, spoken, timeline)
+            session = self.semantic.run(request, spoken, timeline, client)
             synthesis = self.synthesis.run(request, session, timeline)
         except PhonogramError:
             self._refused.add()

@@ -108,6 +108,7 @@ class FakeEngine:
 
     def __init__(self, settings=None):
         self.asked: list[SpeechRequest] = []
+        self.clients: list[str] = []
         self.added: list[tuple] = []
         self.stored = {"hum": Voice("hum", "Hum")}
         self.ignored: tuple[str, ...] = ()
@@ -126,8 +127,9 @@ class FakeEngine:
     def close(self) -> None:
         self.is_closed = True
 
-    def begin(self, request: SpeechRequest) -> FakeStream:
+    def begin(self, request: SpeechRequest, client: str = "") -> FakeStream:
         self.asked.append(request)
+        self.clients.append(client)
         if self.refusal is not None:
             raise self.refusal
         if request.voice is not None and request.voice not in self.stored:
