@@ -6,14 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.body import content_type, parse, read_form, settings_of, with_references
+from backend.api.body import content_type, parse, read_form, require_short, with_references
 from backend.api.errors import documented
 from backend.api.fish_body import FishBody, form_schema, json_schema
 from backend.api.packed_body import MSGPACK, read_packed
 from backend.api.recoded import speak_as
 from backend.api.speech_answer import MEDIA_TYPES
 from backend.api.speech_headers import documented_headers
-from backend.errors import LimitExceeded
 
 router = APIRouter(prefix="/v1", tags=["fish"])
 
@@ -48,11 +47,7 @@ async def tts(request: Request) -> Response:
         body = parse(FishBody, with_references(await read_form(request, lists[:1], lists)))
     else:
         body = await read_packed(request, FishBody)
-    limit = settings_of(request).max_text_chars
-    if len(body.text) > limit:
-        raise LimitExceeded(
-            f"The text is {len(body.text)} characters; the limit is {limit} (MAX_TEXT_CHARS). Send it in parts."
-        )
+    require_short(request, body.text)
     return await speak_as(request, body.to_request(), body.to_shape(), body.streaming, body.without_effect)
 
 
