@@ -54,7 +54,9 @@ class ClusterStatus:
 class RayReplica:
     """A `Replica` as Ray Serve starts it."""
 
-    async def __init__(self, settings: dict[str, Any], role: Role, build: Callable[[Settings], SpeechEngine]) -> None:
+    async def __init__(  # type: ignore[misc]
+        self, settings: dict[str, Any], role: Role, build: Callable[[Settings], SpeechEngine]
+    ) -> None:
         self._replica = Replica(Settings(**settings), role, build)
         await self._replica.open()
 

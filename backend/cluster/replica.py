@@ -18,8 +18,10 @@ from backend.settings import Settings
 log = logging.getLogger(__name__)
 
 # Of an ASGI scope, what is plain data and so can be sent to another process.
-SENT = ("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path", "headers")
-SENT += ("client", "server")
+SENT = (
+    "type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path", "headers",
+    "client", "server",
+)  # fmt: skip
 # Whoever speaks to a client that has left ends within a frame; this is for what hangs.
 LEAVING_S = 5.0
 

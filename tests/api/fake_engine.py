@@ -17,6 +17,7 @@ from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.code_bytes import CodeFile, read_file
 from backend.runtime.request import ReferenceClip, SpeechRequest
+from backend.store.voices import check_new_voice
 
 RATE_HZ = 8000
 PIECE_SAMPLES = 800
@@ -140,6 +141,7 @@ class FakeEngine:
         return tuple(self.stored.values())
 
     def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        check_new_voice(name, text, consent)
         self.added.append((name, clip, text, consent))
         if name in self.stored:
             raise VoiceExists(f"There is a voice '{name}' already. Choose another name.")
