@@ -60,8 +60,6 @@ def say(page, text=TEXT):
 def finished(page):
     page.get_by_text("Spoken.", exact=False).wait_for()
     page.get_by_role("button", name="Play", exact=True).first.wait_for()
-    # The recorder hands its blocks on a little later.
-    page.wait_for_timeout(400)
 
 
 def wanted(text=TEXT, seed=1):
