@@ -45,6 +45,10 @@ class NotAvailable(PhonogramError):
     """An optional package, program or weight file that is not here."""
 
 
+class NotSupported(NotAvailable):
+    """Something the loaded checkpoint cannot do, and no waiting or installing will change that."""
+
+
 class NoScore(PhonogramError):
     """Sound that a judge cannot score: too short, silent, not speech."""
 
@@ -87,3 +91,19 @@ class EngineFailure(PhonogramError):
 
 class NotReady(PhonogramError):
     """An engine that is still loading, or could not be loaded."""
+
+
+class BadDocument(PhonogramError):
+    """A book or article that cannot be read: damaged, locked, or of another kind."""
+
+
+class UnknownJob(PhonogramError):
+    """A job, sentence or take that is not there."""
+
+
+class JobConflict(PhonogramError):
+    """A job that cannot do this in the state it is in, or one too many."""
+
+
+class StorageFull(OutputError):
+    """No room on the disk, or in the quota, for what is to be kept."""

@@ -21,6 +21,7 @@ from backend.settings import Settings
 if TYPE_CHECKING:
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
+    from backend.pipeline.code_bytes import CodeFile
     from backend.pipeline.loading import LoadedModel
     from backend.pipeline.speaker import Speaker, SpeakerCounts
     from backend.pipeline.speech import Speech, SpeechStream
@@ -119,6 +120,15 @@ class OptimizedEngine:
 
     def stream(self, request: SpeechRequest) -> SpeechStream:
         """Speech in pieces, the first of which exists. Raises what is wrong with the request, and `Busy`."""
+        stream = self.begin(request)
+        stream.first()
+        return stream
+
+    def begin(self, request: SpeechRequest, client: str = "") -> SpeechStream:
+        """Speech that has its place in the queue: it can be waited for, and cancelled at any time.
+
+        Clients take turns, each with its requests in order of arrival. Raises `Busy`, and what can be seen to be wrong with the request; the rest comes from the stream.
+        """
         if len(request.text) > self.settings.max_text_chars:
             raise LimitExceeded(
                 f"The text has {len(request.text)} characters; the limit is {self.settings.max_text_chars} "
@@ -129,7 +139,7 @@ class OptimizedEngine:
         try:
             voice = None if request.references else loaded.voices.spoken(request.voice)
             is_handed_over = True
-            return loaded.speaker.stream(request, voice, on_end=self._idle.end)
+            return loaded.speaker.begin(request, voice, self._idle.end, client)
         finally:
             if not is_handed_over:
                 self._idle.end()
@@ -140,11 +150,7 @@ class OptimizedEngine:
 
     def encode(self, waveform: Waveform) -> Codes:
         """Codes [1, K, T] of a sound by the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
-        if waveform.duration_s > self.settings.max_audio_s:
-            raise LimitExceeded(
-                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
-                "(MAX_AUDIO_S). Cut it."
-            )
+        self._check_length(waveform)
         with self._in_use() as loaded:
             return loaded.speaker.encode(waveform)
 
@@ -152,6 +158,29 @@ class OptimizedEngine:
         """The sound of codes [1, K, T]. Raises `BadCodes` for those of another codec."""
         with self._in_use() as loaded:
             return loaded.speaker.decode(codes)
+
+    def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
+        """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
+        from backend.pipeline.code_bytes import encode_file
+
+        self._check_length(waveform)
+        with self._in_use() as loaded:
+            return encode_file(waveform, loaded.speaker, loaded.model.codes_hash, n_codebooks)
+
+    def decode_file(self, content: bytes) -> Waveform:
+        """The sound of a code file. Raises `BadContainer` for damage and for a file of another codec."""
+        from backend.pipeline.code_bytes import decode_file
+
+        with self._in_use() as loaded:
+            return decode_file(content, loaded.speaker, loaded.model.codes_hash, self.settings.max_audio_s)
+
+    def read_code_file(self, content: bytes) -> CodeFile:
+        """What a code file says and the codes in it, whichever codec wrote it. Raises `BadContainer` for damage."""
+        from backend.pipeline.code_bytes import read_file
+
+        with self._in_use() as loaded:
+            spec = loaded.model.codec.spec
+            return read_file(content, spec, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def voices(self) -> tuple[Voice, ...]:
         """Built-in voices first, then the added ones by name."""
@@ -167,6 +196,22 @@ class OptimizedEngine:
         """Remove an added voice. Raises `UnknownVoice`."""
         with self._in_use() as loaded:
             loaded.voices.delete(voice_id)
+
+    def rename_voice(self, voice_id: str, name: str) -> Voice:
+        """Call an added voice something else; its id stays. Raises `UnknownVoice`, `VoiceExists` and `BadVoice`."""
+        with self._in_use() as loaded:
+            return loaded.voices.rename(voice_id, name)
+
+    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float:
+        """How like a voice a fresh take of `text` sounds: the cosine, -1...1, of the two speaker vectors.
+
+        By the checkpoint's own speaker encoder; raises `NotSupported` if it has none, and `UnknownVoice`.
+        """
+        with self._in_use() as loaded:
+            loaded.voices.require_likeness(voice_id)
+        take = self.speak(SpeechRequest(text=text, voice=voice_id, seed=seed, whole=True, use_memory_cache=False))
+        with self._in_use() as loaded:
+            return loaded.voices.likeness(voice_id, take.codes)
 
     def emotions(self) -> EmotionGuide:
         """The markers that change how a text is spoken."""
@@ -197,6 +242,13 @@ class OptimizedEngine:
             notes=loaded.model.notes, frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
             counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
         )  # fmt: skip
+
+    def _check_length(self, waveform: Waveform) -> None:
+        if waveform.duration_s > self.settings.max_audio_s:
+            raise LimitExceeded(
+                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
+                "(MAX_AUDIO_S). Cut it."
+            )
 
     def _begin(self) -> _Loaded:
         """Mark the model as in use, loading it if it was let go. Every call needs one of `_idle.end`."""
@@ -230,12 +282,12 @@ class OptimizedEngine:
         model = self._open_model(settings, self._device)
         limits = SpeakerLimits(
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
-            cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size,
+            cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size, max_wait_s=settings.max_wait_s,
         )  # fmt: skip
         speaker = Speaker(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
-            device=self._device.label, lm_cores=model.lm_cores, codec_cores=model.codec_cores,
+            device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
             lexicon=lexicon,
         )  # fmt: skip
         speaker.start()

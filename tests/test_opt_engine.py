@@ -10,6 +10,8 @@ from backend.errors import (
     BadCheckpoint,
     BadText,
     BadVoice,
+    Busy,
+    Cancelled,
     LimitExceeded,
     NotAvailable,
     NotReady,
@@ -66,6 +68,95 @@ def test_the_first_piece_exists_when_the_stream_does(engine):
     stream = engine.stream(ask())
     assert stream.metrics.first_audio_s > 0 and stream.metrics.audio_s > 0
     stream.cancel()
+
+
+@pytest.fixture
+def busy_engine(folder):
+    """One row, whose steps take 10 ms."""
+
+    def open_slow(settings, device):
+        model = open_small(settings, device)
+        step = model.lm.step
+        model.lm.step = lambda *given: (time.sleep(0.01), step(*given))[1]
+        return model
+
+    engine = OptimizedEngine(settings_in(folder, max_batch=1), open_slow)
+    engine.load()
+    yield engine
+    engine.close()
+
+
+def test_a_request_that_waits_can_be_cancelled_and_then_never_starts(busy_engine):
+    endless = {"max_new_tokens": 900, "use_memory_cache": False}
+    speaking = busy_engine.begin(ask(**endless))
+    speaking.first()
+    columns = busy_engine.status().batch.prefill_columns
+    waiting = busy_engine.begin(ask(seed=4, **endless))
+    outcome = []
+
+    def listen():
+        try:
+            waiting.first()
+        except Cancelled as error:
+            outcome.append(error)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    assert busy_engine.status().batch.waiting == 1
+    cancelled_s = time.monotonic()
+    waiting.cancel()
+    listener.join(1.0)
+    while busy_engine.status().batch.waiting:
+        time.sleep(0.002)
+    assert outcome and time.monotonic() - cancelled_s < 0.15
+    speaking.cancel()
+    while busy_engine.status().batch.active:
+        time.sleep(0.002)
+    assert busy_engine.speak(ask(seed=5, use_memory_cache=False)).metrics.frames == 12
+    one_prompt = busy_engine.status().batch.prefill_columns - columns
+    assert one_prompt == columns_of_prompt(busy_engine), "the cancelled request was read in"
+
+
+def columns_of_prompt(engine):
+    before = engine.status().batch.prefill_columns
+    engine.speak(ask(seed=6, use_memory_cache=False))
+    return engine.status().batch.prefill_columns - before
+
+
+def test_a_place_in_the_queue_is_free_as_soon_as_its_owner_leaves(folder):
+    gate = threading.Event()
+
+    def open_gated(settings, device):
+        model = open_small(settings, device)
+        step = model.lm.step
+        model.lm.step = lambda *given: (gate.wait(5), step(*given))[1]
+        return model
+
+    gate.set()
+    engine = OptimizedEngine(settings_in(folder, max_batch=1, max_queue=1), open_gated)
+    engine.load()
+    gate.clear()
+    # The language model stands still in a step: nothing but the queue itself can see who left.
+    speaking = engine.begin(ask(seed=1))
+    while not engine.status().batch.active:
+        time.sleep(0.002)
+    waiting = engine.begin(ask(seed=2))
+    with pytest.raises(Busy):
+        engine.begin(ask(seed=3))
+    waiting.cancel()
+    last = engine.begin(ask(seed=3))
+    gate.set()
+    assert speaking.collect().metrics.frames == last.collect().metrics.frames == 12
+    engine.close()
+
+
+def test_the_first_piece_comes_again_in_the_iteration(engine):
+    stream = engine.begin(ask(use_memory_cache=False))
+    first = stream.first()
+    pieces = list(stream)
+    assert pieces[0] is first
+    whole = engine.speak(ask(use_memory_cache=False)).waveform.samples
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece in pieces], axis=1), whole)
 
 
 def test_codes_come_back_as_the_sound_that_was_spoken(engine):

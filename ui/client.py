@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -42,10 +43,15 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice to speak with."""
+    """A voice to speak with. `duration_s` is the length of the recording it was made from, if it was."""
 
     id: str
     name: str
+    is_builtin: bool = False
+    description: str = ""
+    license: str = ""
+    created_at: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,52 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One line of `GET /requests`. What a request never came to is None."""
+
+    id: str
+    door: str
+    voice: str | None = None
+    n_chars: int | None = None
+    audio_s: float | None = None
+    first_audio_s: float | None = None
+    rtf: float | None = None
+    queue_s: float | None = None
+    finish: str | None = None
+    status: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """The answer of `POST /codec/encode`: a code file, and what its headers tell."""
+
+    content: bytes
+    codec: str
+    n_frames: int
+    n_codebooks: int
+    kbps: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSurvey:
+    """The answer of `POST /codec/inspect`; `codes` are [codebooks][frames] from frame `start_frame` on."""
+
+    codec: str
+    is_decodable: bool
+    sample_rate_hz: int
+    frame_rate_hz: float
+    codebook_sizes: list[int]
+    n_codebooks: int
+    n_frames: int
+    duration_s: float
+    file_bytes: int
+    file_kbps: float
+    start_frame: int
+    codes: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A field of `POST /tts` as the document describes it. `kind` is integer, number, boolean, string or array."""
 
@@ -81,6 +133,8 @@ class BackendClient:
     """Talks to the backend at `url`; `api_key` goes along with every request when there is one."""
 
     def __init__(self, url: str, api_key: str = "", timeout_s: float = 10.0) -> None:
+        # API_KEY may list several; any of them opens the backend.
+        api_key = api_key.partition(",")[0].strip()
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The backend is named by the caller: a proxy meant for the web must not stand in between.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
@@ -106,7 +160,54 @@ class BackendClient:
 
     def delete_voice(self, voice_id: str) -> None:
         """Remove an added voice."""
-        self._send("DELETE", f"/voices/{voice_id}")
+        self._send("DELETE", f"/voices/{quote(voice_id, safe='')}")
+
+    def rename_voice(self, voice_id: str, name: str) -> Voice:
+        """Call an added voice something else; its id stays."""
+        sent = self._json("PATCH", f"/voices/{quote(voice_id, safe='')}", json={"name": name})
+        return Voice(**self._fields(sent, Voice))
+
+    def preview_voice(self, voice_id: str, format: str = "wav") -> bytes:
+        """A sound file of the voice speaking a fixed sentence."""
+        path = f"/voices/{quote(voice_id, safe='')}/preview"
+        return self._send("GET", path, params={"format": format}, timeout=SPEECH_TIMEOUT).content
+
+    def voice_similarity(self, voice_id: str) -> float:
+        """How like itself the voice sounds in a fresh take: a cosine, -1...1."""
+        path = f"/voices/{quote(voice_id, safe='')}/similarity"
+        return float(self._json("GET", path, timeout=SPEECH_TIMEOUT).get("similarity", 0.0))
+
+    def encode(self, audio: bytes, n_codebooks: int | None = None) -> CodeFile:
+        """The code file of a sound file; fewer codebooks are coarser."""
+        params = {} if n_codebooks is None else {"n_codebooks": n_codebooks}
+        files = {"audio": ("audio", audio)}
+        response = self._send("POST", "/codec/encode", files=files, params=params, timeout=SPEECH_TIMEOUT)
+        told = response.headers
+        try:
+            return CodeFile(
+                response.content, told["x-codec"], int(told["x-frames"]), int(told["x-codebooks"]),
+                float(told["x-kbps"]), float(told["x-duration-s"]),
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            raise BackendError(f"{self.url} sent a code file without saying what it is. Check the address.") from error
+
+    def decode(self, code_file: bytes, format: str = "wav") -> bytes:
+        """The sound file of a code file."""
+        files = {"codes": ("codes.pgc", code_file)}
+        return self._send(
+            "POST", "/codec/decode", files=files, params={"format": format}, timeout=SPEECH_TIMEOUT
+        ).content
+
+    def inspect(self, code_file: bytes, start_frame: int = 0, max_frames: int = 1000) -> CodeSurvey:
+        """What a code file holds, with some of its codes."""
+        params = {"start_frame": start_frame, "max_frames": max_frames}
+        answer = self._json("POST", "/codec/inspect", files={"codes": ("codes.pgc", code_file)}, params=params)
+        return CodeSurvey(**self._fields(answer, CodeSurvey))
+
+    def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
+        """The last requests, newest first."""
+        found = self._json("GET", "/requests", params={"limit": limit}).get("requests", [])
+        return [RecentRequest(**self._fields(one, RecentRequest)) for one in found]
 
     def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[Recording] = ()) -> Spoken:
         """Speak a text; `options` are fields of `POST /tts`, of which None and "" are left to the backend."""
@@ -152,12 +253,12 @@ class BackendClient:
         self._http.close()
 
     def _fields(self, answer: Any, kind: type) -> dict[str, Any]:
-        """The fields of `kind` in an answer; later versions may send more."""
-        names = [field.name for field in fields(kind)]
-        missing = [name for name in names if not isinstance(answer, dict) or name not in answer]
+        """The fields of `kind` in an answer; those with a default may be left out, and later versions may send more."""
+        given = answer if isinstance(answer, dict) else {}
+        missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in given]
         if missing:
             raise BackendError(f"{self.url} answers, but not as Phonogram does (no {missing[0]}). Check the address.")
-        return {name: answer[name] for name in names}
+        return {one.name: given[one.name] for one in fields(kind) if one.name in given}
 
     def _json(self, method: str, path: str, accepted: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
         response = self._send(method, path, accepted, **options)

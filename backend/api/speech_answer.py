@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import numpy as np
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -34,6 +34,8 @@ MEDIA_TYPES = {
     "ogg": "audio/ogg",
     "opus": "audio/ogg; codecs=opus",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "m4b": "audio/mp4",
 }
 
 
@@ -76,7 +78,7 @@ class OpenSpeech:
         if self._stream is not None:
             self._stream.cancel()
 
-    async def open(self, request: SpeechRequest) -> Waveform:
+    async def open(self, request: SpeechRequest, client: str = "") -> Waveform:
         """Start to speak; returns the first piece. Raises what the engine refuses with."""
         self.host.n_speeches += 1
         self._measures.open_speeches.inc()
@@ -85,8 +87,8 @@ class OpenSpeech:
         engine = self.host.engine
 
         def start() -> Waveform:
-            self._stream = engine.stream(request)
-            if self.is_left:  # while the request waited for its place
+            self._stream = engine.begin(request, client)
+            if self.is_left:  # while the request was read
                 self._stream.cancel()
             self._pieces = iter(self._stream)
             first = next(self._pieces, None)
@@ -122,13 +124,19 @@ class OpenSpeech:
         self._measures.speeches.labels(outcome).inc()
 
 
+def client_of(connection: HTTPConnection) -> str:
+    """Whose request this is, for taking turns: whom the key names, else the address it comes from."""
+    named: str = getattr(connection.state, "client", "")
+    return named or (connection.client.host if connection.client else "")
+
+
 async def speak(request: Request, wanted: SpeechRequest, format: str, is_streaming: bool) -> Response:
     """Answer with the speech. The first sound exists before this returns, so refusals are proper statuses."""
     speech = OpenSpeech(request.app.state.host, request.app.state.measures)
     is_handed_on = False
     try:
         async with when_client_leaves(request.receive, speech.leave):
-            first = await speech.open(wanted)
+            first = await speech.open(wanted, client_of(request))
             if not is_streaming:
                 return await _whole(speech, first, format)
         is_handed_on = True

@@ -34,7 +34,10 @@ def voice(
         list[Path] | None, typer.Option(metavar="DIR", help="A CTranslate2 Whisper model; give two.")
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A corpus folder with the voices: likeness.")
+        list[Path] | None, typer.Option(metavar="DIR", help="A corpus folder with the voices: likeness; any number.")
+    ] = None,
+    clones: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A corpus folder of voices to clone from their first seconds.")
     ] = None,
     teacher: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A corpus folder with the sentences as the teacher says them.")
@@ -67,10 +70,10 @@ def voice(
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
     texts = [] if sentences is None else read_sentences(sentences, limit)
-    panel = open_voice_panel(asr or (), references, dnsmos)
+    panel = open_voice_panel(asr or (), references or (), dnsmos, tells_nearest=clones is not None)
     names = [judge.name for judge in panel.judges]
     with ExitStack() as stack:
-        systems = open_systems(checkpoint, voices, texts, teacher, recordings or [], codec, stack)
+        systems = open_systems(checkpoint, voices, texts, clones, teacher, recordings or [], codec, stack)
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with step_bar() as progress:
             outcome = evaluate_voices(systems, texts, panel.judges, folder, seed=seed, limit=limit, report=progress)
@@ -89,18 +92,24 @@ def voice(
 
 
 def open_systems(
-    checkpoint: str | None, voices: str | None, texts: list[str], teacher: Path | None, recordings: list[Path],
-    codec: str | None, stack: ExitStack,
+    checkpoint: str | None, voices: str | None, texts: list[str], clones: Path | None, teacher: Path | None,
+    recordings: list[Path], codec: str | None, stack: ExitStack,
 ) -> list[VoiceSystem]:  # fmt: skip
     """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
+    from backend.evaluate.cloned_voices import ClonedVoices
     from backend.evaluate.voice_system import Recordings, ThroughCodec
     from backend.weights.shelf import find_codec
 
     if (checkpoint or teacher) and not texts:
         raise BadSettings("There is nothing to say: give --sentences FILE with a JSON list.")
     systems: list[VoiceSystem] = []
+    if clones is not None and checkpoint is None:
+        raise BadSettings("There is nothing to clone with: give a CHECKPOINT beside --clones.")
     if checkpoint is not None:
-        systems.append(open_engine(checkpoint, voices, stack))
+        engine = open_engine(checkpoint, voices, stack)
+        systems.append(engine)
+        if clones is not None:
+            systems.append(ClonedVoices.of(engine, clones))
     given = [Recordings("teacher", teacher, is_given_texts_only=True)] if teacher is not None else []
     given += [Recordings(folder.resolve().name, folder) for folder in recordings]
     for one in given:

@@ -60,31 +60,53 @@ class HearingJudge:
 
 
 class LikenessJudge:
-    """Cosine to the mean of recordings of the same voice; a recording of the very text does not count."""
+    """Cosine to the mean of recordings of the same voice, the very text and what the speaker listened to left out.
+
+    With `tells_nearest` also whether no other voice of the folders is nearer: all of them are listened to for it.
+    """
 
     name = "likeness"
 
-    def __init__(self, folder: Path):
-        self._encoder = SpeakerEncoder()
+    def __init__(self, folders: Sequence[Path], tells_nearest: bool = False):
+        self._encoder, self._tells_nearest = SpeakerEncoder(), tells_nearest
         self._clips: dict[str, list[Utterance]] = {}
-        for item in read_utterances(folder / MANIFEST_NAME):
-            self._clips.setdefault(item.speaker, []).append(item)
-        self._embedded: dict[str, np.ndarray] = {}
-        manifest = file_hash(folder / MANIFEST_NAME)[:16]
-        self.identity = f"likeness-1 {package_version('resemblyzer')} {manifest}"
+        for folder in folders:
+            for item in read_utterances(folder / MANIFEST_NAME):
+                self._clips.setdefault(item.speaker, []).append(item)
+        self._embedded: dict[Path, np.ndarray] = {}
+        self._means: dict[str, np.ndarray] = {}
+        manifests = " ".join(file_hash(folder / MANIFEST_NAME)[:16] for folder in folders)
+        nearest = " nearest" if tells_nearest else ""
+        self.identity = f"likeness-1 {package_version('resemblyzer')} {manifests}{nearest}"
 
     def judge(self, samples: np.ndarray, prompt: Prompt) -> dict[str, Any]:
-        clips = [item for item in self._clips.get(prompt.voice or "", ()) if item.text != prompt.text]
+        voice = prompt.voice or ""
+        known = {prompt.text, *prompt.heard}
+        clips = [item for item in self._clips.get(voice, ()) if item.text not in known]
         if not clips:
             raise NoScore(f"There are no other recordings of the voice '{prompt.voice}' to compare with.")
+        own = self._encoder.embed(samples)
+        likeness = float(own @ self._mean(clips))
+        if not self._tells_nearest:
+            return {"likeness": likeness}
+        if not self._means:
+            self._means = {name: self._mean(items) for name, items in self._clips.items()}
+        others = {name: float(own @ mean) for name, mean in self._means.items() if name != voice}
+        rival = max(others, key=lambda name: others[name], default="")
+        return {
+            "likeness": likeness, "nearest": voice if likeness >= others.get(rival, -1.0) else rival,
+            "is_nearest": likeness >= others.get(rival, -1.0), "n_voices": len(self._means),
+        }  # fmt: skip
+
+    def _mean(self, clips: Sequence[Utterance]) -> np.ndarray:
         mean = np.mean([self._embed(item) for item in clips[:REFERENCES_PER_VOICE]], axis=0)
-        return {"likeness": float(self._encoder.embed(samples) @ mean / np.linalg.norm(mean))}
+        return mean / np.linalg.norm(mean)
 
     def _embed(self, item: Utterance) -> np.ndarray:
-        if item.id not in self._embedded:
+        if item.path not in self._embedded:
             sound = resample(read_audio(item.path).mono(), RATE_HZ)
-            self._embedded[item.id] = self._encoder.embed(sound.samples[0])
-        return self._embedded[item.id]
+            self._embedded[item.path] = self._encoder.embed(sound.samples[0])
+        return self._embedded[item.path]
 
 
 class MelodyJudge:
@@ -116,13 +138,15 @@ class VoicePanel(NamedTuple):
     absent: dict[str, str]
 
 
-def open_voice_panel(asr: Sequence[Path], references: Path | None, is_quality_judged: bool) -> VoicePanel:
+def open_voice_panel(
+    asr: Sequence[Path], references: Sequence[Path], is_quality_judged: bool, tells_nearest: bool = False
+) -> VoicePanel:
     """Every judge that was asked for and is there; melody always."""
     openers: dict[str, Callable[[], VoiceJudge]] = {f"asr:{path.name}": partial(HearingJudge, path) for path in asr}
     if not asr:
         openers["asr"] = partial(_not_asked, "Give --asr with the folder of a Whisper model.")
     openers["likeness"] = (
-        partial(LikenessJudge, references) if references is not None
+        partial(LikenessJudge, references, tells_nearest) if references
         else partial(_not_asked, "Give --references with a corpus folder of the voices.")
     )  # fmt: skip
     openers["melody"] = MelodyJudge

@@ -43,6 +43,7 @@ def _row(takes: list[TakeResult], judges: Sequence[str], durations: dict[tuple[s
         "takes_with_loops": _flawed(takes, "loops"),
         "takes_cut": sum(take.is_cut for take in takes),
         "likeness": _mean(takes, "likeness", "likeness"),
+        "nearest_share": _mean(takes, "likeness", "is_nearest"),
         "dnsmos": _mean(takes, "dnsmos", "dnsmos"),
         "pitch_spread_semitones": _mean(takes, "melody", "spread_semitones"),
         "duration_ratio": float(np.exp(np.mean(ratios))) if ratios else None,
@@ -70,7 +71,7 @@ def _flawed(takes: list[TakeResult], what: str) -> int:
 
 
 def _mean(takes: list[TakeResult], judge: str, fact: str) -> dict[str, float] | None:
-    found = [take.facts[judge][fact] for take in takes if judge in take.facts]
+    found = [float(take.facts[judge][fact]) for take in takes if fact in take.facts.get(judge, {})]
     return bootstrap_mean(np.array(found))._asdict() if found else None
 
 
@@ -95,6 +96,7 @@ def as_markdown(rows: list[Row], judges: Sequence[str]) -> str:
         ("loops", lambda row: str(row["takes_with_loops"]) if asr else "-"),
         ("cut / failed", lambda row: f"{row['takes_cut']} / {row['n_failed']}"),
         ("likeness", lambda row: _interval(row["likeness"])),
+        ("nearest", lambda row: "-" if row["nearest_share"] is None else f"{row['nearest_share']['mean']:.0%}"),
         ("DNSMOS", lambda row: _interval(row["dnsmos"])),
         ("pitch spread, st", lambda row: _interval(row["pitch_spread_semitones"])),
         ("duration / teacher", lambda row: "-" if row["duration_ratio"] is None

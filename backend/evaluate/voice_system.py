@@ -21,17 +21,22 @@ from backend.weights import load_codec, weights_hash
 
 if TYPE_CHECKING:
     from backend.opt_engine import OptimizedEngine
+    from backend.runtime.request import SpeechRequest
 
 MAX_DURATION_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One thing to say: `voice` is None for a system's own choice."""
+    """One thing to say: `voice` is None for a system's own choice.
+
+    `heard` are the texts of the recordings it may listen to first; none of them says how alike a voice is.
+    """
 
     text: str
     voice: str | None
     seed: int
+    heard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class EngineVoices:
     """An engine's voices, one after another over the texts. The engine is loaded when it first speaks."""
 
     def __init__(self, engine: OptimizedEngine, identity: str, voices: list[str | None], name: str = "engine"):
-        self.name, self._engine, self._voices = name, engine, voices
+        self.name, self.engine, self._voices = name, engine, voices
         self.identity = f"engine-1 {identity}"
         self._is_warm = False
 
@@ -76,21 +81,24 @@ class EngineVoices:
 
         if not self._is_warm:
             # The first request pays for loading and warming up; no one else does.
-            self._engine.load()
-            self._engine.speak(SpeechRequest(text="One, two, three.", voice=prompt.voice, use_memory_cache=False))
+            self.engine.load()
+            self.engine.speak(SpeechRequest(text="One, two, three.", voice=prompt.voice, use_memory_cache=False))
             self._is_warm = True
-        request = SpeechRequest(text=prompt.text, voice=prompt.voice, seed=prompt.seed, use_memory_cache=False)
-        start = time.perf_counter()
-        stream = self._engine.stream(request)
-        first_audio_s = time.perf_counter() - start
-        samples = np.concatenate([piece.samples for piece in stream], axis=1)
-        total_s = time.perf_counter() - start
-        return Take(
-            Waveform(samples, stream.sample_rate_hz),
-            total_s,
-            first_audio_s,
-            stream.finish_reason in ("length", "repetition"),
+        return timed_take(
+            self.engine,
+            SpeechRequest(text=prompt.text, voice=prompt.voice, seed=prompt.seed, use_memory_cache=False),
         )
+
+
+def timed_take(engine: OptimizedEngine, request: SpeechRequest) -> Take:
+    """Speak a request piece by piece, with the clock running."""
+    start = time.perf_counter()
+    stream = engine.stream(request)
+    first_audio_s = time.perf_counter() - start
+    samples = np.concatenate([piece.samples for piece in stream], axis=1)
+    total_s = time.perf_counter() - start
+    is_cut = stream.finish_reason in ("length", "repetition")
+    return Take(Waveform(samples, stream.sample_rate_hz), total_s, first_audio_s, is_cut)
 
 
 class Recordings:

@@ -16,7 +16,7 @@ from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.streams import Streams
 from backend.optimize.threads import usable_cores
 
-__all__ = ["Decision", "Plan", "PlanWishes", "apply_plan", "make_plan"]
+__all__ = ["Decision", "Plan", "PlanWishes", "apply_plan", "make_plan", "prepare_process"]
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +64,16 @@ def process_decisions(device: torch.device, wishes: PlanWishes, model: nn.Module
 def apply_plan(plan: Plan, lm: nn.Module | None, codec: nn.Module | None) -> tuple[nn.Module | None, nn.Module | None]:
     """Do to the models what the plan says, in place. Threads are left to the workers: `plan.lm_threads`."""
     return _applied(plan, lm, "lm"), _applied(plan, codec, "codec")
+
+
+def prepare_process(plan: Plan, wishes: PlanWishes, model: nn.Module) -> Streams:
+    """Switch what belongs to the process; returns the streams for its threads, closed where they were refused."""
+    streams, applied = Streams(wishes.num_streams), plan.applied("process")
+    if "backend_flags" in applied:
+        OPTIMIZATIONS["backend_flags"]().apply(model)
+    if "streams" in applied:
+        streams.apply(model)
+    return streams
 
 
 def _applied(plan: Plan, model: nn.Module | None, target: Target) -> nn.Module | None:

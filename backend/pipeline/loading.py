@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
-from backend.optimize.plan import apply_plan, make_plan
+from backend.optimize.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voices import BuiltInVoice, Voice
 from backend.runtime.caches import content_key
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
@@ -47,8 +49,8 @@ class LoadedModel:
     encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
     side_sizes: tuple[int, ...] = ()  # of a model with a pointer
     notes: tuple[str, ...] = ()
-    lm_cores: int | None = None
-    codec_cores: int | None = None
+    lm_thread: ThreadSetup = PLAIN_THREAD
+    codec_thread: ThreadSetup = PLAIN_THREAD
     ignored: tuple[str, ...] = field(default=())
 
 
@@ -85,6 +87,7 @@ def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> Loaded
     codec_folder = folder / str(checkpoint.manifest.get("codec", "."))
     plan = make_plan(checkpoint.lm, checkpoint.codec, device, wishes, weights=key)
     lm, codec = apply_plan(plan, checkpoint.lm, checkpoint.codec)
+    streams = prepare_process(plan, wishes, checkpoint.lm)
     is_cpu = device.type == "cpu"
     has_speaker = "speaker" in checkpoint.manifest
     return LoadedModel(
@@ -95,7 +98,8 @@ def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> Loaded
         encoder=load_speaker(folder, checkpoint.manifest, device) if has_speaker else None,
         side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
         notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
-        lm_cores=plan.lm_threads if is_cpu else None, codec_cores=plan.codec_threads if is_cpu else None,
+        lm_thread=ThreadSetup(plan.lm_threads if is_cpu else None, partial(streams.stage, "lm")),
+        codec_thread=ThreadSetup(plan.codec_threads if is_cpu else None, partial(streams.stage, "codec")),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -154,16 +155,18 @@ class SemanticStage:
     def __init__(
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
         voice_named: Callable[[str], SpokenVoice], side_sizes: tuple[int, ...] = (),
-        device: torch.device | str = "cpu", lexicon: Lexicon | None = None,
+        device: torch.device | str = "cpu", lexicon: Lexicon | None = None, max_wait_s: float = math.inf,
     ):  # fmt: skip
         """`voice_named`: the voice that a text switches to; it may raise `UnknownVoice`."""
         self._voice_named = voice_named
-        self._side_sizes, self._lexicon = side_sizes, lexicon
+        self._side_sizes, self._lexicon, self._max_wait_s = side_sizes, lexicon, max_wait_s
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
         self.cache: BoundedCache[SpokenCodes] = BoundedCache(cache_entries, CACHE_BYTES, lambda kept: kept.size_bytes)
 
-    def run(self, request: SpeechRequest, given: SpokenVoice, timeline: Timeline) -> Session:
+    def run(
+        self, request: SpeechRequest, given: SpokenVoice, timeline: Timeline, client: str = ""
+    ) -> Session:  # fmt: skip
         """A session whose frames come as they are made. Raises `Busy`, and what is wrong with the text."""
         spec = self._worker.lm.spec
         script = prepare_text(
@@ -194,9 +197,10 @@ class SemanticStage:
             self._side_sizes, self._device, keep, closing_pause_s,
         )  # fmt: skip
         frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in segments]
+        now_s, longest_s = time.monotonic(), request.timeout_s or math.inf
         session = Session(
-            narration, self._deadline_s(sum(frames)), request.use_memory_cache, timeline, seed,
-            ignored=ignored,
+            narration, now_s + min(self._patience_s(sum(frames), client), longest_s), request.use_memory_cache, client,
+            now_s + min(longest_s, self._max_wait_s), sum(frames), timeline, seed, ignored=ignored,
         )  # fmt: skip
         self._worker.submit(session)
         return session
@@ -225,10 +229,9 @@ class SemanticStage:
                 segments.append(Segment(conversation, place, passage.voice, pause_s, passage.speed))
         return segments
 
-    def _deadline_s(self, n_frames: int) -> float:
-        """On the monotonic clock: after those who wait before it, and several times what speaking should take."""
-        pace, scheduler = self._worker.pace, self._worker.scheduler
-        return time.monotonic() + pace.wait_s(scheduler.n_waiting, len(scheduler.rows)) + pace.timeout_s(n_frames)
+    def _patience_s(self, n_frames: int, client: str) -> float:
+        """As long as those who wait before it, and several times what speaking should take."""
+        return self._worker.scheduler.wait_s(client) + self._worker.pace.timeout_s(n_frames)
 
     def _key(
         self, request: SpeechRequest, passages: list[Passage], closing_pause_s: float, options: SamplingOptions
@@ -263,7 +266,7 @@ def segment_seed(seed: int, k: int) -> int:
 def recalled(kept: SpokenCodes, seed: int, timeline: Timeline, ignored: tuple[str, ...]) -> Session:
     """A session that is already over, with all frames in it."""
     session = Session(
-        Recollection(list(kept.segments)), float("inf"), True, timeline, seed, is_recalled=True, ignored=ignored
+        Recollection(list(kept.segments)), math.inf, timeline=timeline, seed=seed, is_recalled=True, ignored=ignored
     )
     session.finish_reason = kept.finish_reason
     for segment in kept.segments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.pace import Pace
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ class SpeakerLimits:
     max_frames: int
     cache_entries: int
     chunk_samples: int
+    max_wait_s: float = math.inf  # for a place to speak
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +76,22 @@ class Speaker:
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
-        device: torch.device | str = "cpu", lm_cores: int | None = None, codec_cores: int | None = None,
-        lexicon: Lexicon | None = None,
+        device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
+        codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
-        self.codec_worker = CodecWorker(codec, codec_cores)
+        self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
             max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
-            pace=self.pace, n_cores=lm_cores,
+            pace=self.pace, setup=lm_thread,
         )  # fmt: skip
         self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
             cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
-            device=device, lexicon=lexicon,
+            device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
         )  # fmt: skip
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
@@ -115,12 +118,21 @@ class Speaker:
         self.codec_worker.close()
 
     def stream(
-        self, request: SpeechRequest, voice: SpokenVoice | None, ignored: tuple[str, ...] = (),
-        on_end: Callable[[], None] = lambda: None,
-    ) -> SpeechStream:  # fmt: skip
-        """Speech whose first piece exists. `voice` None: that of the request's own clips.
+        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None
+    ) -> SpeechStream:
+        """What `begin` gives, once its first piece exists."""
+        stream = self.begin(request, voice, on_end)
+        stream.first()
+        return stream
 
-        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever is wrong with the request.
+    def begin(
+        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None,
+        client: str = "",
+    ) -> SpeechStream:  # fmt: skip
+        """Speech that has its place in the queue. `voice` None: that of the request's own clips; `client`: whose it is.
+
+        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever can be seen to be wrong
+        with the request before it is spoken.
         """
 
         def ended(metrics: SpeechMetrics | None) -> None:
@@ -131,14 +143,15 @@ class Speaker:
         try:
             with timeline.span(self.reference.name):
                 spoken = self.reference.run(request, voice, timeline)
-            session = self.semantic.run(request, spoken, timeline)
+            session = self.semantic.run(request, spoken, timeline, client)
             synthesis = self.synthesis.run(request, session, timeline)
         except PhonogramError:
             self._refused.add()
             on_end()
             raise
-        ignored = (*ignored, *session.ignored)
-        return SpeechStream(session, synthesis, ignored=ignored, reference_hits=spoken.cache_hits, on_end=ended)
+        return SpeechStream(
+            session, synthesis, ignored=session.ignored, reference_hits=spoken.cache_hits, on_end=ended
+        )  # fmt: skip
 
     def encode(self, waveform: Waveform) -> Codes:
         """Codes [1, K, T] of a sound, enough of them that decoding returns all of it."""

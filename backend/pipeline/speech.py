@@ -61,10 +61,10 @@ class Speech:
 
 
 class SpeechStream:
-    """Pieces of sound as they are made; the first one exists already.
+    """Pieces of sound as they are made: a handle that exists from the moment the request has its place in the queue.
 
-    Iterate once. A failure after the first piece is raised by the iteration. Left unfinished, it cancels itself.
-    `on_end` is called once: with the metrics after the last piece, with None after anything else.
+    Iterate once. A failure is raised by `first` and by the iteration. Left unfinished, it cancels itself. `on_end` is
+    called once: with the metrics after the last piece, with None after anything else.
     """
 
     def __init__(
@@ -78,14 +78,27 @@ class SpeechStream:
         self._on_end = on_end
         self._total_s: float | None = None
         self._abandoned = weakref.finalize(self, _abandon, synthesis, on_end)
-        self._first = self._next(is_first=True)
+        self._first: Waveform | None = None
+        self._has_begun = False
 
     def __iter__(self) -> Iterator[Waveform]:
         while (piece := self._take()) is not None:
             yield piece
 
+    def first(self) -> Waveform:
+        """Wait for the first piece, which the iteration gives again. Raises what is wrong with the request."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._first = self._next(is_first=True)
+        if self._first is None:
+            raise EngineFailure("The first piece of this speech was taken already. Ask before iterating.")
+        return self._first
+
     def cancel(self) -> None:
-        """Stop making sound nobody hears: the row is free within a frame. From any thread; twice is fine."""
+        """Stop making sound nobody hears: a row is free within a frame, and what still waits never starts.
+
+        From any thread; twice is fine. Whoever waits for a piece gets `Cancelled`.
+        """
         self._synthesis.cancel()
 
     @property
@@ -121,6 +134,8 @@ class SpeechStream:
         return Speech(waveform, Codes(codes, self._synthesis.spec.name), self.metrics, self.finish_reason, self.ignored)
 
     def _take(self) -> Waveform | None:
+        if not self._has_begun:
+            self.first()
         if self._first is not None:
             first, self._first = self._first, None
             return first

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from backend.errors import PhonogramError, TimedOut
-from backend.runtime.worker import Worker
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup, Worker
 
 if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
@@ -42,12 +42,12 @@ class CodecTask(Protocol):
 class CodecWorker:
     """Serves tasks earliest due first, so that first sounds and streams about to run dry overtake long work."""
 
-    def __init__(self, codec: CausalCodec, n_cores: int | None = None):
+    def __init__(self, codec: CausalCodec, setup: ThreadSetup = PLAIN_THREAD):
         self.codec = codec
         self._tasks: list[CodecTask] = []
         self._at_work: CodecTask | None = None
         self._lock = threading.Lock()
-        self.worker = Worker("codec", self._tick, self._fail, self._fail_all, n_cores)
+        self.worker = Worker("codec", self._tick, self._fail, self._fail_all, setup)
 
     def start(self) -> None:
         self.worker.start()

@@ -17,7 +17,7 @@ from backend.runtime.caches import BoundedCache, CacheCounts, content_key
 from backend.runtime.pace import Pace
 from backend.runtime.scheduler import Row, Scheduler
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session
-from backend.runtime.worker import Worker
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup, Worker
 
 if TYPE_CHECKING:
     from backend.lm.base import StepOutput, TokenLM
@@ -49,7 +49,7 @@ class LMWorker:
 
     def __init__(
         self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: Pace,
-        prefill_columns: int = PREFILL_COLUMNS, n_cores: int | None = None,
+        prefill_columns: int = PREFILL_COLUMNS, setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
         self.lm, self.pace = lm, pace
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
@@ -57,7 +57,7 @@ class LMWorker:
         self.batch = Tally()
         self.columns, self.frames = Count(), Count()
         self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
-        self.worker = Worker("language model", self._tick, self._fail, self._fail_all, n_cores)
+        self.worker = Worker("language model", self._tick, self._fail, self._fail_all, setup)
         with torch.inference_mode():
             self._state = lm.init_state(n_rows, max_frames)
         # Whom an error inside the model belongs to.

@@ -20,7 +20,6 @@ class Pace:
 
     def __init__(self) -> None:
         self._frames_per_s: float | None = None
-        self._request_s: float | None = None
         self._lock = threading.Lock()
 
     @property
@@ -40,17 +39,10 @@ class Pace:
             return
         with self._lock:
             self._frames_per_s = _averaged(self._frames_per_s, n_frames / duration_s)
-            self._request_s = _averaged(self._request_s, duration_s)
 
     def timeout_s(self, n_frames: int) -> float:
         """How long making `n_frames` may take before it counts as stuck: several times the measured pace."""
         return BASE_S + PATIENCE * n_frames / self.frames_per_s
-
-    def wait_s(self, n_ahead: int, n_rows: int) -> float:
-        """A guess when `n_rows` will have worked off `n_ahead` requests."""
-        with self._lock:
-            request_s = 1.0 if self._request_s is None else self._request_s
-        return max(1.0, request_s * n_ahead / n_rows)
 
 
 def usual_frames(text: str, frame_rate_hz: float) -> int:

@@ -28,6 +28,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "chunk_length": (20, 2000),
     "speed": (0.25, 4.0),
     "loudness_lufs": (-40.0, -5.0),
+    "timeout_s": (0.1, 3600.0),
 }
 WHOLE = {"seed", "top_k", "max_new_tokens", "chunk_length"}
 
@@ -57,7 +58,7 @@ class SpeechRequest:
     `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
     fast), `latency` says how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and
     so delays the first piece to the end. `whole` says that nobody listens before a segment is complete: one that runs
-    away is then started over instead of cut off. Raises `BadRequest` naming the field that is out of bounds.
+    away is then started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest` naming the field that is out of bounds.
     """
 
     text: str
@@ -78,6 +79,7 @@ class SpeechRequest:
     loudness_lufs: float | None = None
     whole: bool = False
     use_memory_cache: bool = True
+    timeout_s: float | None = None
 
     @property
     def holds_segments(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter
 from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,12 @@ from backend.errors import Busy
 from backend.lm.guard import LoopDetector
 from backend.runtime.pace import Pace
 from backend.runtime.session import SegmentPrompt, Session
+from backend.runtime.waiting import WaitingLine
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LEAST_RETRY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -46,17 +50,18 @@ class Row:
 
 
 class Scheduler:
-    """Requests wait in order of arrival; prompts are read oldest first; all rows decode together.
+    """Requests wait in turn by client; prompts are read oldest first; all rows decode together.
 
-    A request of several segments goes back to the end of the queue between two of them while others wait, so
-    that a book cannot keep a short answer out for longer than one segment.
+    A request of several segments goes back to the end of its client's line between two of them while others wait, so
+    that a book cannot keep a short answer out for longer than one segment. In a full line, the client with most in it
+    makes room for one that has less.
     """
 
     def __init__(self, n_rows: int, max_waiting: int, pace: Pace):
         self.rows = [Row(index) for index in range(n_rows)]
         self.max_waiting = max_waiting
         self._pace = pace
-        self._waiting: deque[Session] = deque()
+        self._waiting = WaitingLine()
         self._lock = threading.Lock()
         self._n_admitted = 0
 
@@ -69,18 +74,49 @@ class Scheduler:
         return sum(row.session is not None for row in self.rows)
 
     def submit(self, session: Session) -> None:
-        """Queue a request; raises `Busy` when as many wait as may."""
+        """Queue a request; raises `Busy` when as many wait as may, or when it could not begin in time."""
         with self._lock:
-            n_ahead = len(self._waiting)
-            if n_ahead >= self.max_waiting:
-                wait_s = self._pace.wait_s(n_ahead, len(self.rows))
+            wait_s = self._wait_s(session.client)
+            limit_s = session.begin_by_s - time.monotonic()
+            if wait_s > limit_s:
                 raise Busy(
-                    f"{n_ahead} requests wait already; the limit is {self.max_waiting} (MAX_QUEUE). "
-                    f"Try again in about {wait_s:.0f} s.",
-                    retry_after_s=wait_s,
+                    f"Speaking would begin in about {wait_s:.0f} s, and this request waits {max(limit_s, 0):.0f} s at "
+                    "most (timeout_s, MAX_WAIT_S). Try again later.",
+                    retry_after_s=max(LEAST_RETRY_S, wait_s - max(limit_s, 0)),
                 )
+            # Whoever has left since the last step holds no place, though the step that takes it out is to come.
+            n_ahead = sum(not waiting.frames.is_over for waiting in self._waiting)
+            displaced = None
+            if n_ahead >= self.max_waiting:
+                displaced = self._waiting.making_room_for(session.client)
+                if displaced is None:
+                    raise self._full(n_ahead, wait_s)
+                self._waiting.remove(displaced)
             session.waiting_since_s = time.monotonic()
-            self._waiting.append(session)
+            self._waiting.push(session)
+        if displaced is not None:
+            displaced.fail(self._full(n_ahead, wait_s))
+
+    def _full(self, n_ahead: int, wait_s: float) -> Busy:
+        return Busy(
+            f"{n_ahead} requests wait already; the limit is {self.max_waiting} (MAX_QUEUE), shared among all clients. "
+            f"Try again in about {wait_s:.0f} s.",
+            retry_after_s=max(LEAST_RETRY_S, wait_s),
+        )
+
+    def wait_s(self, client: str) -> float:
+        """A guess when a request of `client` that came now would begin, from the measured pace."""
+        with self._lock:
+            return self._wait_s(client)
+
+    def _wait_s(self, client: str) -> float:
+        frames_per_s = self._pace.frames_per_s
+        free_in_s = [0.0 if row.session is None else row.session.n_frames_left / frames_per_s for row in self.rows]
+        heapify(free_in_s)
+        for session in self._waiting.ahead_of(client):
+            if not session.frames.is_over:
+                heapreplace(free_in_s, free_in_s[0] + session.n_frames_left / frames_per_s)
+        return free_in_s[0]
 
     def admit(self) -> list[Row]:
         """Give free rows to waiting requests; returns those rows."""
@@ -88,7 +124,7 @@ class Scheduler:
         for row in self.rows:
             if row.session is None:
                 with self._lock:
-                    row.session = self._waiting.popleft() if self._waiting else None
+                    row.session = self._waiting.pop(Counter(r.session.client for r in self.rows if r.session))
                 if row.session is None:
                     break
                 row.session.admitted_s = time.monotonic()
@@ -112,7 +148,7 @@ class Scheduler:
             if not self._waiting:
                 return False
             row.session.waiting_since_s = time.monotonic()
-            self._waiting.append(row.session)
+            self._waiting.push(row.session)
         self.release(row)
         return True
 
@@ -120,7 +156,7 @@ class Scheduler:
         """Remove and return waiting requests that their caller cancelled or whose time is up."""
         now_s = time.monotonic()
         with self._lock:
-            ended = [s for s in self._waiting if s.frames.is_over or now_s > s.deadline_s]
+            ended = [s for s in self._waiting if s.frames.is_over or now_s > s.wait_limit_s]
             for session in ended:
                 self._waiting.remove(session)
         for session in ended:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from backend.errors import Cancelled, PhonogramError, TimedOut
+from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
 from backend.lm.guard import FinishReason, Watch
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
@@ -87,6 +88,9 @@ class Session:
     source: SegmentSource
     deadline_s: float  # on the monotonic clock
     use_prefix_cache: bool = True
+    client: str = ""  # whose it is, for taking turns
+    begin_by_s: float = math.inf  # on the monotonic clock: whoever has waited until then is refused
+    n_usual_frames: int = 0  # what it will take, as a guess
     timeline: Timeline = field(default_factory=Timeline)
     seed: int = 0
     is_recalled: bool = False  # nothing was generated: all frames were known
@@ -102,6 +106,16 @@ class Session:
     waiting_since_s: float = 0.0
     admitted_s: float = 0.0
 
+    @property
+    def n_frames_left(self) -> int:
+        """A guess, never less than one."""
+        return max(1, self.n_usual_frames - self.n_frames)
+
+    @property
+    def wait_limit_s(self) -> float:
+        """Until when it may wait, on the monotonic clock. Between two segments it has begun already."""
+        return self.deadline_s if self.admitted_s else min(self.deadline_s, self.begin_by_s)
+
     def cancel(self) -> None:
         """Stop: the row is free within a frame."""
         self.frames.cancel()
@@ -115,6 +129,12 @@ class Session:
             raise Cancelled("The request has already ended.") from self.frames.error
         if time.monotonic() > self.deadline_s:
             raise TimedOut(
-                f"Speaking took longer than the {self.deadline_s - self.timeline.started_s:.0f} s this text may need "
-                "at the measured speed. Send a shorter text, or try when the server is less busy."
+                f"Speaking took longer than the {self.deadline_s - self.timeline.started_s:.1f} s this request has, by "
+                "timeout_s or by the measured speed. Send a shorter text, or try when the server is less busy."
+            )
+        if time.monotonic() > self.wait_limit_s:
+            raise Busy(
+                f"No place came free within {self.begin_by_s - self.timeline.started_s:.1f} s (timeout_s, MAX_WAIT_S). "
+                "Try again later.",
+                retry_after_s=max(1.0, self.begin_by_s - self.timeline.started_s),
             )

@@ -7,7 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +18,17 @@ from backend.errors import EngineFailure, PhonogramError
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSetup:
+    """How a worker's thread computes: with how many cores (None: as torch is set), and inside what, such as a stream."""
+
+    n_cores: int | None = None
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+PLAIN_THREAD = ThreadSetup()
 
 
 class Worker:
@@ -27,10 +40,9 @@ class Worker:
 
     def __init__(
         self, name: str, tick: Callable[[], bool], fail: Callable[[PhonogramError], None],
-        fail_all: Callable[[PhonogramError], None], n_cores: int | None = None,
+        fail_all: Callable[[PhonogramError], None], setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
-        """`n_cores`: how many threads one torch operation of this worker may use; None leaves it as it is."""
-        self.name, self.n_cores = name, n_cores
+        self.name, self.setup = name, setup
         self._tick, self._fail, self._fail_all = tick, fail, fail_all
         self._calls: deque[tuple[Callable[[], object], Future]] = deque()
         self._lock = threading.Lock()
@@ -70,10 +82,10 @@ class Worker:
                 log.warning("The %s thread is still inside a step after %.0f s.", self.name, timeout_s)
 
     def _run(self) -> None:
-        if self.n_cores is not None:
+        if self.setup.n_cores is not None:
             # Holds for the calling thread only.
-            torch.set_num_threads(self.n_cores)
-        with torch.inference_mode():
+            torch.set_num_threads(self.setup.n_cores)
+        with torch.inference_mode(), self.setup.scope():
             while not self._is_closing:
                 self._woken.clear()
                 self._run_calls()

@@ -31,6 +31,7 @@ OTHER = {
     "markup": "ssml",
     "latency": "low",
     "loudness_lufs": -18.0,
+    "timeout_s": 60.0,
     "use_memory_cache": "off",
 }
 

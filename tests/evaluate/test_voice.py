@@ -13,6 +13,7 @@ from backend.cli import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
 from backend.evaluate import voice_command, voice_judges
+from backend.evaluate.cloned_voices import ClonedVoices
 from backend.evaluate.voice_page import render_voice_page
 from backend.evaluate.voice_run import evaluate_voices, read_sentences
 from backend.evaluate.voice_summary import as_markdown, summarize_voices
@@ -212,3 +213,54 @@ def test_a_file_without_sentences_is_refused(tmp_path, content):
 def test_sentences_are_thinned_evenly(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps([f"number {i}" for i in range(10)]))
     assert read_sentences(tmp_path / "s.json", 5) == [f"number {i}" for i in range(0, 10, 2)]
+
+
+class Timbre:
+    """Tells speakers apart by how loud they are."""
+
+    def embed(self, samples):
+        angle = float(np.sqrt(np.mean(samples**2))) * 4
+        return np.array([np.cos(angle), np.sin(angle)])
+
+
+@pytest.fixture
+def choir(tmp_path):
+    """Three voices of three recordings each, 3 s long, told apart by their loudness."""
+    folder = tmp_path / "choir"
+    folder.mkdir()
+    rows = []
+    for speaker, gain in (("ann", 1.0), ("bob", 2.0), ("cid", 3.0)):
+        for number, text in enumerate(TEXTS):
+            name = f"{speaker}{number}.wav"
+            write_audio(folder / name, Waveform.of(sound(3.0).samples[0] * gain, RATE_HZ))
+            rows.append(json.dumps({"file": name, "text": text, "speaker": speaker, "seconds": 3.0}) + "\n")
+    (folder / "manifest.jsonl").write_text("".join(rows))
+    return folder
+
+
+def test_a_voice_is_cloned_from_its_first_seconds_which_do_not_judge_it(choir, monkeypatch):
+    engine = FakeEngine()
+    cloned = ClonedVoices(engine, "x", choir)
+    prompts = cloned.prompts(["say this", "and this", "and that", "last"], seed=3)
+    assert [prompt.voice for prompt in prompts] == ["ann", "bob", "cid", "ann"]
+    assert prompts[0].heard == tuple(TEXTS[:2])  # 3 s are not 5, 6 s are
+    cloned.say(prompts[1])
+    (clip,) = engine.requests[0].references
+    assert clip.text == f"{TEXTS[0]} {TEXTS[1]}" and engine.requests[0].seed == 4
+
+    monkeypatch.setattr(voice_judges, "SpeakerEncoder", Timbre)
+    judge = voice_judges.LikenessJudge([choir], tells_nearest=True)
+    like_bob = sound(1.0).samples[0] * 2
+    found = judge.judge(like_bob, prompts[1])
+    assert found["is_nearest"] and found["n_voices"] == 3 and found["likeness"] == pytest.approx(1.0, abs=1e-4)
+    mistaken = judge.judge(like_bob, prompts[0])
+    assert not mistaken["is_nearest"] and mistaken["nearest"] == "bob"
+    with pytest.raises(NoScore, match="no other recordings"):
+        judge.judge(like_bob, Prompt(TEXTS[2], "ann", 0, tuple(TEXTS[:2])))
+
+
+def test_nothing_is_cloned_without_a_checkpoint(choir, tmp_path):
+    (tmp_path / "said.json").write_text(json.dumps(TEXTS))
+    arguments = ["evaluate", "voice", "--sentences", str(tmp_path / "said.json"), "--clones", str(choir)]
+    with pytest.raises(BadSettings, match="CHECKPOINT"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -11,7 +11,7 @@ from backend.optimize import plan as planner
 from backend.optimize import plan_codec, plan_lm
 from backend.optimize.decision import Plan
 from backend.optimize.fused_block import FusedBlock
-from backend.optimize.plan import PlanWishes, apply_plan, make_plan
+from backend.optimize.plan import PlanWishes, apply_plan, make_plan, prepare_process
 from backend.optimize.plan_cache import FOLDER_VARIABLE, plan_folder
 from tests.optimize.lm_laws import model, next_logits
 
@@ -159,3 +159,27 @@ OPTIMIZED_HERE = planner.OPTIMIZATIONS["half_decoder"]().supported(CPU, Spectral
 def test_every_refusal_names_its_reason(clock, lm):
     plan = make_plan(lm, nn.Identity(), CPU, PlanWishes(quantization="int4", compile=True, threads=1))
     assert plan.refused and all(d.reason for d in plan.refused)
+
+
+@pytest.fixture
+def flags():
+    """The process's switches, put back afterwards."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    yield lambda: (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark)
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_the_card_is_switched_as_the_plan_says(lm, flags, is_applied):
+    before = flags()
+    plan = Plan((planner.Decision("backend_flags", "process", is_applied, "because"),), 1, 1)
+    prepare_process(plan, PlanWishes(), lm)
+    assert flags() == ((True, True) if is_applied else before)
+
+
+def test_as_many_streams_are_opened_as_wished(lm, monkeypatch):
+    opened = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: opened.append(device))
+    plan = Plan((planner.Decision("streams", "process", True, "because"),), 1, 1)
+    prepare_process(plan, PlanWishes(num_streams=5), lm)
+    assert len(opened) == 5

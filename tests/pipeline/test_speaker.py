@@ -242,9 +242,15 @@ def test_the_deadline_follows_text_and_measured_speed(speaker):
 
 def test_a_request_past_its_deadline_ends_with_an_error(speaker, monkeypatch):
     monkeypatch.setattr(speaker.pace, "timeout_s", lambda n_frames: 0.05)
-    monkeypatch.setattr(speaker.pace, "wait_s", lambda n_ahead, n_rows: 0.0)
     with pytest.raises(TimedOut, match="shorter text"):
         say(speaker, ask(TEXT * 8, max_new_tokens=600, chunk_length=2000))
+
+
+def test_a_request_has_no_longer_than_it_asked_for(speaker):
+    started_s = time.monotonic()
+    with pytest.raises(TimedOut, match="0.2 s .*timeout_s"):
+        say(speaker, ask(TEXT * 8, max_new_tokens=600, chunk_length=2000, timeout_s=0.2))
+    assert time.monotonic() - started_s < 5.0
 
 
 def test_encoding_and_decoding_go_through_the_same_thread(speaker):

@@ -1,0 +1,66 @@
+"""An engine speaking in voices it hears for the first time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backend.audio.files import encode_audio, read_audio
+from backend.audio.resample import resample
+from backend.audio.waveform import Waveform
+from backend.data.manifest import MANIFEST_NAME
+from backend.data.utterances import Utterance, read_utterances
+from backend.evaluate.system import file_hash
+from backend.evaluate.voice_system import EngineVoices, Prompt, Take, timed_take
+from backend.runtime.request import ReferenceClip, SpeechRequest
+
+if TYPE_CHECKING:
+    from backend.opt_engine import OptimizedEngine
+
+# What a person would record: long enough to know a voice by, short enough to be asked for.
+MIN_REFERENCE_S, MAX_REFERENCE_S = 5.0, 10.0
+
+
+class ClonedVoices:
+    """Every speaker of a corpus folder cloned from the first recordings, which reach 5 s together; texts in turn."""
+
+    def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
+        self.name, self._engine = name, engine
+        self.identity = f"clones-1 {identity} {file_hash(folder / MANIFEST_NAME)}"
+        self._references: dict[str, list[Utterance]] = {}
+        self._clips: dict[str, ReferenceClip] = {}
+        for item in read_utterances(folder / MANIFEST_NAME):
+            chosen = self._references.setdefault(item.speaker, [])
+            if sum(one.seconds for one in chosen) < MIN_REFERENCE_S:
+                chosen.append(item)
+
+    @classmethod
+    def of(cls, voices: EngineVoices, folder: Path) -> ClonedVoices:
+        """The engine of named voices, cloning."""
+        return cls(voices.engine, voices.identity, folder, f"{voices.name}, cloning {folder.resolve().name}")
+
+    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
+        speakers = list(self._references)
+        return [
+            Prompt(text, speaker, seed + i, tuple(item.text for item in self._references[speaker]))
+            for i, text in enumerate(texts)
+            for speaker in (speakers[i % len(speakers)],)
+        ]
+
+    def say(self, prompt: Prompt) -> Take:
+        self._engine.load()
+        clip = self._clip(prompt.voice or "")
+        request = SpeechRequest(text=prompt.text, references=(clip,), seed=prompt.seed, use_memory_cache=False)
+        return timed_take(self._engine, request)
+
+    def _clip(self, speaker: str) -> ReferenceClip:
+        if speaker not in self._clips:
+            items = self._references[speaker]
+            sounds = [read_audio(item.path).mono() for item in items]
+            rate_hz = sounds[0].rate_hz
+            joined = np.concatenate([resample(sound, rate_hz).samples for sound in sounds], axis=1)
+            cut = Waveform(joined[:, : round(MAX_REFERENCE_S * rate_hz)], rate_hz)
+            self._clips[speaker] = ReferenceClip(encode_audio(cut, "wav"), " ".join(item.text for item in items))
+        return self._clips[speaker]

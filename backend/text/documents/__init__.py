@@ -1,0 +1,1 @@
+"""Books and articles: files to chapters, chapters to sentences."""

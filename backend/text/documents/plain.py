@@ -1,0 +1,38 @@
+"""Plain text: paragraphs between empty lines, chapters where a line says so."""
+
+from __future__ import annotations
+
+import re
+
+from backend.text.documents.document import Block, Chapter, Document, plain_space
+
+PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
+NUMBER = r"(?:\d{1,4}|[IVXLC]{1,8}|[A-Za-z]{3,12}(?:-[A-Za-z]{3,12})?)"
+CHAPTER = re.compile(
+    rf"(?:chapter|part|book)\s+{NUMBER}(?:\s*[.:–—-][^\n]{{0,120}}|\.)?|(?:prologue|epilogue|preface|introduction)\.?",
+    re.IGNORECASE,
+)
+BREAK = re.compile(r"[\W_]{1,40}")
+
+
+def read_plain(text: str) -> Document:
+    """The chapters of a plain text; one without a name if no paragraph is a line such as "Chapter 3"."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    titles: list[str] = [""]
+    parts: list[list[Block]] = [[]]
+    for paragraph in PARAGRAPH_END.split(text):
+        words = plain_space(paragraph)
+        if not words:
+            continue
+        if len(words) <= 160 and CHAPTER.fullmatch(words):
+            if parts[-1]:
+                titles.append("")
+                parts.append([])
+            titles[-1] = words.rstrip(".")
+            parts[-1].append(Block(words, "heading"))
+        elif BREAK.fullmatch(words):
+            parts[-1].append(Block("", "break"))
+        else:
+            parts[-1].append(Block(words))
+    chapters = (Chapter(title, tuple(blocks)) for title, blocks in zip(titles, parts, strict=True))
+    return Document("", "", tuple(one for one in chapters if any(block.text for block in one.blocks)))

@@ -1,0 +1,69 @@
+"""A file's bytes to a document, by its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from backend.errors import BadDocument, BadText, LimitExceeded
+from backend.text.documents.document import Document
+from backend.text.documents.epub import read_epub
+from backend.text.documents.markdown import read_markdown
+from backend.text.documents.page import decoded
+from backend.text.documents.plain import read_plain
+
+DocumentKind = Literal["auto", "text", "markdown", "epub"]
+READERS: dict[str, Callable[[bytes], Document]] = {
+    "text": lambda content: read_plain(_text(content)),
+    "markdown": lambda content: read_markdown(_text(content)),
+    "epub": read_epub,
+}
+ZIP = b"PK\x03\x04"
+MARKDOWN_HEADING = re.compile(rb"^#{1,6} \S", re.M)
+SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".epub": "epub", ".txt": "text", ".text": "text"}
+
+
+def read_document(content: bytes, kind: DocumentKind = "auto", max_chars: int = 4_000_000) -> Document:
+    """The chapters of a plain text, a Markdown text or an EPUB file; `auto` looks at the bytes.
+
+    Raises `BadDocument` for a file that cannot be read, `BadText` if it holds no words, and `LimitExceeded` beyond
+    `max_chars` characters to speak.
+    """
+    if kind == "auto":
+        kind = kind_of(content)
+    if kind not in READERS:
+        raise BadDocument(f"The kind of document is {kind!r}; expected auto, {', '.join(READERS)}. Correct it.")
+    # A character takes four bytes at most.
+    if kind != "epub" and len(content) > 4 * max_chars:
+        raise _too_long(len(content), max_chars)
+    document = READERS[kind](content)
+    if document.n_chars > max_chars:
+        raise _too_long(document.n_chars, max_chars)
+    if not any(character.isalnum() for chapter in document.chapters for b in chapter.blocks for character in b.text):
+        raise BadText("The document holds no words to speak. Send one with text.")
+    return document
+
+
+def kind_of(content: bytes) -> DocumentKind:
+    """What a file seems to be: a zip is an EPUB, a text with `#` headings is Markdown."""
+    if content.startswith(ZIP):
+        return "epub"
+    return "markdown" if MARKDOWN_HEADING.search(content[: 2**20]) else "text"
+
+
+def _text(content: bytes) -> str:
+    if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadDocument("The file is no text. Send plain text, Markdown or EPUB.")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return decoded(content)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadDocument(f"The text is not UTF-8 at byte {error.start}. Save it as UTF-8.") from error
+
+
+def _too_long(n_chars: int, max_chars: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"The document has {n_chars} characters; the limit is {max_chars} (MAX_BOOK_CHARS). Send it in parts."
+    )

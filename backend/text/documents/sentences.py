@@ -1,0 +1,89 @@
+"""A document as sentences to be spoken one by one, each with the silence after it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backend.text.documents.document import Block, BlockKind, Document
+from backend.text.split import split_sentences, split_to_length
+
+# A model speaks single words badly and needs seconds for a page: both are kept out.
+MIN_CHARS = 24
+MAX_BYTES = 400
+SENTENCE_PAUSE_S = 0.15
+# As long as between two paragraphs of SSML; more around what stands apart.
+BLOCK_PAUSE_S: dict[BlockKind, float] = {"paragraph": 0.4, "heading": 0.8, "break": 0.8}
+CHAPTER_PAUSE_S = 1.5
+
+
+class Sentence(NamedTuple):
+    """One sentence, or several short ones; `chapter` counts from 0."""
+
+    chapter: int
+    text: str
+    pause_s: float
+
+
+def sentences_of(document: Document) -> list[Sentence]:
+    """Everything to be spoken, in order; the last one is followed by no pause.
+
+    Chapters without words give no sentence; see `spoken_chapters` for those that remain.
+    """
+    sentences: list[Sentence] = []
+    for number, chapter in enumerate(spoken_chapters(document)):
+        spoken: list[Sentence] = []
+        for block in chapter:
+            if not _has_words(block):
+                if spoken:
+                    spoken[-1] = spoken[-1]._replace(pause_s=max(spoken[-1].pause_s, BLOCK_PAUSE_S["break"]))
+                continue
+            pieces = [Sentence(number, text, SENTENCE_PAUSE_S) for text in _pieces(_closed(block))]
+            pieces[-1] = pieces[-1]._replace(pause_s=BLOCK_PAUSE_S[block.kind])
+            spoken += pieces
+        spoken[-1] = spoken[-1]._replace(pause_s=CHAPTER_PAUSE_S)
+        sentences += spoken
+    if sentences:
+        sentences[-1] = sentences[-1]._replace(pause_s=0.0)
+    return sentences
+
+
+def spoken_chapters(document: Document) -> list[tuple[Block, ...]]:
+    """The blocks of every chapter that has words."""
+    return [chapter.blocks for chapter in document.chapters if any(map(_has_words, chapter.blocks))]
+
+
+def chapter_titles(document: Document) -> list[str]:
+    """A name for each of `spoken_chapters`; "Chapter 3" where the document gives none."""
+    spoken = [chapter for chapter in document.chapters if any(map(_has_words, chapter.blocks))]
+    if len(spoken) == 1 and not spoken[0].title:
+        return [document.title or "Text"]
+    return [chapter.title or f"Chapter {number}" for number, chapter in enumerate(spoken, 1)]
+
+
+def _closed(block: Block) -> str:
+    """Headings rarely end in a point, and without one a voice goes on as if more were to come."""
+    return block.text if block.kind != "heading" or not block.text[-1].isalnum() else f"{block.text}."
+
+
+def _pieces(text: str) -> list[str]:
+    """The sentences of a paragraph: short ones together, long ones cut at clauses."""
+    pieces: list[str] = []
+    for sentence in split_sentences(text):
+        sentence = sentence.strip()
+        is_short = pieces and (len(pieces[-1]) < MIN_CHARS or len(sentence) < MIN_CHARS)
+        if is_short and len(f"{pieces[-1]} {sentence}".encode()) <= MAX_BYTES:
+            pieces[-1] = f"{pieces[-1]} {sentence}"
+        else:
+            pieces += [cut.strip() for cut in split_to_length(sentence, MAX_BYTES)]
+    # A cut may leave nothing but signs; they belong to the words before them.
+    spoken: list[str] = []
+    for piece in pieces:
+        if any(character.isalnum() for character in piece) or not spoken:
+            spoken.append(piece)
+        else:
+            spoken[-1] = f"{spoken[-1]} {piece}"
+    return spoken
+
+
+def _has_words(block: Block) -> bool:
+    return any(character.isalnum() for character in block.text)
