@@ -40,7 +40,7 @@ EAR = """
         node.port.onmessage = ({ data }) => heard.push(data);
         connect.call(this.ear, node);
         connect.call(node, this.destination);
-      });
+      }).catch(() => {});  // the page was closed meanwhile
       this.resume();
     }
     resume() { return this.listening.then(() => resume.call(this)); }
@@ -87,7 +87,7 @@ def visit(browser, url, size=DESKTOP, scheme="light", context=None):
         page.close()
         if context is None:
             own.close()
-    assert troubles == []
+    assert not troubles, troubles
 
 
 def _note_stranger(asked, own, troubles):

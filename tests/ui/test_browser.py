@@ -13,6 +13,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from backend.audio.files import encode_audio, read_audio  # noqa: E402
+from backend.audio.pcm import to_int16  # noqa: E402
 from backend.audio.waveform import Waveform  # noqa: E402
 from backend.errors import EngineFailure, NotAvailable  # noqa: E402
 from backend.runtime.request import SpeechRequest  # noqa: E402
@@ -63,7 +64,7 @@ def finished(page):
 
 
 def wanted(text=TEXT, seed=1):
-    return np.round(sound_of(SpeechRequest(text=text), seed)[0] * 32767).astype(np.int16) / np.float32(32768)
+    return to_int16(sound_of(SpeechRequest(text=text), seed))[0] / np.float32(32768)
 
 
 def measure(page, name):
