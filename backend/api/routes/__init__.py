@@ -1,6 +1,6 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
-from backend.api.routes import audio_voices, cache, codec, emotions, health, metrics, ready, speech, voices
+from backend.api.routes import audio_voices, cache, codec, emotions, health, jobs, metrics, ready, speech, voices
 
 ROUTERS = (
     speech.router,
@@ -12,4 +12,5 @@ ROUTERS = (
     ready.router,
     metrics.router,
     cache.router,
+    jobs.router,
 )
