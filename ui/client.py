@@ -80,12 +80,14 @@ class RecentRequest:
 
     id: str
     door: str
+    at: str | None = None
     voice: str | None = None
     n_chars: int | None = None
     audio_s: float | None = None
     first_audio_s: float | None = None
     rtf: float | None = None
     queue_s: float | None = None
+    underrun_s: float | None = None
     finish: str | None = None
     status: int | str | None = None
 

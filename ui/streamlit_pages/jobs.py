@@ -154,14 +154,11 @@ def _show_sentence(client: BackendClient, job_id: str, sentence: Mapping[str, An
                 _do(partial(_take_anew, client, job_id, index), f"Sentence {index + 1} has another take.")
         done = [take["take"] for take in sentence["takes"] if take["state"] == "done"]
         if len(done) > 1:
-            picked = st.selectbox(
-                "Take", done, done.index(sentence["take"]), key=f"pick-{place}-{len(done)}", width=110
-            )
-            if picked != sentence["take"]:
-                _do(
-                    partial(client.choose_take, job_id, index, picked),
-                    f"Take {picked} of sentence {index + 1} is heard.",
-                )
+            key = f"pick-{place}-{len(done)}"
+            st.selectbox(
+                "Take", done, done.index(sentence["take"]), key=key, width=110, on_change=_choose,
+                args=(client, job_id, index, key),
+            )  # fmt: skip
     if is_asked:
         try:
             heard[place] = client.sentence_audio(job_id, index)
@@ -176,6 +173,15 @@ def _take_anew(client: BackendClient, job_id: str, index: int) -> None:
     take = client.new_take(job_id, index)
     client.choose_take(job_id, index, take["take"])
     st.session_state.setdefault(HEARD, {}).pop(f"{job_id}-{index}", None)
+
+
+def _choose(client: BackendClient, job_id: str, index: int, key: str) -> None:
+    """Let the take be heard that was picked in the field of this key."""
+    st.session_state.setdefault(HEARD, {}).pop(f"{job_id}-{index}", None)
+    try:
+        client.choose_take(job_id, index, st.session_state[key])
+    except BackendError as error:
+        st.error(str(error), icon=":material/error:")
 
 
 def _do(change: Callable[[], object], told: str) -> None:
