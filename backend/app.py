@@ -19,6 +19,7 @@ from backend.api.measures import Measures
 from backend.api.routes import ROUTERS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
+from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,15 @@ def build_engine(settings: Settings) -> SpeechEngine:
     from backend.opt_engine import OptimizedEngine
 
     return OptimizedEngine(settings)
+
+
+def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
+    """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
+    limits = JobLimits(
+        max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
+        n_rows=settings.job_rows,
+    )  # fmt: skip
+    return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
 
 
 def create_app(
@@ -50,7 +60,11 @@ def create_app(
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
+        app.state.jobs = build_jobs(settings, app.state.host)
+        if role != "speaker":  # who share a disk would speak the same job twice
+            app.state.jobs.start()
         yield
+        app.state.jobs.close()
         app.state.host.close()
 
     app = FastAPI(

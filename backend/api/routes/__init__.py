@@ -11,6 +11,7 @@ from backend.api.routes import (
     fish_references,
     fish_speech,
     health,
+    jobs,
     metrics,
     models,
     ready,
@@ -32,6 +33,7 @@ ROUTERS = (
     ready.router,
     metrics.router,
     cache.router,
+    jobs.router,
     audio_speech.router,
     models.router,
 )
