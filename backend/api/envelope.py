@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import TypeAlias
 
 from fastapi import Request
@@ -48,6 +49,7 @@ class OpenAIErrorBody(BaseModel):
 def enveloped(handler: Handler) -> Handler:
     """`handler`, whose answers to requests under `/v1` come in the envelope."""
 
+    @wraps(handler)
     async def answer(request: Request, error: Exception) -> JSONResponse:
         plain = await handler(request, error)
         return _envelope(plain, error) if request.url.path.startswith(PREFIX) else plain
