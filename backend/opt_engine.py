@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.settings import Settings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
     from backend.pipeline.code_bytes import CodeFile
@@ -158,6 +160,13 @@ class OptimizedEngine:
         """The sound of codes [1, K, T]. Raises `BadCodes` for those of another codec."""
         with self._in_use() as loaded:
             return loaded.speaker.decode(codes)
+
+    def decode_indices(self, sounds: Sequence[np.ndarray]) -> list[Waveform]:
+        """The sounds of bare codes [K, T]. Raises `BadCodes`, and `LimitExceeded` if all last past MAX_AUDIO_S."""
+        from backend.pipeline.code_bytes import decode_indices
+
+        with self._in_use() as loaded:
+            return decode_indices(sounds, loaded.speaker, self.settings.max_audio_s)
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
         """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""

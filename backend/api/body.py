@@ -39,12 +39,17 @@ async def read_speech_body(request: Request) -> SpeechBody:
         body = parse(SpeechBody, with_references(fields))
     else:
         raise unsupported(kind, "application/json", "multipart/form-data")
-    limit = settings_of(request).max_text_chars
-    if len(body.text) > limit:
-        raise LimitExceeded(
-            f"The text is {len(body.text)} characters; the limit is {limit} (MAX_TEXT_CHARS). Send it in parts."
-        )
+    require_short(request, body.text)
     return body
+
+
+def require_short(request: Request, text: str) -> None:
+    """Raise `LimitExceeded` for a text longer than the settings allow."""
+    limit = settings_of(request).max_text_chars
+    if len(text) > limit:
+        raise LimitExceeded(
+            f"The text is {len(text)} characters; the limit is {limit} (MAX_TEXT_CHARS). Send it in parts."
+        )
 
 
 async def read_form(request: Request, files: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> dict[str, Any]:

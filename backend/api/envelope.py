@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from backend import errors
+from backend.api.door_errors import has_own_shape
 
 PREFIX = "/v1/"
 # Codes that clients know; any other kind of error is its own name in small letters.
@@ -47,12 +48,13 @@ class OpenAIErrorBody(BaseModel):
 
 
 def enveloped(handler: Handler) -> Handler:
-    """`handler`, whose answers to requests under `/v1` come in the envelope."""
+    """`handler`, whose answers under `/v1` come in the envelope, but for the doors of other services."""
 
     @wraps(handler)
     async def answer(request: Request, error: Exception) -> JSONResponse:
         plain = await handler(request, error)
-        return _envelope(plain, error) if request.url.path.startswith(PREFIX) else plain
+        path = request.url.path
+        return _envelope(plain, error) if path.startswith(PREFIX) and not has_own_shape(path) else plain
 
     return answer
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
+from backend.api.door_errors import for_clients_of
 from backend.api.envelope import enveloped
 from backend.api.shield import HEADERS as SHIELD
 
@@ -75,7 +76,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
         }
-    return _body(type(error).__name__, str(error), status_of(error), headers)
+    return _body(request, type(error).__name__, str(error), status_of(error), headers)
 
 
 @enveloped
@@ -87,7 +88,7 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
     message = error.detail
     if message == HTTPStatus(error.status_code).phrase:
         message = f"{request.method} {request.url.path[:80]}: {message.lower()}. See /docs for what there is."
-    return _body(kind, message, error.status_code, dict(error.headers or {}))
+    return _body(request, kind, message, error.status_code, dict(error.headers or {}))
 
 
 @enveloped
@@ -96,7 +97,7 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     reasons = [f"{issue['loc'][-1]}: {issue['msg'][:1].lower()}{issue['msg'][1:]}." for issue in error.errors()]
-    return _body("BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
+    return _body(request, "BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
 
 
 @enveloped
@@ -105,7 +106,7 @@ async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     request_id = getattr(request.state, "request_id", "")
     message = f"Something failed inside the server. Its log says what, at request {request_id}."
     # Made outside of everything that adds headers.
-    return _body("InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
+    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
 
 
 def install(app: FastAPI) -> None:
@@ -116,5 +117,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, answer_fault)
 
 
-def _body(kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
-    return JSONResponse({"error": kind, "message": message}, status_code=status, headers=headers)
+def _body(request: Request, kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
+    own = for_clients_of(request.url.path, kind, message, status)
+    return JSONResponse({"error": kind, "message": message, **own}, status_code=status, headers=headers)

@@ -8,9 +8,10 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from backend.audio.waveform import Waveform
-from backend.codes import CodecSpec
+from backend.codes import CodecSpec, Codes
 from backend.compression.container import ContainerWriter
 from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
@@ -162,6 +163,15 @@ class FakeEngine:
         if voice_id not in self.stored:
             raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
         return 0.875
+
+    def encode(self, waveform: Waveform) -> Codes:
+        return Codes(torch.from_numpy(self.encode_file(waveform).indices)[None], SPEC.name)
+
+    def decode_indices(self, sounds: list[np.ndarray]) -> list[Waveform]:
+        return [
+            Waveform(one[0].repeat(SPEC.hop_samples).astype(np.float32)[None] / 16, SPEC.sample_rate_hz)
+            for one in sounds
+        ]
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
         """Codes that say how loud each frame is."""
