@@ -53,10 +53,14 @@ def enveloped(handler: Handler) -> Handler:
     @wraps(handler)
     async def answer(request: Request, error: Exception) -> JSONResponse:
         plain = await handler(request, error)
-        path = request.url.path
-        return _envelope(plain, error) if path.startswith(PREFIX) and not has_own_shape(path) else plain
+        return _envelope(plain, error) if is_enveloped(request.url.path) else plain
 
     return answer
+
+
+def is_enveloped(path: str) -> bool:
+    """Whether errors at `path` come in the envelope."""
+    return path.startswith(PREFIX) and not has_own_shape(path)
 
 
 def _envelope(plain: JSONResponse, error: Exception) -> JSONResponse:

@@ -72,6 +72,9 @@ def test_the_document_describes_the_envelope(http):
     for status in ("400", "401", "404", "429", "500"):
         schema = speech["responses"][status]["content"]["application/json"]["schema"]
         assert schema["$ref"].endswith("/OpenAIErrorBody"), status
+    for path in ("/tts", "/v1/tts", "/v1/text-to-speech/{voice_id}"):
+        schema = document["paths"][path]["post"]["responses"]["400"]["content"]["application/json"]["schema"]
+        assert schema["$ref"].endswith("/ErrorBody"), path
     assert document["components"]["schemas"]["OpenAIErrorBody"]["properties"]["error"]
     asked = speech["requestBody"]["content"]["application/json"]["schema"]
     assert asked["additionalProperties"] is False and set(asked["required"]) == {"model", "input", "voice"}
