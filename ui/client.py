@@ -242,6 +242,10 @@ class BackendClient:
             raise BackendError(f"{self.url} describes no POST /tts. Check that both are of one version.") from error
         return {name: _parameter(name, schema) for name, schema in declared.items()}
 
+    def models(self) -> list[str]:
+        """The names OpenAI's clients can ask for speech by, the loaded checkpoint first."""
+        return [str(model.get("id", "")) for model in self._json("GET", "/v1/models").get("data", [])]
+
     def metrics(self) -> dict[str, Any]:
         """What the backend has done so far."""
         return self._json("GET", "/metrics?format=json")
@@ -384,8 +388,11 @@ def _reason(response: httpx.Response) -> str:
         answer = response.json()
     except ValueError:
         return " without JSON."
-    reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
-    return f": {reason}"
+    if not isinstance(answer, dict):
+        return f": {answer}"
+    # Under /v1 the sentence is one level deeper.
+    told = answer["error"] if isinstance(answer.get("error"), dict) else answer
+    return f": {told.get('message') or told.get('detail')}"
 
 
 def _as_text(value: Any) -> str:
