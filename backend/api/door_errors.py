@@ -17,6 +17,11 @@ def for_clients_of(path: str, kind: str, message: str, status: int) -> dict[str,
     return {}
 
 
+def has_own_shape(path: str) -> bool:
+    """Whether errors at `path` are read by clients of a service of other manners than OpenAI's."""
+    return _is_below(path, (*FISH, *ELEVENLABS))
+
+
 def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 

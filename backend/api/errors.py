@@ -1,4 +1,4 @@
-"""The one table from the error tree to HTTP, and the one shape of an error body."""
+"""The one table from the error tree to HTTP, and the one shape of an error body outside `/v1`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from backend import errors
 from backend.api.door_errors import for_clients_of
+from backend.api.envelope import enveloped
 from backend.api.shield import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
@@ -25,6 +26,7 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.BadRequest: 400,
     errors.BadVoice: 400,
     errors.UnknownVoice: 404,
+    errors.UnknownModel: 404,
     errors.VoiceExists: 409,
     errors.Busy: 429,
     errors.Cancelled: 503,
@@ -63,6 +65,7 @@ def status_of(error: errors.PhonogramError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
+@enveloped
 async def answer(request: Request, error: Exception) -> JSONResponse:
     """Answer with the error's own sentence; its text is safe to show."""
     if not isinstance(error, errors.PhonogramError):
@@ -76,6 +79,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     return _body(request, type(error).__name__, str(error), status_of(error), headers)
 
 
+@enveloped
 async def answer_http(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses itself: no such path, a wrong method, a wrong key."""
     if not isinstance(error, HTTPException):
@@ -87,6 +91,7 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
     return _body(request, kind, message, error.status_code, dict(error.headers or {}))
 
 
+@enveloped
 async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     """A path or query parameter that does not fit."""
     if not isinstance(error, RequestValidationError):
@@ -95,6 +100,7 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     return _body(request, "BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
 
 
+@enveloped
 async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
     request_id = getattr(request.state, "request_id", "")
@@ -104,7 +110,7 @@ async def answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every error in the same shape."""
+    """Let `app` answer every error in the same shape, but under `/v1` in the one OpenAI's clients read."""
     app.add_exception_handler(errors.PhonogramError, answer)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(RequestValidationError, answer_validation)

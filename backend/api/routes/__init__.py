@@ -1,6 +1,7 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
 from backend.api.routes import (
+    audio_speech,
     audio_voices,
     cache,
     codec,
@@ -11,6 +12,7 @@ from backend.api.routes import (
     fish_speech,
     health,
     metrics,
+    models,
     ready,
     speech,
     voices,
@@ -30,4 +32,6 @@ ROUTERS = (
     ready.router,
     metrics.router,
     cache.router,
+    audio_speech.router,
+    models.router,
 )
