@@ -73,6 +73,10 @@ class Synthesis:
         self._mark: _Mark | None = None
 
     @property
+    def request_id(self) -> str:
+        return self.session.request_id
+
+    @property
     def due_s(self) -> float:
         """When a listener who started with the first piece will have heard everything so far."""
         return self._due_s if self._first_s is None else self._first_s + self.n_samples / self.spec.sample_rate_hz

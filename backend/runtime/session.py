@@ -11,6 +11,7 @@ import numpy as np
 
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
 from backend.lm.guard import FinishReason, Watch
+from backend.monitor.log_lines import REQUEST_ID
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
 
@@ -95,6 +96,7 @@ class Session:
     seed: int = 0
     is_recalled: bool = False  # nothing was generated: all frames were known
     ignored: tuple[str, ...] = ()  # what was asked for and is not done
+    request_id: str = field(default_factory=REQUEST_ID.get)  # of the lines in the log that are about it
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
     n_retries: int = 0  # segments that ran away and were started over

@@ -1,6 +1,6 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
-from backend.api.routes import cache, emotions, health, metrics, ready, speech, voices
+from backend.api.routes import cache, emotions, health, metrics, ready, requests, speech, voices
 
 ROUTERS = (
     speech.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     emotions.router,
     health.router,
     ready.router,
+    requests.router,
     metrics.router,
     cache.router,
 )
