@@ -266,7 +266,9 @@ class LMWorker:
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
         session.finish_reason = worse(session.finish_reason, reason)
         row.clear_segment()
-        session.source.done(codes, reason)
+        pointer = segment.sampler.pointer
+        path = None if pointer is None else np.array(pointer.path[: codes.shape[1]], np.int64)
+        session.source.done(codes, reason, path)
         if not session.source.has_next:
             self._finish(row, session)
         elif not self.scheduler.give_way(row):

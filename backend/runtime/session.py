@@ -58,11 +58,16 @@ class SegmentPrompt(NamedTuple):
 
 
 class SpokenSegment(NamedTuple):
-    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard."""
+    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard.
+
+    `path` [T] is the symbol of its text that each frame speaks, 0 the silence before, where a pointer knows it.
+    """
 
     pause_s: float
     codes: np.ndarray
     speed: float = 1.0
+    text: str = ""
+    path: np.ndarray | None = None
 
 
 class SegmentSource(Protocol):
@@ -78,8 +83,8 @@ class SegmentSource(Protocol):
     def next(self) -> SegmentPrompt:
         """The next segment to generate; only while `has_next`."""
 
-    def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
-        """The segment given out last became `codes` [K, T]."""
+    def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
+        """The segment given out last became `codes` [K, T], drawn at the symbols `path` [T] where those are known."""
 
 
 @dataclass(slots=True)
