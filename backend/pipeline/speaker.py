@@ -26,9 +26,9 @@ from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.pace import Pace
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
+from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.word_spans import word_spans
-from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 
 if TYPE_CHECKING:
     import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from backend.text.control_tokens import PHONEME_END, PHONEME_START
@@ -38,7 +39,7 @@ def word_spans(tokenizer: PhonemeTokenizer, text: str) -> list[WordSpan]:
         counts = [len(_groups(tokenizer, tokenizer.encode(word))) for word in words]
     if sum(counts) != len(groups):
         edges = [round(len(groups) * index / len(words)) for index in range(len(words) + 1)]
-        counts = [after - before for before, after in zip(edges, edges[1:], strict=False)]
+        counts = [after - before for before, after in pairwise(edges)]
     spans, at = [], 0
     for word, count in zip(words, counts, strict=True):
         if count:

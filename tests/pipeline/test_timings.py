@@ -85,7 +85,7 @@ def test_segment_edges_are_where_the_sound_of_each_begins_and_ends(speaker, spee
         assert sound.n_samples == round((kept.codes.shape[1] * HOP - LAG) / speed)
         assert after.start_sample == sound.start_sample + sound.n_samples - overlap
     edges = [edge for sentence in sentences for word in sentence.words for edge in (word.start_s, word.end_s)]
-    assert edges == sorted(edges) and 0 <= edges[0] and edges[-1] <= speech.waveform.duration_s
+    assert edges == sorted(edges) and edges[0] >= 0 and edges[-1] <= speech.waveform.duration_s
 
 
 def test_timings_of_recalled_speech_are_the_same(speaker):
