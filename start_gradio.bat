@@ -4,18 +4,35 @@ setlocal
 chcp 65001 >nul
 cd /d "%~dp0"
 set "PHONOGRAM_PROGRAM=start_gradio.bat"
-where py >nul 2>nul
-if not errorlevel 1 (
-    py -3 "%~dp0launch.py" start gradio %*
-    goto done
+set "PYTHONUTF8=1"
+set "FITS=import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))"
+
+rem The Python of an earlier set-up is the quickest to find; it is gone when its own Python was removed.
+if not exist ".venv\Scripts\python.exe" goto search
+".venv\Scripts\python.exe" -c "%FITS%" >nul 2>nul
+if errorlevel 1 goto search
+".venv\Scripts\python.exe" "%~dp0launch.py" start gradio %*
+goto done
+
+:search
+for %%V in (3.13 3.12 3.11 3.10) do (
+    py -%%V -c "%FITS%" >nul 2>nul
+    if not errorlevel 1 (
+        py -%%V "%~dp0launch.py" start gradio %*
+        goto done
+    )
 )
-where python >nul 2>nul
-if not errorlevel 1 (
-    python "%~dp0launch.py" start gradio %*
-    goto done
-)
-echo No Python was found. Install Python 3.10 to 3.13 from python.org, tick "Add python.exe to PATH",
-echo then start this file again.
+rem The python.exe of the Microsoft Store is no Python: it fails here too.
+python -c "%FITS%" >nul 2>nul
+if errorlevel 1 goto missing
+python "%~dp0launch.py" start gradio %*
+goto done
+
+:missing
+echo No Python 3.10 to 3.13 was found. What there is:
+python --version
+echo Install one of them from python.org and tick "Add python.exe to PATH"; no administrator is needed.
+echo Then start this file again.
 pause
 exit /b 1
 

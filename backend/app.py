@@ -7,19 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from backend import __version__
 from backend.api import document, errors
-from backend.api.auth import require_key
 from backend.api.body_limit import BodyLimit
+from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.engine import EngineHost, SpeechEngine
+from backend.api.gate import Gate
+from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
-from backend.api.origins import refuse_foreign_pages
+from backend.api.patience import Patience
 from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
+from backend.api.shield import Shield
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
@@ -43,8 +46,7 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if settings.host not in LOOPBACK and not settings.api_key:
-            log.warning("Listening on %s without a key: anyone who reaches it may use it. Set API_KEY.", settings.host)
+        warn_if_open(settings)
         app.state.machine = read_machine(settings.device)
         device = app.state.machine.device
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
@@ -55,22 +57,35 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
 
     app = FastAPI(
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
-        dependencies=[Depends(require_key), Depends(refuse_foreign_pages)],
     )  # fmt: skip
     app.state.settings = settings
     app.state.measures, app.state.recent = Measures(), RecentSpeeches()
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
+    app.add_middleware(Patience, limit_s=settings.client_timeout_s)
+    app.add_middleware(Gate, settings=settings)
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"], expose_headers=list(DESCRIPTIONS),
+        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
     )  # fmt: skip
+    app.add_middleware(Shield)
     app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)
     document.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Tell in the log what of these settings lets strangers in."""
+    if settings.host in LOOPBACK:
+        return
+    keys = KeyRing(settings.api_key)
+    if not keys:
+        log.warning("Listening on %s without a key: anyone who reaches it may use it. Set API_KEY.", settings.host)
+    elif keys.n_short:
+        log.warning("%d keys of API_KEY have under %d characters and can be guessed.", keys.n_short, SHORT_KEY_CHARS)
 
 
 def __getattr__(name: str) -> Any:

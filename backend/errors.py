@@ -45,6 +45,10 @@ class NotAvailable(PhonogramError):
     """An optional package, program or weight file that is not here."""
 
 
+class NotSupported(NotAvailable):
+    """Something the loaded checkpoint cannot do, and no waiting or installing will change that."""
+
+
 class NoScore(PhonogramError):
     """Sound that a judge cannot score: too short, silent, not speech."""
 

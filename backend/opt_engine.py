@@ -21,6 +21,7 @@ from backend.settings import Settings
 if TYPE_CHECKING:
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
+    from backend.pipeline.code_bytes import CodeFile
     from backend.pipeline.loading import LoadedModel
     from backend.pipeline.speaker import Speaker, SpeakerCounts
     from backend.pipeline.speech import Speech, SpeechStream
@@ -150,11 +151,7 @@ class OptimizedEngine:
 
     def encode(self, waveform: Waveform) -> Codes:
         """Codes [1, K, T] of a sound by the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
-        if waveform.duration_s > self.settings.max_audio_s:
-            raise LimitExceeded(
-                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
-                "(MAX_AUDIO_S). Cut it."
-            )
+        self._check_length(waveform)
         with self._in_use() as loaded:
             return loaded.speaker.encode(waveform)
 
@@ -162,6 +159,29 @@ class OptimizedEngine:
         """The sound of codes [1, K, T]. Raises `BadCodes` for those of another codec."""
         with self._in_use() as loaded:
             return loaded.speaker.decode(codes)
+
+    def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
+        """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
+        from backend.pipeline.code_bytes import encode_file
+
+        self._check_length(waveform)
+        with self._in_use() as loaded:
+            return encode_file(waveform, loaded.speaker, loaded.model.codes_hash, n_codebooks)
+
+    def decode_file(self, content: bytes) -> Waveform:
+        """The sound of a code file. Raises `BadContainer` for damage and for a file of another codec."""
+        from backend.pipeline.code_bytes import decode_file
+
+        with self._in_use() as loaded:
+            return decode_file(content, loaded.speaker, loaded.model.codes_hash, self.settings.max_audio_s)
+
+    def read_code_file(self, content: bytes) -> CodeFile:
+        """What a code file says and the codes in it, whichever codec wrote it. Raises `BadContainer` for damage."""
+        from backend.pipeline.code_bytes import read_file
+
+        with self._in_use() as loaded:
+            spec = loaded.model.codec.spec
+            return read_file(content, spec, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def voices(self) -> tuple[Voice, ...]:
         """Built-in voices first, then the added ones by name."""
@@ -177,6 +197,22 @@ class OptimizedEngine:
         """Remove an added voice. Raises `UnknownVoice`."""
         with self._in_use() as loaded:
             loaded.voices.delete(voice_id)
+
+    def rename_voice(self, voice_id: str, name: str) -> Voice:
+        """Call an added voice something else; its id stays. Raises `UnknownVoice`, `VoiceExists` and `BadVoice`."""
+        with self._in_use() as loaded:
+            return loaded.voices.rename(voice_id, name)
+
+    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float:
+        """How like a voice a fresh take of `text` sounds: the cosine, -1...1, of the two speaker vectors.
+
+        By the checkpoint's own speaker encoder; raises `NotSupported` if it has none, and `UnknownVoice`.
+        """
+        with self._in_use() as loaded:
+            loaded.voices.require_likeness(voice_id)
+        take = self.speak(SpeechRequest(text=text, voice=voice_id, seed=seed, whole=True, use_memory_cache=False))
+        with self._in_use() as loaded:
+            return loaded.voices.likeness(voice_id, take.codes)
 
     def emotions(self) -> EmotionGuide:
         """The markers that change how a text is spoken."""
@@ -207,6 +243,13 @@ class OptimizedEngine:
             notes=loaded.model.notes, frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
             counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
         )  # fmt: skip
+
+    def _check_length(self, waveform: Waveform) -> None:
+        if waveform.duration_s > self.settings.max_audio_s:
+            raise LimitExceeded(
+                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
+                "(MAX_AUDIO_S). Cut it."
+            )
 
     def _begin(self) -> _Loaded:
         """Mark the model as in use, loading it if it was let go. Every call needs one of `_idle.end`."""

@@ -65,7 +65,22 @@ class Settings(BaseSettings):
     gradio_port: int = Field(7860, ge=1, le=65535, description="Port of the Gradio page.")
     streamlit_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit page.")
     api_key: str = Field(
-        "", description="When set, requests must carry it as `Authorization: Bearer KEY`; /health stays open."
+        "",
+        description="Keys with commas; when set, requests must carry one as `Authorization: Bearer KEY`. "
+        "/health and /ready stay open.",
+    )
+    allowed_hosts: str = Field(
+        "", description="Names, with commas, the server may be called by besides addresses and its HOST; * for any."
+    )
+    rate_limit_per_min: int = Field(
+        -1,
+        ge=-1,
+        le=1_000_000,
+        description="Requests a minute of one key or address; 0 for no limit, "
+        "-1 for 300 from other machines and no limit from this one.",
+    )
+    client_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="Seconds a client may send or take nothing before it is given up."
     )
     data_dir: str = Field("data", min_length=1, description="Folder for voices, jobs and history.")
     lexicon: str = Field("", description="File of words and how to say them (docs/markup.md); empty for none.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
-BINARY = {"Content-Type": "application/octet-stream"}
 
 
 class BackendError(Exception):
@@ -88,10 +88,32 @@ class RecentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """The answer of `POST /codec/encode`: a code file, and what its headers tell, in lower case."""
+    """The answer of `POST /codec/encode`: a code file, and what its headers tell."""
 
-    codes: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes
+    codec: str
+    n_frames: int
+    n_codebooks: int
+    kbps: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSurvey:
+    """The answer of `POST /codec/inspect`; `codes` are [codebooks][frames] from frame `start_frame` on."""
+
+    codec: str
+    is_decodable: bool
+    sample_rate_hz: int
+    frame_rate_hz: float
+    codebook_sizes: list[int]
+    n_codebooks: int
+    n_frames: int
+    duration_s: float
+    file_bytes: int
+    file_kbps: float
+    start_frame: int
+    codes: list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,8 @@ class BackendClient:
     """Talks to the backend at `url`; `api_key` goes along with every request when there is one."""
 
     def __init__(self, url: str, api_key: str = "", timeout_s: float = 10.0) -> None:
+        # API_KEY may list several; any of them opens the backend.
+        api_key = api_key.partition(",")[0].strip()
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The backend is named by the caller: a proxy meant for the web must not stand in between.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
@@ -136,39 +160,49 @@ class BackendClient:
 
     def delete_voice(self, voice_id: str) -> None:
         """Remove an added voice."""
-        self._send("DELETE", f"/voices/{voice_id}")
+        self._send("DELETE", f"/voices/{quote(voice_id, safe='')}")
 
     def rename_voice(self, voice_id: str, name: str) -> Voice:
-        """Give an added voice another name."""
-        return Voice(**self._fields(self._json("PATCH", f"/voices/{voice_id}", json={"name": name}), Voice))
+        """Call an added voice something else; its id stays."""
+        sent = self._json("PATCH", f"/voices/{quote(voice_id, safe='')}", json={"name": name})
+        return Voice(**self._fields(sent, Voice))
 
     def preview_voice(self, voice_id: str, format: str = "wav") -> bytes:
-        """A fixed sentence in a voice, as a sound file."""
-        path = f"/voices/{voice_id}/preview"
+        """A sound file of the voice speaking a fixed sentence."""
+        path = f"/voices/{quote(voice_id, safe='')}/preview"
         return self._send("GET", path, params={"format": format}, timeout=SPEECH_TIMEOUT).content
 
     def voice_similarity(self, voice_id: str) -> float:
-        """How alike a voice's recording and a fresh take are, 1 for the same."""
-        return float(self._json("GET", f"/voices/{voice_id}/similarity", timeout=SPEECH_TIMEOUT)["similarity"])
+        """How like itself the voice sounds in a fresh take: a cosine, -1...1."""
+        path = f"/voices/{quote(voice_id, safe='')}/similarity"
+        return float(self._json("GET", path, timeout=SPEECH_TIMEOUT).get("similarity", 0.0))
 
     def encode(self, audio: bytes, n_codebooks: int | None = None) -> CodeFile:
-        """A sound file as a code file; fewer codebooks make it smaller and coarser."""
+        """The code file of a sound file; fewer codebooks are coarser."""
         params = {} if n_codebooks is None else {"n_codebooks": n_codebooks}
-        response = self._send(
-            "POST", "/codec/encode", params=params, files={"audio": ("sound", audio)}, timeout=SPEECH_TIMEOUT
-        )
-        return CodeFile(response.content, {name.lower(): value for name, value in response.headers.items()})
+        files = {"audio": ("audio", audio)}
+        response = self._send("POST", "/codec/encode", files=files, params=params, timeout=SPEECH_TIMEOUT)
+        told = response.headers
+        try:
+            return CodeFile(
+                response.content, told["x-codec"], int(told["x-frames"]), int(told["x-codebooks"]),
+                float(told["x-kbps"]), float(told["x-duration-s"]),
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            raise BackendError(f"{self.url} sent a code file without saying what it is. Check the address.") from error
 
     def decode(self, code_file: bytes, format: str = "wav") -> bytes:
-        """The sound of a code file, as a sound file."""
-        response = self._send(
-            "POST", "/codec/decode", params={"format": format}, content=code_file, headers=BINARY, timeout=SPEECH_TIMEOUT
-        )
-        return response.content
+        """The sound file of a code file."""
+        files = {"codes": ("codes.pgc", code_file)}
+        return self._send(
+            "POST", "/codec/decode", files=files, params={"format": format}, timeout=SPEECH_TIMEOUT
+        ).content
 
-    def inspect(self, code_file: bytes) -> dict[str, Any]:
-        """What a code file holds, its codes [K][T] among it."""
-        return self._json("POST", "/codec/inspect", content=code_file, headers=BINARY, timeout=SPEECH_TIMEOUT)
+    def inspect(self, code_file: bytes, start_frame: int = 0, max_frames: int = 1000) -> CodeSurvey:
+        """What a code file holds, with some of its codes."""
+        params = {"start_frame": start_frame, "max_frames": max_frames}
+        answer = self._json("POST", "/codec/inspect", files={"codes": ("codes.pgc", code_file)}, params=params)
+        return CodeSurvey(**self._fields(answer, CodeSurvey))
 
     def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
         """The last requests, newest first."""
@@ -187,6 +221,10 @@ class BackendClient:
             "POST", "/tts", data=form, files=files or [("reference_audio", ("", b""))], timeout=SPEECH_TIMEOUT
         )
         return Spoken(response.content, {name.lower(): value for name, value in response.headers.items()})
+
+    def paths(self) -> frozenset[str]:
+        """The paths the backend offers, as its own document writes them."""
+        return frozenset(self._json("GET", "/openapi.json").get("paths", {}))
 
     def parameters(self) -> dict[str, Parameter]:
         """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""

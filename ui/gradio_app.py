@@ -4,29 +4,81 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
-from ui.client import BackendClient
-from ui.gradio_tabs import speak, system
+from ui import labels
+from ui.client import BackendClient, BackendError
+from ui.gradio_look import STATIC, THEME, head, part
+from ui.gradio_tabs import emotions, speak, system, voices
+from ui.relay import METHODS, Relay
 
-TABS = {"Speak": speak.build, "System": system.build}
+
+class Tab(NamedTuple):
+    """A tab: how it is laid out, and the path the backend must offer for it to be shown; None shows it always."""
+
+    build: Callable[[BackendClient, gr.Blocks], None]
+    needs: str | None = None
+
+
+TABS = {
+    "Speak": Tab(speak.build),
+    "Voices": Tab(voices.build),
+    "Emotions": Tab(emotions.build),
+    "System": Tab(system.build),
+}
 
 # How often the sounds kept for visitors are looked through, and how old they may become.
 CACHE_S = (3600, 24 * 3600)
 
-# Fonts of the system: the stock themes load theirs from the network.
-THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-
 
 def build_page(client: BackendClient) -> gr.Blocks:
     """Lay out every tab against the backend behind `client`; nothing is asked before a visitor comes."""
-    with gr.Blocks(title="Phonogram", analytics_enabled=False, delete_cache=CACHE_S) as page:
-        gr.Markdown("# Phonogram")
-        for name, build in TABS.items():
-            with gr.Tab(name):
-                build(client, page)
+    with gr.Blocks(title=labels.TITLE, analytics_enabled=False, delete_cache=CACHE_S) as page:
+        part("header")
+        with gr.Tabs(elem_id="pg-tabs"):
+            optional = {}
+            for name, tab in TABS.items():
+                with gr.Tab(name, visible=tab.needs is None) as drawn:
+                    tab.build(client, page)
+                if tab.needs is not None:
+                    optional[tab.needs] = drawn
+
+        def shown() -> Any:
+            try:
+                offered = client.paths()
+            except BackendError:
+                offered = frozenset()
+            changes = [gr.Tab(visible=path in offered) for path in optional]
+            return changes[0] if len(changes) == 1 else changes
+
+        if optional:
+            page.load(shown, outputs=list(optional.values()), api_visibility="private")
     return page
+
+
+def build_server(client: BackendClient, api_key: str = "", host: str = "127.0.0.1", port: int = 7860) -> FastAPI:
+    """The page, its files, and the backend behind `/backend/`."""
+    relay = Relay(client.url, api_key)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await relay.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_route("/backend/{path:path}", relay.__call__, METHODS)
+    app.mount("/page", StaticFiles(directory=STATIC))
+    return gr.mount_gradio_app(
+        app, build_page(client), "/", host, port, footer_links=[], ssr_mode=False, theme=THEME, head=head(),
+        run_history=False, enable_monitoring=False, pwa=False, mcp_server=False,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -36,8 +88,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (%(default)s)")
     arguments = parser.parse_args()
-    client = BackendClient(arguments.backend, os.environ.get("API_KEY", ""))
-    build_page(client).launch(server_name=arguments.host, server_port=arguments.port, theme=THEME, quiet=True)
+    api_key = os.environ.get("API_KEY", "")
+    client = BackendClient(arguments.backend, api_key)
+    server = build_server(client, api_key, arguments.host, arguments.port)
+    uvicorn.run(server, host=arguments.host, port=arguments.port, log_level="warning")
 
 
 if __name__ == "__main__":

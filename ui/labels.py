@@ -65,3 +65,175 @@ HEADERS = {
     "x-cache-hits": "Found in a cache",
     "x-request-id": "Request",
 }
+
+# The Gradio page.
+TITLE = "Phonogram"
+STOP = "Stop"
+PREVIEW = "Preview"
+SEED_SHORT = "Seed"
+SEED_HINT = "new each time"
+VOICE_SOUND = "Recording of the voice"
+OWN_VOICE = "A voice of your own"
+CONSENT = "The person who speaks agrees to having this voice copied."
+PRESET = "Preset"
+PRESET_NAME = "Keep these settings as"
+PRESET_SAVE = "Keep"
+PRESET_NEEDS_NAME = "Give the preset a name of its own first."
+ADD_VOICE = "Add a voice"
+ADD_VOICE_HINT = "Five to twenty seconds of one person speaking, without music or echo, serve best."
+VOICE_NAME = "Name"
+VOICE_NEEDS_NAME = "Give the voice a name first."
+VOICE_NEEDS_SOUND = "Upload or record the voice first."
+VOICE_NEEDS_CONSENT = "Ask the person who speaks; with their agreement, tick the box."
+VOICE_REFUSED = "Not added."
+VOICE_ADDED = "“{name}” is in the library, and on the Speak tab."
+
+# Settings of the Speak tab by name; what is not named is left to the model.
+PRESETS: dict[str, dict[str, float]] = {
+    "The model's own": {},
+    "Steady": {"temperature": 0.4, "top_p": 0.7},
+    "Lively": {"temperature": 0.9, "top_p": 0.95},
+    "Slow reading": {"speed": 0.85},
+}
+
+# Words of the page's scripts; {names} are filled in there.
+SCRIPT: dict[str, object] = {
+    "title": TITLE,
+    "theme": "Dark or light",
+    "asking": "Asking the backend…",
+    "ready": "Ready to speak",
+    "ready_with": "Ready · {model}",
+    "loading": "The model is loading",
+    "not_ready": "Cannot speak yet.",
+    "page_away": "The page's server does not answer. Start it again, then reload.",
+    "empty": EMPTY,
+    "consent_missing": "A recording is copied only with consent: ask the person who speaks, then tick the box below it.",
+    "speaking": SPEAKING,
+    "stopped": "Stopped.",
+    "spoken": "Spoken.",
+    "recalled": "From the history of this browser.",
+    "broke_off": "The speech broke off before its end; what came is here. Speak again, or look at the server's log.",
+    "no_rate": "The backend answered without a sample rate. Check that page and backend are of one version.",
+    "catching_up": "The backend is slower than speech right now; collecting some before going on.",
+    "ignored": IGNORED,
+    "nothing_yet": "Write a text, then press Speak or Ctrl+Enter. Esc stops.",
+    "step_sent": "Asked",
+    "step_first": "First sound",
+    "step_growing": "Speaking",
+    "step_whole": "Whole",
+    "waiting_first": "waiting",
+    "accepted": "accepted",
+    "growing_text": "{made} made, {ahead} ahead, {pace}× speech",
+    "made": "{made} made",
+    "speech": SOUND,
+    "play": "Play",
+    "pause": "Pause",
+    "place_in_sound": "place in the sound",
+    "spectrogram": "spectrogram",
+    "m_heard": "Heard after",
+    "m_length": "Length",
+    "m_total": "In all",
+    "m_rtf": "Work per second",
+    "m_gaps": "Gaps",
+    "m_seed": "Seed",
+    "m_queue": "Waiting",
+    "m_reference": "Voice",
+    "m_semantic": "Codes",
+    "m_synthesis": "Sound",
+    "download": DOWNLOAD,
+    "keep_seed": "Use this seed again",
+    "preview": PREVIEW,
+    "history": "History",
+    "no_history": "What you speak is kept here, in this browser only.",
+    "forget_all": "Forget all",
+    "forget_all_sure": "Forget everything spoken in this browser?",
+    "forget": "Forget",
+    "use_text": "Use text",
+    "own_recording": "own recording",
+    "own_voice": VOICE_DEFAULT,
+    "choose_for_comparison": "Compare",
+    "compare": "Compare blind",
+    "compare_how": "Two takes in an order you do not know. Listen to both, then say which is better.",
+    "prefer": "Prefer {letter}",
+    "no_difference": "No difference",
+    "close": "Close",
+    "you_prefer": "You prefer: {name}",
+    "you_heard_none": "No difference heard. Both names are shown.",
+    "insert_marks": "Insert a mark",
+    "more_marks": "{n} more",
+    "marks": [
+        ["[pause:0.5s]", "half a second of silence"],
+        ["[speed:1.2]", "faster from here on; [speed:1] is the usual speed again"],
+        ["[voice:]", "another voice from here on: write its name after the colon"],
+        ["[tomato](/təˈmɑːtoʊ/)", "a word said as written in IPA"],
+    ],
+    "emotions_known": "What this model knows",
+    "emotions_some": "The loaded checkpoint (“{era}”) speaks these marks. Press one to put it into the text.",
+    "emotions_none": "The loaded checkpoint (“{era}”) was trained without emotion marks: it knows none. "
+    "A mark in the text is left out and named below the speech; it is never read aloud.",
+    "emotions_unknown": "What it does not know",
+    "emotions_unknown_text": "Any other mark in brackets is taken out of the text and named in the answer. "
+    "Checkpoints of the openaudio-s1 family know some sixty emotions, tones and sounds; s2 reads free descriptions. "
+    "With one of them loaded, this page lists its marks.",
+    "marks_title": "What works with every model",
+    "marks_text": "These are carried out by the engine itself. Under Advanced settings, “Marks in the text” must be "
+    "“markup”; the buttons below the text see to that.",
+    "group_emotions": "Emotions",
+    "group_shades": "Shades",
+    "group_tones": "Tones",
+    "group_sounds": "Sounds",
+    "group_pauses": "Pauses",
+    "voices": "Voices",
+    "find_voice": "Find a voice",
+    "no_voices": "No voice of that name.",
+    "added_by_you": "added here",
+    "new_name": "A new name for the voice",
+    "remove": "Remove",
+    "rename": "Rename",
+    "remove_sure": "Remove “{name}” and its recording?",
+    "likeness": "Likeness",
+    "measuring_likeness": "Speaking a sentence to compare…",
+    "likeness_is": "{name}: likeness {value} of 1 between the recording and a fresh take.",
+    "health": "Health",
+    "is_up": "The backend is up.",
+    "load": "Load",
+    "chart_cpu": "Processor",
+    "chart_memory": "Memory",
+    "chart_open": "Speeches at work",
+    "chart_card": "Graphics card",
+    "chart_card_memory": "Card memory",
+    "caches": "Caches",
+    "clear_caches": "Clear",
+    "cleared": "{n} entries forgotten.",
+    "cache": "Cache",
+    "entries": "Entries",
+    "size": "Size",
+    "hit_rate": "Found",
+    "optimizations": "Optimizations, and why",
+    "state": "State",
+    "optimization": "Optimization",
+    "why": "Why",
+    "is_on": "on",
+    "is_off": "off",
+    "requests": "Recent requests",
+    "no_requests_kept": "This backend keeps no list of requests.",
+    "r_id": "Request",
+    "r_door": "Door",
+    "r_voice": "Voice",
+    "r_length": "Length",
+    "r_first": "First sound",
+    "r_rtf": "Work per second",
+    "r_waited": "Waited",
+    "r_end": "End",
+    "h_model": "Model",
+    "h_codec": "Codec",
+    "frames_a_second": "frames a second",
+    "h_device": "Device",
+    "h_why": "Why this device",
+    "h_torch": "PyTorch",
+    "threads": "{n} threads",
+    "h_version": "Version",
+    "h_up": "Up for",
+    "h_rtf": "Work per second of sound, median",
+    "h_first": "First sound, median",
+}

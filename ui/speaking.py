@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from ui import labels
 from ui.client import BackendClient, BackendError, Parameter, Recording, Spoken, Voice
 
+PREVIEW_PATH = "/voices/{voice_id}/preview"
+
 
 class Situation(NamedTuple):
     """What a page needs to be drawn: a sentence on the state, the voices, the settings by name."""
@@ -16,6 +18,7 @@ class Situation(NamedTuple):
     can_speak: bool
     voices: list[Voice]
     settings: dict[str, Parameter]
+    can_preview: bool = False
 
 
 class Answer(NamedTuple):
@@ -37,7 +40,8 @@ def situation(client: BackendClient) -> Situation:
         if not readiness.ready:
             return Situation(f"{labels.NOT_READY} {readiness.message}", False, [], settings)
         voices = client.voices()
-        return Situation(labels.READY if voices else labels.READY_WITHOUT_VOICES, True, voices, settings)
+        can_preview = PREVIEW_PATH in client.paths()
+        return Situation(labels.READY if voices else labels.READY_WITHOUT_VOICES, True, voices, settings, can_preview)
     except BackendError as error:
         return Situation(f"{labels.UNREACHABLE} {error}", False, [], settings)
 

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
 from ui.client import BackendClient
-from ui.streamlit_pages import speak, system
+from ui.streamlit_pages import batch, codec, overview, speak, system, voices
 
-PAGES = {"Speak": speak.show, "System": system.show}
+# Path of the address, title, icon, and what draws the page.
+PAGES = (
+    ("overview", "Overview", ":material/monitoring:", overview.show),
+    ("speak", "Speak", ":material/record_voice_over:", speak.show),
+    ("batch", "Batch", ":material/playlist_play:", batch.show),
+    ("voices", "Voices", ":material/groups:", voices.show),
+    ("codec", "Codec", ":material/grid_on:", codec.show),
+    ("system", "System", ":material/memory:", system.show),
+)
+
+# Five bars of a sound, in a color that stands out on light and on dark.
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40" role="img" aria-label="Phonogram" fill="#12a099">'
+    + "".join(
+        f'<rect x="{4 + 7 * k}" y="{20 - height / 2}" width="4" height="{height}" rx="2"/>'
+        for k, height in enumerate((10, 24, 34, 18, 8))
+    )
+    + "</svg>"
+)
 
 
 def main() -> None:
@@ -18,14 +38,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="streamlit run ui/streamlit_app.py --")
     parser.add_argument("--backend", default="http://127.0.0.1:8000", help="address of the backend (%(default)s)")
     arguments = parser.parse_args()
-    st.set_page_config(page_title="Phonogram")
-    st.title("Phonogram")
-    name = st.sidebar.radio("Page", list(PAGES))
-    client = BackendClient(arguments.backend, os.environ.get("API_KEY", ""))
-    try:
-        PAGES[name](client)
-    finally:
-        client.close()
+    st.set_page_config(page_title="Phonogram", page_icon=LOGO, layout="wide")
+    st.logo(LOGO, size="large")
+    st.html(Path(__file__).with_name("streamlit_style.css"))
+    client = connect(arguments.backend, os.environ.get("API_KEY", ""))
+    pages = [
+        st.Page(partial(draw, client), title=title, icon=icon, url_path=path, default=path == "overview")
+        for path, title, icon, draw in PAGES
+    ]
+    st.navigation(pages, position="top").run()
+
+
+@st.cache_resource(show_spinner=False)
+def connect(url: str, api_key: str) -> BackendClient:
+    """One client for all visits: its connections stay open, and downloads may use it after a page was drawn."""
+    return BackendClient(url, api_key)
 
 
 if __name__ == "__main__":

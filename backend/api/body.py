@@ -64,6 +64,23 @@ async def read_form(request: Request, files: tuple[str, ...] = (), lists: tuple[
     return fields
 
 
+async def read_upload(request: Request, name: str) -> bytes:
+    """The one file of a request: part `name` of a form, or the whole body as `application/octet-stream`."""
+    kind = content_type(request)
+    if kind == "application/octet-stream":
+        content = await request.body()
+    elif kind == "multipart/form-data":
+        fields = await read_form(request, files=(name,))
+        content = fields.pop(name, b"")
+        if fields:
+            raise BadRequest(f"Unknown field '{next(iter(fields))[:MAX_SHOWN_CHARS]}'; expected only {name}.")
+    else:
+        raise unsupported(kind, "multipart/form-data", "application/octet-stream")
+    if not content:
+        raise BadRequest(f"{name} is missing; expected a file. Upload one.")
+    return content
+
+
 def with_references(fields: dict[str, Any]) -> dict[str, Any]:
     """The form's recordings and their words as the list that the JSON body has."""
     # A page sends an empty part for a file nobody picked.

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
+from backend.api.shield import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -28,6 +29,7 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.Cancelled: 503,
     errors.NotAvailable: 503,
     errors.NotReady: 503,
+    errors.NotSupported: 501,
     errors.TimedOut: 504,
     errors.BadCheckpoint: 500,
     errors.BadSettings: 500,
@@ -96,7 +98,8 @@ async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
     request_id = getattr(request.state, "request_id", "")
     message = f"Something failed inside the server. Its log says what, at request {request_id}."
-    return _body("InternalError", message, 500, {"X-Request-Id": request_id})
+    # Made outside of everything that adds headers.
+    return _body("InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
 
 
 def install(app: FastAPI) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException, Request
+from starlette.datastructures import Headers
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-async def refuse_foreign_pages(request: Request) -> None:
-    """Let a request pass that changes nothing, comes from no page, from a page of ours or from the server's own.
+def is_foreign_page(method: str, headers: Headers, pages: Container[str]) -> bool:
+    """Whether a request that could change something comes from a page that is neither in `pages` nor the server's own.
 
-    A browser sends forms to any address without asking it first, so a page of a stranger could otherwise speak,
-    add voices or clear caches on a server that only listens on this machine.
+    A browser sends forms to any address without asking it first, and opens a WebSocket to any, so a page of a stranger
+    could otherwise speak, add voices or clear caches on a server that only listens on this machine.
     """
-    origin = request.headers.get("origin")
-    if origin is None or request.method in SAFE_METHODS or origin in request.app.state.settings.page_origins:
-        return
-    if urlsplit(origin).netloc == request.headers.get("host"):
-        return
-    raise HTTPException(403, "A page of another address may not do this. Open the pages that come with the server.")
+    origin = headers.get("origin")
+    if origin is None or method in SAFE_METHODS or origin in pages:
+        return False
+    return urlsplit(origin).netloc != headers.get("host")

@@ -37,6 +37,8 @@ MEDIA_TYPES = {
     "ogg": "audio/ogg",
     "opus": "audio/ogg; codecs=opus",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "m4b": "audio/mp4",
 }
 
 
@@ -152,8 +154,7 @@ class OpenSpeech:
 
 def client_of(connection: HTTPConnection) -> str:
     """Whose request this is, for taking turns: whom the key names, else the address it comes from."""
-    named: str = getattr(connection.state, "client", "")
-    return named or (connection.client.host if connection.client else "")
+    return getattr(connection.state, "key_name", None) or (connection.client.host if connection.client else "")
 
 
 async def speak(request: Request, wanted: SpeechRequest, format: str, is_streaming: bool) -> Response:

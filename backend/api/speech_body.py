@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from backend.audio.files import ENCODINGS
+from backend.audio.files import FILE_FORMATS
 from backend.audio.writers import FORMATS
 from backend.errors import BadRequest
 from backend.runtime.request import (
@@ -22,8 +22,8 @@ from backend.runtime.request import (
     SpeechRequest,
 )
 
-Format = Literal["wav", "pcm", "flac", "ogg", "opus", "mp3"]
-assert set(Format.__args__) == {*ENCODINGS, *FORMATS}, "a format that can be written is missing here"  # type: ignore[attr-defined]
+Format = Literal["wav", "pcm", "flac", "mp3", "opus", "aac", "m4b", "ogg"]
+assert set(Format.__args__) == {*FILE_FORMATS, *FORMATS}, "a format that can be written is missing here"  # type: ignore[attr-defined]
 
 # One place holds defaults and bounds: the request the engine takes.
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(SpeechRequest)}
@@ -82,7 +82,7 @@ class SpeechBody(BaseModel):
         [], max_length=MAX_REFERENCES, description="Recordings of the voice to speak with, instead of `voice`."
     )
     format: Format = Field("wav", description="File format of the answer; `pcm` is bare 16-bit little-endian samples.")
-    streaming: bool = Field(False, description="Send sound as it is made (wav, pcm and flac).")
+    streaming: bool = Field(False, description="Send sound as it is made (every format but ogg).")
     seed: int | None = bounded("seed", "The same seed gives the same speech.")
     temperature: float | None = bounded("temperature", "0 always takes the likeliest code.")
     top_p: float | None = bounded("top_p", "Choose among the likeliest codes of this mass.")

@@ -11,11 +11,13 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
+from backend.audio.encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
 from backend.audio.headers import require_complete, sound_format
 from backend.audio.mp3 import counted_mp3
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
+from backend.audio.writers import LOSSY, open_writer
 from backend.errors import BadAudio, LimitExceeded, OutputError
 
 MAX_BYTES = 512 * 2**20
@@ -40,16 +42,14 @@ class Encoding(NamedTuple):
     is_integer: bool = True
 
 
-# The library places Opus at 24 kHz one sample early, and its last 10 ms come back rougher than the rest.
+# What libsndfile writes; it can go back into the file, so a FLAC gets its checksum.
 ENCODINGS = {
     "wav": Encoding("WAV", "PCM_16", MAX_CHANNELS),
     "flac": Encoding("FLAC", "PCM_16", 8),
     "ogg": Encoding("OGG", "VORBIS", 8, (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000), is_integer=False),
-    "opus": Encoding("OGG", "OPUS", 8, (8000, 12000, 16000, 24000, 48000), is_integer=False),
-    "mp3": Encoding(
-        "MP3", "MPEG_LAYER_III", 2, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), is_integer=False
-    ),
-}  # fmt: skip
+}
+# Every format a file can have.
+FILE_FORMATS = (*ENCODINGS, *LOSSY)
 
 
 def read_audio(
@@ -76,9 +76,9 @@ def read_audio(
 
 
 def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> None:
-    """Write a file that is complete or absent: wav, flac (both 16-bit), ogg, opus or mp3, by suffix or `format`.
+    """Write a file that is complete or absent: one of `FILE_FORMATS`, by suffix or `format`.
 
-    Samples outside -1...1 clip. Lossy formats resample to their next legal rate. Raises `OutputError`
+    Samples outside -1...1 clip; wav and flac hold 16 bits. Lossy formats resample to their next legal rate. Raises `OutputError`
     for an unknown format or a place that cannot be written, `BadAudio` for an empty waveform or NaN.
     """
     path = Path(path)
@@ -106,7 +106,11 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> No
 
 def encode_audio(waveform: Waveform, format: str) -> bytes:
     """The bytes of a whole file of `format`, as `write_audio` writes it; raises as it does."""
-    encoding = _require_encodable(waveform, format)
+    _require_encodable(waveform, format)
+    if format in LOSSY:
+        writer = open_writer(format, waveform.rate_hz, waveform.n_channels, waveform.n_samples)
+        return writer.push(waveform.samples) + writer.finish()
+    encoding = ENCODINGS[format]
     if encoding.rates_hz and waveform.rate_hz not in encoding.rates_hz:
         legal = [rate for rate in encoding.rates_hz if rate >= waveform.rate_hz]
         waveform = resample(waveform, legal[0] if legal else encoding.rates_hz[-1])
@@ -118,20 +122,17 @@ def encode_audio(waveform: Waveform, format: str) -> bytes:
         ) from None
 
 
-def _require_encodable(waveform: Waveform, format: str) -> Encoding:
-    encoding = ENCODINGS.get(format)
-    if encoding is None:
+def _require_encodable(waveform: Waveform, format: str) -> None:
+    if format not in FILE_FORMATS:
         raise OutputError(
-            f"Cannot write format '{format}'; the formats are {', '.join(ENCODINGS)}. Choose one of them."
+            f"Cannot write format '{format}'; the formats are {', '.join(FILE_FORMATS)}. Choose one of them."
         )
-    if waveform.n_channels > encoding.max_channels:
-        raise OutputError(
-            f"{format} holds {encoding.max_channels} channels at most; got {waveform.n_channels}. Mix down."
-        )
+    max_channels = ENCODINGS[format].max_channels if format in ENCODINGS else MAX_LOSSY_CHANNELS
+    if waveform.n_channels > max_channels:
+        raise OutputError(f"{format} holds {max_channels} channels at most; got {waveform.n_channels}. Mix down.")
     if waveform.n_samples == 0:
         raise BadAudio("The waveform has no samples; there is nothing to write.")
     waveform.require_finite()
-    return encoding
 
 
 class _Source:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import av
+
 from backend.errors import BadAudio, LimitExceeded
 
 SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", re.DOTALL)
@@ -147,15 +149,25 @@ def _next_frame(content: bytes, position: int, first: FrameHeader) -> int:
     return len(content)
 
 
-def _info_frame(content: bytes, start: int, first: FrameHeader, n_frames: int) -> bytes:
+def gapless_frame(first_frame: bytes, n_frames: int, delay_samples: int, padding_samples: int) -> bytes:
+    """A silent frame to lead `n_frames` like `first_frame`, telling decoders what to leave out at both ends."""
+    first = FrameHeader.parse(first_frame, 0)
+    assert first is not None, first_frame[:4]
+    # After flags and count: the encoder's name (readers trust the rest only from names they know), revision, filter,
+    # gain, flags and rate, then delay and padding in 12 bits each, and what may stay zero.
+    library = "Lavc{}.{}".format(*av.library_versions["libavcodec"][:2])
+    ends = (delay_samples << 12 | padding_samples).to_bytes(3, "big")
+    return _info_frame(first_frame, 0, first, n_frames, library.encode().ljust(9)[:9] + bytes(12) + ends + bytes(12))
+
+
+def _info_frame(content: bytes, start: int, first: FrameHeader, n_frames: int, more: bytes = b"") -> bytes:
     """A silent frame like the first one, holding an Info tag with the number of frames that follow."""
-    needed = first.tag_offset + 12
+    tag = b"Info" + HAS_FRAME_COUNT.to_bytes(4, "big") + n_frames.to_bytes(4, "big") + more
     for bitrate_index in range(1, 15):
         # No checksum, no padding; the rest of the header as it is.
         third = bitrate_index << 4 | content[start + 2] & 0x0D
         head = bytes([0xFF, content[start + 1] | 1, third, content[start + 3]])
         header = FrameHeader.parse(head, 0)
-        if header is not None and header.length_bytes >= needed:
-            tag = b"Info" + HAS_FRAME_COUNT.to_bytes(4, "big") + n_frames.to_bytes(4, "big")
+        if header is not None and header.length_bytes >= first.tag_offset + len(tag):
             return (head.ljust(header.tag_offset, b"\0") + tag).ljust(header.length_bytes, b"\0")
     raise AssertionError(f"no frame of {first} has room for a tag")

@@ -1,6 +1,6 @@
 """Streaming writers: samples in, bytes of a growing file out, no seeking back.
 
-The pieces put together are a valid file holding the same int16 samples however the stream was cut.
+The pieces put together are a valid file and the same bytes however the stream was cut.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
+from backend.audio.lossy_writers import AacWriter, ContainerWriter, M4bWriter, Mp3Writer, OpusWriter
 from backend.audio.pcm import to_int16
-from backend.errors import BadAudio, OutputError
+from backend.audio.sample_writer import SampleWriter
+from backend.errors import OutputError
 
 UNKNOWN_32 = 0xFFFFFFFF
 WAV_HEADER_BYTES = 44
@@ -31,53 +33,35 @@ class Writer(Protocol):
     def finish(self) -> bytes: ...
 
 
-def open_writer(format: str, rate_hz: int, n_channels: int, n_samples: int | None = None) -> Writer:
+def open_writer(
+    format: str, rate_hz: int, n_channels: int, n_samples: int | None = None, bitrate_kbps: int | None = None
+) -> Writer:
     """A writer of `format` (a key of `FORMATS`).
 
     `n_samples` is the total per channel where it is known: the header then tells it, and `finish`
-    raises if it was wrong. Raises `OutputError` for an unknown format or what the format cannot hold.
+    raises if it was wrong. `bitrate_kbps` is for the formats of `LOSSY`; None takes the usual one. Raises
+    `OutputError` for an unknown format or what the format cannot hold.
     """
     if format not in FORMATS:
         raise OutputError(f"Cannot stream format '{format}'; the formats are {', '.join(FORMATS)}. Choose one of them.")
     if rate_hz < 1 or n_channels < 1:
         raise OutputError(f"Cannot write {n_channels} channels at {rate_hz} Hz; both must be positive.")
-    return FORMATS[format](rate_hz, n_channels, n_samples)
+    if bitrate_kbps is None:
+        return FORMATS[format](rate_hz, n_channels, n_samples)
+    if format not in LOSSY:
+        raise OutputError(f"'{format}' has no bitrate to choose; {', '.join(LOSSY)} have. Leave it out.")
+    return LOSSY[format](rate_hz, n_channels, n_samples, bitrate_kbps)
 
 
-class PcmWriter:
+class PcmWriter(SampleWriter):
     """Bare signed 16-bit little-endian samples, channels interleaved, no header."""
 
-    def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
-        self.rate_hz, self.n_channels, self.n_samples = rate_hz, n_channels, n_samples
-        self._n_pushed = 0
-        self._is_finished = False
+    def _write(self, samples: np.ndarray) -> bytes:
+        return self._pack(np.ascontiguousarray(to_int16(samples).T, dtype="<i2"))
 
-    def push(self, samples: np.ndarray) -> bytes:
-        self._require_open()
-        if samples.ndim != 2 or samples.shape[0] != self.n_channels:
-            raise BadAudio(f"Samples have shape {samples.shape}; this writer takes [{self.n_channels}, N].")
-        frames = to_int16(samples).T
-        self._n_pushed += len(frames)
-        return self._write(np.ascontiguousarray(frames, dtype="<i2"))
-
-    def finish(self) -> bytes:
-        self._require_open()
-        self._is_finished = True
-        tail = self._close()
-        if self.n_samples is not None and self._n_pushed != self.n_samples:
-            raise OutputError(f"The header promised {self.n_samples} samples and {self._n_pushed} were written.")
-        return tail
-
-    def _write(self, frames: np.ndarray) -> bytes:
+    def _pack(self, frames: np.ndarray) -> bytes:
         """Interleaved int16 [N, C] to the bytes ready now."""
         return frames.tobytes()
-
-    def _close(self) -> bytes:
-        return b""
-
-    def _require_open(self) -> None:
-        if self._is_finished:
-            raise RuntimeError("This writer is finished; open a new one for the next file.")
 
 
 class WavWriter(PcmWriter):
@@ -89,7 +73,7 @@ class WavWriter(PcmWriter):
             raise OutputError(f"WAV cannot hold {n_channels} channels at {rate_hz} Hz. Use fewer channels.")
         self._header = wav_header(rate_hz, n_channels, n_samples)
 
-    def _write(self, frames: np.ndarray) -> bytes:
+    def _pack(self, frames: np.ndarray) -> bytes:
         return self._take_header() + frames.tobytes()
 
     def _close(self) -> bytes:
@@ -114,7 +98,7 @@ class FlacWriter(PcmWriter):
             ) from None
         self._is_started = False
 
-    def _write(self, frames: np.ndarray) -> bytes:
+    def _pack(self, frames: np.ndarray) -> bytes:
         # The library writes the header with the first samples and ignores an empty write.
         if len(frames):
             self._file.write(frames)
@@ -189,8 +173,15 @@ def flac_header(rate_hz: int, n_channels: int) -> bytes:
     return b"fLaC\x80\0\0\x22" + block_sizes + bytes(6) + packed.to_bytes(8, "big") + bytes(16)
 
 
+LOSSY: dict[str, type[Mp3Writer] | type[ContainerWriter]] = {
+    "mp3": Mp3Writer,
+    "opus": OpusWriter,
+    "aac": AacWriter,
+    "m4b": M4bWriter,
+}
 FORMATS: dict[str, Callable[[int, int, int | None], Writer]] = {
     "wav": WavWriter,
     "pcm": PcmWriter,
     "flac": FlacWriter,
+    **LOSSY,
 }

@@ -24,7 +24,7 @@ Sampling = Annotated[float | None, typer.Option(show_default="the voice's own")]
 
 def speak(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The file to write: .wav, .flac, .ogg, .opus, .mp3; - for WAV on standard output.")
+        Path, typer.Option("-o", "--output", help="The file: .wav .flac .mp3 .opus .aac .m4b .ogg .pcm; - for WAV on standard output.")
     ],
     text: Annotated[str | None, typer.Argument(help="The text; - or nothing reads it from standard input.")] = None,
     text_file: Annotated[Path | None, typer.Option("--file", help="Read the text from this file.")] = None,
@@ -48,7 +48,7 @@ def speak(
     markup: Annotated[str | None, typer.Option(help="plain, markup or ssml.", show_default="plain")] = None,
     normalize: Annotated[bool | None, typer.Option(help="Read numbers and dates as words.", show_default="yes")] = None,
     is_streaming: Annotated[
-        bool, typer.Option("--stream", help="Write sound into the file as it is made (wav, flac, pcm).")
+        bool, typer.Option("--stream", help="Write sound into the file as it is made (all but .ogg).")
     ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print the measures as one JSON object.")] = False,
     is_overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
@@ -137,11 +137,11 @@ def _read_references(sounds: list[Path], words: list[str]) -> tuple[ReferenceCli
 
 
 def _format_of(output: Path, is_streaming: bool) -> str:
-    from backend.audio.files import ENCODINGS
+    from backend.audio.files import FILE_FORMATS
     from backend.audio.writers import FORMATS
 
     format = "wav" if str(output) == "-" else output.suffix.removeprefix(".").lower()
-    known = FORMATS if is_streaming else {**ENCODINGS, **FORMATS}
+    known = dict.fromkeys(FORMATS if is_streaming else (*FORMATS, *FILE_FORMATS))
     if format not in known:
         what = "can be written as it is made" if is_streaming else "can be written"
         raise OutputError(f"'.{format}' is no sound format that {what}; those are {', '.join(known)}. Choose one.")
@@ -160,10 +160,10 @@ def _require_free(output: Path, is_overwrite: bool) -> None:
 def _write_whole(stream: SpeechStream, output: Path, format: str, report: Callable[[str], None]) -> None:
     import numpy as np
 
-    from backend.audio.files import ENCODINGS, write_audio
+    from backend.audio.files import FILE_FORMATS, write_audio
     from backend.audio.waveform import Waveform
 
-    if format not in ENCODINGS:
+    if format not in FILE_FORMATS:
         _write_pieces(stream, output, format, report)
         return
     pieces = list(_reported(stream, report))

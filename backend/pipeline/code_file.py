@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from backend.audio.files import ENCODINGS, read_audio, write_audio
+from backend.audio.files import FILE_FORMATS, read_audio, write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.compression.survey import ContainerSurvey, open_container, survey_container, survey_file
@@ -77,8 +77,10 @@ def require_free(target: Path, source: Path, is_overwrite: bool) -> None:
 
 
 def require_sound_suffix(target: Path) -> None:
-    if target.suffix.removeprefix(".").lower() not in ENCODINGS:
-        raise OutputError(f"'{target.name}' does not end in a sound format; expected one of .{', .'.join(ENCODINGS)}.")
+    if target.suffix.removeprefix(".").lower() not in FILE_FORMATS:
+        raise OutputError(
+            f"'{target.name}' does not end in a sound format; expected one of .{', .'.join(FILE_FORMATS)}."
+        )
 
 
 @contextmanager

@@ -47,6 +47,11 @@ class ReferenceStage:
         self._lm_worker, self._encoder = lm_worker, encoder
         self.cache: BoundedCache[np.ndarray] = BoundedCache(cache_entries, CACHE_BYTES, lambda codes: codes.nbytes)
 
+    @property
+    def can_tell_speakers(self) -> bool:
+        """Whether the model knows voices as vectors and comes with what makes one."""
+        return bool(self._lm_worker.lm.spec.conditioning_dim) and self._encoder is not None
+
     def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
         """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
         if given is not None:

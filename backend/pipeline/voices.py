@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from backend.codes import Codes
-from backend.errors import BadVoice, UnknownVoice, VoiceExists
+from backend.errors import BadVoice, NotSupported, UnknownVoice, VoiceExists
 from backend.pipeline.voice import SpokenVoice
 from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
 from backend.text.prompts.layout import Reference
@@ -85,6 +85,30 @@ class VoiceBook:
         if self._find_built_in(name_or_id) is not None:
             raise BadVoice(f"'{shown(name_or_id)}' comes with the model and stays. Delete only voices that were added.")
         self._store.delete(name_or_id)
+
+    def rename(self, name_or_id: str, name: str) -> Voice:
+        """Call an added voice something else. Raises `UnknownVoice`, `VoiceExists`, `BadVoice` for a built-in one."""
+        if self._find_built_in(name_or_id) is not None:
+            raise BadVoice(f"'{shown(name_or_id)}' comes with the model and keeps its name. Rename added voices only.")
+        if self._find_built_in(name) is not None:
+            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
+        return _as_voice(self._store.rename(name_or_id, name))
+
+    def require_likeness(self, name_or_id: str) -> None:
+        """Raise `UnknownVoice`, or `NotSupported` where takes cannot be compared with a voice."""
+        self.spoken(name_or_id)
+        if not self._speaker.reference.can_tell_speakers:
+            raise NotSupported(
+                "The loaded checkpoint comes without a speaker encoder, so takes cannot be compared with a voice. "
+                "Load one that has it, such as the built-in voice."
+            )
+
+    def likeness(self, name_or_id: str, codes: Codes) -> float:
+        """The cosine, -1...1, of a voice's vector and that of who speaks in codes [1, K, T]."""
+        heard = self._speaker.reference.voice_of((Reference("", codes.indices[0].cpu().numpy()),)).conditioning
+        wanted = self.spoken(name_or_id).conditioning
+        assert heard is not None and wanted is not None, "asked of a checkpoint without a speaker encoder"
+        return torch.nn.functional.cosine_similarity(wanted.flatten().float(), heard.flatten().float(), dim=0).item()
 
     def _find_built_in(self, name_or_id: str) -> BuiltInVoice | None:
         wanted = plain_name(name_or_id)

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,7 @@ class VoiceStore:
     def delete(self, name_or_id: str) -> VoiceRecord:
         """Remove a voice from disk. Raises `UnknownVoice`."""
         with self._lock:
-            record = self.find(name_or_id)
-            if record is None:
-                raise UnknownVoice(
-                    f"There is no added voice '{shown(name_or_id)}'. List the voices to see what there is."
-                )
+            record = self._known(name_or_id)
             doomed = self._folder / f".{record.id}.gone"
             try:
                 # First the name: a voice half removed must not be listed.
@@ -118,6 +114,20 @@ class VoiceStore:
             except OSError as error:
                 raise OutputError(f"The voice cannot be removed ({error.strerror}). Check DATA_DIR.") from error
         return record
+
+    def rename(self, name_or_id: str, name: str) -> VoiceRecord:
+        """Call a voice something else; its id stays. Raises `UnknownVoice`, `BadVoice`, `VoiceExists`, `OutputError`."""
+        check_name(name)
+        with self._lock:
+            record, taken = self._known(name_or_id), self.find(name.strip())
+            if taken is not None and taken.id != record.id:
+                raise VoiceExists(f"There is a voice named '{taken.name}' already. Choose another name.")
+            renamed = replace(record, name=name.strip())
+            try:
+                _write_record(self._folder / record.id, renamed)
+            except OSError as error:
+                raise OutputError(f"The voice cannot be renamed ({error.strerror}). Check DATA_DIR.") from error
+        return renamed
 
     def codes(self, record: VoiceRecord) -> Codes:
         """The voice's codes [1, K, T]. Raises `BadVoice` if they are damaged."""
@@ -142,9 +152,10 @@ class VoiceStore:
 
     def replace_codes(self, record: VoiceRecord, codes: Codes, codes_hash: str) -> VoiceRecord:
         """Keep new codes of the same sample: the codec has changed. Returns the record as it is now."""
-        renewed = VoiceRecord(**{**asdict(record), "codec": codes.codec, "codes_hash": codes_hash})
         folder = self._folder / record.id
         with self._lock:
+            # As it is now: it may have got another name since it was read.
+            renewed = replace(self._known(record.id), codec=codes.codec, codes_hash=codes_hash)
             try:
                 # The record last: until then it names the old codec, and the codes are made once more.
                 _write_codes(folder, codes)
@@ -153,6 +164,12 @@ class VoiceStore:
                 raise OutputError(f"The voice's codes cannot be kept ({error.strerror}). Check DATA_DIR.") from error
         return renewed
 
+    def _known(self, name_or_id: str) -> VoiceRecord:
+        record = self.find(name_or_id)
+        if record is None:
+            raise UnknownVoice(f"There is no added voice '{shown(name_or_id)}'. List the voices to see what there is.")
+        return record
+
 
 def check_new_voice(name: str, text: str, consent: bool) -> None:
     """Raise `BadVoice` unless a voice may be added under this name: asked before the work, not after it."""
@@ -160,13 +177,18 @@ def check_new_voice(name: str, text: str, consent: bool) -> None:
         raise BadVoice(
             "The speaker's consent was not confirmed. Add only voices whose speaker agreed, and say so with consent=true."
         )
+    check_name(name)
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+        raise BadVoice(f"The words of the sample may be {MAX_TEXT_CHARS} characters at most. Send only what is spoken.")
+
+
+def check_name(name: str) -> None:
+    """Raise `BadVoice` unless this can be the name of a voice."""
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME_CHARS or not _is_speakable(name.strip()):
         raise BadVoice(
             f"'{shown(name)}' cannot be the name of a voice; expected 1 to {MAX_NAME_CHARS} letters, digits, spaces and "
             ". _ - ' characters, starting with a letter or digit. Choose another."
         )
-    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
-        raise BadVoice(f"The words of the sample may be {MAX_TEXT_CHARS} characters at most. Send only what is spoken.")
 
 
 def plain_name(name: str) -> str:

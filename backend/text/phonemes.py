@@ -31,6 +31,8 @@ NOT_SYMBOL = re.compile(f"[^{re.escape(PUNCTUATION + SOUNDS)}]")
 PARTS = re.compile(r"[^\W\d_]+|\d+|[^\s]")
 MAX_PARTS = 12
 MAX_LETTERS = 60
+# There are names for numbers up to 36 digits; the reader fails at longer ones, which nobody says as a number anyway.
+ENDLESS_NUMBER = re.compile(r"\d(?:,?\d){32,}")
 
 
 class Reading(NamedTuple):
@@ -111,7 +113,8 @@ def _is_said(phonemizer: EnglishPhonemizer, character: str) -> bool:
 
 
 def _without_giants(text: str) -> str:
-    """Spaces inside words of more parts than any real one has."""
+    """Spaces inside words of more parts than any real one has, and between the digits of endless numbers."""
+    text = ENDLESS_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), text)
     return re.sub(r"\S+", lambda word: _parted(word[0]), text)
 
 

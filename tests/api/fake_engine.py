@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import zlib
 from dataclasses import dataclass, field
@@ -9,19 +10,26 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backend.audio.waveform import Waveform
+from backend.codes import CodecSpec
+from backend.compression.container import ContainerWriter
+from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
+from backend.pipeline.code_bytes import CodeFile, read_file
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 RATE_HZ = 8000
 PIECE_SAMPLES = 800
 SAMPLES_PER_CHAR = 160
 WAIT_LIMIT_S = 20.0
+SPEC = CodecSpec("hum", RATE_HZ, 160, (16, 16))
+CODES_HASH = "ab" * 32
 
 
 @dataclass(frozen=True)
 class Voice:
     id: str
     name: str
+    created_at: str | None = "2020-01-02T03:04:05+00:00"
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,38 @@ class FakeEngine:
         if voice_id not in self.stored:
             raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
         del self.stored[voice_id]
+
+    def rename_voice(self, voice_id: str, name: str) -> Voice:
+        if voice_id not in self.stored:
+            raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
+        if name in (voice.name for voice in self.stored.values()):
+            raise VoiceExists(f"There is a voice '{name}' already. Choose another name.")
+        self.stored[voice_id] = Voice(voice_id, name)
+        return self.stored[voice_id]
+
+    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float:
+        if voice_id not in self.stored:
+            raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
+        return 0.875
+
+    def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
+        """Codes that say how loud each frame is."""
+        header = ContainerHeader.of(SPEC, CODES_HASH, n_codebooks)
+        frames = np.array_split(np.abs(waveform.samples[0]), max(1, waveform.n_samples // SPEC.hop_samples))
+        loudness = [min(15, int(frame.max() * 16)) for frame in frames]
+        file = io.BytesIO()
+        writer = ContainerWriter(file, header)
+        writer.push(np.array([loudness] * header.n_codebooks))
+        writer.finish(len(loudness) * SPEC.hop_samples)
+        return self.read_code_file(file.getvalue())
+
+    def decode_file(self, content: bytes) -> Waveform:
+        found = self.read_code_file(content)
+        loudness = found.indices[0].repeat(SPEC.hop_samples).astype(np.float32) / 16
+        return Waveform(loudness[None], SPEC.sample_rate_hz)
+
+    def read_code_file(self, content: bytes) -> CodeFile:
+        return read_file(content, SPEC, CODES_HASH, 60.0)
 
     def emotions(self) -> Guide:
         return Guide()

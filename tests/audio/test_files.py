@@ -23,6 +23,8 @@ WIDTHS = {
     ("OGG", "VORBIS"): None, ("OGG", "OPUS"): None, ("MP3", "MPEG_LAYER_III"): None,
 }  # fmt: skip
 RATES_HZ = (8000, 16000, 24000, 48000)
+# Formats we write and read; AAC is only written.
+WRITTEN = (*ENCODINGS, "mp3", "opus")
 
 
 def sound(rate_hz: int, n_channels: int, duration_s: float = 0.3) -> np.ndarray:
@@ -230,7 +232,7 @@ def test_damaged_files_never_crash_hang_or_raise_anything_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("format", "rate_hz", "n_channels"), list(product(ENCODINGS, (8000, 22050, 24000, 48000), (1, 2)))
+    ("format", "rate_hz", "n_channels"), list(product(WRITTEN, (8000, 22050, 24000, 48000), (1, 2)))
 )
 def test_written_files_read_back(format, rate_hz, n_channels, tmp_path):
     whole = Waveform(sound(rate_hz, n_channels), rate_hz)
@@ -238,7 +240,7 @@ def test_written_files_read_back(format, rate_hz, n_channels, tmp_path):
     write_audio(path, whole)
     read = read_audio(path)
     assert read.n_channels == n_channels and read.duration_s == pytest.approx(whole.duration_s, abs=1e-4)
-    if ENCODINGS[format].is_integer:
+    if format in ("wav", "flac"):
         assert read.rate_hz == rate_hz and np.array_equal(to_int16(read.samples), to_int16(whole.samples))
     elif read.rate_hz == rate_hz:
         assert likeness(read.samples, whole.samples, rate_hz) > 0.95
@@ -277,7 +279,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_long_sounds_reach_every_encoder_in_pieces(tmp_path):
     long = Waveform(synthetic.tone(10.0, 24000), 24000)
-    for format in ENCODINGS:
+    for format in WRITTEN:
         write_audio(tmp_path / f"a.{format}", long)
         assert read_audio(tmp_path / f"a.{format}").n_samples == 240000
 

@@ -116,7 +116,7 @@ def test_failure_midway_leaves_no_file(phonogram, engine, tmp_path, capsys, opti
     ("arguments", "finding"),
     [
         (("x", "-o", "a.doc"), "no sound format"),
-        (("x", "-o", "a.mp3", "--stream"), "as it is made"),
+        (("x", "-o", "a.ogg", "--stream"), "as it is made"),
         (("x", "-o", "none/a.wav"), "does not exist"),
         (("x", "-o", "there.wav"), "exists already"),
         (("", "-o", "a.wav"), "text is empty"),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.repo.tree import ROOT, project_files
 
-RUN = ("README.md", "QUICKSTART.md", "docs/fish.md", "docs/markup.md")
+RUN = ("README.md", "QUICKSTART.md", "docs/fish.md", "docs/markup.md", "docs/api.md")
 FENCE = re.compile(
     r"^(?:<!-- no-run: *(?P<reason>[^\n]*?) *-->\n+)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )

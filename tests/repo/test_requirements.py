@@ -5,6 +5,7 @@ from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.repo.tree import ROOT, imports_of, python_files
 
@@ -15,7 +16,10 @@ else:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+# docs/security.md says what each floor closes.
 FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.22", "gradio": "6.7"}
+# What is installed must not be older either; torch is pinned above its floor, h11 comes with uvicorn.
+INSTALLED_FLOORS = {**FLOORS, "torch": "2.10", "h11": "0.16"}
 
 # Declared but imported by nobody here: these are run as programs, or by a library that looks for them.
 RUN_OR_LOOKED_FOR = {"uvicorn", "python-multipart", "starlette", "tensorboard", "ruff", "mypy", "pre-commit"}
@@ -48,6 +52,11 @@ def test_floor_excludes_versions_with_known_holes(name):
     found = [Requirement(line) for line in lines if Requirement(line).name == name]
     assert found
     assert all(f">={FLOORS[name]}" in str(requirement.specifier) for requirement in found)
+
+
+@pytest.mark.parametrize("name", INSTALLED_FLOORS)
+def test_what_is_installed_has_no_known_hole(name):
+    assert Version(metadata.version(name)) >= Version(INSTALLED_FLOORS[name])
 
 
 def test_every_direct_dependency_has_its_reason_above_it():

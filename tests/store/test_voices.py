@@ -123,3 +123,30 @@ def test_new_codes_take_the_place_of_the_old_ones(store):
 def test_unfinished_folders_of_a_crash_are_not_voices(store, tmp_path):
     (tmp_path / "voices" / (".%s.part" % ("0" * 32))).mkdir(parents=True)
     assert store.all() == ()
+
+
+def test_a_renamed_voice_keeps_its_id_and_its_codes(store):
+    added = add(store)
+    renamed = store.rename("ada", " Bea ")
+    assert (renamed.id, renamed.name, renamed.created_at) == (added.id, "Bea", added.created_at)
+    assert store.find("Ada") is None and store.find("bea") == renamed
+    assert torch.equal(store.codes(renamed).indices, CODES_OF_IT.indices)
+    assert store.rename(added.id, "BEA").name == "BEA", "another case of its own name is free"
+
+
+def test_names_that_are_taken_or_bad_rename_nothing(store):
+    added, other = add(store), add(store, name="Bea")
+    with pytest.raises(VoiceExists):
+        store.rename("Ada", "bea")
+    with pytest.raises(BadVoice):
+        store.rename("Ada", "../x")
+    with pytest.raises(UnknownVoice):
+        store.rename("Cleo", "Dora")
+    assert store.all() == (added, other)
+
+
+def test_new_codes_do_not_undo_a_renaming(store):
+    added = add(store)
+    store.rename("Ada", "Bea")
+    assert store.replace_codes(added, CODES_OF_IT, "hash-2").name == "Bea"
+    assert store.find(added.id).codes_hash == "hash-2"

@@ -1,102 +1,95 @@
-"""The Gradio page against a fake backend."""
+"""The Gradio page against a fake backend: what is drawn, what its fields hold, what its own endpoints do."""
 
+import json
+import re
 from contextlib import contextmanager
-from pathlib import Path
 
+import httpx
 import pytest
 
-gr = pytest.importorskip("gradio")
+pytest.importorskip("gradio")
 gradio_client = pytest.importorskip("gradio_client")
 
-from backend.audio.files import read_audio  # noqa: E402
-from backend.audio.pcm import to_int16  # noqa: E402
-from backend.runtime.request import ReferenceClip, SpeechRequest  # noqa: E402
+from backend.runtime.request import ReferenceClip  # noqa: E402
 from tests.api.fake_engine import FakeEngine  # noqa: E402
-from tests.api.served import served as served_backend  # noqa: E402
-from tests.ui.fake_backend import fake_backend  # noqa: E402
+from tests.api.served import served  # noqa: E402
+from tests.repo.tree import ROOT  # noqa: E402
+from tests.ui.paged import paged  # noqa: E402
 from ui import labels  # noqa: E402
 from ui.client import BackendClient  # noqa: E402
-from ui.gradio_app import THEME, build_page  # noqa: E402
-
-
-def served(url):
-    page = build_page(BackendClient(url))
-    _, address, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, theme=THEME, inbrowser=False
-    )
-    return page, address
-
-
-def test_page_shows_the_backends_health():
-    with fake_backend() as (url, _):
-        page, address = served(url)
-        try:
-            state, table = gradio_client.Client(address, verbose=False).predict(api_name="/health")
-        finally:
-            page.close()
-    assert "is up" in state
-    assert ["Version", "9.8.7"] in table["data"]
-
-
-def test_page_says_so_when_the_backend_is_away():
-    with fake_backend() as (url, _):
-        pass
-    page, address = served(url)
-    try:
-        state, table = gradio_client.Client(address, verbose=False).predict(api_name="/health")
-    finally:
-        page.close()
-    assert "cannot be reached" in state
-    assert not any(cell for row in table["data"] for cell in row)
+from ui.gradio_app import TABS, build_page  # noqa: E402
+from ui.gradio_look import STATIC  # noqa: E402
 
 
 @contextmanager
-def speaking_page(engine):
+def asked_page(engine):
     """A client of the page's own endpoints, with a real backend behind it."""
-    with served_backend(engine) as url:
-        page, address = served(url)
-        try:
-            yield gradio_client.Client(address, verbose=False)
-        finally:
-            page.close()
+    with served(engine) as backend, paged(backend) as url:
+        yield gradio_client.Client(url, verbose=False)
 
 
-def fields(**changes):
-    """The inputs of the tab, in their order."""
-    given = {"text": "", "voice": "", "recording": None, "words": "", "seed": "", **dict.fromkeys(labels.NUMBERS)}
-    given |= {"markup": "plain", "latency": "balanced", "format": "wav", "normalize": True}
-    return list({**given, **changes}.values())
+def test_page_is_laid_out_without_a_backend():
+    page = build_page(BackendClient("http://127.0.0.1:9"))
+    kinds = [block.get_block_name() for block in page.blocks.values()]
+    assert kinds.count("tabitem") == len(TABS)
 
 
-def test_page_speaks_with_the_settings_of_its_fields(tmp_path):
+def test_every_part_on_the_page_has_a_script_that_draws_it():
+    scripts = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
+    drawn = set(re.findall(r'mount\("(\w+)"', scripts))
+    page = build_page(BackendClient("http://127.0.0.1:9"))
+    values = [block.value for block in page.blocks.values() if block.get_block_name() == "html"]
+    asked = {name for value in values for name in re.findall(r'data-part="(\w+)"', value)}
+    assert asked and asked == drawn
+
+
+def test_every_word_the_scripts_use_is_in_the_labels():
+    for path in STATIC.glob("*.js"):
+        used = set(re.findall(r'\bword\("(\w+)"', path.read_text(encoding="utf-8")))
+        assert used <= set(labels.SCRIPT), f"{path.name}: {sorted(used - set(labels.SCRIPT))}"
+
+
+def test_every_script_is_loaded_by_another():
+    text = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
+    loaded = {name for source in text.values() for name in re.findall(r'(?:from|import) "\./([\w.]+)"', source)}
+    assert set(text) - loaded == {"page.js"}
+
+
+def test_page_asks_nothing_of_other_machines():
+    with served(FakeEngine()) as backend, paged(backend) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        html = http.get("/").text
+        for name in ("page.css", *(path.name for path in STATIC.glob("*.js"))):
+            assert http.get(f"/page/{name}").status_code == 200
+    assert "/page/page.js" in html
+    own = "".join(path.read_text(encoding="utf-8") for path in STATIC.iterdir() if path.is_file())
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)[\w.]+", own)
+
+
+def test_voice_is_added_with_consent_only(tmp_path):
     engine = FakeEngine()
     (tmp_path / "clip.wav").write_bytes(b"RIFF")
-    with speaking_page(engine) as page:
-        said = fields(
-            text="Hello there.", voice="hum", seed=str(2**63 - 1), temperature=0.5, top_k=7.0, normalize=False
-        )
-        state, sound, _, measures = page.predict(*said, api_name="/speak")
-        assert state == "**Spoken.**"
-        assert to_int16(read_audio(Path(sound)).samples).shape == (1, 12 * 160)
-        assert ["Seed", str(2**63 - 1)] in measures["data"]
-        clip = gradio_client.handle_file(str(tmp_path / "clip.wav"))
-        page.predict(*fields(text="x", voice="hum", recording=clip, words="words"), api_name="/speak")
-    assert engine.asked == [
-        SpeechRequest(
-            text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, top_k=7, normalize=False, whole=True
-        ),
-        SpeechRequest(text="x", references=(ReferenceClip(b"RIFF", "words"),), whole=True),
-    ]
+    clip = gradio_client.handle_file(str(tmp_path / "clip.wav"))
+    with asked_page(engine) as page:
+        add = lambda *values: page.predict(*values, api_name="/add_voice")  # noqa: E731
+        assert add("", clip, "words", True) == labels.VOICE_NEEDS_NAME
+        assert add("Ann", clip, "words", False) == labels.VOICE_NEEDS_CONSENT
+        assert engine.added == []
+        assert "Ann" in add(" Ann ", clip, "words", True)
+        assert "There is a voice 'Ann' already" in add("Ann", clip, "words", True)
+    assert engine.added[0] == ("Ann", ReferenceClip(b"RIFF", "words"), "words", True)
 
 
-def test_page_says_why_nothing_was_spoken():
-    engine = FakeEngine()
-    with speaking_page(engine) as page:
-        for changes, sentence in (
-            ({}, "Write a text first."),
-            ({"text": "x", "seed": "seven"}, "seed is 'seven'"),
-            ({"text": "x", "temperature": 9}, "temperature is '9'"),
-        ):
-            state, sound, _, measures = page.predict(*fields(**changes), api_name="/speak")
-            assert sentence in state and sound is None and not any(cell for row in measures["data"] for cell in row)
-    assert engine.asked == []
+def test_presets_name_settings_that_exist():
+    for values in labels.PRESETS.values():
+        assert set(values) <= set(labels.SETTINGS)
+
+
+def test_words_cannot_end_the_element_they_are_in():
+    from ui.gradio_look import head
+
+    found = re.search(r'<script type="application/json" id="pg-words">(.*?)</script>', head(), re.S)
+    assert json.loads(found[1]) == json.loads(json.dumps(labels.SCRIPT))
+
+
+def test_scripts_and_style_travel_with_the_package():
+    assert 'ui = ["static/*"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
-"""The Streamlit page against a fake backend."""
+"""The Streamlit pages against a backend with a fake engine, without a browser."""
 
 import sys
+from dataclasses import dataclass
 
 import pytest
 
@@ -16,66 +17,154 @@ from tests.repo.tree import ROOT
 from tests.ui.fake_backend import fake_backend
 
 
-def run_page(url, monkeypatch, name):
-    monkeypatch.setattr(sys, "argv", ["streamlit_app.py", "--backend", url])
-    page = AppTest.from_file(str(ROOT / "ui" / "streamlit_app.py"), default_timeout=30).run()
-    if name != "Speak":
-        page.sidebar.radio[0].set_value(name).run()
+@dataclass
+class Status:
+    notes: list
+    caches: dict
+
+
+PAGE = """
+from ui.client import BackendClient
+from ui.streamlit_pages import {name}
+{name}.show(BackendClient({url!r}))
+"""
+
+
+def run_page(url, name):
+    page = AppTest.from_string(PAGE.format(name=name, url=url), default_timeout=30).run()
     assert not page.exception
     return page
 
 
-def test_page_shows_the_backends_health(monkeypatch):
+def press(page, label):
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+
+
+def field(widgets, label):
+    return next(widget for widget in widgets if widget.label == label)
+
+
+def test_app_opens_with_the_overview(monkeypatch):
+    with served(FakeEngine()) as url:
+        monkeypatch.setattr(sys, "argv", ["streamlit_app.py", "--backend", url])
+        page = AppTest.from_file(str(ROOT / "ui" / "streamlit_app.py"), default_timeout=30).run()
+    assert not page.exception
+    assert [title.value for title in page.title] == ["Overview"]
+    assert "Ready to speak" in page.success[0].value
+    cards = {card.label: card.value for card in page.metric}
+    assert cards["Speeches"] == "–", "the fake tells nothing of it, which is not the same as none"
+
+
+@pytest.mark.parametrize("name", ["overview", "speak", "batch", "system"])
+def test_page_says_so_when_the_backend_is_away(name):
+    with served(FakeEngine()) as url:
+        pass
+    page = run_page(url, name)
+    assert any("cannot be reached" in one.value for one in [*page.error, *page.warning])
+
+
+@pytest.mark.parametrize("name", ["overview", "speak", "batch"])
+def test_page_says_that_there_is_nothing_to_speak_with(name):
+    engine = FakeEngine()
+    engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
+    with served(engine) as url:
+        page = run_page(url, name)
+    assert "No checkpoint in checkpoints/." in page.warning[0].value
+
+
+def test_system_shows_the_backends_health():
     with fake_backend() as (url, asked):
-        page = run_page(url, monkeypatch, "System")
+        page = run_page(url, "system")
         assert "is up" in page.success[0].value
         assert "9.8.7" in page.table[0].value.to_string()
-        page.button[0].click().run()
+        press(page, "Refresh")
     assert [path for path, _ in asked].count("/health") == 2
 
 
-def test_page_says_so_when_the_backend_is_away(monkeypatch):
-    with fake_backend() as (url, _):
-        pass
-    page = run_page(url, monkeypatch, "System")
-    assert "cannot be reached" in page.error[0].value
-
-
-def test_page_speaks_with_the_settings_of_its_fields(monkeypatch):
-    engine = FakeEngine()
-    with served(engine) as url:
-        page = run_page(url, monkeypatch, "Speak")
-        assert "Ready to speak" in page.success[0].value
-        assert page.selectbox[0].options == ["The model's own", "Hum"]
-        page.text_area[0].input("Hello there.")
-        page.text_input[0].input("9223372036854775807")
-        page.selectbox[0].select("hum")
-        page.number_input[0].set_value(0.5)
-        page.button[0].click().run()
-        assert not page.exception
-    assert engine.asked == [
-        SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, whole=True)
+def test_system_tells_why_each_optimization_is_on_or_off_and_clears_caches():
+    notes = [
+        "on: threads (lm): two are faster [ms_with_1 1.3, ms_with_2 0.9]",
+        "off: int8 (lm): measured slower",
+        "free text",
     ]
-    assert "Spoken." in page.markdown[-1].value
-    assert page.table[0].value.loc["value" if "value" in page.table[0].value.index else 0]["Seed"] == str(2**63 - 1)
+    engine = FakeEngine()
+    caches = {"codes": {"entries": 2, "max_entries": 9, "hits": 1, "misses": 3}}
+    engine.status = lambda: Status(notes, caches)
+    with served(engine) as url:
+        page = run_page(url, "system")
+        rows = page.table[1].value
+        assert rows["Optimization"].tolist() == ["threads", "int8", "free text"]
+        assert rows["Reason"].tolist()[:2] == ["two are faster", "measured slower"]
+        assert "ms_with_2 0.9" in rows["Measured"].tolist()[0]
+        assert "2 of 9" in page.table[2].value.to_string()
+        press(page, "Clear the caches")
+    assert "2 of references" in page.success[-1].value
 
 
-def test_page_says_why_nothing_was_spoken(monkeypatch):
+def test_speak_uses_the_settings_of_its_fields():
     engine = FakeEngine()
     with served(engine) as url:
-        page = run_page(url, monkeypatch, "Speak")
-        page.button[0].click().run()
+        page = run_page(url, "speak")
+        assert "Ready to speak" in page.success[0].value
+        voice = field(page.selectbox, "Voice")
+        assert voice.options == ["The model's own", "Hum"]
+        voice.select("hum")
+        field(page.text_area, "Text").input("Hello there.")
+        field(page.text_input, "Seed (empty: a new one each time)").input("9223372036854775807")
+        field(page.number_input, "Temperature").set_value(0.5)
+        press(page, "Speak")
+    asked = SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, whole=True)
+    assert engine.asked == [asked]
+    assert any("Spoken." in one.value for one in page.markdown)
+    assert field(page.metric, "Seed").value == str(2**63 - 1)
+
+
+def test_other_formats_are_the_same_speech_again():
+    from ui.client import BackendClient
+    from ui.speaking import Answer
+    from ui.streamlit_pages.speak import Take, _again
+
+    engine = FakeEngine()
+    with served(engine) as url:
+        take = Take(Answer("", b"", []), "Hello.", "hum", None, {"format": "wav", "seed": "", "temperature": 0.5})
+        sound = _again(BackendClient(url), take, {"Seed": "12"}, "flac")
+    assert sound.startswith(b"fLaC")
+    assert engine.asked == [SpeechRequest(text="Hello.", voice="hum", seed=12, temperature=0.5, whole=True)]
+
+
+def test_speak_says_why_nothing_was_spoken():
+    engine = FakeEngine()
+    with served(engine) as url:
+        page = run_page(url, "speak")
+        press(page, "Speak")
         assert "Write a text first." in page.error[0].value
-        page.text_area[0].input("x")
-        page.text_input[0].input("seven")
-        page.button[0].click().run()
+        field(page.text_area, "Text").input("x")
+        field(page.text_input, "Seed (empty: a new one each time)").input("seven")
+        press(page, "Speak")
         assert "seed is 'seven'" in page.error[0].value
     assert engine.asked == []
 
 
-def test_page_says_that_there_is_nothing_to_speak_with(monkeypatch):
+def test_batch_speaks_a_file_and_shows_what_failed():
     engine = FakeEngine()
-    engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
     with served(engine) as url:
-        page = run_page(url, monkeypatch, "Speak")
-    assert "No checkpoint in checkpoints/." in page.warning[0].value
+        page = run_page(url, "batch")
+        table = b"text,voice\nOne.,hum\nTwo.,nobody\n"
+        page.get("file_uploader")[0].set_value(("texts.csv", table, "text/csv")).run()
+        press(page, "Speak 2 of 2")
+        assert "1 of 2 are spoken" in page.success[-1].value
+        assert "1 of 2 were not spoken" in page.error[0].value
+        states = page.dataframe[0].value["State"].tolist()
+        assert states[0].endswith(" s") and "No voice 'nobody'" in states[1]
+        engine.stored["nobody"] = engine.stored["hum"]
+        press(page, "Speak 1 of 2")
+        assert "2 of 2 are spoken" in page.success[-1].value
+    assert [request.text for request in engine.asked].count("One.") == 1, "what is done is not done again"
+
+
+def test_batch_refuses_a_file_it_does_not_understand():
+    with served(FakeEngine()) as url:
+        page = run_page(url, "batch")
+        page.get("file_uploader")[0].set_value(("texts.csv", b"words\nhi\n", "text/csv")).run()
+    assert "one must be called 'text'" in page.error[0].value

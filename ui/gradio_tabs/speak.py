@@ -1,76 +1,118 @@
-"""The Speak tab: a text, a voice, and the speech with its measures."""
+"""The Speak tab: a text, a voice, and the speech, heard while it is made."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from ui import labels
-from ui.client import BackendClient, Recording
-from ui.speaking import playable, situation, speak
+from ui.client import BackendClient
+from ui.gradio_look import part
+from ui.speaking import situation
 
 POLL_S = 3.0
-# Speeches of all visitors at a time; the backend says when it is too many.
-MAX_AT_ONCE = 16
+# Chosen by the page: sound comes as samples, and other formats are asked for on download.
+NOT_SHOWN = ("format",)
+PRESET_STORE = "phonogram-presets"
 
 
 def build(client: BackendClient, page: gr.Blocks) -> None:
     """Lay out the tab. Voices, bounds and defaults come from the backend when the page opens and on request."""
-    state = gr.Markdown()
-    with gr.Row():
-        with gr.Column(scale=3):
-            text = gr.Textbox(label=labels.TEXT, placeholder=labels.TEXT_HINT, lines=5)
-            with gr.Row():
-                button = gr.Button(labels.SPEAK, variant="primary", scale=3)
-                refresh = gr.Button(labels.REFRESH, min_width=80)
-            with gr.Row():
-                voice = gr.Dropdown([(labels.VOICE_DEFAULT, "")], value="", label=labels.VOICE, allow_custom_value=True)
-                seed = gr.Textbox(label=labels.SEED, max_lines=1)
-            recording = gr.Audio(label=labels.RECORDING, type="filepath")
-            recording_text = gr.Textbox(label=labels.RECORDING_TEXT, max_lines=3)
-            with gr.Accordion(labels.ADVANCED, open=False):
-                gr.Markdown(labels.ADVANCED_HINT)
+    with gr.Row(elem_classes="pg-columns"):
+        with gr.Column(scale=7, min_width=320):
+            text = gr.Textbox(
+                label=labels.TEXT,
+                placeholder=labels.TEXT_HINT,
+                lines=7,
+                max_lines=24,
+                elem_id="pg-text",
+                autofocus=True,
+            )
+            part("tags")
+            with gr.Row(elem_classes="pg-actions"):
+                button = gr.Button(labels.SPEAK, variant="primary", scale=3, elem_id="pg-speak")
+                stop = gr.Button(labels.STOP, scale=1, min_width=90, elem_id="pg-stop")
+            part("speech")
+        with gr.Column(scale=4, min_width=280):
+            with gr.Row(elem_classes="pg-voice-row"):
+                voice = gr.Dropdown(
+                    [(labels.VOICE_DEFAULT, "")], value="", label=labels.VOICE, allow_custom_value=True, scale=4,
+                    min_width=160, elem_id="pg-voice",
+                )  # fmt: skip
+                hear = gr.Button(labels.PREVIEW, scale=1, min_width=80, visible=False, elem_id="pg-preview")
+            with gr.Accordion(labels.OWN_VOICE, open=False, elem_id="pg-own-voice"):
+                recording = gr.Audio(label=labels.VOICE_SOUND, type="filepath", sources=["upload", "microphone"])
+                words = gr.Textbox(label=labels.RECORDING_TEXT, max_lines=3, elem_id="pg-words")
+                consent = gr.Checkbox(False, label=labels.CONSENT, elem_id="pg-consent")
+            with gr.Accordion(labels.ADVANCED, open=False, elem_id="pg-advanced"):
+                with gr.Row():
+                    preset = gr.Dropdown([], value=None, label=labels.PRESET, min_width=120, scale=3)
+                    seed = gr.Textbox(
+                        label=labels.SEED_SHORT, placeholder=labels.SEED_HINT, max_lines=1, elem_id="pg-seed", min_width=120,
+                        scale=3,
+                    )  # fmt: skip
+                gr.Markdown(labels.ADVANCED_HINT, elem_classes="pg-hint")
                 fields = _advanced()
-        with gr.Column(scale=2):
-            answer = gr.Markdown()
-            sound = gr.Audio(label=labels.SOUND, interactive=False, type="filepath", buttons=[])
-            download = gr.DownloadButton(labels.DOWNLOAD, interactive=False)
-            measures = gr.Dataframe(headers=["", "Value"], column_count=2, interactive=False, label=labels.MEASURES)
+                with gr.Row():
+                    preset_name = gr.Textbox(label=labels.PRESET_NAME, max_lines=1, min_width=120, scale=3)
+                    save = gr.Button(labels.PRESET_SAVE, min_width=80, scale=1)
+            refresh = gr.Button(labels.REFRESH, size="sm", variant="secondary", elem_id="pg-refresh")
+    part("history")
     # A page opened while the model loads becomes usable by itself.
     timer = gr.Timer(POLL_S, active=False)
+    own_presets = gr.BrowserState({}, storage_key=PRESET_STORE)
 
     def read() -> list[Any]:
         now = situation(client)
         choices = [(labels.VOICE_DEFAULT, ""), *((one.name, one.id) for one in now.voices)]
         changes = [_described(name, now.settings) for name in fields]
-        return [now.state, gr.update(choices=choices), gr.Timer(active=not now.can_speak), *changes]
+        can_preview = gr.Button(visible=now.can_preview)
+        return [gr.update(choices=choices), can_preview, gr.Timer(active=not now.can_speak), *changes]
 
-    def poll(format: str | None) -> list[Any]:
+    def poll(markup: str | None) -> list[Any]:
         # Fields that were filled stay as they are: someone may be typing.
         found = read()
-        return found if format is None else [*found[:3], *(gr.skip() for _ in fields)]
+        return found if markup is None else [*found[:3], *(gr.skip() for _ in fields)]
 
-    def run(text: str, voice: str, recording: str | None, words: str, seed: str, *values: Any) -> list[Any]:
-        clip = Recording(Path(recording).read_bytes(), words) if recording else None
-        options = {"seed": seed.strip(), **dict(zip(fields, values, strict=True))}
-        said = speak(client, text, voice, clip, options)
-        path = None
-        if said.audio is not None:
-            # In the page's own cache, which it empties by itself.
-            path = save_bytes_to_cache(said.audio, f"speech.{options['format'] or 'wav'}", sound.GRADIO_CACHE)
-        return [said.state, path, gr.DownloadButton(value=path, interactive=path is not None), said.rows]
+    def apply(name: str | None, own: dict[str, Any]) -> list[Any]:
+        values = {**labels.PRESETS, **own}.get(name or "", {})
+        return [values.get(field) if field in labels.NUMBERS else values.get(field, gr.skip()) for field in fields]
 
-    shown = [state, voice, timer, *fields.values()]
-    page.load(read, outputs=shown, api_visibility="private")
+    def keep(name: str, own: dict[str, Any], *values: Any) -> tuple[Any, Any]:
+        name = name.strip()
+        if not name or name in labels.PRESETS:
+            raise gr.Error(labels.PRESET_NEEDS_NAME, print_exception=False)
+        own = {**own, name: dict(zip(fields, values, strict=True))}
+        return own, gr.update(choices=[*labels.PRESETS, *own], value=name)
+
+    def presets(own: dict[str, Any]) -> Any:
+        return gr.update(choices=[*labels.PRESETS, *own])
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    shown = [voice, hear, timer, *fields.values()]
+    page.load(read, outputs=shown, **quiet)
+    page.load(presets, own_presets, preset, **quiet)
     refresh.click(read, outputs=shown, api_visibility="private")
-    timer.tick(poll, fields["format"], shown, show_progress="hidden", api_visibility="private")
-    button.click(
-        run, [text, voice, recording, recording_text, seed, *fields.values()], [answer, sound, download, measures],
-        concurrency_limit=MAX_AT_ONCE, api_name="speak",
-    )  # fmt: skip
+    timer.tick(poll, fields["markup"], shown, **quiet)
+    preset.input(apply, [preset, own_presets], list(fields.values()), **quiet)
+    save.click(keep, [preset_name, own_presets, *fields.values()], [own_presets, preset], **quiet)
+    # Speaking is done by the browser: a sound that came through here would come in pieces with clicks between them.
+    asked = {"text": text, "voice": voice, "recording": recording, "words": words, "consent": consent, "seed": seed}
+    button.click(None, [*asked.values(), *fields.values()], js=_speak_script(list(asked), list(fields)))
+    stop.click(None, js="() => { window.phonogram.stop(); }")
+    hear.click(None, voice, js="(voice) => { window.phonogram.previewChosen(voice); }")
+
+
+def _speak_script(asked: list[str], fields: list[str]) -> str:
+    """A function of the page that names the values of the fields and speaks with them."""
+    return (
+        f"(...values) => {{ const asked = {json.dumps(asked)}, fields = {json.dumps(fields)};"
+        " const said = Object.fromEntries(asked.map((name, n) => [name, values[n]]));"
+        " said.options = Object.fromEntries(fields.map((name, n) => [name, values[asked.length + n]]));"
+        " window.phonogram.speak(said); }"
+    )
 
 
 def _advanced() -> dict[str, gr.components.Component]:
@@ -81,14 +123,17 @@ def _advanced() -> dict[str, gr.components.Component]:
             fields |= {name: gr.Number(None, label=labels.NUMBERS[name], min_width=120) for name in names}
     with gr.Row():
         for name, label in labels.CHOICES.items():
-            # The choices come later, and the page would refuse what is none of them yet.
-            fields[name] = gr.Dropdown([], value=None, label=label, min_width=120, allow_custom_value=True)
+            if name not in NOT_SHOWN:
+                # The choices come later, and the page would refuse what is none of them yet.
+                fields[name] = gr.Dropdown(
+                    [], value=None, label=label, min_width=120, allow_custom_value=True, elem_id=f"pg-{name}"
+                )
     for name, label in labels.SWITCHES.items():
         fields[name] = gr.Checkbox(True, label=label)
     return fields
 
 
-def _rows(names: list[str], n_columns: int = 3) -> list[list[str]]:
+def _rows(names: list[str], n_columns: int = 2) -> list[list[str]]:
     return [names[start : start + n_columns] for start in range(0, len(names), n_columns)]
 
 
@@ -99,7 +144,7 @@ def _described(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         return gr.skip()
     change: dict[str, Any] = {"value": setting.default, "info": setting.description}
     if name in labels.CHOICES:
-        change["choices"] = playable(setting.choices)
+        change["choices"] = list(setting.choices)
     if name in labels.NUMBERS:
         # Typing goes through values that are out of bounds; the backend refuses those that stay.
         change |= {"step": 1 if setting.kind == "integer" else 0.05}

@@ -1,74 +1,116 @@
-"""The Speak page: a text, a voice, and the speech with its measures."""
+"""The Speak page: a text, a voice, and the speech with its measures, in every file format."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from ui import labels
-from ui.client import BackendClient, Parameter, Recording
-from ui.speaking import Situation, playable, situation, speak
+from ui.client import BackendClient, Recording
+from ui.sounds import media_type
+from ui.speaking import Answer, Situation, situation, speak
+from ui.streamlit_pages.settings import show_settings
 
-ANSWER = "answer"
+TAKES = "takes"
+MAX_TAKES = 8
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
+# Measures that stand out; the others are in a table.
+CARDS = ("x-audio-seconds", "x-first-audio-ms", "x-rtf", "x-seed")
+
+
+class Take(NamedTuple):
+    """One speech and all that is needed to have it again."""
+
+    answer: Answer
+    text: str
+    voice: str | None
+    clip: Recording | None
+    options: Mapping[str, Any]
 
 
 def show(client: BackendClient) -> None:
     """Draw the page; voices, bounds and defaults come from the backend at every visit."""
+    st.title("Speak")
     now = situation(client)
-    (st.success if now.can_speak else st.warning)(now.state)
-    with st.form("speak"):
-        text = st.text_area(labels.TEXT, placeholder=labels.TEXT_HINT)
-        left, right = st.columns(2)
-        voice = left.selectbox(labels.VOICE, ["", *(one.id for one in now.voices)], format_func=_names(now).__getitem__)
-        seed = right.text_input(labels.SEED)
-        upload = st.file_uploader(labels.RECORDING, type=SOUND_TYPES)
-        words = st.text_input(labels.RECORDING_TEXT)
-        with st.expander(labels.ADVANCED):
-            st.caption(labels.ADVANCED_HINT)
-            options = {name: _field(name, setting) for name, setting in _shown(now).items()}
-        is_sent = st.form_submit_button(labels.SPEAK, type="primary")
-    st.button(labels.REFRESH)
+    _show_state(now)
+    options = show_settings(now)
+    voice = options.pop("voice")
+    with st.form("speak", enter_to_submit=False):
+        text = st.text_area(labels.TEXT, placeholder=labels.TEXT_HINT, height=140, key="text")
+        with st.expander(labels.RECORDING, icon=":material/mic:"):
+            upload = st.file_uploader("Sound file", type=SOUND_TYPES)
+            taken = st.audio_input("Or record it now")
+            words = st.text_input(labels.RECORDING_TEXT)
+        is_sent = st.form_submit_button(labels.SPEAK, type="primary", icon=":material/play_arrow:")
     if is_sent:
-        clip = Recording(upload.getvalue(), words) if upload is not None else None
+        source = upload or taken
+        clip = Recording(source.getvalue(), words) if source is not None else None
         with st.spinner(labels.SPEAKING):
-            said = speak(client, text, voice, clip, {"seed": seed.strip(), **options})
-        # Kept, since every click draws the page anew.
-        st.session_state[ANSWER] = said, options.get("format") or "wav"
-    if ANSWER in st.session_state:
-        _show_answer(*st.session_state[ANSWER])
+            answer = speak(client, text, voice, clip, options)
+        _keep(Take(answer, text, voice, clip, options))
+    takes: list[Take] = st.session_state.get(TAKES, [])
+    if takes:
+        _show_take(client, takes[0], now)
+    if len(takes) > 1:
+        _show_earlier(takes[1:])
 
 
-def _show_answer(said: Any, format: str) -> None:
-    if said.audio is None:
-        st.error(said.state)
+def _show_state(now: Situation) -> None:
+    if now.can_speak:
+        st.success(now.state, icon=":material/check_circle:")
         return
-    st.markdown(said.state)
-    kind = {"mp3": "audio/mpeg", "opus": "audio/ogg"}.get(format, f"audio/{format}")
-    st.audio(said.audio, format=kind)
-    st.download_button(labels.DOWNLOAD, said.audio, file_name=f"speech.{format}", mime=kind)
-    st.table({label: [value] for label, value in said.rows})
+    st.warning(now.state, icon=":material/warning:")
+    st.button(labels.REFRESH, icon=":material/refresh:")
 
 
-def _names(now: Situation) -> dict[str, str]:
-    return {"": labels.VOICE_DEFAULT, **{one.id: one.name for one in now.voices}}
+def _keep(take: Take) -> None:
+    spoken = [one for one in st.session_state.get(TAKES, []) if one.answer.audio is not None]
+    st.session_state[TAKES] = [take, *spoken][:MAX_TAKES]
 
 
-def _shown(now: Situation) -> dict[str, Parameter]:
-    return {name: now.settings[name] for name in labels.SETTINGS if name in now.settings}
+def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
+    answer, format = take.answer, take.options.get("format") or "wav"
+    if answer.audio is None:
+        st.error(answer.state, icon=":material/error:")
+        return
+    st.markdown(answer.state)
+    told = dict(answer.rows)
+    with st.container(horizontal=True):
+        for header in CARDS:
+            label = labels.HEADERS[header]
+            if label in told:
+                st.metric(label, told[label], border=True, width=200)
+    if format in labels.UNPLAYABLE:
+        st.info(f"A browser cannot play {format}; download it, or take another format to hear it.")
+    else:
+        st.audio(answer.audio, format=media_type(format))
+    formats = now.settings["format"].choices if "format" in now.settings else (format,)
+    st.caption("Download as")
+    with st.container(horizontal=True):
+        for one in formats:
+            # Other formats are made when they are wanted: the same text, voice and seed are the same speech.
+            sound = answer.audio if one == format else partial(_again, client, take, told, one)
+            st.download_button(
+                one, sound, file_name=f"speech.{one}", mime=media_type(one), on_click="ignore",
+                icon=":material/download:", key=f"download-{one}",
+            )  # fmt: skip
+    with st.expander(labels.MEASURES, icon=":material/timer:"):
+        st.table({label: [value] for label, value in answer.rows})
 
 
-def _field(name: str, setting: Parameter) -> Any:
-    label, help = labels.SETTINGS[name], setting.description
-    if name in labels.SWITCHES:
-        return st.checkbox(label, bool(setting.default), help=help)
-    if name in labels.CHOICES:
-        choices = playable(setting.choices)
-        return st.selectbox(label, choices, choices.index(setting.default), help=help)
-    kind = int if setting.kind == "integer" else float
-    low, high, default = (
-        None if value is None else kind(value) for value in (setting.minimum, setting.maximum, setting.default)
-    )
-    step = 1 if kind is int else 0.05
-    return st.number_input(label, low, high, default, step=step, help=help, placeholder="")
+def _again(client: BackendClient, take: Take, told: Mapping[str, str], format: str) -> bytes:
+    """The same speech in another file format."""
+    options = {**take.options, "format": format, "seed": told.get(labels.HEADERS["x-seed"], "")}
+    clips = [take.clip] if take.clip else []
+    return client.speak(take.text, {**options, "voice": None if clips else take.voice}, clips).audio
+
+
+def _show_earlier(takes: list[Take]) -> None:
+    with st.expander(f"Earlier speeches ({len(takes)})", icon=":material/history:"):
+        for take in takes:
+            st.markdown(f"{take.text[:120]} *(seed {dict(take.answer.rows).get('Seed', 'unknown')})*")
+            if take.answer.audio is not None and take.options.get("format") not in labels.UNPLAYABLE:
+                st.audio(take.answer.audio, format=media_type(take.options.get("format") or "wav"))

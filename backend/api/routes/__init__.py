@@ -1,10 +1,12 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
-from backend.api.routes import cache, emotions, health, metrics, ready, requests, speech, voices
+from backend.api.routes import audio_voices, cache, codec, emotions, health, metrics, ready, requests, speech, voices
 
 ROUTERS = (
     speech.router,
     voices.router,
+    audio_voices.router,
+    codec.router,
     emotions.router,
     health.router,
     ready.router,

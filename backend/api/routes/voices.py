@@ -1,19 +1,26 @@
-"""`/voices`: which voices there are, adding one, removing one."""
+"""`/voices`: which voices there are, how they sound; adding, renaming and removing one."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import parse, read_form
+from backend.api.body import content_type, parse, parse_json, read_form, unsupported
 from backend.api.engine import host_of
 from backend.api.errors import documented
+from backend.api.speech_answer import MEDIA_TYPES, speak
+from backend.api.speech_body import Format
 from backend.errors import BadRequest
-from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
+from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS, ReferenceClip, SpeechRequest
 
 router = APIRouter(tags=["voices"])
+
+VoiceId = Annotated[str, Path(max_length=MAX_VOICE_CHARS)]
+# The same words and seed for every voice, so that they can be compared, and so that each is made once.
+PREVIEW_TEXT = "This is how I sound. The quick brown fox jumps over the lazy dog."
+PREVIEW_SEED = 0
 
 
 class VoiceBody(BaseModel):
@@ -48,6 +55,20 @@ class NewVoice(BaseModel):
     )
 
 
+class NewName(BaseModel):
+    """The body of `PATCH /voices/{id}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="What to call it now.")
+
+
+class Likeness(BaseModel):
+    """The answer of `GET /voices/{id}/similarity`."""
+
+    similarity: float = Field(description="-1...1; takes of the same voice are near 1.")
+
+
 def form_schema() -> dict[str, Any]:
     schema = NewVoice.model_json_schema()
     schema["properties"]["audio"] = {
@@ -59,6 +80,14 @@ def form_schema() -> dict[str, Any]:
     return schema
 
 
+RENAMING = {"requestBody": {"required": True, "content": {"application/json": {"schema": NewName.model_json_schema()}}}}
+SOUND: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The voice, speaking.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+    },
+    **documented(404, 429, 503, 504),
+}
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}}
 
 
@@ -87,8 +116,39 @@ async def add_voice(request: Request) -> VoiceBody:
 
 
 @router.delete("/voices/{voice_id}", status_code=204, response_class=Response, responses=documented(404, 503))
-async def delete_voice(request: Request, voice_id: Annotated[str, Path(max_length=MAX_VOICE_CHARS)]) -> Response:
+async def delete_voice(request: Request, voice_id: VoiceId) -> Response:
     """Remove an added voice and its recording. Built-in voices stay."""
     host = host_of(request)
     await host.run(host.engine.delete_voice, voice_id)
     return Response(status_code=204)
+
+
+@router.patch("/voices/{voice_id}", responses=documented(404, 409, 415, 503), openapi_extra=RENAMING)
+async def rename_voice(request: Request, voice_id: VoiceId) -> VoiceBody:
+    """Call an added voice something else. Its id stays."""
+    if content_type(request) != "application/json":
+        raise unsupported(content_type(request), "application/json")
+    wanted = parse_json(NewName, await request.body())
+    host = host_of(request)
+    return VoiceBody.model_validate(await host.run(host.engine.rename_voice, voice_id, wanted.name))
+
+
+@router.get("/voices/{voice_id}/preview", response_class=Response, responses=SOUND)
+async def preview(
+    request: Request, voice_id: VoiceId, format: Annotated[Format, Query(description="File format.")] = "wav"
+) -> Response:
+    """The voice speaking a fixed sentence, remembered after the first time."""
+    return await speak(
+        request, SpeechRequest(text=PREVIEW_TEXT, voice=voice_id, seed=PREVIEW_SEED, whole=True), format, False
+    )
+
+
+@router.get("/voices/{voice_id}/similarity", responses=documented(404, 429, 501, 503, 504))
+async def similarity(
+    request: Request,
+    voice_id: VoiceId,
+    seed: Annotated[int | None, Query(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1], description="Of the take.")] = None,
+) -> Likeness:
+    """How like itself a voice sounds in a fresh take, by the checkpoint's own speaker encoder."""
+    host = host_of(request)
+    return Likeness(similarity=await host.run(host.engine.voice_likeness, voice_id, PREVIEW_TEXT, seed))

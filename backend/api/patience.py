@@ -1,0 +1,48 @@
+"""How long a client may let the server wait: with the rest of its request, and with taking its answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class ClientStalled(RuntimeError):
+    """A client that stopped taking its answer; the server closes the connection."""
+
+
+class Patience:
+    """Gives up on a client after `limit_s` without progress, so that it holds no place others wait for."""
+
+    def __init__(self, app: ASGIApp, limit_s: float) -> None:
+        self.app = app
+        self.limit_s = limit_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_body = False
+
+        async def prompt_receive() -> Message:
+            nonlocal has_body
+            if has_body:
+                # What comes now is the client's leaving, which may take as long as the answer.
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self.limit_s)
+            except asyncio.TimeoutError:
+                raise HTTPException(
+                    408, f"Nothing of the request came for {self.limit_s:g} s (CLIENT_TIMEOUT_S). Send it again."
+                ) from None
+            has_body = not message.get("more_body", False)
+            return message
+
+        async def prompt_send(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self.limit_s)
+            except asyncio.TimeoutError:
+                raise ClientStalled(f"The client took nothing of its answer for {self.limit_s:g} s.") from None
+
+        await self.app(scope, prompt_receive, prompt_send)

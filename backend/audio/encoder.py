@@ -1,0 +1,140 @@
+"""Lossy coding of a stream: samples at any rate in, packets of one codec out, the same however the stream was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from backend.audio.resample import StreamResampler, resampled_length
+from backend.errors import BadAudio, OutputError
+
+MAX_CHANNELS = 2
+RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
+
+
+def most_mp3_kbps(rate_hz: int, n_channels: int) -> int:
+    """The highest bitrate of the generation of MP3 that has this rate."""
+    return 64 if rate_hz <= 12_000 else 160 if rate_hz <= 24_000 else 320
+
+
+def most_opus_kbps(rate_hz: int, n_channels: int) -> int:
+    return 256 * n_channels
+
+
+def most_aac_kbps(rate_hz: int, n_channels: int) -> int:
+    """A block may not cost more than 6 bits a sample."""
+    return 6 * rate_hz * n_channels // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A codec of libav: the sample layout and rates it takes, its usual bitrate for one channel, its bounds."""
+
+    codec: str
+    layout: str
+    rates_hz: tuple[int, ...]
+    kbps_per_channel: int
+    least_kbps: int
+    most_kbps: Callable[[int, int], int]
+
+    def legal_rate_hz(self, rate_hz: int) -> int:
+        """The rate itself, else the next higher one the codec takes, else its highest."""
+        return min((rate for rate in self.rates_hz if rate >= rate_hz), default=max(self.rates_hz))
+
+
+CODINGS = {
+    # More than a voice at 24 kHz needs, and what people expect of an MP3; constant, so a stream tells its own length.
+    "mp3": Coding("libmp3lame", "fltp", RATES_HZ, 128, 8, most_mp3_kbps),
+    # One voice is transparent well below this; the margin is for music between sentences.
+    "opus": Coding("libopus", "flt", OPUS_RATES_HZ, 64, 6, most_opus_kbps),
+    # This encoder needs about half as much again as Opus for the same quality.
+    "aac": Coding("aac", "fltp", RATES_HZ, 96, 8, most_aac_kbps),
+}
+
+
+class StreamEncoder:
+    """Encodes float32 [C, N] pushed in any pieces, as a stream of `container` where there is one.
+
+    Without `bitrate_kbps` the coding's usual one is taken, or the most this rate can have. Raises `OutputError` for
+    channels or a bitrate the coding lacks.
+    """
+
+    def __init__(
+        self, coding: Coding, from_hz: int, n_channels: int, bitrate_kbps: int | None = None,
+        container: OutputContainer | None = None,
+    ):  # fmt: skip
+        if not 1 <= n_channels <= MAX_CHANNELS:
+            raise OutputError(f"{coding.codec} writes 1 or 2 channels; got {n_channels} channels. Mix down.")
+        self.rate_hz = coding.legal_rate_hz(from_hz)
+        self.n_channels, self._from_hz = n_channels, from_hz
+        most_kbps = coding.most_kbps(self.rate_hz, n_channels)
+        if bitrate_kbps is not None and not coding.least_kbps <= bitrate_kbps <= most_kbps:
+            raise OutputError(
+                f"The bitrate is {bitrate_kbps} kbps; {coding.codec} takes {coding.least_kbps} to {most_kbps} kbps "
+                f"at {self.rate_hz} Hz. Choose one of these."
+            )
+        self._resampler = StreamResampler(from_hz, self.rate_hz, n_channels)
+        self._encode: Callable[[av.AudioFrame | None], list[av.Packet]]
+        if container is None:
+            context = AudioCodecContext.create(coding.codec, "w")
+            assert isinstance(context, AudioCodecContext), context
+            self._encode = context.encode
+        else:
+            track = container.add_stream(coding.codec, rate=self.rate_hz)
+            assert isinstance(track, AudioStream), track
+            context, self._encode = track.codec_context, track.encode
+        context.sample_rate = self.rate_hz
+        context.layout = "mono" if n_channels == 1 else "stereo"
+        context.format = coding.layout
+        context.bit_rate = 1000 * (bitrate_kbps or min(coding.kbps_per_channel * n_channels, most_kbps))
+        context.time_base = Fraction(1, self.rate_hz)
+        context.open(strict=False)
+        self._context = context
+        self._is_planar = context.format.is_planar
+        # Samples that do not fill a frame yet.
+        self._rest = np.zeros((n_channels, 0), np.float32)
+        self.n_encoded = 0
+
+    def length_of(self, n_samples: int) -> int:
+        """How many samples at `rate_hz` come of `n_samples` pushed."""
+        return resampled_length(n_samples, self._from_hz, self.rate_hz)
+
+    def push(self, samples: np.ndarray) -> list[av.Packet]:
+        """The packets that these samples complete. Raises `BadAudio` for NaN."""
+        if not np.isfinite(samples).all():
+            raise BadAudio("Samples are NaN or infinite; they cannot be written as sound. Repair them first.")
+        return self._take(self._resampler.push(samples), is_last=False)
+
+    def finish(self) -> list[av.Packet]:
+        """The packets still to come."""
+        packets = self._take(self._resampler.finish(), is_last=True)
+        # An encoder that was never fed has nothing to end.
+        return packets + self._encode(None) if self.n_encoded else packets
+
+    def _take(self, samples: np.ndarray, is_last: bool) -> list[av.Packet]:
+        waiting = np.concatenate([self._rest, samples], axis=1)
+        size = self._context.frame_size
+        n_ready = waiting.shape[1] if is_last else waiting.shape[1] // size * size
+        self._rest = waiting[:, n_ready:]
+        packets: list[av.Packet] = []
+        for start in range(0, n_ready, size):
+            packets += self._encode(self._frame(waiting[:, start : min(start + size, n_ready)]))
+        return packets
+
+    def _frame(self, samples: np.ndarray) -> av.AudioFrame:
+        clipped = np.clip(samples, -1.0, 1.0)
+        layout = clipped if self._is_planar else clipped.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(layout), format=self._context.format.name, layout=self._context.layout.name
+        )
+        frame.sample_rate, frame.time_base, frame.pts = self.rate_hz, self._context.time_base, self.n_encoded
+        self.n_encoded += samples.shape[1]
+        return frame

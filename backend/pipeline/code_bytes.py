@@ -1,0 +1,87 @@
+"""Code files in memory: sound packed as codes, and codes unpacked to be heard or looked at."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from backend.audio.waveform import Waveform
+from backend.codes import Codes
+from backend.compression.container import ContainerReader, ContainerWriter
+from backend.compression.header import ContainerHeader
+from backend.compression.survey import ContainerSurvey
+from backend.errors import BadContainer, LimitExceeded
+from backend.pipeline.transcode import check_written_by, fit_to_codec
+
+if TYPE_CHECKING:
+    from backend.codes import CodecSpec
+    from backend.pipeline.speaker import Speaker
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodeFile:
+    """A code file, what it says of itself and the codes [K, T] in it. `is_own`: the loaded codec can decode it."""
+
+    content: bytes
+    survey: ContainerSurvey
+    indices: np.ndarray
+    is_own: bool
+
+
+def encode_file(waveform: Waveform, speaker: Speaker, codes_hash: str, n_codebooks: int | None = None) -> CodeFile:
+    """The code file of a sound, the same bytes as the command line writes for it.
+
+    Raises `BadAudio` for a sound the codec cannot take and `CodebookMismatch` for a codebook count it does not have.
+    """
+    codec = speaker.codec_worker.codec
+    n_codebooks = codec.check_codebooks(n_codebooks)
+    sound = fit_to_codec(waveform, codec.spec)
+    indices = speaker.encode(sound).first(n_codebooks).indices[0].numpy()
+    header = ContainerHeader.of(codec.spec, codes_hash, n_codebooks, sound.n_samples, indices.shape[1])
+    file = io.BytesIO()
+    writer = ContainerWriter(file, header)
+    writer.push(indices)
+    writer.finish(sound.n_samples)
+    return read_file(file.getvalue(), codec.spec, codes_hash, float("inf"))
+
+
+def decode_file(content: bytes, speaker: Speaker, codes_hash: str, max_duration_s: float) -> Waveform:
+    """The sound of a code file, checked as a whole before any of it is decoded.
+
+    Raises `BadContainer` for damage and for a file of another codec, `LimitExceeded` for a sound that is too long.
+    """
+    spec = speaker.codec_worker.codec.spec
+    found = read_file(content, spec, codes_hash, max_duration_s)
+    check_written_by(found.survey.header, spec, codes_hash)
+    if not found.survey.n_samples:
+        return Waveform(np.zeros((spec.channels, 0), np.float32), spec.sample_rate_hz)
+    sound = speaker.decode(Codes(torch.from_numpy(found.indices)[None], spec.name))
+    return Waveform(sound.samples[:, : found.survey.n_samples], sound.rate_hz)
+
+
+def read_file(content: bytes, spec: CodecSpec, codes_hash: str, max_duration_s: float) -> CodeFile:
+    """What a code file holds, whichever codec wrote it. The limit holds while reading, whatever the header says."""
+    reader = ContainerReader(io.BytesIO(content))
+    frames_per_s = reader.header.sample_rate_hz / reader.header.hop_samples
+    blocks, n_frames = [np.zeros((reader.header.n_codebooks, 0), np.int64)], 0
+    for block in reader:
+        n_frames += block.shape[1]
+        # One second more: the codec's lag and the last frame are not sound.
+        if n_frames > (max_duration_s + 1) * frames_per_s:
+            raise LimitExceeded(
+                f"The code file holds more than {max_duration_s:g} s of sound, the limit (MAX_AUDIO_S). Cut it."
+            )
+        blocks.append(block)
+    header = reader.header
+    assert header.n_samples is not None and header.n_frames is not None, header
+    survey = ContainerSurvey(header, header.n_samples, header.n_frames, reader.file_bytes, reader.payload_bytes)
+    try:
+        check_written_by(header, spec, codes_hash)
+        is_own = True
+    except BadContainer:
+        is_own = False
+    return CodeFile(content, survey, np.concatenate(blocks, axis=1), is_own)

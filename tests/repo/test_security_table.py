@@ -1,0 +1,85 @@
+"""docs/security.md is true: every threat names tests that are there, and what it rules out is nowhere in the code."""
+
+import ast
+import re
+
+import pytest
+
+from tests.repo.tree import ROOT, imports_of, parsed, python_files
+
+TEXT = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+THREATS = TEXT.partition("## Threats")[2].partition("\n## ")[0]
+ROWS = [line for line in THREATS.splitlines() if line.startswith("| ") and not line.startswith("| threat |")]
+
+# Modules that can open a connection to somewhere else.
+CLIENTS = {
+    "httpx",
+    "requests",
+    "aiohttp",
+    "urllib3",
+    "httpcore",
+    "ftplib",
+    "smtplib",
+    "telnetlib",
+    "http",
+    "gradio_client",
+}
+CLIENTS |= {"urllib", "websockets", "xmlrpc", "huggingface_hub"}
+# Fetching on the owner's command, from the one place that is named there.
+MAY_CONNECT = {"backend/weights/hub.py", "backend/commands/download.py"}
+RUNS_CODE = {"eval", "exec", "compile", "__import__"}
+
+
+def functions_of(path):
+    return {node.name for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body if hasattr(node, "name")}
+
+
+def test_every_threat_has_an_answer_and_a_test():
+    assert len(ROWS) > 25
+    for row in ROWS:
+        threat, answer, shown = (cell.strip() for cell in row.strip("|").split("|"))
+        assert threat and answer and NAMED.search(shown), row
+
+
+@pytest.mark.parametrize("path", sorted({path for path, _ in NAMED.findall(TEXT)}))
+def test_tests_that_are_named_exist(path):
+    named = {name for file, name in NAMED.findall(TEXT) if file == path}
+    assert not named - functions_of(path)
+    assert all(name.startswith("test_") for name in named)
+
+
+def test_nothing_in_the_backend_can_fetch_an_address():
+    for path in python_files("backend"):
+        if path.as_posix() in MAY_CONNECT:
+            continue
+        found = {name for name in imports_of(path) if name.partition(".")[0] in CLIENTS}
+        assert found <= {"http", "urllib.parse", "http.HTTPStatus"}, f"{path} imports {sorted(found)}"
+
+
+def test_the_owners_download_cannot_be_reached_from_the_server():
+    graph = {".".join(path.with_suffix("").parts): list(imports_of(path)) for path in python_files("backend")}
+    seen, waiting = set(), ["backend.app"]
+    while waiting:
+        name = waiting.pop()
+        if name in graph and name not in seen:
+            seen.add(name)
+            waiting += graph[name]
+    assert "backend.opt_engine" in seen and "backend.weights.reader" in seen
+    assert not {"backend.weights.hub", "backend.commands.download"} & seen
+
+
+def test_nothing_in_the_backend_runs_text_as_code():
+    for path in python_files("backend", "ui"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in RUNS_CODE, f"{path}:{node.lineno}"
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                assert isinstance(node.value, ast.Constant) and not node.value.value, f"{path}: a shell"
+
+
+def test_pages_load_no_app_of_others():
+    for path in python_files("ui"):
+        for node in ast.walk(parsed(path)):
+            is_load = isinstance(node, ast.Attribute) and node.attr == "load" and isinstance(node.value, ast.Name)
+            assert not (is_load and node.value.id in ("gr", "gradio")), f"{path}:{node.lineno} calls gr.load"

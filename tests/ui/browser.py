@@ -1,0 +1,134 @@
+"""Chromium for the tests of the page, and an ear in it: every sample that reaches the loudspeakers is written down."""
+
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Nothing but this machine is to be asked.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+DESKTOP, PHONE = (1280, 1000), (390, 844)
+LIMIT_MS = 120_000
+
+# Whatever is connected to the loudspeakers is connected to a recorder too. A context starts once its recorder listens.
+EAR = """
+(() => {
+  const recorder = `registerProcessor("ear", class extends AudioWorkletProcessor {
+    constructor() { super(); this.kept = new Float32Array(1024); this.fill = 0; }
+    process([input]) {
+      for (let n = 0; n < 128; n++) this.kept[this.fill + n] = input[0] ? input[0][n] : 0;
+      this.fill += 128;
+      if (this.fill === 1024) { this.port.postMessage(this.kept); this.kept = new Float32Array(1024); this.fill = 0; }
+      return true;
+    }
+  });`;
+  const url = URL.createObjectURL(new Blob([recorder], { type: "text/javascript" }));
+  const Context = window.AudioContext, resume = Context.prototype.resume, connect = AudioNode.prototype.connect;
+  window.ears = {};
+  window.AudioContext = class extends Context {
+    constructor(options) {
+      super(options);
+      this.suspend();
+      this.ear = this.createGain();
+      const heard = window.ears[this.sampleRate] = [];
+      this.listening = this.audioWorklet.addModule(url).then(() => {
+        const node = new AudioWorkletNode(this, "ear");
+        node.port.onmessage = ({ data }) => heard.push(data);
+        connect.call(this.ear, node);
+        connect.call(node, this.destination);
+      });
+      this.resume();
+    }
+    resume() { return this.listening.then(() => resume.call(this)); }
+  };
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target instanceof AudioDestinationNode && this.context.ear) connect.call(this, this.context.ear);
+    return connect.call(this, target, ...rest);
+  };
+})();
+"""
+
+
+@contextmanager
+def chromium():
+    """Yields a browser; skips the test where there is none."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip(f"no browser here; install one of {', '.join(PROGRAMS)}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(browser, url, size=DESKTOP, scheme="light", context=None):
+    """The page as a visitor has it open; fails if its scripts do, or if it asks another machine for anything."""
+    own = context or browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, accept_downloads=True
+    )
+    page = own.new_page()
+    page.set_default_timeout(LIMIT_MS)
+    page.add_init_script(EAR)
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: _note_stranger(request.url, url, troubles))
+    try:
+        page.goto(url)
+        page.locator("[data-part=header] h1").wait_for()
+        yield page
+    finally:
+        page.close()
+        if context is None:
+            own.close()
+    assert troubles == []
+
+
+def _note_stranger(asked, own, troubles):
+    if not asked.startswith((own, "data:", "blob:")):
+        troubles.append(f"asks {asked}")
+
+
+def heard(page, rate_hz):
+    """All samples float32 [N] that the loudspeakers got at this rate, silence before, between and after included."""
+    flat = page.evaluate(
+        "rate => { const blocks = window.ears[rate] ?? []; const bytes = new Uint8Array(blocks.length * 4096);"
+        " blocks.forEach((block, n) => bytes.set(new Uint8Array(block.buffer), n * 4096));"
+        " let text = ''; for (let n = 0; n < bytes.length; n += 32768)"
+        " text += String.fromCharCode(...bytes.subarray(n, n + 32768)); return btoa(text); }",
+        rate_hz,
+    )
+    import base64
+
+    return np.frombuffer(base64.b64decode(flat), np.float32)
+
+
+def inserted_gaps(heard, wanted):
+    """Lengths of the silences in `heard` that `wanted` does not have. Raises if a sample is missing or different.
+
+    Both: float32 [N]; silence before and after does not count.
+    """
+    heard, wanted = np.trim_zeros(heard), np.trim_zeros(wanted)
+    gaps, at_heard, at_wanted = [], 0, 0
+    while at_wanted < len(wanted):
+        n = min(len(heard) - at_heard, len(wanted) - at_wanted)
+        assert n > 0, f"the last {len(wanted) - at_wanted} samples were not heard"
+        differs = np.flatnonzero(np.abs(heard[at_heard : at_heard + n] - wanted[at_wanted : at_wanted + n]) > 1e-4)
+        n_same = int(differs[0]) if len(differs) else n
+        at_heard, at_wanted = at_heard + n_same, at_wanted + n_same
+        if at_wanted == len(wanted):
+            break
+        rest = np.flatnonzero(heard[at_heard:])
+        n_silent = int(rest[0]) if len(rest) else len(heard) - at_heard
+        assert n_silent > 0, f"sample {at_wanted} is another one than the backend sent"
+        # A few true zeros of the sound before the break look like a part of it.
+        at_heard += n_silent
+        n_zeros = int(np.argmax(wanted[at_wanted:] != 0))
+        at_wanted += n_zeros
+        gaps.append(n_silent - n_zeros)
+    return gaps

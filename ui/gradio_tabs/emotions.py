@@ -1,0 +1,13 @@
+"""The Emotions tab: which marks the loaded checkpoint knows, and which work everywhere."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from ui.client import BackendClient
+from ui.gradio_look import part
+
+
+def build(client: BackendClient, page: gr.Blocks) -> None:
+    """Make room for what the page's script draws from the backend's guide."""
+    part("emotions")

@@ -1,0 +1,10 @@
+"""What browsers call the sound files the backend makes."""
+
+from __future__ import annotations
+
+MEDIA_TYPES = {"mp3": "audio/mpeg", "opus": "audio/ogg", "m4b": "audio/mp4", "pcm": "application/octet-stream"}
+
+
+def media_type(format: str) -> str:
+    """The media type of a file format."""
+    return MEDIA_TYPES.get(format, f"audio/{format}")

@@ -1,0 +1,118 @@
+// A player with its pictures: play and pause, a waveform to click into, a spectrogram.
+
+import { el, icon, seconds, word } from "./dom.js";
+import { Spectrogram, Waveform } from "./pictures.js";
+import { Player } from "./player.js";
+
+const STEP_S = 1;
+
+export class SoundView {
+  /** `place` is filled; `name` says what is heard, for those who cannot see where it stands. */
+  constructor(place, name, { isSmall = false } = {}) {
+    this.player = new Player();
+    this.symbol = el("span", { class: "pg-transport-icon" });
+    this.toggle = el("button", { type: "button", class: "pg-transport", "aria-label": word("play"), disabled: true, click: () => this.playOrPause() }, this.symbol);
+    this.wave = el("canvas", { class: "pg-wave", "aria-hidden": "true" });
+    this.slider = el("div", {
+      class: "pg-scrub", role: "slider", tabindex: "0", "aria-label": `${name}: ${word("place_in_sound")}`, "aria-valuemin": "0",
+      "aria-valuemax": "0", "aria-valuenow": "0", click: (event) => this.seekTo(event), keydown: (event) => this.step(event),
+    }, this.wave);
+    this.clock = el("span", { class: "pg-clock" }, "0.0 s");
+    this.spectrum = el("canvas", { class: "pg-spectrum", role: "img", "aria-label": `${name}: ${word("spectrogram")}` });
+    place.classList.add("pg-sound");
+    place.replaceChildren(el("div", { class: "pg-sound-row" }, this.toggle, this.slider, this.clock), ...(isSmall ? [] : [this.spectrum]));
+    this.isSmall = isSmall;
+    this.player.addEventListener("change", () => this.changed());
+    new ResizeObserver(() => this.draw()).observe(this.slider);
+    document.addEventListener("pg-theme", () => this.draw());
+    this.reset(24000, 1);
+  }
+
+  reset(rateHz, nChannels) {
+    this.waveform = new Waveform(rateHz, nChannels);
+    this.spectrogram = new Spectrogram(rateHz, nChannels);
+    this.changed();
+    this.draw();
+  }
+
+  /** A sound that will be pushed piece by piece, and plays by itself. */
+  begin(rateHz, nChannels) {
+    this.player.begin(rateHz, nChannels);
+    this.reset(rateHz, nChannels);
+    this.toggle.disabled = false;
+  }
+
+  push(samples) {
+    // The player first: pictures can wait, ears cannot.
+    this.player.push(samples);
+    this.waveform.push(samples);
+    if (!this.isSmall) this.spectrogram.push(samples);
+    this.drawSoon();
+  }
+
+  finish() {
+    this.player.finish();
+    this.drawSoon();
+  }
+
+  /** A whole sound, silent until someone plays it. */
+  show({ samples, rateHz, nChannels }) {
+    this.begin(rateHz, nChannels);
+    this.player.silence();
+    this.push(samples);
+    this.finish();
+  }
+
+  playOrPause() {
+    if (this.player.wanted) this.player.pause();
+    else this.player.play();
+  }
+
+  seekTo(event) {
+    const box = this.slider.getBoundingClientRect();
+    const shownColumns = Math.max(200, this.waveform.lows.length);
+    this.player.seek(((event.clientX - box.left) / box.width) * (shownColumns / 100));
+  }
+
+  step(event) {
+    const moves = { ArrowLeft: -STEP_S, ArrowRight: STEP_S, Home: -Infinity, End: Infinity };
+    if (event.key === " " || event.key === "Enter") this.playOrPause();
+    else if (event.key in moves) this.player.seek(this.player.position + moves[event.key]);
+    else return;
+    if (!(event.ctrlKey || event.metaKey)) event.preventDefault();
+  }
+
+  changed() {
+    const isOn = this.player.wanted;
+    this.symbol.replaceChildren(icon(isOn ? "pause" : "play"));
+    this.toggle.setAttribute("aria-label", word(isOn ? "pause" : "play"));
+    this.tick();
+  }
+
+  tick() {
+    const { position, duration } = this.player;
+    this.clock.textContent = `${seconds(position)} / ${seconds(duration)}`;
+    this.slider.setAttribute("aria-valuemax", duration.toFixed(1));
+    this.slider.setAttribute("aria-valuenow", position.toFixed(1));
+    this.slider.setAttribute("aria-valuetext", this.clock.textContent);
+    this.waveform.draw(this.wave, duration ? position / duration : 0);
+    if (this.player.isSounding && !this.ticking) {
+      this.ticking = setTimeout(() => {
+        this.ticking = 0;
+        this.tick();
+      }, 66);
+    }
+  }
+
+  drawSoon() {
+    this.drawing ||= setTimeout(() => {
+      this.drawing = 0;
+      this.draw();
+    }, 150);
+  }
+
+  draw() {
+    this.tick();
+    if (!this.isSmall) this.spectrogram.draw(this.spectrum);
+  }
+}
