@@ -14,6 +14,7 @@ from backend.api.routes import (
     metrics,
     models,
     ready,
+    requests,
     speech,
     voices,
 )
@@ -30,6 +31,7 @@ ROUTERS = (
     emotions.router,
     health.router,
     ready.router,
+    requests.router,
     metrics.router,
     cache.router,
     audio_speech.router,
