@@ -16,9 +16,11 @@ from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
+from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
+from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
@@ -71,7 +73,7 @@ def create_app(
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
     )  # fmt: skip
     app.state.settings = settings
-    app.state.measures = Measures()
+    app.state.measures, app.state.recent = Measures(), RecentSpeeches()
     if role == "alone":
         add_entrance(app, settings)
     app.add_middleware(Traffic, measures=app.state.measures)
@@ -97,9 +99,10 @@ def __getattr__(name: str) -> Any:
     """Build `app` when the server first asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    configure_logging()
     try:
-        app = create_app(load_settings())
+        settings = load_settings()
+        configure_logging(settings.log_format)
+        app = create_app(settings)
     except BadSettings as error:
         # The server would print a traceback here, which buries the sentence that says what to fix.
         raise SystemExit(str(error)) from error
@@ -107,7 +110,14 @@ def __getattr__(name: str) -> Any:
     return app
 
 
-def configure_logging() -> None:
+def configure_logging(log_format: LogFormat = "text") -> None:
     """Let our own modules tell what a user would ask about; for programs only."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATTERS[log_format]())
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("backend").setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # One shape for all lines; the requests are logged by us, with their ids.
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("uvicorn").setLevel(logging.INFO)

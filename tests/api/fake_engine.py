@@ -110,6 +110,7 @@ class FakeEngine:
     def __init__(self, settings=None):
         self.asked: list[SpeechRequest] = []
         self.clients: list[str] = []
+        self.on_begin = lambda: None
         self.added: list[tuple] = []
         self.stored = {"hum": Voice("hum", "Hum")}
         self.ignored: tuple[str, ...] = ()
@@ -133,6 +134,7 @@ class FakeEngine:
     def begin(self, request: SpeechRequest, client: str = "") -> FakeStream:
         self.asked.append(request)
         self.clients.append(client)
+        self.on_begin()
         if self.refusal is not None:
             raise self.refusal
         if request.text in self.refusals:

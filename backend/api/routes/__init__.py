@@ -15,6 +15,7 @@ from backend.api.routes import (
     metrics,
     models,
     ready,
+    requests,
     speech,
     voices,
 )
@@ -31,6 +32,7 @@ ROUTERS = (
     emotions.router,
     health.router,
     ready.router,
+    requests.router,
     metrics.router,
     cache.router,
     jobs.router,
