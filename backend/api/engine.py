@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +37,9 @@ class SpeechStream(Protocol):
 
     @property
     def finish_reason(self) -> str: ...
+
+    @property
+    def sentences(self) -> Sequence[Any]: ...
 
     def __iter__(self) -> Iterator[Waveform]: ...
 
@@ -93,6 +96,7 @@ class EngineHost:
         self._build = build
         self._loading: Future[SpeechEngine] | None = None
         self.n_speeches = 0
+        self.n_sockets = 0
         self.is_stopping = False
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 

@@ -16,6 +16,7 @@ from backend.compression.container import ContainerWriter
 from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.code_bytes import CodeFile, read_file
+from backend.pipeline.timings import TimedSentence, TimedWord
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.store.voices import check_new_voice
 
@@ -99,6 +100,13 @@ class FakeStream:
             self.engine.n_pieces += 1
             yield Waveform(self.samples[:, start : start + PIECE_SAMPLES], RATE_HZ)
 
+    @property
+    def sentences(self):
+        words = self.request.text.split()
+        each_s = self.samples.shape[1] / RATE_HZ / len(words)
+        timed = tuple(TimedWord(word, n * each_s, (n + 1) * each_s) for n, word in enumerate(words))
+        return (TimedSentence(self.request.text, 0.0, len(words) * each_s, timed if self.engine.has_words else ()),)
+
     def cancel(self) -> None:
         self.cancelled.set()
         self.engine.n_cancelled += 1
@@ -123,6 +131,7 @@ class FakeEngine:
         self.n_pieces = self.n_cancelled = 0
         self.is_closed = False
         self.model, self.crowd = "hum", None
+        self.has_words = True
 
     def load(self) -> None:
         if self.load_failure is not None:

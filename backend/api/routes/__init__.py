@@ -17,11 +17,13 @@ from backend.api.routes import (
     ready,
     requests,
     speech,
+    speech_socket,
     voices,
 )
 
 ROUTERS = (
     speech.router,
+    speech_socket.router,
     voices.router,
     audio_voices.router,
     codec.router,
