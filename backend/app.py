@@ -25,6 +25,7 @@ from backend.api.shield import Shield
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
+from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,15 @@ def build_engine(settings: Settings) -> SpeechEngine:
     return OptimizedEngine(settings)
 
 
+def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
+    """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
+    limits = JobLimits(
+        max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
+        n_rows=settings.job_rows,
+    )  # fmt: skip
+    return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
+
+
 def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine) -> FastAPI:
     """Build the application. The device is looked up when it starts, not here; the engine loads after that."""
 
@@ -50,7 +60,10 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
+        app.state.jobs = build_jobs(settings, app.state.host)
+        app.state.jobs.start()
         yield
+        app.state.jobs.close()
         app.state.host.close()
 
     app = FastAPI(

@@ -112,6 +112,7 @@ class FakeEngine:
         self.added: list[tuple] = []
         self.stored = {"hum": Voice("hum", "Hum")}
         self.ignored: tuple[str, ...] = ()
+        self.refusals: dict[str, Exception] = {}  # by text
         self.refusal: Exception | None = None
         self.load_failure: Exception | None = None
         self.failure: Exception = BadRequest("unused")
@@ -119,6 +120,7 @@ class FakeEngine:
         self.paused, self.go_on = threading.Event(), threading.Event()
         self.n_pieces = self.n_cancelled = 0
         self.is_closed = False
+        self.model, self.crowd = "hum", None
 
     def load(self) -> None:
         if self.load_failure is not None:
@@ -132,9 +134,20 @@ class FakeEngine:
         self.clients.append(client)
         if self.refusal is not None:
             raise self.refusal
+        if request.text in self.refusals:
+            raise self.refusals[request.text]
         if request.voice is not None and request.voice not in self.stored:
             raise UnknownVoice(f"No voice '{request.voice}'. List the voices first.")
         return FakeStream(self, request)
+
+    @property
+    def occupancy(self):
+        return self.crowd
+
+    def voice_key(self, voice: str | None) -> str:
+        if voice is not None and voice not in self.stored:
+            raise UnknownVoice(f"No voice '{voice}'. List the voices first.")
+        return f"{self.model}/{voice}"
 
     def voices(self) -> tuple[Voice, ...]:
         return tuple(self.stored.values())

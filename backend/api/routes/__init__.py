@@ -11,6 +11,7 @@ from backend.api.routes import (
     fish_references,
     fish_speech,
     health,
+    jobs,
     metrics,
     models,
     ready,
@@ -34,4 +35,5 @@ ROUTERS = (
     cache.router,
     audio_speech.router,
     models.router,
+    jobs.router,
 )
