@@ -16,9 +16,12 @@ from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
+from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
+from backend.monitor.log_lines import FORMATTERS, LogFormat
+from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,15 @@ def build_engine(settings: Settings) -> SpeechEngine:
     from backend.opt_engine import OptimizedEngine
 
     return OptimizedEngine(settings)
+
+
+def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
+    """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
+    limits = JobLimits(
+        max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
+        n_rows=settings.job_rows,
+    )  # fmt: skip
+    return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
 
 
 def create_app(
@@ -50,14 +62,18 @@ def create_app(
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
+        app.state.jobs = build_jobs(settings, app.state.host)
+        if role != "speaker":  # who share a disk would speak the same job twice
+            app.state.jobs.start()
         yield
+        app.state.jobs.close()
         app.state.host.close()
 
     app = FastAPI(
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
     )  # fmt: skip
     app.state.settings = settings
-    app.state.measures = Measures()
+    app.state.measures, app.state.recent = Measures(), RecentSpeeches()
     if role == "alone":
         add_entrance(app, settings)
     app.add_middleware(Traffic, measures=app.state.measures)
@@ -83,9 +99,10 @@ def __getattr__(name: str) -> Any:
     """Build `app` when the server first asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    configure_logging()
     try:
-        app = create_app(load_settings())
+        settings = load_settings()
+        configure_logging(settings.log_format)
+        app = create_app(settings)
     except BadSettings as error:
         # The server would print a traceback here, which buries the sentence that says what to fix.
         raise SystemExit(str(error)) from error
@@ -93,7 +110,14 @@ def __getattr__(name: str) -> Any:
     return app
 
 
-def configure_logging() -> None:
+def configure_logging(log_format: LogFormat = "text") -> None:
     """Let our own modules tell what a user would ask about; for programs only."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATTERS[log_format]())
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("backend").setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # One shape for all lines; the requests are logged by us, with their ids.
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("uvicorn").setLevel(logging.INFO)

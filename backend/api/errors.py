@@ -28,6 +28,10 @@ STATUS: dict[type[errors.PhonogramError], int] = {
     errors.UnknownVoice: 404,
     errors.UnknownModel: 404,
     errors.VoiceExists: 409,
+    errors.BadDocument: 400,
+    errors.UnknownJob: 404,
+    errors.JobConflict: 409,
+    errors.StorageFull: 507,
     errors.Busy: 429,
     errors.Cancelled: 503,
     errors.NotAvailable: 503,
@@ -71,7 +75,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, errors.PhonogramError):
         raise error
     headers = {}
-    if isinstance(error, errors.Busy):
+    if isinstance(error, errors.Busy | errors.Stopping):
         headers = {
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
