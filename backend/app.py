@@ -5,31 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from backend import __version__
 from backend.api import document, errors
-from backend.api.body_limit import BodyLimit
-from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.engine import EngineHost, SpeechEngine
-from backend.api.gate import Gate
+from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
-from backend.api.patience import Patience
+from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
-from backend.api.shield import Shield
-from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
 from backend.errors import BadSettings
+from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+Role = Literal["alone", "speaker", "desk"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,8 +46,13 @@ def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
     return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
 
 
-def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine) -> FastAPI:
-    """Build the application. The device is looked up when it starts, not here; the engine loads after that."""
+def create_app(
+    settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine, role: Role = "alone"
+) -> FastAPI:
+    """Build the application. The device is looked up when it starts, not here; the engine loads after that.
+
+    Behind the door of a cluster, one "desk" keeps what is on disk and "speaker"s speak; the door has asked who calls.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +63,8 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
         app.state.jobs = build_jobs(settings, app.state.host)
-        app.state.jobs.start()
+        if role != "speaker":  # who share a disk would speak the same job twice
+            app.state.jobs.start()
         yield
         app.state.jobs.close()
         app.state.host.close()
@@ -70,16 +73,9 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
     )  # fmt: skip
     app.state.settings = settings
-    app.state.measures = Measures()
-    # The last one added sees a request first.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
-    app.add_middleware(Patience, limit_s=settings.client_timeout_s)
-    app.add_middleware(Gate, settings=settings)
-    app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
-    )  # fmt: skip
-    app.add_middleware(Shield)
+    app.state.measures, app.state.recent = Measures(), RecentSpeeches()
+    if role == "alone":
+        add_entrance(app, settings)
     app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)
     document.install(app)
@@ -103,9 +99,10 @@ def __getattr__(name: str) -> Any:
     """Build `app` when the server first asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    configure_logging()
     try:
-        app = create_app(load_settings())
+        settings = load_settings()
+        configure_logging(settings.log_format)
+        app = create_app(settings)
     except BadSettings as error:
         # The server would print a traceback here, which buries the sentence that says what to fix.
         raise SystemExit(str(error)) from error
@@ -113,7 +110,14 @@ def __getattr__(name: str) -> Any:
     return app
 
 
-def configure_logging() -> None:
+def configure_logging(log_format: LogFormat = "text") -> None:
     """Let our own modules tell what a user would ask about; for programs only."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATTERS[log_format]())
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("backend").setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # One shape for all lines; the requests are logged by us, with their ids.
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("uvicorn").setLevel(logging.INFO)

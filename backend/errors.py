@@ -104,6 +104,14 @@ class NotReady(PhonogramError):
     """An engine that is still loading, or could not be loaded."""
 
 
+class Stopping(NotReady):
+    """A server that finishes what it has begun and takes nothing new; another may answer after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class BadDocument(PhonogramError):
     """A book or article that cannot be read: damaged, locked, or of another kind."""
 

@@ -131,7 +131,8 @@ class OptimizedEngine:
     def begin(self, request: SpeechRequest, client: str = "") -> SpeechStream:
         """Speech that has its place in the queue: it can be waited for, and cancelled at any time.
 
-        Clients take turns, each with its requests in order of arrival. Raises `Busy`, and what can be seen to be wrong with the request; the rest comes from the stream.
+        Clients take turns, each with its requests in order of arrival. Raises `Busy`, and what can be seen to be wrong
+        with the request; the rest comes from the stream.
         """
         if len(request.text) > self.settings.max_text_chars:
             raise LimitExceeded(

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(
         120.0, gt=0, le=86_400, description="Longest wait for a place to speak; who cannot begin by then is refused."
     )
+    shutdown_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that running speech gets to end when the server is stopped."
+    )
+    socket_idle_s: float = Field(
+        60.0, ge=0.1, le=86_400, description="Seconds a silent WebSocket without anything to say stays open."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Lines of the log: text or json.")
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens the server to the network."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -10,6 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+
+from ui.conversation import Conversation, ConversationError
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
@@ -72,6 +75,26 @@ class Spoken:
 
     audio: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """A sentence with its words, or a word, and when it is heard."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[TimedText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimedSpeech:
+    """The answer of `POST /tts/timed`. Without words, a sentence is a whole segment of the text."""
+
+    audio: bytes
+    duration_s: float
+    has_words: bool
+    sentences: tuple[TimedText, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +167,7 @@ class BackendClient:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The backend is named by the caller: a proxy meant for the web must not stand in between.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
-        self.url = url
+        self.url, self._api_key = url, api_key
 
     def health(self) -> Health:
         """Ask what the backend runs on. Every method raises `BackendError` if it is away or refuses."""
@@ -232,6 +255,27 @@ class BackendClient:
         """The paths the backend offers, as its own document writes them."""
         return frozenset(self._json("GET", "/openapi.json").get("paths", {}))
 
+    def timed_speech(self, text: str, options: Mapping[str, Any]) -> TimedSpeech:
+        """Speak a text and tell when each sentence and word is heard."""
+        told = self._json("POST", "/tts/timed", json=_given(options) | {"text": text}, timeout=SPEECH_TIMEOUT)
+        sentences = tuple(
+            TimedText(one["text"], one["start_s"], one["end_s"], tuple(TimedText(**word) for word in one["words"]))
+            for one in told["sentences"]
+        )
+        return TimedSpeech(base64.b64decode(told["audio"]), told["duration_s"], told["has_words"], sentences)
+
+    def subtitles(self, text: str, options: Mapping[str, Any], kind: str = "srt") -> str:
+        """The subtitles of a speech, `srt` or `vtt`. The same seed speaks the same."""
+        body = _given(options) | {"text": text}
+        return self._send("POST", "/tts/timed", params={"output": kind}, json=body, timeout=SPEECH_TIMEOUT).text
+
+    def converse(self, **options: Any) -> Conversation:
+        """A conversation to say text to while it comes to be; `options` are those of its start."""
+        try:
+            return Conversation(self.url, self._api_key, **options)
+        except ConversationError as error:
+            raise BackendError(str(error)) from error
+
     def parameters(self) -> dict[str, Parameter]:
         """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""
         document = self._json("GET", "/openapi.json")
@@ -241,6 +285,10 @@ class BackendClient:
         except (KeyError, TypeError) as error:
             raise BackendError(f"{self.url} describes no POST /tts. Check that both are of one version.") from error
         return {name: _parameter(name, schema) for name, schema in declared.items()}
+
+    def models(self) -> list[str]:
+        """The names OpenAI's clients can ask for speech by, the loaded checkpoint first."""
+        return [str(model.get("id", "")) for model in self._json("GET", "/v1/models").get("data", [])]
 
     def metrics(self) -> dict[str, Any]:
         """What the backend has done so far."""
@@ -384,8 +432,15 @@ def _reason(response: httpx.Response) -> str:
         answer = response.json()
     except ValueError:
         return " without JSON."
-    reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
-    return f": {reason}"
+    if not isinstance(answer, dict):
+        return f": {answer}"
+    # Under /v1 the sentence is one level deeper.
+    told = answer["error"] if isinstance(answer.get("error"), dict) else answer
+    return f": {told.get('message') or told.get('detail')}"
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None and value != ""}
 
 
 def _as_text(value: Any) -> str:

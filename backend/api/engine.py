@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 
 from backend.audio.waveform import Waveform
-from backend.errors import NotReady, PhonogramError
+from backend.errors import NotReady, PhonogramError, Stopping
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 # Speeches being made or waiting. Each needs one thread at most, so the others always find one.
 MAX_SPEECHES = 64
 MAX_THREADS = MAX_SPEECHES + 16
+# Whoever is refused by a server that stops may find another one in its place then.
+RESTART_S = 5.0
 
 
 class SpeechStream(Protocol):
@@ -34,6 +37,9 @@ class SpeechStream(Protocol):
 
     @property
     def finish_reason(self) -> str: ...
+
+    @property
+    def sentences(self) -> Sequence[Any]: ...
 
     def __iter__(self) -> Iterator[Waveform]: ...
 
@@ -90,6 +96,8 @@ class EngineHost:
         self._build = build
         self._loading: Future[SpeechEngine] | None = None
         self.n_speeches = 0
+        self.n_sockets = 0
+        self.is_stopping = False
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 
     def start(self) -> None:
@@ -99,22 +107,35 @@ class EngineHost:
         self._loading.add_done_callback(_report)
         loader.shutdown(wait=False)
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float | None) -> None:
         """Wait until loading is over, however it ended."""
         if self._loading is not None:
             self._loading.exception(timeout_s)
 
+    def refuse_new(self) -> None:
+        """From now on take no new speech; what is open goes on."""
+        self.is_stopping = True
+
+    def require_open(self) -> None:
+        """Raise `Stopping` if no new speech is taken."""
+        if self.is_stopping:
+            raise Stopping("The server stops and takes no new speech. Try again in a moment.", RESTART_S)
+
     @property
     def engine(self) -> SpeechEngine:
         """The loaded engine; raises `NotReady` while there is none."""
-        reason = self.missing
+        reason = self._unloaded
         if reason is not None or self._loading is None:
             raise NotReady(reason or "The engine was not started.")
         return self._loading.result()
 
     @property
     def missing(self) -> str | None:
-        """Why there is no engine to ask; None when there is one."""
+        """Why no text can be spoken now; None when one can."""
+        return "The server stops and takes no new speech." if self.is_stopping else self._unloaded
+
+    @property
+    def _unloaded(self) -> str | None:
         if self._loading is None or not self._loading.done():
             return "The engine is still loading. Ask GET /ready until it answers 200."
         error = self._loading.exception()
@@ -130,7 +151,9 @@ class EngineHost:
 
     async def run(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Run a blocking call in a thread of the engine's own share."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+        # In the request's own context: what is logged there carries its id.
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call, *arguments)
 
     def close(self) -> None:
         """End the engine; one that is still loading is waited for, since nothing can interrupt it."""

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timezone
 
 import numpy as np
 from starlette.requests import HTTPConnection, Request
@@ -15,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from backend.api.engine import MAX_SPEECHES, EngineHost, SpeechStream
 from backend.api.measures import Measures, Outcome
+from backend.api.playback import Playback
+from backend.api.recent import RecentSpeech, RecentSpeeches
 from backend.api.speech_headers import headers_at_end, headers_at_start
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
@@ -58,13 +61,19 @@ async def when_client_leaves(receive: Receive, act: Callable[[], None]) -> Async
 class OpenSpeech:
     """One speech from its request to its last byte. Counts itself, and cancels itself if it is left unfinished."""
 
-    def __init__(self, host: EngineHost, measures: Measures) -> None:
-        self.host, self._measures = host, measures
+    def __init__(self, connection: HTTPConnection, wanted: SpeechRequest, arrived_s: float | None = None) -> None:
+        """`arrived_s`: when it was asked for, on the performance counter, if that was after the connection."""
+        state = connection.app.state
+        self.host: EngineHost = state.host
+        self._measures: Measures = state.measures
+        self._recent: RecentSpeeches = state.recent
+        self._connection, self._wanted = connection, wanted
+        self._arrived_at = datetime.now(timezone.utc)
         self._stream: SpeechStream | None = None
         self._pieces: Iterator[Waveform] = iter(())
-        self.is_left = False
+        self.playback = Playback(connection.state.arrived_s if arrived_s is None else arrived_s)
+        self.is_left = self.is_streamed = False
         self._outcome: Outcome = "refused"
-        self._started_s = time.perf_counter()
         self.first_audio_s = 0.0
 
     @property
@@ -78,16 +87,17 @@ class OpenSpeech:
         if self._stream is not None:
             self._stream.cancel()
 
-    async def open(self, request: SpeechRequest, client: str = "") -> Waveform:
+    async def open(self) -> Waveform:
         """Start to speak; returns the first piece. Raises what the engine refuses with."""
         self.host.n_speeches += 1
         self._measures.open_speeches.inc()
         if self.host.n_speeches > MAX_SPEECHES:
             raise Busy(f"{MAX_SPEECHES} speeches are being made or waiting already. Try again soon.", retry_after_s=1.0)
-        engine = self.host.engine
+        self.host.require_open()
+        engine, client = self.host.engine, client_of(self._connection)
 
         def start() -> Waveform:
-            self._stream = engine.begin(request, client)
+            self._stream = engine.begin(self._wanted, client)
             if self.is_left:  # while the request was read
                 self._stream.cancel()
             self._pieces = iter(self._stream)
@@ -97,7 +107,7 @@ class OpenSpeech:
             return first
 
         first = await self.host.run(start)
-        self.first_audio_s = time.perf_counter() - self._started_s
+        self.first_audio_s = time.perf_counter() - self.playback.arrived_s
         self._outcome = "failed"
         return first
 
@@ -109,10 +119,14 @@ class OpenSpeech:
         """All pieces still to come."""
         return await self.host.run(list, self._pieces)
 
+    def sent(self, duration_s: float) -> None:
+        """Sound of this length went to the client just now."""
+        self.playback.sent(duration_s, time.perf_counter())
+
     def finish(self) -> None:
-        """The last piece was made."""
+        """The last piece was sent."""
         self._outcome = "done"
-        self._measures.observe_speech(self.stream.metrics)
+        self._measures.observe_speech(self.stream.metrics, self.playback, self.is_streamed)
 
     def close(self) -> None:
         """Count how it ended, and stop the engine if it is still at it. Call it once."""
@@ -122,21 +136,34 @@ class OpenSpeech:
         self.host.n_speeches -= 1
         self._measures.open_speeches.dec()
         self._measures.speeches.labels(outcome).inc()
+        self._recent.add(self._row(outcome))
+
+    def _row(self, outcome: Outcome) -> RecentSpeech:
+        connection, playback = self._connection, self.playback
+        metrics = None if self._stream is None else self._stream.metrics
+        audio_s = metrics.audio_s if metrics else 0.0
+        return RecentSpeech(
+            id=connection.state.request_id, at=self._arrived_at.isoformat(timespec="milliseconds"),
+            door=getattr(connection.scope.get("route"), "path", connection.url.path), voice=self._wanted.voice,
+            n_chars=len(self._wanted.text), status=outcome, finish=metrics.finish_reason if metrics else None,
+            audio_s=round(audio_s, 3), first_audio_s=round(playback.first_audio_s, 4),
+            total_s=round(playback.total_s, 4), rtf=round(playback.total_s / audio_s, 4) if audio_s else 0.0,
+            queue_s=round(metrics.queue_s, 4) if metrics else 0.0, underrun_s=round(playback.underrun_s, 4),
+        )  # fmt: skip
 
 
 def client_of(connection: HTTPConnection) -> str:
     """Whose request this is, for taking turns: whom the key names, else the address it comes from."""
-    named: str = getattr(connection.state, "client", "")
-    return named or (connection.client.host if connection.client else "")
+    return getattr(connection.state, "key_name", None) or (connection.client.host if connection.client else "")
 
 
 async def speak(request: Request, wanted: SpeechRequest, format: str, is_streaming: bool) -> Response:
     """Answer with the speech. The first sound exists before this returns, so refusals are proper statuses."""
-    speech = OpenSpeech(request.app.state.host, request.app.state.measures)
+    speech = OpenSpeech(request, wanted)
     is_handed_on = False
     try:
         async with when_client_leaves(request.receive, speech.leave):
-            first = await speech.open(wanted, client_of(request))
+            first = await speech.open()
             if not is_streaming:
                 return await _whole(speech, first, format)
         is_handed_on = True
@@ -154,6 +181,7 @@ async def _whole(speech: OpenSpeech, first: Waveform, format: str) -> Response:
     pieces = [first, *await speech.rest()]
     whole = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), first.rate_hz)
     content = await speech.host.run(encoded, whole, format)
+    speech.sent(whole.duration_s)
     speech.finish()
     headers = headers_at_start(speech.stream, first) | headers_at_end(speech.stream) | _file_name(format)
     return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
@@ -175,6 +203,7 @@ class StreamedSpeech(Response):
         super().__init__(media_type=MEDIA_TYPES[format], headers=headers)
         del self.headers["content-length"]
         self._speech, self._first = speech, first
+        speech.is_streamed = True
         self._writer: Writer = open_writer(format, first.rate_hz, first.n_channels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,12 +212,18 @@ class StreamedSpeech(Response):
             async with when_client_leaves(receive, speech.leave):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 piece: Waveform | None = self._first
+                unsent_s = 0.0  # what an encoder still holds back
                 while piece is not None:
                     body = await run(self._writer.push, piece.samples)
+                    unsent_s += piece.duration_s
                     if body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
+                        speech.sent(unsent_s)
+                        unsent_s = 0.0
                     piece = await speech.next()
                 body = await run(self._writer.finish)
+                if unsent_s:
+                    speech.sent(unsent_s)
                 speech.finish()
                 await send({"type": "http.response.body", "body": body, "more_body": False})
         except PhonogramError as error:

@@ -1,7 +1,8 @@
-"""Every request gets an id, and is counted with its status and time."""
+"""Every request gets an id and a line in the log, and is counted with its status and time."""
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -10,8 +11,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.measures import Measures
+from backend.monitor.log_lines import REQUEST_ID
+
+log = logging.getLogger(__name__)
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Asked every few seconds by whoever watches the server.
+QUIET = ("/health", "/ready", "/metrics")
 
 
 class Traffic:
@@ -22,20 +28,24 @@ class Traffic:
         self.measures = measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         sent = Headers(scope=scope).get("x-request-id", "")
         request_id = sent if SANE_ID.fullmatch(sent) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
         started_s = time.perf_counter()
-        status = 500
+        scope.setdefault("state", {}).update(request_id=request_id, arrived_s=started_s)
+        token = REQUEST_ID.set(request_id)
+        # A socket that was accepted answers with 101 and no response.
+        status = 500 if scope["type"] == "http" else 101
 
         async def tagged(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            elif message["type"] == "websocket.accept":
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -43,6 +53,11 @@ class Traffic:
         finally:
             # The template, never the path: a path would let strangers fill the registry with names.
             route = getattr(scope.get("route"), "path", "unmatched")
-            method = scope["method"] if route != "unmatched" else "any"
+            method = scope.get("method", "SOCKET") if route != "unmatched" else "any"
+            took_s = time.perf_counter() - started_s
             self.measures.requests.labels(route, method, str(status)).inc()
-            self.measures.request_s.labels(route).observe(time.perf_counter() - started_s)
+            self.measures.request_s.labels(route).observe(took_s)
+            fields = {"route": route, "method": method, "status": status, "duration_ms": round(took_s * 1000, 1)}
+            level = logging.DEBUG if route in QUIET else logging.INFO
+            log.log(level, "%s %s: %d in %.0f ms", method, route, status, took_s * 1000, extra={"fields": fields})
+            REQUEST_ID.reset(token)

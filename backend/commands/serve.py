@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-STOP_LIMIT_S = 10
+# Answers that are under way when the server closes its connections get this long.
+LAST_ANSWERS_S = 5
+# Of what a client says over a WebSocket; no message of ours is nearly as long.
+SOCKET_MESSAGE_BYTES = 2**20
 
 
 def serve(
@@ -17,12 +20,14 @@ def serve(
     import uvicorn
 
     from backend.app import configure_logging, create_app
+    from backend.commands.server import PatientServer
     from backend.settings import load_settings
 
-    configure_logging()
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings().model_copy(update=changes)
-    # Speeches that are open at a stop get this long to end.
-    uvicorn.run(
-        create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=STOP_LIMIT_S
+    configure_logging(settings.log_format)
+    config = uvicorn.Config(
+        create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
+        log_config=None, access_log=False, ws_max_size=SOCKET_MESSAGE_BYTES,
     )  # fmt: skip
+    PatientServer(config, settings.shutdown_s).run()

@@ -68,7 +68,7 @@ def speak(
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
     with loaded_engine() as engine, activity("speaking") as report:
-        stream = engine.stream(request)
+        stream = engine.begin(request)
         try:
             if is_streaming or str(output) == "-":
                 _write_pieces(stream, output, format, report)

@@ -30,6 +30,7 @@ class Pointer:
         self.n_side, self.max_spent, self.longest_stay_frames = n_side, max_spent, longest_stay_frames
         self.position = 0
         self.n_spent = 0
+        self.path: list[int] = []  # the place each frame so far was drawn at
 
     @property
     def is_finished(self) -> bool:
@@ -45,6 +46,7 @@ class Pointer:
 
     def advance(self, n_phonemes: int) -> None:
         """Count one frame, then move."""
+        self.path.append(self.position)
         self.n_spent += 1
         if n_phonemes == 0 and self.n_spent >= self.longest_stay_frames:
             n_phonemes = 1

@@ -13,6 +13,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
+from backend.monitor.log_lines import REQUEST_ID
 from backend.pipeline.transcode import fit_to_codec
 
 Made = TypeVar("Made")
@@ -24,6 +25,7 @@ class _Whole(Generic[Made]):
 
     def __init__(self) -> None:
         self.future: Future[Made] = Future()
+        self.request_id = REQUEST_ID.get()
         self.due_s = time.monotonic()
         self._n_done = 0
         self._state: Any = None

@@ -41,6 +41,8 @@ POLL_S = 1.0
 GLANCE_S = 0.05
 # So long a sentence waits for people who are being spoken to; then it goes on beside them.
 PATIENCE_S = 10.0
+# All jobs together take one turn among those who wait.
+CLIENT = "jobs"
 ATTEMPTS = 3
 QUOTA_EVERY_S = 5.0
 
@@ -74,7 +76,7 @@ class SentenceEngine(Protocol):
 
     def voice_key(self, voice: str | None) -> str: ...
 
-    def stream(self, request: SpeechRequest) -> SentenceStream: ...
+    def begin(self, request: SpeechRequest, client: str = "") -> SentenceStream: ...
 
 
 class JobRunner:
@@ -207,7 +209,7 @@ class JobRunner:
         return True
 
     def _keep(self, task: TakeTask, key: str, engine: SentenceEngine) -> None:
-        stream = engine.stream(request_of(task))
+        stream = engine.begin(request_of(task), CLIENT)
         with self._lock:
             self._busy[task.place] = stream
             if task.place in self._cancelled or self._closing.is_set():

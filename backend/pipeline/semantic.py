@@ -121,10 +121,10 @@ class Narration:
                 self._paces[key].learn(reference.text, reference.codes.shape[1])
         return self._paces[key]
 
-    def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
+    def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
         segment = self.segments[len(self.spoken)]
         segment.conversation.add(segment.place, codes)
-        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed))
+        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path))
         if finish_reason in ("stop", "pointer_end"):
             self._pace(segment.voice).learn(segment.text, codes.shape[1])
         self._finish_reason = worse(self._finish_reason, finish_reason)
@@ -143,7 +143,7 @@ class Recollection:
     def next(self) -> SegmentPrompt:
         raise AssertionError("a request spoken before has nothing to generate")
 
-    def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
+    def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
         raise AssertionError("a request spoken before has nothing to generate")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,8 @@ from backend.runtime.pace import Pace
 from backend.runtime.request import SpeechRequest
 from backend.runtime.timeline import Timeline
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.word_spans import word_spans
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +96,7 @@ class Speaker:
             cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
             device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
         )  # fmt: skip
+        self._spans_of = partial(word_spans, tokenizer) if isinstance(tokenizer, PhonemeTokenizer) else None
         self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
         self._tallies = {name: Tally() for name in _TALLIED}
@@ -150,7 +154,8 @@ class Speaker:
             on_end()
             raise
         return SpeechStream(
-            session, synthesis, ignored=session.ignored, reference_hits=spoken.cache_hits, on_end=ended
+            session, synthesis, ignored=session.ignored, reference_hits=spoken.cache_hits, on_end=ended,
+            spans_of=self._spans_of,
         )  # fmt: skip
 
     def encode(self, waveform: Waveform) -> Codes:

@@ -15,6 +15,7 @@ from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError
 from backend.lm.guard import FinishReason
 from backend.pipeline.synthesis import Synthesis
+from backend.pipeline.timings import SpansOf, TimedSentence, timed_sentences
 from backend.runtime.session import Session
 from backend.runtime.timeline import Span
 
@@ -69,13 +70,13 @@ class SpeechStream:
 
     def __init__(
         self, session: Session, synthesis: Synthesis, *, ignored: tuple[str, ...], reference_hits: int,
-        on_end: Callable[[SpeechMetrics | None], None],
+        on_end: Callable[[SpeechMetrics | None], None], spans_of: SpansOf | None = None,
     ):  # fmt: skip
         self.sample_rate_hz = synthesis.spec.sample_rate_hz
         self.ignored = ignored
         self._session, self._synthesis = session, synthesis
         self._reference_hits = reference_hits
-        self._on_end = on_end
+        self._on_end, self._spans_of = on_end, spans_of
         self._total_s: float | None = None
         self._abandoned = weakref.finalize(self, _abandon, synthesis, on_end)
         self._first: Waveform | None = None
@@ -109,6 +110,12 @@ class SpeechStream:
     @property
     def timeline(self) -> tuple[Span, ...]:
         return self._session.timeline.spans
+
+    @property
+    def sentences(self) -> tuple[TimedSentence, ...]:
+        """When what is said; complete after the last piece. Models without a pointer know no words' times."""
+        spoken = self._session.source.spoken
+        return timed_sentences(spoken, self._synthesis.segments, self.sample_rate_hz, self._spans_of)
 
     @property
     def metrics(self) -> SpeechMetrics:

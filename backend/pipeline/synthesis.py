@@ -17,6 +17,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
+from backend.pipeline.timings import SoundSpan
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
@@ -71,6 +72,11 @@ class Synthesis:
         self._speed, self._is_holding = speed, is_holding
         self._stretcher: StreamStretcher | None = None
         self._mark: _Mark | None = None
+        self.segments: list[SoundSpan] = []  # where each lies in the sound; the last one grows
+
+    @property
+    def request_id(self) -> str:
+        return self.session.request_id
 
     @property
     def due_s(self) -> float:
@@ -116,14 +122,17 @@ class Synthesis:
             self._go_back()
         else:
             self._end_segment(codec)
+            n_pause = round(start.pause_s * self.spec.sample_rate_hz)
             if self._n_segments or start.pause_s:
-                self._hand_on(self._joiner.next_piece(round(start.pause_s * self.spec.sample_rate_hz)))
+                self._hand_on(self._joiner.next_piece(n_pause))
             self._n_segments += 1
+            self._place_segment(n_pause)
         if self._is_holding:
             self._put_out()
             self._mark = _Mark(copy.deepcopy(self._joiner), self._ready.shape[1])
         speed = min(max(self._speed * start.speed, MIN_SPEED), MAX_SPEED)
         rate_hz = self.spec.sample_rate_hz
+        self.segments[-1] = self.segments[-1]._replace(speed=speed, n_samples=0)
         self._stretcher = None if speed == 1 else StreamStretcher(self.spec.channels, rate_hz, speed)
         # Every segment starts afresh: one spoken again leaves the others as they were.
         self._state = codec.init_state(1)
@@ -131,11 +140,25 @@ class Synthesis:
         self._group = chain(self._groups, repeat(self._groups[-1]))
         self._group_frames = next(self._group)
 
+    def _place_segment(self, n_pause: int) -> None:
+        """A new segment begins after the pause, or inside the overlap with the one before."""
+        last = self.segments[-1] if self.segments else None
+        at = n_pause if last is None else last.start_sample + last.n_samples + n_pause
+        if last is not None and not n_pause:
+            at -= min(self._joiner.overlap_samples, last.n_samples)
+        self.segments.append(SoundSpan(at, 0, 1.0, self.spec.hop_samples, self.spec.latency_samples))
+
     def _end_segment(self, codec: CausalCodec) -> None:
         self._decode(codec)
         if self._stretcher is not None:
-            self._hand_on(self._joiner.push(self._stretcher.finish()))
+            self._join(self._stretcher.finish())
             self._stretcher = None
+
+    def _join(self, samples: np.ndarray) -> None:
+        """More sound of the current segment."""
+        sound = self.segments[-1]
+        self.segments[-1] = sound._replace(n_samples=sound.n_samples + samples.shape[1])
+        self._hand_on(self._joiner.push(samples))
 
     def _go_back(self) -> None:
         """Forget the sound of the segment that is started over."""
@@ -158,7 +181,7 @@ class Synthesis:
         n_dropped = min(self._n_lag, samples.shape[1])
         self._n_lag -= n_dropped
         samples = samples[:, n_dropped:]
-        self._hand_on(self._joiner.push(samples if self._stretcher is None else self._stretcher.push(samples)))
+        self._join(samples if self._stretcher is None else self._stretcher.push(samples))
 
     def _hand_on(self, samples: np.ndarray, is_last: bool = False) -> None:
         """Add settled samples and put out what makes whole pieces; at the end the rest too."""

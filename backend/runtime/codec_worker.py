@@ -21,6 +21,10 @@ class CodecTask(Protocol):
     """Work for the codec in small pieces, with a state of its own. All but `is_over` is used by the codec's thread."""
 
     @property
+    def request_id(self) -> str:
+        """Whose work it is, for the log."""
+
+    @property
     def due_s(self) -> float:
         """When the next piece is needed, on the monotonic clock."""
 
@@ -48,6 +52,7 @@ class CodecWorker:
         self._at_work: CodecTask | None = None
         self._lock = threading.Lock()
         self.worker = Worker("codec", self._tick, self._fail, self._fail_all, setup)
+        self.worker.about = lambda: [] if self._at_work is None else [self._at_work.request_id]
 
     def start(self) -> None:
         self.worker.start()

@@ -35,6 +35,7 @@ class BatchSnapshot:
     """What the language model's thread did since it started, and what it holds now."""
 
     steps: int
+    steps_by_rows: tuple[int, ...]  # with 1, 2, ... rows
     frames: int
     mean_batch: float
     prefill_columns: int
@@ -55,6 +56,7 @@ class LMWorker:
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
         self.scheduler = Scheduler(n_rows, max_waiting, pace)
         self.batch = Tally()
+        self._steps_by_rows = [0] * n_rows
         self.columns, self.frames = Count(), Count()
         self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
         self.worker = Worker("language model", self._tick, self._fail, self._fail_all, setup)
@@ -62,6 +64,7 @@ class LMWorker:
             self._state = lm.init_state(n_rows, max_frames)
         # Whom an error inside the model belongs to.
         self._at_work: list[Row] = []
+        self.worker.about = lambda: [row.session.request_id for row in self._at_work if row.session is not None]
 
     def start(self) -> None:
         self.worker.start()
@@ -79,7 +82,7 @@ class LMWorker:
     def snapshot(self) -> BatchSnapshot:
         batch = self.batch.snapshot
         return BatchSnapshot(
-            steps=batch.count, frames=int(self.frames.value), mean_batch=batch.mean,
+            steps=batch.count, steps_by_rows=tuple(self._steps_by_rows), frames=int(self.frames.value), mean_batch=batch.mean,
             prefill_columns=int(self.columns.value), waiting=self.scheduler.n_waiting,
             active=self.scheduler.n_active, rows=len(self.scheduler.rows), prefixes=self.prefixes.counts,
         )  # fmt: skip
@@ -195,6 +198,7 @@ class LMWorker:
             frames, self._state, [row.index for row in rows], None if sides is None else sides.to(frames.device)
         )
         self.batch.add(len(rows))
+        self._steps_by_rows[len(rows) - 1] += 1
         self._emit(rows, out)
         return True
 
@@ -213,8 +217,10 @@ class LMWorker:
 
     def _alone(self, row: Row, function: Callable[[], None]) -> None:
         """Do what concerns one request only: its failure must not reach its neighbors in the batch."""
-        session = row.session
+        session, at_work = row.session, self._at_work
+        self._at_work = [row]
         outcome = self.worker.attempt(function)
+        self._at_work = at_work
         if isinstance(outcome, PhonogramError):
             assert session is not None
             session.fail(outcome)
@@ -260,7 +266,9 @@ class LMWorker:
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
         session.finish_reason = worse(session.finish_reason, reason)
         row.clear_segment()
-        session.source.done(codes, reason)
+        pointer = segment.sampler.pointer
+        path = None if pointer is None else np.array(pointer.path[: codes.shape[1]], np.int64)
+        session.source.done(codes, reason, path)
         if not session.source.has_next:
             self._finish(row, session)
         elif not self.scheduler.give_way(row):

@@ -58,7 +58,8 @@ class SpeechRequest:
     `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
     fast), `latency` says how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and
     so delays the first piece to the end. `whole` says that nobody listens before a segment is complete: one that runs
-    away is then started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest` naming the field that is out of bounds.
+    away is then started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest`
+    naming the field that is out of bounds.
     """
 
     text: str

@@ -11,6 +11,7 @@ import numpy as np
 
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
 from backend.lm.guard import FinishReason, Watch
+from backend.monitor.log_lines import REQUEST_ID
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
 
@@ -57,11 +58,16 @@ class SegmentPrompt(NamedTuple):
 
 
 class SpokenSegment(NamedTuple):
-    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard."""
+    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard.
+
+    `path` [T] is the symbol of its text that each frame speaks, 0 the silence before, where a pointer knows it.
+    """
 
     pause_s: float
     codes: np.ndarray
     speed: float = 1.0
+    text: str = ""
+    path: np.ndarray | None = None
 
 
 class SegmentSource(Protocol):
@@ -77,8 +83,8 @@ class SegmentSource(Protocol):
     def next(self) -> SegmentPrompt:
         """The next segment to generate; only while `has_next`."""
 
-    def done(self, codes: np.ndarray, finish_reason: FinishReason) -> None:
-        """The segment given out last became `codes` [K, T]."""
+    def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
+        """The segment given out last became `codes` [K, T], drawn at the symbols `path` [T] where those are known."""
 
 
 @dataclass(slots=True)
@@ -95,6 +101,7 @@ class Session:
     seed: int = 0
     is_recalled: bool = False  # nothing was generated: all frames were known
     ignored: tuple[str, ...] = ()  # what was asked for and is not done
+    request_id: str = field(default_factory=REQUEST_ID.get)  # of the lines in the log that are about it
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
     n_retries: int = 0  # segments that ran away and were started over

