@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend import __version__
+from backend.commands.cluster import app as cluster_app
 from backend.commands.doctor import doctor
 from backend.commands.download import download
 from backend.commands.progress import progress_bar
@@ -39,6 +40,7 @@ for command in (speak, voices, serve, download, doctor):
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(cluster_app, name="cluster")
 
 Codec = Annotated[
     str | None,

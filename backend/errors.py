@@ -54,7 +54,14 @@ class NoScore(PhonogramError):
 
 
 class BadRequest(PhonogramError):
-    """A request whose parameter is out of bounds or does not fit this checkpoint."""
+    """A request whose parameter is out of bounds or does not fit this checkpoint.
+
+    `param` names the parameter where one alone is wrong; `code` says in one word what is wrong with it.
+    """
+
+    def __init__(self, message: str, param: str | None = None, code: str = "invalid_value"):
+        super().__init__(message)
+        self.param, self.code = param, code
 
 
 class BadVoice(PhonogramError):
@@ -67,6 +74,10 @@ class VoiceExists(BadVoice):
 
 class UnknownVoice(PhonogramError):
     """A voice that is neither built in nor added."""
+
+
+class UnknownModel(PhonogramError):
+    """A model that is not the loaded one, nor a name it answers to."""
 
 
 class Busy(PhonogramError):

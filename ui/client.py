@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +16,8 @@ from ui.conversation import Conversation, ConversationError
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+# A job that waits is heard of every fifteen seconds.
+EVENT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
 class BackendError(Exception):
@@ -99,12 +103,14 @@ class RecentRequest:
 
     id: str
     door: str
+    at: str | None = None
     voice: str | None = None
     n_chars: int | None = None
     audio_s: float | None = None
     first_audio_s: float | None = None
     rtf: float | None = None
     queue_s: float | None = None
+    underrun_s: float | None = None
     finish: str | None = None
     status: int | str | None = None
 
@@ -280,6 +286,10 @@ class BackendClient:
             raise BackendError(f"{self.url} describes no POST /tts. Check that both are of one version.") from error
         return {name: _parameter(name, schema) for name, schema in declared.items()}
 
+    def models(self) -> list[str]:
+        """The names OpenAI's clients can ask for speech by, the loaded checkpoint first."""
+        return [str(model.get("id", "")) for model in self._json("GET", "/v1/models").get("data", [])]
+
     def metrics(self) -> dict[str, Any]:
         """What the backend has done so far."""
         return self._json("GET", "/metrics?format=json")
@@ -291,6 +301,95 @@ class BackendClient:
     def clear_caches(self) -> dict[str, int]:
         """Empty every cache; returns how many entries each held."""
         return self._json("POST", "/cache/clear").get("cleared", {})
+
+    def create_job(
+        self, text: str = "", document: bytes = b"", options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Have a text or a document spoken in the background; `options` are fields of `POST /jobs`. Returns the job.
+
+        Once this returns, the job survives a crash of the backend.
+        """
+        form = {name: _as_text(value) for name, value in (options or {}).items() if value is not None and value != ""}
+        # A form without a file would be sent as another type, so an empty one goes along.
+        files = {"document": ("document" if document else "", document)}
+        return self._json("POST", "/jobs", data=form | ({"text": text} if text else {}), files=files)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs, newest first, without their sentences."""
+        return self._json("GET", "/jobs").get("jobs", [])
+
+    def job(self, job_id: str, first: int = 0, limit: int = 1_000_000) -> dict[str, Any]:
+        """A job with its chapters, and with its sentences from number `first` on."""
+        return self._json("GET", f"/jobs/{job_id}?first={first}&limit={limit}")
+
+    def follow_job(self, job_id: str, since: int = 0) -> Iterator[dict[str, Any]]:
+        """Every change of a job after revision `since`, until it has ended: dicts whose `type` is `job` or `sentence`.
+
+        The first ones tell how it stands. One that breaks off can be followed on from the last job's `revision`.
+        """
+        try:
+            with self._http.stream(
+                "GET", f"/jobs/{job_id}/events", headers={"Last-Event-ID": str(since)}, timeout=EVENT_TIMEOUT
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    raise BackendError(f"{self.url}/jobs answered {response.status_code}{_reason(response)}")
+                for line in response.iter_lines():
+                    if line.startswith("data:"):
+                        yield json.loads(line.removeprefix("data:"))
+        except (httpx.HTTPError, ValueError) as error:
+            raise BackendError(f"{self.url} stopped telling about the job. Follow it again.") from error
+
+    def pause_job(self, job_id: str) -> dict[str, Any]:
+        """Stop after the sentences that are being spoken."""
+        return self._json("POST", f"/jobs/{job_id}/pause")
+
+    def resume_job(self, job_id: str) -> dict[str, Any]:
+        """Go on where it stopped."""
+        return self._json("POST", f"/jobs/{job_id}/resume")
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Stop at once and for good."""
+        return self._json("POST", f"/jobs/{job_id}/cancel")
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job and all that was made for it."""
+        self._send("DELETE", f"/jobs/{job_id}")
+
+    def job_audio(self, job_id: str) -> bytes:
+        """The finished sound file."""
+        return self._send("GET", f"/jobs/{job_id}/audio", timeout=SPEECH_TIMEOUT).content
+
+    def save_job_audio(self, job_id: str, path: Path) -> None:
+        """Write the finished sound file, which may be too large for memory."""
+        try:
+            with self._http.stream("GET", f"/jobs/{job_id}/audio", timeout=SPEECH_TIMEOUT) as response:
+                if response.is_error:
+                    response.read()
+                    raise BackendError(f"{self.url}/jobs answered {response.status_code}{_reason(response)}")
+                with path.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+        except httpx.HTTPError as error:
+            raise BackendError(f"{self.url} broke off the sound file. Fetch it again.") from error
+        except OSError as error:
+            raise BackendError(f"{path.name} cannot be written ({error.strerror}). Check the free space.") from error
+
+    def sentence_audio(self, job_id: str, index: int, take: int | None = None) -> bytes:
+        """One take of a sentence as a FLAC file; the chosen one if no number is given."""
+        chosen = "" if take is None else f"?take={take}"
+        return self._send("GET", f"/jobs/{job_id}/sentences/{index}/audio{chosen}").content
+
+    def new_take(
+        self, job_id: str, index: int, seed: int | None = None, text: str | None = None, wait: bool = True
+    ) -> dict[str, Any]:
+        """Speak a sentence once more, from another seed or with other words. Returns the take, spoken if `wait`."""
+        body = {"seed": seed, "text": text or None, "wait": wait}
+        return self._json("POST", f"/jobs/{job_id}/sentences/{index}/takes", json=body, timeout=SPEECH_TIMEOUT)
+
+    def choose_take(self, job_id: str, index: int, take: int) -> dict[str, Any]:
+        """Let another take be heard; an older one again undoes that. Returns the sentence."""
+        return self._json("POST", f"/jobs/{job_id}/sentences/{index}/choose", json={"take": take})
 
     def close(self) -> None:
         """Close the connections."""
@@ -333,8 +432,11 @@ def _reason(response: httpx.Response) -> str:
         answer = response.json()
     except ValueError:
         return " without JSON."
-    reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
-    return f": {reason}"
+    if not isinstance(answer, dict):
+        return f": {answer}"
+    # Under /v1 the sentence is one level deeper.
+    told = answer["error"] if isinstance(answer.get("error"), dict) else answer
+    return f": {told.get('message') or told.get('detail')}"
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

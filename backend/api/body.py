@@ -18,6 +18,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # Longer values are not repeated in an error.
 MAX_SHOWN_CHARS = 40
+# One word for what is wrong with a field, as clients of OpenAI's know it; all else is "invalid_value".
+CODES = {
+    "missing": "missing_required_parameter",
+    "extra_forbidden": "unknown_parameter",
+    "string_too_long": "string_above_max_length",
+    "string_too_short": "empty_string",
+    "string_pattern_mismatch": "empty_string",
+    "json_invalid": "invalid_json",
+}
 
 
 async def read_speech_body(request: Request) -> SpeechBody:
@@ -30,12 +39,17 @@ async def read_speech_body(request: Request) -> SpeechBody:
         body = parse(SpeechBody, with_references(fields))
     else:
         raise unsupported(kind, "application/json", "multipart/form-data")
-    limit = settings_of(request).max_text_chars
-    if len(body.text) > limit:
-        raise LimitExceeded(
-            f"The text is {len(body.text)} characters; the limit is {limit} (MAX_TEXT_CHARS). Send it in parts."
-        )
+    require_short(request, body.text)
     return body
+
+
+def require_short(request: Request, text: str) -> None:
+    """Raise `LimitExceeded` for a text longer than the settings allow."""
+    limit = settings_of(request).max_text_chars
+    if len(text) > limit:
+        raise LimitExceeded(
+            f"The text is {len(text)} characters; the limit is {limit} (MAX_TEXT_CHARS). Send it in parts."
+        )
 
 
 async def read_form(request: Request, files: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -100,7 +114,7 @@ def parse_json(model: type[Model], content: bytes) -> Model:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise BadRequest(describe(model, error.errors(include_url=False))) from None
+        raise _refusal(model, error) from None
 
 
 def parse(model: type[Model], fields: dict[str, Any]) -> Model:
@@ -108,7 +122,13 @@ def parse(model: type[Model], fields: dict[str, Any]) -> Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise BadRequest(describe(model, error.errors(include_url=False))) from None
+        raise _refusal(model, error) from None
+
+
+def _refusal(model: type[BaseModel], error: ValidationError) -> BadRequest:
+    issues = error.errors(include_url=False)
+    place = ".".join(str(part)[:MAX_SHOWN_CHARS] for part in issues[0]["loc"])
+    return BadRequest(describe(model, issues), place or None, CODES.get(issues[0]["type"], "invalid_value"))
 
 
 def describe(model: type[BaseModel], issues: list[Any]) -> str:

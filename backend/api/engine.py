@@ -59,11 +59,18 @@ class SpeechEngine(Protocol):
 
     def decode(self, codes: Any) -> Waveform: ...
 
+    def decode_indices(self, sounds: Any) -> list[Waveform]: ...
+
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> Any: ...
 
     def decode_file(self, content: bytes) -> Waveform: ...
 
     def read_code_file(self, content: bytes) -> Any: ...
+
+    @property
+    def occupancy(self) -> Any: ...
+
+    def voice_key(self, voice: str | None) -> str: ...
 
     def voices(self) -> tuple[Any, ...]: ...
 
@@ -100,7 +107,7 @@ class EngineHost:
         self._loading.add_done_callback(_report)
         loader.shutdown(wait=False)
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float | None) -> None:
         """Wait until loading is over, however it ended."""
         if self._loading is not None:
             self._loading.exception(timeout_s)

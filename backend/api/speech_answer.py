@@ -234,6 +234,11 @@ class StreamedSpeech(Response):
         finally:
             speech.close()
 
+    @property
+    def speech(self) -> OpenSpeech:
+        """What is being said; its metrics are final after the last piece."""
+        return self._speech
+
 
 class BrokenOff(RuntimeError):
     """The body of an answer could not be finished; the server closes the connection."""

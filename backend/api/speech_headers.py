@@ -23,6 +23,8 @@ AT_END = (
 DESCRIPTIONS = {
     "X-Request-Id": "Names this request in the server's log.",
     "X-Seed": "The seed that was used; sent again, it gives the same speech.",
+    "X-Voice": "The built-in voice that stands for the name that was sent (`/v1/audio/speech`).",
+    "X-Voice-Note": "Why the default voice speaks instead (`/v1/audio/speech`).",
     "X-Sample-Rate": "Samples per second.",
     "X-Channels": "Channels.",
     "X-Ignored-Params": "Parameters that were sent and that this checkpoint cannot honor, with commas.",

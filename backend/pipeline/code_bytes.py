@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from backend.codes import Codes
 from backend.compression.container import ContainerReader, ContainerWriter
 from backend.compression.header import ContainerHeader
 from backend.compression.survey import ContainerSurvey
-from backend.errors import BadContainer, LimitExceeded
+from backend.errors import BadCodes, BadContainer, CodebookMismatch, LimitExceeded
 from backend.pipeline.transcode import check_written_by, fit_to_codec
 
 if TYPE_CHECKING:
@@ -61,6 +62,31 @@ def decode_file(content: bytes, speaker: Speaker, codes_hash: str, max_duration_
         return Waveform(np.zeros((spec.channels, 0), np.float32), spec.sample_rate_hz)
     sound = speaker.decode(Codes(torch.from_numpy(found.indices)[None], spec.name))
     return Waveform(sound.samples[:, : found.survey.n_samples], sound.rate_hz)
+
+
+def decode_indices(sounds: Sequence[np.ndarray], speaker: Speaker, max_duration_s: float) -> list[Waveform]:
+    """The sounds of bare codes, int64 [K, T] each, which may last `max_duration_s` together.
+
+    All are checked first: an index outside its codebook would take the whole codec down. Raises `BadCodes`,
+    `CodebookMismatch` and `LimitExceeded`.
+    """
+    spec = speaker.codec_worker.codec.spec
+    if sum(indices.shape[1] for indices in sounds) > max_duration_s * spec.frame_rate_hz:
+        raise LimitExceeded(
+            f"The codes hold more than {max_duration_s:g} s of sound, the limit (MAX_AUDIO_S). Cut them."
+        )
+    for indices in sounds:
+        if not 1 <= indices.shape[0] <= spec.n_codebooks:
+            raise CodebookMismatch(
+                f"Codes have {indices.shape[0]} codebooks; codec '{spec.name}' has {spec.n_codebooks}. Send its own codes."
+            )
+        sizes = np.array(spec.codebook_sizes[: indices.shape[0]])[:, None]
+        if not indices.shape[1] or ((indices < 0) | (indices >= sizes)).any():
+            raise BadCodes(
+                f"Codes are missing or out of range; codec '{spec.name}' takes 0 up to {max(spec.codebook_sizes) - 1} "
+                "in each of at least one frame. Send its own codes."
+            )
+    return [speaker.decode(Codes(torch.from_numpy(indices)[None], spec.name)) for indices in sounds]
 
 
 def read_file(content: bytes, spec: CodecSpec, codes_hash: str, max_duration_s: float) -> CodeFile:

@@ -8,15 +8,17 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from backend.audio.waveform import Waveform
-from backend.codes import CodecSpec
+from backend.codes import CodecSpec, Codes
 from backend.compression.container import ContainerWriter
 from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.code_bytes import CodeFile, read_file
 from backend.pipeline.timings import TimedSentence, TimedWord
 from backend.runtime.request import ReferenceClip, SpeechRequest
+from backend.store.voices import check_new_voice
 
 RATE_HZ = 8000
 PIECE_SAMPLES = 800
@@ -120,6 +122,7 @@ class FakeEngine:
         self.added: list[tuple] = []
         self.stored = {"hum": Voice("hum", "Hum")}
         self.ignored: tuple[str, ...] = ()
+        self.refusals: dict[str, Exception] = {}  # by text
         self.refusal: Exception | None = None
         self.load_failure: Exception | None = None
         self.failure: Exception = BadRequest("unused")
@@ -128,6 +131,7 @@ class FakeEngine:
         self.n_pieces = self.n_cancelled = 0
         self.is_closed = False
         self.has_words = True
+        self.model, self.crowd = "hum", None
 
     def load(self) -> None:
         if self.load_failure is not None:
@@ -142,14 +146,26 @@ class FakeEngine:
         self.on_begin()
         if self.refusal is not None:
             raise self.refusal
+        if request.text in self.refusals:
+            raise self.refusals[request.text]
         if request.voice is not None and request.voice not in self.stored:
             raise UnknownVoice(f"No voice '{request.voice}'. List the voices first.")
         return FakeStream(self, request)
+
+    @property
+    def occupancy(self):
+        return self.crowd
+
+    def voice_key(self, voice: str | None) -> str:
+        if voice is not None and voice not in self.stored:
+            raise UnknownVoice(f"No voice '{voice}'. List the voices first.")
+        return f"{self.model}/{voice}"
 
     def voices(self) -> tuple[Voice, ...]:
         return tuple(self.stored.values())
 
     def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        check_new_voice(name, text, consent)
         self.added.append((name, clip, text, consent))
         if name in self.stored:
             raise VoiceExists(f"There is a voice '{name}' already. Choose another name.")
@@ -173,6 +189,15 @@ class FakeEngine:
         if voice_id not in self.stored:
             raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
         return 0.875
+
+    def encode(self, waveform: Waveform) -> Codes:
+        return Codes(torch.from_numpy(self.encode_file(waveform).indices)[None], SPEC.name)
+
+    def decode_indices(self, sounds: list[np.ndarray]) -> list[Waveform]:
+        return [
+            Waveform(one[0].repeat(SPEC.hop_samples).astype(np.float32)[None] / 16, SPEC.sample_rate_hz)
+            for one in sounds
+        ]
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
         """Codes that say how loud each frame is."""

@@ -7,7 +7,7 @@ import pytest
 
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
-from backend.errors import BadContainer, CodebookMismatch, LimitExceeded
+from backend.errors import BadCodes, BadContainer, LimitExceeded
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.transcode import decode_pieces, encode_waveform
 from tests.codec.tiny import TinyCodec
@@ -52,7 +52,7 @@ def test_decoded_file_has_every_sample_and_no_more(engine):
 
 def test_a_codebook_count_the_codec_lacks_is_refused(engine):
     for n_codebooks in (0, 5):
-        with pytest.raises((CodebookMismatch, Exception), match="codebooks"):
+        with pytest.raises(BadCodes, match="codebooks"):
             engine.encode_file(SOUND, n_codebooks)
 
 
@@ -86,3 +86,15 @@ def test_the_longest_sound_holds_both_ways(engine):
     for read in (engine.decode_file, engine.read_code_file):
         with pytest.raises(LimitExceeded, match="MAX_AUDIO_S"):
             read(file.getvalue())
+
+
+def test_bare_codes_are_checked_before_the_codec_sees_them(engine, monkeypatch):
+    codes = np.zeros((4, 5), np.int64)
+    (heard,) = engine.decode_indices([codes])
+    assert heard.n_samples == 5 * 160 - 20
+    monkeypatch.setattr(engine._loaded.speaker, "decode", lambda codes: pytest.fail("bad codes were decoded"))
+    for bad in (codes - 1, codes + 24, codes[:, :0], np.zeros((5, 5), np.int64), codes[:0]):
+        with pytest.raises(BadCodes):
+            engine.decode_indices([codes, bad])
+    with pytest.raises(LimitExceeded, match="MAX_AUDIO_S"):
+        engine.decode_indices([np.zeros((4, 80), np.int64), np.zeros((4, 80), np.int64)])

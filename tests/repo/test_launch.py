@@ -301,6 +301,47 @@ def test_start_serves_until_interrupted_and_moves_off_a_busy_port(tmp_path):
 
 
 @POSIX
+@pytest.mark.slow
+def test_everything_starts_and_speaks_in_a_folder_of_any_name(tmp_path):
+    folder = tmp_path / "Kühl & Grün (x86) 音声"
+    for name in ("backend", "ui", "checkpoints/phonogram-mini", "checkpoints/spectral-24k"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("launch.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    ports = {"PORT": 18_400, "STREAMLIT_PORT": 18_500}
+    (folder / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports.items()), encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if name not in ("PORT", "STREAMLIT_PORT", "PYTHONPATH")}
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, "streamlit"],
+            cwd=folder,
+            env=env | {"DEVICE": "cpu", "HOST": "127.0.0.1", "API_KEY": ""},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            deadline_s = time.monotonic() + 170
+            while "Stop it with" not in log.read_text() and time.monotonic() < deadline_s and process.poll() is None:
+                time.sleep(0.2)
+            shown = dict(line.strip().rsplit(None, 1) for line in log.read_text().splitlines() if line.startswith("  "))
+            backend, page = shown["Backend"], shown["Streamlit page"]
+            while launch.fetch(backend + "/ready") is None and time.monotonic() < deadline_s:
+                time.sleep(0.2)
+            asked = urllib.request.Request(
+                backend + "/tts", b'{"text": "Hello."}', headers={"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(asked, timeout=120) as answer:
+                assert answer.read(4) == b"RIFF"
+            assert launch.fetch(page) is not None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert launch.fetch(backend + "/health") is None and launch.fetch(page) is None, "Ctrl-C ends all of them"
+
+
+@POSIX
 def test_start_fails_when_the_backend_cannot(tmp_path):
     env = dict(os.environ, HOST="127.0.0.1", PORT="18000", NUM_STREAMS="0")
     done = subprocess.run(

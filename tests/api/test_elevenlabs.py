@@ -1,0 +1,164 @@
+"""`/v1/text-to-speech` and `/v1/voices` as ElevenLabs' clients ask for them."""
+
+import io
+import wave
+
+import httpx
+import numpy as np
+import pytest
+
+from backend.api.elevenlabs_body import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
+from tests.api.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, sound_of
+from tests.api.served import asked_here, served
+from tests.audio.decoding import decoded
+
+TEXT = "Hello there."
+N_SAMPLES = len(TEXT) * SAMPLES_PER_CHAR
+HONORED = {
+    "text": ("Goodbye.", {"text": "Goodbye."}),
+    "seed": (77, {"seed": 77}),
+    "voice_settings": ({"speed": 1.2}, {"speed": 1.2}),
+    "apply_text_normalization": ("off", {"normalize": False}),
+}
+REPORTED = {
+    "model_id": "eleven_multilingual_v2", "language_code": "en", "pronunciation_dictionary_locators": [{"id": "x"}],
+    "previous_text": "Before.", "next_text": "After.", "previous_request_ids": ["a"], "next_request_ids": ["b"],
+    "use_pvc_as_ivc": True, "apply_language_text_normalization": True, "hcaptcha_token": "x",
+}  # fmt: skip
+REPORTED_SETTINGS = {"stability": 0.4, "similarity_boost": 0.7, "style": 0.1, "use_speaker_boost": True}
+
+
+@pytest.fixture(scope="module")
+def http():
+    with asked_here() as client:
+        yield client
+
+
+def say(http, path="hum", format="pcm_8000", query="", **fields):
+    return http.post(f"/v1/text-to-speech/{path}?output_format={format}{query}", json={"text": TEXT, **fields})
+
+
+def test_every_field_has_a_trial():
+    assert set(HONORED) | set(REPORTED) == set(ElevenLabsBody.model_fields)
+    assert {"speed", *REPORTED_SETTINGS} == set(VoiceSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", HONORED)
+def test_field_reaches_the_engine(http, name):
+    value, expected = HONORED[name]
+    assert "x-ignored-params" not in say(http, **{name: value}).headers
+    asked = http.engine.asked[-1]
+    assert {key: getattr(asked, key) for key in expected} == expected and asked.voice == "hum"
+    say(http)
+    assert all(getattr(http.engine.asked[-1], key) != wanted for key, wanted in expected.items())
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_field_that_cannot_be_honored_is_reported(http, name):
+    assert say(http, **{name: REPORTED[name]}).headers["x-ignored-params"] == name
+
+
+def test_settings_that_cannot_be_honored_are_reported(http):
+    answer = say(http, voice_settings={**REPORTED_SETTINGS, "speed": 1.1})
+    assert answer.headers["x-ignored-params"].split(", ") == [f"voice_settings.{name}" for name in REPORTED_SETTINGS]
+    assert say(http, query="&enable_logging=false").headers["x-ignored-params"] == "enable_logging"
+
+
+def test_hurry_asks_for_a_sooner_first_sound(http):
+    say(http, query="&optimize_streaming_latency=3")
+    assert http.engine.asked[-1].latency == "low"
+    say(http, query="&optimize_streaming_latency=0")
+    assert http.engine.asked[-1].latency == "balanced"
+
+
+@pytest.mark.parametrize("format", OUTPUT_FORMATS)
+def test_every_format_is_what_its_name_says(http, format):
+    answer = say(http, format=format)
+    assert answer.status_code == 200, answer.text
+    kind, rate_hz = format.split("_")[0], int(format.split("_")[1])
+    n_expected = N_SAMPLES * rate_hz // RATE_HZ
+    if kind == "pcm":
+        assert len(answer.content) == 2 * n_expected and answer.headers["content-type"] == "audio/pcm"
+    elif kind == "wav":
+        with wave.open(io.BytesIO(answer.content)) as file:
+            assert (file.getframerate(), file.getnframes()) == (rate_hz, n_expected)
+    else:
+        samples, found_hz = decoded(answer.content, kind)
+        assert found_hz == rate_hz and samples.shape[1] >= n_expected and np.abs(samples).max() > 0.3
+
+
+@pytest.mark.parametrize(("few", "many"), [("mp3_44100_32", "mp3_44100_128"), ("opus_48000_32", "opus_48000_128")])
+def test_the_bitrate_of_the_name_is_that_of_the_file(http, few, many):
+    sizes = [len(say(http, format=format, text=TEXT * 20).content) for format in (few, many)]
+    assert sizes[1] > 2 * sizes[0]
+
+
+def test_without_a_format_the_answer_is_mp3(http):
+    answer = http.post("/v1/text-to-speech/hum", json={"text": TEXT})
+    assert answer.headers["content-type"] == "audio/mpeg" and answer.headers["x-sample-rate"] == "44100"
+
+
+@pytest.mark.parametrize("format", ["pcm_8000", "pcm_24000", "opus_48000_64"])
+def test_streamed_speech_equals_the_whole(http, format):
+    whole, streamed = (say(http, path, format, seed=3).content for path in ("hum", "hum/stream"))
+    assert http.engine.asked[-2].whole and not http.engine.asked[-1].whole
+    if format == "pcm_8000":
+        wanted = sound_of(http.engine.asked[-1], 3)[0]
+        np.testing.assert_allclose(np.frombuffer(whole, "<i2") / 32768, wanted, atol=1e-4)
+    assert whole == streamed
+
+
+@pytest.mark.parametrize("format", ["mp3_44100_7", "ulaw_8000", "pcm_12345", "../etc", ""])
+def test_unknown_format_is_refused_with_those_there_are(http, format):
+    refused = say(http, format=format)
+    assert refused.status_code == 400 and "mp3_44100_128" in refused.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("nobody", {}, 404),
+        ("..%2f..%2fetc", {}, 404),
+        ("hum", {"text": " "}, 400),
+        ("hum", {"seed": -1}, 400),
+        ("hum", {"voice_settings": {"speed": 9}}, 400),
+        ("hum", {"voice_settings": {"tone": 1}}, 400),
+        ("hum", {"mood": 1}, 400),
+    ],
+)
+def test_errors_have_the_detail_that_clients_read(http, path, fields, status):
+    refused = say(http, path, **fields)
+    assert refused.status_code == status
+    assert refused.json()["detail"]["message"] == refused.json()["message"]
+
+
+def test_error_names_its_kind(http):
+    assert say(http, "nobody").json()["detail"]["status"] == "unknown_voice"
+    assert http.post("/v1/text-to-speech/hum", data={"text": "x"}).status_code == 415
+
+
+def test_voices_are_listed_with_an_address_to_hear_them(http):
+    (voice,) = http.get("/v1/voices").json()["voices"]
+    assert (voice["voice_id"], voice["name"], voice["category"]) == ("hum", "Hum", "cloned")
+    assert http.get(voice["preview_url"]).headers["content-type"] == "audio/wav"
+    assert http.get("/v1/voices/hum").json() == voice
+    assert http.get("/v1/voices/nobody").json()["detail"]["status"] == "unknown_voice"
+
+
+def test_the_key_of_these_clients_is_taken():
+    with asked_here(api_key="s3cret-s3cret-s3cret") as http:
+        assert http.get("/v1/voices").status_code == 401
+        assert http.get("/v1/voices", headers={"xi-api-key": "wrong"}).json()["detail"]["status"] == "unauthorized"
+        assert http.get("/v1/voices", headers={"xi-api-key": "s3cret-s3cret-s3cret"}).status_code == 200
+
+
+def test_long_text_is_refused():
+    with asked_here(max_text_chars=10) as http:
+        assert say(http).status_code == 413
+
+
+def test_a_failure_after_the_start_breaks_the_body_off():
+    engine = FakeEngine()
+    engine.fail_after_samples = 800
+    with served(engine) as url, pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(f"{url}/v1/text-to-speech/hum/stream", json={"text": TEXT * 9}, trust_env=False)

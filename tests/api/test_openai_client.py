@@ -1,0 +1,343 @@
+"""`/v1` as OpenAI's own client sees it: nothing of the client is changed, and nothing of the contract left out."""
+
+import base64
+import json
+import time
+
+import numpy as np
+import openai
+import pytest
+
+from backend.api.openai_speech import EXTENSIONS
+from backend.api.openai_voices import OPENAI_VOICES
+from backend.audio.pcm import to_int16
+from backend.audio.resample import resample
+from backend.audio.waveform import Waveform
+from backend.errors import BadText, Busy, EngineFailure, TimedOut
+from backend.runtime.request import SpeechRequest
+from tests.api.fake_engine import RATE_HZ, WAIT_LIMIT_S, FakeEngine, Voice, sound_of
+from tests.api.served import served
+from tests.audio.decoding import MP3_PRIMING, decoded
+
+FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+KINDS = {
+    "mp3": "audio/mpeg", "opus": "audio/ogg; codecs=opus", "aac": "audio/aac", "flac": "audio/flac",
+    "wav": "audio/wav", "pcm": "audio/pcm",
+}  # fmt: skip
+TEXTS = {n: " ".join(f"Sentence {number} of {n}." for number in range(1, n + 1)) for n in (1, 2, 30)}
+ASK = {"model": "tts-1", "voice": "alloy", "input": "Hello, world. This is a speech."}
+
+
+def client_of(url, **options):
+    http = openai.DefaultHttpxClient(trust_env=False)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", http_client=http, **options)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    engine = FakeEngine()
+    with served(engine) as url, client_of(url, max_retries=0) as client:
+        yield engine, client
+
+
+@pytest.fixture
+def engine(shared):
+    engine = shared[0]
+    engine.refusal = None
+    engine.fail_after_samples = engine.pause_after_samples = 2**62
+    engine.paused.clear()
+    engine.go_on.clear()
+    engine.stored = {"hum": Voice("hum", "Hum")}
+    return engine
+
+
+@pytest.fixture
+def client(shared, engine):
+    return shared[1]
+
+
+def pcm_24k(text, seed=1):
+    """What the fake engine says, as the contract wants it."""
+    spoken = Waveform(sound_of(SpeechRequest(text=text), seed), RATE_HZ)
+    return to_int16(resample(spoken, 24_000).samples)[0]
+
+
+def whole_of(client, **body):
+    """The same speech from `POST /tts`, in one piece."""
+    url = str(client.base_url).removesuffix("/v1/")
+    return client._client.post(f"{url}/tts", json=body).content
+
+
+# What is spoken
+
+
+@pytest.mark.parametrize("n_sentences", TEXTS)
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_streams_is_what_comes_whole_to_the_last_sample(client, format, n_sentences):
+    text = TEXTS[n_sentences]
+    answer = client.audio.speech.with_raw_response.create(**{**ASK, "input": text}, response_format=format)
+    assert answer.headers["content-type"] == KINDS[format]
+    assert answer.headers["transfer-encoding"] == "chunked" and "content-length" not in answer.headers
+    content = answer.content
+    whole = whole_of(client, text=text, format=format)
+    if format == "pcm":
+        # The codec's rate is another, so the samples are compared as they are resampled: 16 bits were rounded twice.
+        expected = pcm_24k(text).astype(int)
+        got = np.frombuffer(content, "<i2").astype(int)
+        assert len(got) == len(expected) == 3 * len(whole) // 2 and np.abs(got - expected).max() <= 2
+        return
+    spoken, rate_hz = decoded(content, format)
+    expected, expected_hz = decoded(whole, format)
+    assert rate_hz == expected_hz
+    if format in ("wav", "flac"):
+        assert np.array_equal(to_int16(spoken), to_int16(sound_of(SpeechRequest(text=text), 1)))
+    if format == "mp3":
+        # Nobody knew the length when it began, so the encoder's delay is still in it.
+        spoken = spoken[:, MP3_PRIMING:][:, : expected.shape[1]]
+    assert spoken.shape == expected.shape and np.abs(spoken - expected).max() < 1e-4
+    n_samples = sound_of(SpeechRequest(text=text), 1).shape[1] * rate_hz // RATE_HZ
+    assert n_samples <= spoken.shape[1] <= n_samples + (2048 if format == "aac" else 0)
+
+
+def test_mp3_is_the_default(client):
+    answer = client.audio.speech.with_raw_response.create(**ASK)
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert answer.content == client.audio.speech.create(**ASK, response_format="mp3").content
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("stream_format", ["audio", "sse"])
+def test_sound_arrives_before_the_last_of_it_is_made(client, engine, format, stream_format):
+    engine.pause_after_samples = 8 * 800
+    body = {**ASK, "input": TEXTS[30], "response_format": format, "stream_format": stream_format}
+    with client.audio.speech.with_streaming_response.create(**body) as answer:
+        pieces = answer.iter_bytes()
+        first = next(pieces)
+        assert first and not engine.go_on.is_set()
+        engine.go_on.set()
+        rest = b"".join(pieces)
+    assert len(rest) > len(first)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_events_carry_the_same_file_and_end_with_the_usage(client, format):
+    plain = client.audio.speech.create(**ASK, response_format=format).content
+    answer = client.audio.speech.with_raw_response.create(**ASK, response_format=format, stream_format="sse")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    blocks = answer.content.decode().split("\n\n")
+    assert blocks.pop() == ""
+    assert all(block.startswith("data: ") for block in blocks)
+    *deltas, done = [json.loads(block.removeprefix("data: ")) for block in blocks]
+    assert {delta["type"] for delta in deltas} == {"speech.audio.delta"} and len(deltas) > 1
+    assert b"".join(base64.b64decode(delta["audio"], validate=True) for delta in deltas) == plain
+    assert done["type"] == "speech.audio.done"
+    usage = done["usage"]
+    assert usage == {
+        "input_tokens": len(ASK["input"]), "output_tokens": 25, "total_tokens": len(ASK["input"]) + 25,
+    }  # fmt: skip
+
+
+# Who speaks
+
+
+def test_a_voice_is_a_name_or_an_object_with_its_id(client, engine):
+    for voice in ("hum", {"id": "hum"}, "Hum"):
+        engine.stored["Hum"] = engine.stored["hum"]
+        client.audio.speech.create(**{**ASK, "voice": voice})
+        assert engine.asked[-1].voice in ("hum", "Hum")
+
+
+@pytest.mark.parametrize("name", OPENAI_VOICES)
+def test_each_of_the_thirteen_names_is_a_voice_of_our_own(client, engine, name):
+    house = OPENAI_VOICES[name]
+    engine.stored[house] = Voice(house, house)
+    answer = client.audio.speech.with_raw_response.create(**{**ASK, "voice": name.upper()})
+    assert engine.asked[-1].voice == house and answer.headers["x-voice"] == house
+    assert "x-voice-note" not in answer.headers
+
+
+def test_a_name_this_checkpoint_lacks_is_spoken_by_its_default_and_told(client, engine):
+    answer = client.audio.speech.with_raw_response.create(**{**ASK, "voice": "cedar"})
+    assert engine.asked[-1].voice is None
+    assert "'cedar'" in answer.headers["x-voice-note"] and "x-voice" not in answer.headers
+
+
+def test_a_voice_people_added_under_such_a_name_is_theirs(client, engine):
+    engine.stored["nova"] = Voice("nova", "Nova")
+    client.audio.speech.create(**{**ASK, "voice": "nova"})
+    assert engine.asked[-1].voice == "nova"
+
+
+# Parameters
+
+
+def test_extensions_reach_the_engine_through_extra_body(client, engine):
+    more = {
+        "seed": 9, "temperature": 0.4, "top_p": 0.5, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2,
+        "max_new_tokens": 90, "chunk_length": 99, "normalize": False, "markup": "ssml", "latency": "low",
+        "loudness_lufs": -20.0, "use_memory_cache": "off",
+    }  # fmt: skip
+    others = set(EXTENSIONS) - set(more)
+    assert others <= {"timeout_s"}, "a field of POST /tts has no trial here"
+    more |= dict.fromkeys(others, 30.0)
+    client.audio.speech.create(**ASK, speed=1.5, extra_body=more)
+    asked = engine.asked[-1]
+    more["use_memory_cache"] = False
+    assert {name: getattr(asked, name) for name in more} == more
+    assert asked.speed == 1.5 and asked.text == ASK["input"] and not asked.whole
+
+
+def test_instructions_that_cannot_be_followed_are_told(client, engine):
+    engine.ignored = ("top_k",)
+    answer = client.audio.speech.with_raw_response.create(**ASK, instructions="Whisper.")
+    assert answer.headers["x-ignored-params"] == "top_k, instructions"
+    engine.ignored = ()
+    assert "x-ignored-params" not in client.audio.speech.with_raw_response.create(**ASK).headers
+
+
+REFUSED = {
+    "input": ("x" * 4097, "string_above_max_length"), "voice": ("nobody", "invalid_value"),
+    "response_format": ("ogg", "invalid_value"), "speed": (4.1, "invalid_value"),
+    "stream_format": ("websocket", "invalid_value"), "instructions": ("x" * 4097, "string_above_max_length"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("param", REFUSED)
+def test_a_bad_value_is_a_400_that_names_its_parameter(client, engine, param):
+    value, code = REFUSED[param]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.speech.create(**{**ASK, param: value})
+    error = caught.value
+    assert (error.param, error.code, error.type) == (param, code, "invalid_request_error")
+    assert set(error.body) == {"message", "type", "param", "code"}
+    assert error.request_id and param.split("_")[0] in error.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("more", "param", "code"),
+    [
+        ({"stream": True}, "stream", "unknown_parameter"),
+        ({"text": "x"}, "text", "unknown_parameter"),
+        ({"references": []}, "references", "unknown_parameter"),
+        ({"temperature": 9}, "temperature", "invalid_value"),
+        ({"input": ""}, "input", "empty_string"),
+        ({"input": None}, "input", "invalid_value"),
+        ({"speed": 0.24}, "speed", "invalid_value"),
+        ({"voice": {"id": ""}}, "voice", "empty_string"),
+        ({"voice": {"name": "hum"}}, "voice", "invalid_value"),
+        ({"voice": {"id": "hum", "more": 1}}, "voice", "invalid_value"),
+    ],
+)
+def test_what_extra_body_may_not_say_is_a_400_that_names_it(client, more, param, code):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.speech.create(**ASK, extra_body=more)
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+def test_required_fields_are_missed_by_name(client):
+    for name in ("model", "input", "voice"):
+        left = {key: value for key, value in ASK.items() if key != name}
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.post("/audio/speech", cast_to=object, body=left)
+        assert (caught.value.param, caught.value.code) == (name, "missing_required_parameter")
+
+
+def test_bounds_of_the_contract_are_inside(client):
+    for speed in (0.25, 4.0):
+        client.audio.speech.create(**ASK, speed=speed)
+    client.audio.speech.create(**{**ASK, "input": "x" * 4096}, response_format="pcm")
+
+
+# Refusals
+
+
+def test_other_refusals_have_the_envelope_and_their_class(client, engine):
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.audio.speech.create(**{**ASK, "model": "whisper-1"})
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="tts-1", messages=[])
+    assert (caught.value.code, caught.value.type) == ("not_found", "invalid_request_error")
+    engine.refusal = BadText("The markup does not close. Close it.")
+    with pytest.raises(openai.BadRequestError, match="does not close") as caught:
+        client.audio.speech.create(**ASK)
+    assert caught.value.code == "bad_text"
+    engine.refusal = TimedOut("The speech took too long. Shorten the text.")
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.audio.speech.create(**ASK)
+    assert (caught.value.status_code, caught.value.type, caught.value.code) == (504, "server_error", "timed_out")
+
+
+def test_a_key_is_asked_for_in_the_envelope():
+    with served(FakeEngine(), api_key="s3cret") as url:
+        for key, is_right in (("wrong", False), ("s3cret", True)):
+            with client_of(url).with_options(api_key=key) as client:
+                if is_right:
+                    assert client.audio.speech.create(**ASK).content
+                    continue
+                with pytest.raises(openai.AuthenticationError) as caught:
+                    client.audio.speech.create(**ASK)
+                assert (caught.value.code, caught.value.type) == ("invalid_api_key", "invalid_request_error")
+
+
+def test_a_client_that_waits_as_told_gets_its_speech(client, engine):
+    engine.refusal = Busy("Full.", retry_after_s=0.05)
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.audio.speech.create(**ASK)
+    headers = caught.value.response.headers
+    assert headers["retry-after-ms"] == "50" and headers["retry-after"] == "1"
+    assert caught.value.code == "rate_limit_exceeded"
+    n_before = len(engine.asked)
+    started_s = time.perf_counter()
+    with pytest.raises(openai.RateLimitError):
+        client.with_options(max_retries=2).audio.speech.create(**ASK)
+    # Three tries, and the two pauses were the 50 ms of the header, not the client's own half a second and more.
+    assert len(engine.asked) == n_before + 3 and time.perf_counter() - started_s < 5.0
+
+
+def test_a_failure_that_stays_is_not_tried_again(client, engine):
+    n_before = len(engine.asked)
+    for refusal in (EngineFailure("The lm thread failed."), TimedOut("Too long.")):
+        engine.refusal = refusal
+        with pytest.raises(openai.InternalServerError):
+            client.with_options(max_retries=2).audio.speech.create(**ASK)
+    assert len(engine.asked) == n_before + 2
+
+
+@pytest.mark.parametrize("stream_format", ["audio", "sse"])
+@pytest.mark.parametrize("format", ["pcm", "mp3"])
+def test_a_failure_on_the_way_never_looks_like_a_whole_file(client, engine, format, stream_format):
+    engine.fail_after_samples, engine.failure = 16_000, EngineFailure("The lm thread failed.")
+    with pytest.raises(openai.APIConnectionError):
+        client.audio.speech.create(**{**ASK, "input": TEXTS[30]}, response_format=format, stream_format=stream_format)
+
+
+def test_a_client_that_leaves_stops_the_engine(client, engine):
+    engine.pause_after_samples = 4000
+    n_cancelled = engine.n_cancelled
+    body = {**ASK, "input": TEXTS[30], "response_format": "pcm", "stream_format": "sse"}
+    with client.audio.speech.with_streaming_response.create(**body) as answer:
+        next(answer.iter_bytes())
+    until_s = time.perf_counter() + WAIT_LIMIT_S / 4
+    while engine.n_cancelled == n_cancelled and time.perf_counter() < until_s:
+        time.sleep(0.01)
+    assert engine.n_cancelled > n_cancelled
+
+
+# Models
+
+
+def test_models_are_listed_and_found(client):
+    listed = client.models.list()
+    ids = [model.id for model in listed]
+    assert ids[0] == "hum" and {"tts-1", "tts-1-hd", "gpt-4o-mini-tts", "phonogram"} <= set(ids)
+    for model in listed:
+        found = client.models.retrieve(model.id)
+        assert (found.id, found.object, found.owned_by) == (model.id, "model", "phonogram")
+        assert abs(found.created - time.time()) < 3600
+        client.audio.speech.create(**{**ASK, "model": model.id})
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("gpt-9")
+    assert caught.value.code == "model_not_found"
+    pages = client.get("/audio/models", cast_to=object)
+    assert [model["id"] for model in pages["models"]] == ids
