@@ -130,8 +130,8 @@ class FakeEngine:
         self.paused, self.go_on = threading.Event(), threading.Event()
         self.n_pieces = self.n_cancelled = 0
         self.is_closed = False
-        self.has_words = True
         self.model, self.crowd = "hum", None
+        self.has_words = True
 
     def load(self) -> None:
         if self.load_failure is not None:

@@ -40,4 +40,5 @@ ROUTERS = (
     jobs.router,
     audio_speech.router,
     models.router,
+    jobs.router,
 )

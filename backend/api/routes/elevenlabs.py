@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -116,5 +117,5 @@ async def _speak(
 def _listed(request: Request, found: Any) -> ListedVoice:
     return ListedVoice(
         voice_id=found.id, name=found.name, category="premade" if getattr(found, "is_builtin", False) else "cloned",
-        description=getattr(found, "description", ""), preview_url=str(request.url_for("preview", voice_id=found.id)),
+        description=getattr(found, "description", ""), preview_url=f"{request.base_url}voices/{quote(found.id, safe='')}/preview",
     )  # fmt: skip
