@@ -25,6 +25,7 @@ from backend.api.routes import ROUTERS
 from backend.api.shield import Shield
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
+from backend.api.wyoming import WyomingServer
 from backend.errors import BadSettings
 from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.settings import Settings, load_settings
@@ -52,7 +53,12 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
+        wyoming = WyomingServer(app, settings) if settings.wyoming_port else None
+        if wyoming is not None:
+            await wyoming.start()
         yield
+        if wyoming is not None:
+            await wyoming.close()
         app.state.host.close()
 
     app = FastAPI(
