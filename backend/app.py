@@ -5,33 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from backend import __version__
 from backend.api import document, errors
-from backend.api.body_limit import BodyLimit
-from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.engine import EngineHost, SpeechEngine
-from backend.api.gate import Gate
+from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.machine import read_machine
 from backend.api.measures import Measures
-from backend.api.patience import Patience
 from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
-from backend.api.shield import Shield
-from backend.api.speech_headers import DESCRIPTIONS
 from backend.api.traffic import Traffic
 from backend.api.wyoming import WyomingServer
 from backend.errors import BadSettings
 from backend.monitor.log_lines import FORMATTERS, LogFormat
+from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+Role = Literal["alone", "speaker", "desk"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,8 +38,22 @@ def build_engine(settings: Settings) -> SpeechEngine:
     return OptimizedEngine(settings)
 
 
-def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine) -> FastAPI:
-    """Build the application. The device is looked up when it starts, not here; the engine loads after that."""
+def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
+    """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
+    limits = JobLimits(
+        max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
+        n_rows=settings.job_rows,
+    )  # fmt: skip
+    return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
+
+
+def create_app(
+    settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine, role: Role = "alone"
+) -> FastAPI:
+    """Build the application. The device is looked up when it starts, not here; the engine loads after that.
+
+    Behind the door of a cluster, one "desk" keeps what is on disk and "speaker"s speak; the door has asked who calls.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,12 +63,17 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
-        wyoming = WyomingServer(app, settings) if settings.wyoming_port else None
+        app.state.jobs = build_jobs(settings, app.state.host)
+        if role != "speaker":  # who share a disk would speak the same job twice
+            app.state.jobs.start()
+        # The processes of a cluster cannot share a port of their own.
+        wyoming = WyomingServer(app, settings) if settings.wyoming_port and role == "alone" else None
         if wyoming is not None:
             await wyoming.start()
         yield
         if wyoming is not None:
             await wyoming.close()
+        app.state.jobs.close()
         app.state.host.close()
 
     app = FastAPI(
@@ -66,15 +81,8 @@ def create_app(settings: Settings, build: Callable[[Settings], SpeechEngine] = b
     )  # fmt: skip
     app.state.settings = settings
     app.state.measures, app.state.recent = Measures(), RecentSpeeches()
-    # The last one added sees a request first.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
-    app.add_middleware(Patience, limit_s=settings.client_timeout_s)
-    app.add_middleware(Gate, settings=settings)
-    app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
-    )  # fmt: skip
-    app.add_middleware(Shield)
+    if role == "alone":
+        add_entrance(app, settings)
     app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)
     document.install(app)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend import __version__
+from backend.commands.cluster import app as cluster_app
 from backend.commands.doctor import doctor
 from backend.commands.download import download
 from backend.commands.progress import progress_bar
+from backend.commands.read import read
 from backend.commands.serve import serve
 from backend.commands.speak import speak, voices
 from backend.errors import PhonogramError
@@ -33,12 +35,13 @@ app = typer.Typer(
     help="Text to speech, sound to codes and back.",
 )  # fmt: skip
 
-for command in (speak, voices, serve, download, doctor):
+for command in (speak, read, voices, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(cluster_app, name="cluster")
 
 Codec = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from backend.device import Device, find_device
 from backend.errors import LimitExceeded, NotAvailable, NotReady
 from backend.monitor.card import CardMonitor, CardReading
 from backend.monitor.process import ProcessMonitor, ProcessReading
+from backend.runtime.caches import content_key
 from backend.runtime.idle import IdleTimer
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.settings import Settings
@@ -70,6 +71,7 @@ class _Loaded:
     model: LoadedModel
     speaker: Speaker
     voices: VoiceBook
+    lexicon_key: str = ""
 
 
 class OptimizedEngine:
@@ -192,6 +194,18 @@ class OptimizedEngine:
             spec = loaded.model.codec.spec
             return read_file(content, spec, loaded.model.codes_hash, self.settings.max_audio_s)
 
+    def voice_key(self, voice: str | None) -> str:
+        """The same as long as the same text and seed sound the same in this voice. Raises `UnknownVoice`."""
+        with self._in_use() as loaded:
+            model = loaded.model
+            return content_key(model.model_key, model.codes_hash, loaded.voices.spoken(voice).key, loaded.lexicon_key)
+
+    @property
+    def occupancy(self) -> BatchSnapshot | None:
+        """How many are being spoken to and how many wait; None while no model is in memory."""
+        loaded = self._loaded
+        return None if loaded is None else loaded.speaker.batch
+
     def voices(self) -> tuple[Voice, ...]:
         """Built-in voices first, then the added ones by name."""
         with self._in_use() as loaded:
@@ -288,7 +302,11 @@ class OptimizedEngine:
 
         settings = self.settings
         # Before the model, which takes longer to read: a bad line in it is told at once.
-        lexicon = Lexicon.load(settings.folder(settings.lexicon)) if settings.lexicon else None
+        lexicon, lexicon_key = None, ""
+        if settings.lexicon:
+            path = settings.folder(settings.lexicon)
+            lexicon = Lexicon.load(path)
+            lexicon_key = content_key(path.read_bytes())
         model = self._open_model(settings, self._device)
         limits = SpeakerLimits(
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
@@ -306,7 +324,7 @@ class OptimizedEngine:
         log.info("Speaking with '%s' on %s.", model.name, self._device.label)
         voices = VoiceBook(store, speaker, model.codes_hash, model.voices)
         speaker.voice_named = voices.spoken
-        return _Loaded(model, speaker, voices)
+        return _Loaded(model, speaker, voices, lexicon_key)
 
     def _unload_if_idle(self) -> None:
         with self._lock:

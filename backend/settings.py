@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     shutdown_s: float = Field(
         30.0, ge=0, le=3600, description="Seconds that running speech gets to end when the server is stopped."
     )
+    socket_idle_s: float = Field(
+        60.0, ge=0.1, le=86_400, description="Seconds a silent WebSocket without anything to say stays open."
+    )
     log_format: Literal["text", "json"] = Field("text", description="Lines of the log: text or json.")
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens the server to the network."
@@ -90,6 +93,12 @@ class Settings(BaseSettings):
     runs_dir: str = Field("runs", min_length=1, description="Folder for training runs.")
     max_text_chars: int = Field(5000, ge=1, le=1_000_000, description="Longest text of one request, in characters.")
     max_audio_s: float = Field(600.0, gt=0, le=86_400, description="Longest audio of one request, in seconds.")
+    max_book_chars: int = Field(
+        4_000_000, ge=1000, le=100_000_000, description="Longest book or article of one job, in characters."
+    )
+    max_jobs: int = Field(100, ge=1, le=10_000, description="Jobs kept at the same time, done ones included.")
+    job_rows: int = Field(2, ge=1, le=64, description="Sentences of jobs spoken at the same time.")
+    data_quota_mb: int = Field(20_480, ge=64, le=100_000_000, description="Room for the sound of all jobs, in MB.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, in MB.")
 
     def folder(self, path: str) -> Path:

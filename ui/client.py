@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from ui.conversation import Conversation, ConversationError
+
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+# A job that waits is heard of every fifteen seconds.
+EVENT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
 class BackendError(Exception):
@@ -71,17 +78,39 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedText:
+    """A sentence with its words, or a word, and when it is heard."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[TimedText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimedSpeech:
+    """The answer of `POST /tts/timed`. Without words, a sentence is a whole segment of the text."""
+
+    audio: bytes
+    duration_s: float
+    has_words: bool
+    sentences: tuple[TimedText, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecentRequest:
     """One line of `GET /requests`. What a request never came to is None."""
 
     id: str
     door: str
+    at: str | None = None
     voice: str | None = None
     n_chars: int | None = None
     audio_s: float | None = None
     first_audio_s: float | None = None
     rtf: float | None = None
     queue_s: float | None = None
+    underrun_s: float | None = None
     finish: str | None = None
     status: int | str | None = None
 
@@ -138,7 +167,7 @@ class BackendClient:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The backend is named by the caller: a proxy meant for the web must not stand in between.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
-        self.url = url
+        self.url, self._api_key = url, api_key
 
     def health(self) -> Health:
         """Ask what the backend runs on. Every method raises `BackendError` if it is away or refuses."""
@@ -226,6 +255,27 @@ class BackendClient:
         """The paths the backend offers, as its own document writes them."""
         return frozenset(self._json("GET", "/openapi.json").get("paths", {}))
 
+    def timed_speech(self, text: str, options: Mapping[str, Any]) -> TimedSpeech:
+        """Speak a text and tell when each sentence and word is heard."""
+        told = self._json("POST", "/tts/timed", json=_given(options) | {"text": text}, timeout=SPEECH_TIMEOUT)
+        sentences = tuple(
+            TimedText(one["text"], one["start_s"], one["end_s"], tuple(TimedText(**word) for word in one["words"]))
+            for one in told["sentences"]
+        )
+        return TimedSpeech(base64.b64decode(told["audio"]), told["duration_s"], told["has_words"], sentences)
+
+    def subtitles(self, text: str, options: Mapping[str, Any], kind: str = "srt") -> str:
+        """The subtitles of a speech, `srt` or `vtt`. The same seed speaks the same."""
+        body = _given(options) | {"text": text}
+        return self._send("POST", "/tts/timed", params={"output": kind}, json=body, timeout=SPEECH_TIMEOUT).text
+
+    def converse(self, **options: Any) -> Conversation:
+        """A conversation to say text to while it comes to be; `options` are those of its start."""
+        try:
+            return Conversation(self.url, self._api_key, **options)
+        except ConversationError as error:
+            raise BackendError(str(error)) from error
+
     def parameters(self) -> dict[str, Parameter]:
         """The fields of `POST /tts` with their defaults and bounds, from the backend's own document."""
         document = self._json("GET", "/openapi.json")
@@ -235,6 +285,10 @@ class BackendClient:
         except (KeyError, TypeError) as error:
             raise BackendError(f"{self.url} describes no POST /tts. Check that both are of one version.") from error
         return {name: _parameter(name, schema) for name, schema in declared.items()}
+
+    def models(self) -> list[str]:
+        """The names OpenAI's clients can ask for speech by, the loaded checkpoint first."""
+        return [str(model.get("id", "")) for model in self._json("GET", "/v1/models").get("data", [])]
 
     def metrics(self) -> dict[str, Any]:
         """What the backend has done so far."""
@@ -247,6 +301,95 @@ class BackendClient:
     def clear_caches(self) -> dict[str, int]:
         """Empty every cache; returns how many entries each held."""
         return self._json("POST", "/cache/clear").get("cleared", {})
+
+    def create_job(
+        self, text: str = "", document: bytes = b"", options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Have a text or a document spoken in the background; `options` are fields of `POST /jobs`. Returns the job.
+
+        Once this returns, the job survives a crash of the backend.
+        """
+        form = {name: _as_text(value) for name, value in (options or {}).items() if value is not None and value != ""}
+        # A form without a file would be sent as another type, so an empty one goes along.
+        files = {"document": ("document" if document else "", document)}
+        return self._json("POST", "/jobs", data=form | ({"text": text} if text else {}), files=files)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs, newest first, without their sentences."""
+        return self._json("GET", "/jobs").get("jobs", [])
+
+    def job(self, job_id: str, first: int = 0, limit: int = 1_000_000) -> dict[str, Any]:
+        """A job with its chapters, and with its sentences from number `first` on."""
+        return self._json("GET", f"/jobs/{job_id}?first={first}&limit={limit}")
+
+    def follow_job(self, job_id: str, since: int = 0) -> Iterator[dict[str, Any]]:
+        """Every change of a job after revision `since`, until it has ended: dicts whose `type` is `job` or `sentence`.
+
+        The first ones tell how it stands. One that breaks off can be followed on from the last job's `revision`.
+        """
+        try:
+            with self._http.stream(
+                "GET", f"/jobs/{job_id}/events", headers={"Last-Event-ID": str(since)}, timeout=EVENT_TIMEOUT
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    raise BackendError(f"{self.url}/jobs answered {response.status_code}{_reason(response)}")
+                for line in response.iter_lines():
+                    if line.startswith("data:"):
+                        yield json.loads(line.removeprefix("data:"))
+        except (httpx.HTTPError, ValueError) as error:
+            raise BackendError(f"{self.url} stopped telling about the job. Follow it again.") from error
+
+    def pause_job(self, job_id: str) -> dict[str, Any]:
+        """Stop after the sentences that are being spoken."""
+        return self._json("POST", f"/jobs/{job_id}/pause")
+
+    def resume_job(self, job_id: str) -> dict[str, Any]:
+        """Go on where it stopped."""
+        return self._json("POST", f"/jobs/{job_id}/resume")
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Stop at once and for good."""
+        return self._json("POST", f"/jobs/{job_id}/cancel")
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job and all that was made for it."""
+        self._send("DELETE", f"/jobs/{job_id}")
+
+    def job_audio(self, job_id: str) -> bytes:
+        """The finished sound file."""
+        return self._send("GET", f"/jobs/{job_id}/audio", timeout=SPEECH_TIMEOUT).content
+
+    def save_job_audio(self, job_id: str, path: Path) -> None:
+        """Write the finished sound file, which may be too large for memory."""
+        try:
+            with self._http.stream("GET", f"/jobs/{job_id}/audio", timeout=SPEECH_TIMEOUT) as response:
+                if response.is_error:
+                    response.read()
+                    raise BackendError(f"{self.url}/jobs answered {response.status_code}{_reason(response)}")
+                with path.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+        except httpx.HTTPError as error:
+            raise BackendError(f"{self.url} broke off the sound file. Fetch it again.") from error
+        except OSError as error:
+            raise BackendError(f"{path.name} cannot be written ({error.strerror}). Check the free space.") from error
+
+    def sentence_audio(self, job_id: str, index: int, take: int | None = None) -> bytes:
+        """One take of a sentence as a FLAC file; the chosen one if no number is given."""
+        chosen = "" if take is None else f"?take={take}"
+        return self._send("GET", f"/jobs/{job_id}/sentences/{index}/audio{chosen}").content
+
+    def new_take(
+        self, job_id: str, index: int, seed: int | None = None, text: str | None = None, wait: bool = True
+    ) -> dict[str, Any]:
+        """Speak a sentence once more, from another seed or with other words. Returns the take, spoken if `wait`."""
+        body = {"seed": seed, "text": text or None, "wait": wait}
+        return self._json("POST", f"/jobs/{job_id}/sentences/{index}/takes", json=body, timeout=SPEECH_TIMEOUT)
+
+    def choose_take(self, job_id: str, index: int, take: int) -> dict[str, Any]:
+        """Let another take be heard; an older one again undoes that. Returns the sentence."""
+        return self._json("POST", f"/jobs/{job_id}/sentences/{index}/choose", json={"take": take})
 
     def close(self) -> None:
         """Close the connections."""
@@ -289,8 +432,15 @@ def _reason(response: httpx.Response) -> str:
         answer = response.json()
     except ValueError:
         return " without JSON."
-    reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else answer
-    return f": {reason}"
+    if not isinstance(answer, dict):
+        return f": {answer}"
+    # Under /v1 the sentence is one level deeper.
+    told = answer["error"] if isinstance(answer.get("error"), dict) else answer
+    return f": {told.get('message') or told.get('detail')}"
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None and value != ""}
 
 
 def _as_text(value: Any) -> str:

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.gradio_look import STATIC, THEME, head, part
-from ui.gradio_tabs import emotions, speak, system, voices
+from ui.gradio_tabs import codec, emotions, review, speak, system, voices
 from ui.relay import METHODS, Relay
 
 
@@ -29,7 +29,9 @@ class Tab(NamedTuple):
 
 TABS = {
     "Speak": Tab(speak.build),
+    "Review": Tab(review.build, "/jobs"),
     "Voices": Tab(voices.build),
+    "Codec": Tab(codec.build, "/codec/encode"),
     "Emotions": Tab(emotions.build),
     "System": Tab(system.build),
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 import streamlit as st
 
 from ui.client import BackendClient
-from ui.streamlit_pages import batch, codec, overview, speak, system, voices
+from ui.streamlit_pages import batch, codec, jobs, overview, speak, system, voices
 
 # Path of the address, title, icon, and what draws the page.
 PAGES = (
     ("overview", "Overview", ":material/monitoring:", overview.show),
     ("speak", "Speak", ":material/record_voice_over:", speak.show),
     ("batch", "Batch", ":material/playlist_play:", batch.show),
+    ("jobs", "Jobs", ":material/menu_book:", jobs.show),
     ("voices", "Voices", ":material/groups:", voices.show),
     ("codec", "Codec", ":material/grid_on:", codec.show),
     ("system", "System", ":material/memory:", system.show),

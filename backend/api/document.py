@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from backend.api.envelope import PREFIX, OpenAIErrorBody
+from backend.api.envelope import OpenAIErrorBody, is_enveloped
 
 
 def install(app: FastAPI) -> None:
@@ -34,7 +34,7 @@ def _describe_envelope(document: dict[str, Any], schemas: dict[str, Any]) -> Non
     schemas |= body.pop("$defs") | {OpenAIErrorBody.__name__: body}
     reference = {"schema": {"$ref": f"#/components/schemas/{OpenAIErrorBody.__name__}"}}
     for path, operations in document["paths"].items():
-        if not path.startswith(PREFIX):
+        if not is_enveloped(path):
             continue
         for operation in operations.values():
             for status, response in operation["responses"].items():

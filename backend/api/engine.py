@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +38,9 @@ class SpeechStream(Protocol):
     @property
     def finish_reason(self) -> str: ...
 
+    @property
+    def sentences(self) -> Sequence[Any]: ...
+
     def __iter__(self) -> Iterator[Waveform]: ...
 
     def cancel(self) -> None: ...
@@ -64,6 +67,11 @@ class SpeechEngine(Protocol):
 
     def read_code_file(self, content: bytes) -> Any: ...
 
+    @property
+    def occupancy(self) -> Any: ...
+
+    def voice_key(self, voice: str | None) -> str: ...
+
     def voices(self) -> tuple[Any, ...]: ...
 
     def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Any: ...
@@ -88,6 +96,7 @@ class EngineHost:
         self._build = build
         self._loading: Future[SpeechEngine] | None = None
         self.n_speeches = 0
+        self.n_sockets = 0
         self.is_stopping = False
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 
@@ -98,7 +107,7 @@ class EngineHost:
         self._loading.add_done_callback(_report)
         loader.shutdown(wait=False)
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float | None) -> None:
         """Wait until loading is over, however it ended."""
         if self._loading is not None:
             self._loading.exception(timeout_s)

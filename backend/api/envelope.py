@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import TypeAlias
 
 from fastapi import Request
@@ -49,12 +50,17 @@ class OpenAIErrorBody(BaseModel):
 def enveloped(handler: Handler) -> Handler:
     """`handler`, whose answers under `/v1` come in the envelope, but for the doors of other services."""
 
+    @wraps(handler)
     async def answer(request: Request, error: Exception) -> JSONResponse:
         plain = await handler(request, error)
-        path = request.url.path
-        return _envelope(plain, error) if path.startswith(PREFIX) and not has_own_shape(path) else plain
+        return _envelope(plain, error) if is_enveloped(request.url.path) else plain
 
     return answer
+
+
+def is_enveloped(path: str) -> bool:
+    """Whether errors at `path` come in the envelope."""
+    return path.startswith(PREFIX) and not has_own_shape(path)
 
 
 def _envelope(plain: JSONResponse, error: Exception) -> JSONResponse:

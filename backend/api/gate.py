@@ -43,7 +43,7 @@ class Gate:
         try:
             self._admit(scope)
         except (HTTPException, Busy) as error:
-            await _refuse(error, scope, receive, send)
+            await refuse(error, scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -77,7 +77,8 @@ class Gate:
             )
 
 
-async def _refuse(error: HTTPException | Busy, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(error: HTTPException | Busy, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or a WebSocket with an error."""
     # The error's own answer, as every route has it; a WebSocket's handshake is a GET.
     asked = Request(scope if scope["type"] == "http" else {**scope, "type": "http", "method": "GET"})
     tell = errors.answer if isinstance(error, Busy) else errors.answer_http

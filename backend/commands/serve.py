@@ -8,6 +8,8 @@ import typer
 
 # Answers that are under way when the server closes its connections get this long.
 LAST_ANSWERS_S = 5
+# Of what a client says over a WebSocket; no message of ours is nearly as long.
+SOCKET_MESSAGE_BYTES = 2**20
 
 
 def serve(
@@ -26,6 +28,6 @@ def serve(
     configure_logging(settings.log_format)
     config = uvicorn.Config(
         create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
-        log_config=None, access_log=False,
+        log_config=None, access_log=False, ws_max_size=SOCKET_MESSAGE_BYTES,
     )  # fmt: skip
     PatientServer(config, settings.shutdown_s).run()

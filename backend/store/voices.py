@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from backend.audio.files import read_audio, write_audio
+from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import BadVoice, OutputError, PhonogramError, UnknownVoice, VoiceExists
@@ -33,6 +34,8 @@ MAX_NAME_CHARS = 64
 MAX_TEXT_CHARS = 5000
 MAX_RECORD_BYTES = 1 << 16
 MAX_SAMPLE_S = 600.0
+MAX_KEPT_CHANNELS = 8
+MAX_KEPT_RATE_HZ = 192_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class VoiceStore:
             partial = self._folder / f".{record.id}.part"
             try:
                 partial.mkdir(parents=True)
-                write_audio(partial / SAMPLE, sample)
+                write_audio(partial / SAMPLE, _as_kept(sample))
                 _write_codes(partial, codes)
                 _write_record(partial, record)
                 os.rename(partial, self._folder / record.id)
@@ -203,6 +206,12 @@ def shown(name: object) -> str:
 
 def _is_speakable(name: str) -> bool:
     return name[0].isalnum() and all(character.isalnum() or character in " ._-'" for character in name)
+
+
+def _as_kept(sample: Waveform) -> Waveform:
+    """The sample as FLAC can hold it: a voice is one speaker, however many microphones heard it at whatever rate."""
+    mixed = sample if sample.n_channels <= MAX_KEPT_CHANNELS else sample.mono()
+    return mixed if mixed.rate_hz <= MAX_KEPT_RATE_HZ else resample(mixed, MAX_KEPT_RATE_HZ)
 
 
 def _write_codes(folder: Path, codes: Codes) -> None:

@@ -16,7 +16,9 @@ from backend.compression.container import ContainerWriter
 from backend.compression.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.code_bytes import CodeFile, read_file
+from backend.pipeline.timings import TimedSentence, TimedWord
 from backend.runtime.request import ReferenceClip, SpeechRequest
+from backend.store.voices import check_new_voice
 
 RATE_HZ = 8000
 PIECE_SAMPLES = 800
@@ -98,6 +100,13 @@ class FakeStream:
             self.engine.n_pieces += 1
             yield Waveform(self.samples[:, start : start + PIECE_SAMPLES], RATE_HZ)
 
+    @property
+    def sentences(self):
+        words = self.request.text.split()
+        each_s = self.samples.shape[1] / RATE_HZ / len(words)
+        timed = tuple(TimedWord(word, n * each_s, (n + 1) * each_s) for n, word in enumerate(words))
+        return (TimedSentence(self.request.text, 0.0, len(words) * each_s, timed if self.engine.has_words else ()),)
+
     def cancel(self) -> None:
         self.cancelled.set()
         self.engine.n_cancelled += 1
@@ -113,6 +122,7 @@ class FakeEngine:
         self.added: list[tuple] = []
         self.stored = {"hum": Voice("hum", "Hum")}
         self.ignored: tuple[str, ...] = ()
+        self.refusals: dict[str, Exception] = {}  # by text
         self.refusal: Exception | None = None
         self.load_failure: Exception | None = None
         self.failure: Exception = BadRequest("unused")
@@ -120,6 +130,8 @@ class FakeEngine:
         self.paused, self.go_on = threading.Event(), threading.Event()
         self.n_pieces = self.n_cancelled = 0
         self.is_closed = False
+        self.model, self.crowd = "hum", None
+        self.has_words = True
 
     def load(self) -> None:
         if self.load_failure is not None:
@@ -134,14 +146,26 @@ class FakeEngine:
         self.on_begin()
         if self.refusal is not None:
             raise self.refusal
+        if request.text in self.refusals:
+            raise self.refusals[request.text]
         if request.voice is not None and request.voice not in self.stored:
             raise UnknownVoice(f"No voice '{request.voice}'. List the voices first.")
         return FakeStream(self, request)
+
+    @property
+    def occupancy(self):
+        return self.crowd
+
+    def voice_key(self, voice: str | None) -> str:
+        if voice is not None and voice not in self.stored:
+            raise UnknownVoice(f"No voice '{voice}'. List the voices first.")
+        return f"{self.model}/{voice}"
 
     def voices(self) -> tuple[Voice, ...]:
         return tuple(self.stored.values())
 
     def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
+        check_new_voice(name, text, consent)
         self.added.append((name, clip, text, consent))
         if name in self.stored:
             raise VoiceExists(f"There is a voice '{name}' already. Choose another name.")

@@ -1,5 +1,6 @@
 """Chromium for the tests of the page, and an ear in it: every sample that reaches the loudspeakers is written down."""
 
+import base64
 import shutil
 from contextlib import contextmanager
 
@@ -39,7 +40,7 @@ EAR = """
         node.port.onmessage = ({ data }) => heard.push(data);
         connect.call(this.ear, node);
         connect.call(node, this.destination);
-      });
+      }).catch(() => {});  // the page was closed meanwhile
       this.resume();
     }
     resume() { return this.listening.then(() => resume.call(this)); }
@@ -86,7 +87,7 @@ def visit(browser, url, size=DESKTOP, scheme="light", context=None):
         page.close()
         if context is None:
             own.close()
-    assert troubles == []
+    assert not troubles, troubles
 
 
 def _note_stranger(asked, own, troubles):
@@ -96,6 +97,11 @@ def _note_stranger(asked, own, troubles):
 
 def heard(page, rate_hz):
     """All samples float32 [N] that the loudspeakers got at this rate, silence before, between and after included."""
+    # Its blocks come a little later than the sound: the last one is silent when all are there.
+    page.wait_for_function(
+        "rate => { const blocks = window.ears[rate] ?? []; return blocks.length && blocks.at(-1).every(x => x === 0); }",
+        arg=rate_hz,
+    )
     flat = page.evaluate(
         "rate => { const blocks = window.ears[rate] ?? []; const bytes = new Uint8Array(blocks.length * 4096);"
         " blocks.forEach((block, n) => bytes.set(new Uint8Array(block.buffer), n * 4096));"
@@ -103,8 +109,6 @@ def heard(page, rate_hz):
         " text += String.fromCharCode(...bytes.subarray(n, n + 32768)); return btoa(text); }",
         rate_hz,
     )
-    import base64
-
     return np.frombuffer(base64.b64decode(flat), np.float32)
 
 
@@ -123,6 +127,7 @@ def inserted_gaps(heard, wanted):
         at_heard, at_wanted = at_heard + n_same, at_wanted + n_same
         if at_wanted == len(wanted):
             break
+        assert at_heard < len(heard), f"the last {len(wanted) - at_wanted} samples were not heard"
         rest = np.flatnonzero(heard[at_heard:])
         n_silent = int(rest[0]) if len(rest) else len(heard) - at_heard
         assert n_silent > 0, f"sample {at_wanted} is another one than the backend sent"

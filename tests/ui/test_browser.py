@@ -13,6 +13,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from backend.audio.files import encode_audio, read_audio  # noqa: E402
+from backend.audio.pcm import to_int16  # noqa: E402
 from backend.audio.waveform import Waveform  # noqa: E402
 from backend.errors import EngineFailure, NotAvailable  # noqa: E402
 from backend.runtime.request import SpeechRequest  # noqa: E402
@@ -60,12 +61,10 @@ def say(page, text=TEXT):
 def finished(page):
     page.get_by_text("Spoken.", exact=False).wait_for()
     page.get_by_role("button", name="Play", exact=True).first.wait_for()
-    # The recorder hands its blocks on a little later.
-    page.wait_for_timeout(400)
 
 
 def wanted(text=TEXT, seed=1):
-    return np.round(sound_of(SpeechRequest(text=text), seed)[0] * 32767).astype(np.int16) / np.float32(32768)
+    return to_int16(sound_of(SpeechRequest(text=text), seed))[0] / np.float32(32768)
 
 
 def measure(page, name):

@@ -26,6 +26,7 @@ def test_key_goes_along():
     [
         (500, {"error": "BadSettings", "message": "DEVICE is 'x'."}, "answered 500: DEVICE is 'x'."),
         (401, {"detail": "No key."}, "answered 401: No key."),
+        (400, {"error": {"message": "Bad voice.", "param": "voice"}}, "answered 400: Bad voice."),
         (200, b"<html>", "answered 200 without JSON"),
         (200, [1], "not an object"),
         (200, {"status": "ok"}, "not as Phonogram does"),
@@ -35,6 +36,12 @@ def test_key_goes_along():
 def test_strange_answer_becomes_one_sentence(status, body, sentence):
     with fake_backend(status, body) as (url, _), pytest.raises(BackendError, match=sentence.replace(".", r"\.")):
         BackendClient(url).health()
+
+
+def test_models_are_listed_by_name():
+    with fake_backend(body={"object": "list", "data": [{"id": "small"}, {"id": "tts-1"}]}) as (url, asked):
+        assert BackendClient(url).models() == ["small", "tts-1"]
+    assert asked[0][0] == "/v1/models"
 
 
 def test_missing_backend_says_how_to_start_it():

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from backend.errors import EngineFailure  # noqa: E402
-from tests.api.fake_engine import FakeEngine  # noqa: E402
-from tests.api.served import served  # noqa: E402
-from tests.ui.paged import paged  # noqa: E402
+from backend.errors import EngineFailure
+from tests.api.fake_engine import FakeEngine
+from tests.api.served import served
+from tests.ui.paged import paged
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 FORM = {"text": (None, TEXT), "seed": (None, "7"), "format": (None, "pcm"), "streaming": (None, "true")}

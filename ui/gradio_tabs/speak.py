@@ -58,6 +58,7 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
                 with gr.Row():
                     preset_name = gr.Textbox(label=labels.PRESET_NAME, max_lines=1, min_width=120, scale=3)
                     save = gr.Button(labels.PRESET_SAVE, min_width=80, scale=1)
+            use_markup = gr.Button(visible="hidden", elem_id="pg-use-markup")
             refresh = gr.Button(labels.REFRESH, size="sm", variant="secondary", elem_id="pg-refresh")
     part("history")
     # A page opened while the model loads becomes usable by itself.
@@ -102,6 +103,7 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
     asked = {"text": text, "voice": voice, "recording": recording, "words": words, "consent": consent, "seed": seed}
     button.click(None, [*asked.values(), *fields.values()], js=_speak_script(list(asked), list(fields)))
     stop.click(None, js="() => { window.phonogram.stop(); }")
+    use_markup.click(None, outputs=fields["markup"], js="() => 'markup'")
     hear.click(None, voice, js="(voice) => { window.phonogram.previewChosen(voice); }")
 
 

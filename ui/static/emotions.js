@@ -16,18 +16,8 @@ async function guide() {
   }
 }
 
-/** Marks of our own are read only when the text is read as marked up, so choosing one sees to that. */
 function insert(text) {
   typeInto("#pg-text", `${text} `, "cursor");
-}
-
-/** Choose "markup" in the field that says how marks are read. */
-function useMarkup() {
-  const field = document.querySelector("#pg-markup input");
-  if (!field || field.value === "markup") return;
-  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, "markup");
-  field.dispatchEvent(new Event("input", { bubbles: true }));
-  field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
 }
 
 mount("tags", async (place) => {
@@ -35,7 +25,8 @@ mount("tags", async (place) => {
   place.replaceChildren(row);
   const marks = MARKS.map(([mark, meaning]) => button(mark, () => {
     insert(mark);
-    useMarkup();
+    // These are read only in a text that is read as marked up.
+    document.querySelector("#pg-use-markup")?.click();
   }, { kind: "chip", title: meaning }));
   row.replaceChildren(...marks);
   const { groups } = await guide();

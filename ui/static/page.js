@@ -1,7 +1,9 @@
 // The page's own scripts: its head, theme and keys, and the parts of the tabs.
 
+import { transcode } from "./codec.js";
 import { el, icon, mount, word } from "./dom.js";
 import "./emotions.js";
+import "./review.js";
 import { preview, speak, stop } from "./speak.js";
 import "./system.js";
 import { reload as reloadVoices } from "./voices.js";
@@ -74,4 +76,4 @@ async function previewChosen(voice) {
 }
 
 // What the buttons of the tabs call.
-window.phonogram = { speak, stop, previewChosen, reloadVoices };
+window.phonogram = { speak, stop, previewChosen, reloadVoices, transcode };

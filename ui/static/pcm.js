@@ -61,3 +61,9 @@ export async function decoded(blob, rateHz = 24000) {
   }
   return { samples, rateHz, nChannels };
 }
+
+/** Samples a second of a FLAC file, from its first block; 24000 for anything else. */
+export function flacRate(bytes) {
+  const isFlac = String.fromCharCode(...bytes.subarray(0, 4)) === "fLaC";
+  return isFlac ? (bytes[18] << 12) | (bytes[19] << 4) | (bytes[20] >> 4) : 24000;
+}

@@ -9,7 +9,7 @@ import { SoundView } from "./soundview.js";
 
 const STEPS = ["sent", "first", "growing", "whole"];
 const MADE_HERE = { wav: (said) => wavFile(said.pcm, said.rateHz, said.nChannels), pcm: (said) => new Blob([said.pcm]) };
-// Headers of the answer that say how long a stage took, in their order.
+// What a speech goes through at the backend, in its order.
 const STAGES = ["queue", "reference", "semantic", "synthesis"];
 
 let panel = null;
@@ -199,10 +199,16 @@ class SpeechPanel {
   async measureAtServer(said) {
     if (!said.requestId || !(await offers("get", "/requests"))) return;
     const answer = await askJson("requests?limit=50").catch(() => null);
-    const found = (answer?.requests ?? []).find((request) => request.id === said.requestId);
-    if (!found || this.said !== said) return;
-    said.stages = Object.fromEntries(STAGES.map((stage) => [stage, found[`${stage}_s`] ?? undefined]));
-    this.measure(said);
+    const rows = answer?.requests ?? [];
+    const own = rows.find((row) => row.id === said.requestId);
+    if (!own) return;
+    said.stages = { queue: own.queue_s };
+    const metrics = await askJson("metrics?format=json").catch(() => null);
+    // The engine tells the stages of its last speech: ours, if nothing came after it or runs beside it.
+    if (rows[0] === own && metrics?.phonogram_open_speeches === 0) {
+      for (const stage of STAGES.slice(1)) said.stages[stage] = metrics.engine?.counts?.[`${stage}_s`]?.last;
+    }
+    if (this.said === said) this.measure(said);
   }
 
   async offer(said) {

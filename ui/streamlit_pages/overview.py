@@ -130,16 +130,15 @@ def _requests(client: BackendClient) -> None:
         return
     rows: list[dict[str, Any]] = [
         {
-            "Request": one.id, "Door": one.door, "Voice": one.voice, "Characters": one.n_chars, "Sound, s": one.audio_s,
-            "First sound, s": one.first_audio_s, "RTF": one.rtf, "Waited, s": one.queue_s, "End": one.finish,
-            "Status": str(one.status),
+            "Time": (one.at or "")[11:19], "Status": str(one.status), "End": one.finish, "Door": one.door,
+            "Voice": one.voice, "Characters": one.n_chars, "Sound, s": one.audio_s,
+            "First sound, s": one.first_audio_s, "RTF": one.rtf, "Waited, s": one.queue_s,
+            "Gaps, s": one.underrun_s, "Request": one.id,
         }
         for one in found
     ]  # fmt: skip
-    numbers = {
-        name: st.column_config.NumberColumn(format="%.2f")
-        for name in ("Sound, s", "First sound, s", "RTF", "Waited, s")
-    }
+    seconds = ("Sound, s", "First sound, s", "RTF", "Waited, s", "Gaps, s")
+    numbers = {name: st.column_config.NumberColumn(format="%.2f") for name in seconds}
     st.dataframe(rows, hide_index=True, column_config=numbers)
 
 

@@ -17,8 +17,8 @@ from ui.streamlit_pages.settings import show_settings
 TAKES = "takes"
 MAX_TAKES = 8
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
-# Measures that stand out; the others are in a table.
-CARDS = ("x-audio-seconds", "x-first-audio-ms", "x-rtf", "x-seed")
+# Measures that stand out, and how they are written; the others are in a table.
+CARDS = {"x-audio-seconds": "{:.1f}", "x-first-audio-ms": "{:,.0f}", "x-rtf": "{:.2f}", "x-seed": ""}
 
 
 class Take(NamedTuple):
@@ -79,10 +79,10 @@ def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
     st.markdown(answer.state)
     told = dict(answer.rows)
     with st.container(horizontal=True):
-        for header in CARDS:
+        for header, written in CARDS.items():
             label = labels.HEADERS[header]
             if label in told:
-                st.metric(label, told[label], border=True, width=200)
+                st.metric(label, written.format(float(told[label])) if written else told[label], border=True, width=200)
     if format in labels.UNPLAYABLE:
         st.info(f"A browser cannot play {format}; download it, or take another format to hear it.")
     else:

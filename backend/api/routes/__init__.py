@@ -11,16 +11,19 @@ from backend.api.routes import (
     fish_references,
     fish_speech,
     health,
+    jobs,
     metrics,
     models,
     ready,
     requests,
     speech,
+    speech_socket,
     voices,
 )
 
 ROUTERS = (
     speech.router,
+    speech_socket.router,
     voices.router,
     audio_voices.router,
     codec.router,
@@ -34,6 +37,8 @@ ROUTERS = (
     requests.router,
     metrics.router,
     cache.router,
+    jobs.router,
     audio_speech.router,
     models.router,
+    jobs.router,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,15 +11,17 @@ from backend.api.engine import host_of
 from backend.api.errors import documented
 from backend.api.openai_speech import OpenAISpeech, openai_schema
 from backend.api.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
-from backend.api.rewritten import PcmRate, RewrittenBody, SpeechEvents
+from backend.api.recoded import RecodedStream, Recoder, SoundShape
 from backend.api.routes.models import require_model
 from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
+from backend.api.speech_events import SpeechEvents
 from backend.api.speech_headers import documented_headers
 from backend.errors import BadRequest, UnknownVoice
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"])
 
-PCM_RATE_HZ = 24_000
+# What callers play bare samples at, whatever the rate of the codec.
+PCM_SHAPE = SoundShape("pcm", rate_hz=24_000)
 KINDS = [MEDIA_TYPES[format] for format in ("mp3", "opus", "aac", "flac", "wav", "pcm")]
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -66,7 +68,7 @@ async def audio_speech(request: Request) -> Response:
         )
     except UnknownVoice as error:
         raise BadRequest(str(error), "voice") from error
-    return _dressed(answer, body, house)
+    return _dressed(request, answer, body, house)
 
 
 async def _house_voice(request: Request, wanted: str) -> HouseVoice:
@@ -76,25 +78,22 @@ async def _house_voice(request: Request, wanted: str) -> HouseVoice:
     return house_voice(wanted, await host.run(host.engine.voices))
 
 
-def _dressed(answer: Response, body: OpenAISpeech, house: HouseVoice) -> Response:
+def _dressed(request: Request, answer: Response, body: OpenAISpeech, house: HouseVoice) -> Response:
     """The answer as OpenAI's clients expect it."""
     if not isinstance(answer, StreamedSpeech):  # the client has gone
         return answer
-    headers = answer.headers
+    headers, speech = answer.headers, answer.speech
     if body.instructions and body.instructions.strip():
         headers["X-Ignored-Params"] = ", ".join(filter(None, [headers.get("X-Ignored-Params"), "instructions"]))
     if house.voice not in (None, body.voice):
         headers["X-Voice"] = str(house.voice)
     if house.note:
         headers["X-Voice-Note"] = house.note
-    speech, dressed = answer.speech, cast(Response, answer)
-    rate_hz, n_channels = int(headers["X-Sample-Rate"]), int(headers["X-Channels"])
-    if body.response_format == "pcm" and (rate_hz, n_channels) != (PCM_RATE_HZ, 1):
-        headers["X-Sample-Rate"], headers["X-Channels"] = str(PCM_RATE_HZ), "1"
-        dressed = RewrittenBody(dressed, PcmRate(rate_hz, PCM_RATE_HZ, n_channels))
+    dressed: Response = answer
+    if body.response_format == "pcm" and headers["X-Sample-Rate"] != str(PCM_SHAPE.rate_hz):
+        recoder = Recoder(PCM_SHAPE, int(headers["X-Sample-Rate"]), int(headers["X-Channels"]))
+        headers["X-Sample-Rate"] = str(PCM_SHAPE.rate_hz)
+        dressed = RecodedStream(answer, recoder, host_of(request), MEDIA_TYPES["pcm"], dict(headers))
     if body.stream_format == "sse":
-        headers["Content-Type"] = "text/event-stream"
-        headers["Cache-Control"] = "no-cache"
-        del headers["Content-Disposition"]
-        dressed = RewrittenBody(dressed, SpeechEvents(lambda: (len(body.input), speech.stream.metrics.frames)))
+        dressed = SpeechEvents(dressed, lambda: (len(body.input), speech.stream.metrics.frames))
     return dressed

@@ -1,0 +1,354 @@
+"""A conversation over one WebSocket: text comes in piece by piece, each sentence is spoken as soon as it is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from backend.api.body import describe
+from backend.api.playback import Playback
+from backend.api.socket_messages import MESSAGES, Sign, Start, TextMessage
+from backend.api.speech_answer import OpenSpeech
+from backend.api.speech_timed import sentence_times
+from backend.audio.waveform import Waveform
+from backend.audio.writers import FORMATS, Writer, open_writer
+from backend.errors import BadRequest, Busy, Cancelled, LimitExceeded, PhonogramError, Stopping
+from backend.pipeline.semantic import segment_seed
+from backend.settings import Settings
+from backend.text.sentences import SentenceBuffer
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_CHARS = 65_536
+# Codes of closing: all was said; nothing came for too long; a message that is none.
+CLOSED_WELL, CLOSED_IDLE, CLOSED_BAD = 1000, 1001, 1003
+
+
+@dataclass(slots=True, eq=False)
+class Sentence:
+    """One sentence on its way: waiting, or opened and so in the engine's queue or being spoken."""
+
+    index: int
+    text: str
+    speech: OpenSpeech | None = None
+    opening: asyncio.Task[Waveform] | None = None
+
+    def leave(self) -> None:
+        if self.speech is not None:
+            self.speech.leave()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Milestone:
+    """A place in the line of sentences whose passing is told."""
+
+    kind: Literal["flushed", "done"]
+
+
+@dataclass(slots=True)
+class Line:
+    """What is to be said, in order."""
+
+    items: deque[Sentence | Milestone] = field(default_factory=deque)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def n_chars(self) -> int:
+        return sum(len(item.text) for item in self.items if isinstance(item, Sentence))
+
+    def add(self, item: Sentence | Milestone) -> None:
+        self.items.append(item)
+        self.changed.set()
+
+    async def next(self) -> Sentence | Milestone:
+        while not self.items:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.items.popleft()
+
+
+class SpeechSocket:
+    """One client's conversation. One task reads what it says, another speaks; both run on the event loop."""
+
+    def __init__(self, socket: WebSocket):
+        self._socket = socket
+        self._settings: Settings = socket.app.state.settings
+        self._start = Start.model_validate({})
+        self._has_started = False
+        self._buffer, self._line = SentenceBuffer(), Line()
+        self._speaking: Sentence | None = None
+        self._n_sentences = 0
+        # Counts the cancellations: what belongs to an earlier one is not sent any more.
+        self._era = 0
+        self._cancelled = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._writer: Writer | None = None
+        self._playback = Playback(time.perf_counter())
+        self._sent_s = 0.0  # sound since the start or the last cancellation
+
+    async def run(self) -> None:
+        """Accept and talk until either side closes."""
+        await self._socket.accept()
+        speaker = asyncio.create_task(self._speak())
+        try:
+            code = await self._listen(speaker)
+            if code is not None:
+                await self._socket.close(code)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self._drop_all()
+            speaker.cancel()
+            await asyncio.wait({speaker})
+            if not speaker.cancelled() and not isinstance(speaker.exception(), WebSocketDisconnect | None):
+                log.error("A conversation broke off.", exc_info=speaker.exception())
+
+    # Listening.
+
+    async def _listen(self, speaker: asyncio.Task[None]) -> int | None:
+        """Take messages until the end; returns the code to close with, None if the client closed."""
+        idle_s = self._settings.socket_idle_s
+        receiving = asyncio.create_task(self._socket.receive())
+        try:
+            while True:
+                await asyncio.wait({receiving, speaker}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+                if speaker.done():
+                    speaker.result()
+                    return CLOSED_WELL
+                if not receiving.done():
+                    if self._is_busy:
+                        continue
+                    await self._tell_error(
+                        BadRequest(f"Nothing came for {idle_s:g} s (SOCKET_IDLE_S). Connect again when there is text.")
+                    )
+                    return CLOSED_IDLE
+                message = receiving.result()
+                if message["type"] == "websocket.disconnect":
+                    return None
+                receiving = asyncio.create_task(self._socket.receive())
+                try:
+                    await self._take(_parsed(message.get("text")))
+                except LimitExceeded as error:
+                    await self._tell_error(error)
+                except BadRequest as error:
+                    await self._tell_error(error)
+                    return CLOSED_BAD
+        finally:
+            receiving.cancel()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._speaking is not None or bool(self._line.items)
+
+    async def _take(self, message: Start | TextMessage | Sign) -> None:
+        if isinstance(message, Start):
+            self._begin(message)
+            return
+        self._has_started = True
+        if isinstance(message, TextMessage):
+            n_waiting = len(self._buffer) + self._line.n_chars + len(message.text)
+            if n_waiting > self._settings.max_text_chars:
+                raise LimitExceeded(
+                    f"{n_waiting} characters would wait to be spoken; the limit is {self._settings.max_text_chars} "
+                    "(MAX_TEXT_CHARS). This text was not taken: send it again when some was spoken."
+                )
+            self._add(self._buffer.push(message.text))
+        elif message.type == "cancel":
+            self._drop_all()
+            await self._tell({"type": "cancelled"})
+        else:
+            self._add(self._buffer.flush())
+            self._line.add(Milestone("done" if message.type == "end" else "flushed"))
+
+    def _begin(self, start: Start) -> None:
+        if self._has_started:
+            raise BadRequest("start came after the start. Say how to speak once, before any text.")
+        if start.format not in FORMATS:
+            raise BadRequest(
+                f"Cannot stream '{start.format}'; the formats that stream are {', '.join(FORMATS)}. Choose one."
+            )
+        self._start, self._has_started = start, True
+
+    def _add(self, texts: list[str]) -> None:
+        for text in texts:
+            self._line.add(Sentence(self._n_sentences, text))
+            self._n_sentences += 1
+        self._open_ahead()
+
+    def _drop_all(self) -> None:
+        """Forget everything that was not sent yet."""
+        self._era += 1
+        self._cancelled.set()
+        self._cancelled = asyncio.Event()
+        self._buffer.clear()
+        for item in [self._speaking, *self._line.items]:
+            if isinstance(item, Sentence):
+                item.leave()
+                # One that waits in the line is in nobody else's hands.
+                if item.opening is not None and item is not self._speaking:
+                    item.opening.add_done_callback(partial(_closed, item))
+        self._line.items.clear()
+        self._writer = None
+        self._playback, self._sent_s = Playback(time.perf_counter()), 0.0
+
+    # Speaking.
+
+    async def _speak(self) -> None:
+        while True:
+            item = await self._line.next()
+            era = self._era
+            if isinstance(item, Milestone):
+                await self._pass(item, era)
+                if item.kind == "done" and era == self._era:
+                    return
+                continue
+            self._speaking = item
+            try:
+                await self._say(item, era)
+            except Cancelled:
+                # By the client, or with it.
+                continue
+            except PhonogramError as error:
+                if era == self._era:
+                    self._speaking = None
+                    self._drop_all()
+                    await self._tell_error(error, sentence=item.index)
+            finally:
+                self._speaking = None
+
+    async def _pass(self, milestone: Milestone, era: int) -> None:
+        if milestone.kind == "done" and self._writer is not None:
+            await self._send_sound(self._writer.finish(), None, era)
+        await self._tell({"type": milestone.kind, "audio_s": round(self._sent_s, 4)}, era)
+
+    async def _say(self, sentence: Sentence, era: int) -> None:
+        self._open(sentence)
+        speech, opening = sentence.speech, sentence.opening
+        assert speech is not None and opening is not None
+        try:
+            turn_s = time.perf_counter()
+            piece: Waveform | None = await opening
+            # One that was opened ahead is late only if the listener has to wait for it.
+            speech.playback.arrived_s = max(speech.playback.arrived_s, turn_s)
+            begins_s = self._sent_s
+            await self._tell(
+                {"type": "sentence", "index": sentence.index, "text": sentence.text, "start_s": round(begins_s, 4)}, era
+            )
+            self._open_ahead()
+            while piece is not None:
+                await self._wait_for_listener(speech, era)
+                await self._send_piece(piece, sentence, era)
+                piece = await speech.next()
+            speech.finish()
+            if self._start.timings:
+                sentences = await speech.host.run(lambda: speech.stream.sentences)
+                told = [timed.model_dump() for timed in sentence_times(sentences, begins_s)]
+                await self._tell({"type": "timings", "index": sentence.index, "sentences": told}, era)
+        finally:
+            speech.close()
+
+    def _open(self, sentence: Sentence) -> None:
+        """Put a sentence into the engine's queue, once."""
+        if sentence.opening is not None:
+            return
+        start = self._start
+        seed = None if start.seed is None else segment_seed(start.seed, sentence.index)
+        sentence.speech = OpenSpeech(self._socket, start.request_of(sentence.text, seed), time.perf_counter())
+        sentence.speech.is_streamed = True
+        sentence.opening = asyncio.create_task(sentence.speech.open())
+
+    def _open_ahead(self) -> None:
+        """While one sentence is heard, the next one is made already; no more than that, for the sake of others."""
+        speaking = self._speaking
+        if speaking is None or speaking.opening is None or not speaking.opening.done():
+            return
+        upcoming = next((item for item in self._line.items if isinstance(item, Sentence)), None)
+        if upcoming is not None:
+            self._open(upcoming)
+
+    async def _wait_for_listener(self, speech: OpenSpeech, era: int) -> None:
+        """Until less than `pace` seconds of sound lie ahead of the listener, or all is cancelled."""
+        now_s = time.perf_counter()
+        ahead_s = self._playback.ahead_s(now_s) - self._start.pace
+        if self._start.pace and ahead_s > 0:
+            cancelled = asyncio.create_task(self._cancelled.wait())
+            await asyncio.wait({cancelled}, timeout=ahead_s)
+            cancelled.cancel()
+            # Waiting on purpose is no slowness of ours.
+            speech.playback.arrived_s += time.perf_counter() - now_s
+        self._require(era)
+
+    async def _send_piece(self, piece: Waveform, sentence: Sentence, era: int) -> None:
+        if self._writer is None:
+            self._writer = open_writer(self._start.format, piece.rate_hz, piece.n_channels)
+            about = {"type": "audio_start", "format": self._start.format, "sample_rate": piece.rate_hz}
+            await self._tell({**about, "channels": piece.n_channels}, era)
+        assert sentence.speech is not None
+        content = await sentence.speech.host.run(self._writer.push, piece.samples)
+        await self._send_sound(content, sentence.index, era)
+        sentence.speech.sent(piece.duration_s)
+        self._playback.sent(piece.duration_s, time.perf_counter())
+        self._sent_s += piece.duration_s
+
+    async def _send_sound(self, content: bytes, index: int | None, era: int) -> None:
+        if not content:
+            return
+        async with self._sending:
+            self._require(era)
+            if self._start.audio == "binary":
+                await self._socket.send_bytes(content)
+            else:
+                body = {"type": "audio", "index": index, "audio": base64.b64encode(content).decode()}
+                await self._socket.send_text(json.dumps(body))
+
+    async def _tell(self, body: dict[str, Any], era: int | None = None) -> None:
+        async with self._sending:
+            if era is None or era == self._era:
+                await self._socket.send_text(json.dumps(body, ensure_ascii=False))
+
+    async def _tell_error(self, error: PhonogramError, **about: Any) -> None:
+        body = {"type": "error", "error": type(error).__name__, "message": str(error), **about}
+        if isinstance(error, Busy | Stopping):
+            body["retry_after_ms"] = round(error.retry_after_s * 1000)
+        await self._tell(body)
+
+    def _require(self, era: int) -> None:
+        if era != self._era:
+            raise Cancelled("What was being said was cancelled.")
+
+
+def _parsed(text: str | None) -> Start | TextMessage | Sign:
+    """A message as it came; raises `BadRequest` saying what is wrong with it."""
+    if text is None or len(text) > MAX_MESSAGE_CHARS:
+        raise BadRequest(
+            f"Messages are JSON text of at most {MAX_MESSAGE_CHARS} characters. Send longer text in parts."
+        )
+    try:
+        sent = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadRequest('A message is not JSON; expected {"type": ...}.') from None
+    kind = MESSAGES.get(sent.get("type")) if isinstance(sent, dict) and isinstance(sent.get("type"), str) else None
+    if kind is None:
+        raise BadRequest(f"A message has no type this socket knows; expected one of {', '.join(MESSAGES)}.")
+    try:
+        return kind.model_validate(sent)
+    except ValidationError as error:
+        raise BadRequest(describe(kind, error.errors(include_url=False))) from None
+
+
+def _closed(sentence: Sentence, opening: asyncio.Task[Waveform]) -> None:
+    """Count a sentence that was opened ahead and then not wanted."""
+    if not opening.cancelled() and opening.exception() is not None:
+        log.debug("Sentence %d was given up: %s", sentence.index, opening.exception())
+    assert sentence.speech is not None
+    sentence.speech.close()

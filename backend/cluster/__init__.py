@@ -1,0 +1,1 @@
+"""Several copies of the server behind one door. Only `deployment` knows Ray."""

@@ -1,0 +1,127 @@
+"""The one address of a cluster: requests go to replicas, and to another one if theirs is lost before it spoke."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from fastapi import FastAPI, HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from backend import __version__
+from backend.api import errors
+from backend.api.entrance import add_entrance
+from backend.api.gate import refuse
+from backend.api.speech_answer import BrokenOff, when_client_leaves
+from backend.cluster.replica import plain_scope
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# What is kept on disk is written by one process, the desk. What it was asked is not asked twice.
+DESK_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/references")
+MAX_TRIES = 3
+RETRY_S = 2
+
+
+class ReplicaLost(Exception):
+    """A replica ended while it was at work."""
+
+
+class Replicas(Protocol):
+    """Some copies of the application."""
+
+    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+        """What one of them answers. Raises `ReplicaLost`, and `Busy` if all have more to do than they may."""
+        ...
+
+
+class Door:
+    """An ASGI application that passes requests on."""
+
+    def __init__(self, speakers: Replicas, desk: Replicas) -> None:
+        self._speakers, self._desk = speakers, desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await refuse(HTTPException(501, "A cluster takes no WebSockets. Use HTTP."), scope, receive, send)
+            return
+        body = await _whole_body(receive)
+        is_at_desk = scope["path"].startswith(DESK_PATHS)
+        replicas = self._desk if is_at_desk else self._speakers
+        n_tries = 1 if is_at_desk and scope["method"] not in ("GET", "HEAD") else MAX_TRIES
+        for n_left in reversed(range(n_tries)):
+            passing = _Passing(send)
+            try:
+                await passing.on(replicas.answer(plain_scope(scope), body), receive)
+                return
+            except ReplicaLost as error:
+                log.warning("A replica was lost at %s %s; tries left: %d", scope["method"], scope["path"][:80], n_left)
+                if passing.is_started:
+                    raise BrokenOff("The replica that made this answer was lost.") from error
+        raise HTTPException(
+            503,
+            "The replica at work on this was lost, and whether it was done is not known. Look before trying again."
+            if is_at_desk and n_tries == 1
+            else f"{MAX_TRIES} replicas were lost at work on this. Try again later.",
+            headers={"Retry-After": str(RETRY_S), "X-Should-Retry": "false" if n_tries == 1 else "true"},
+        )
+
+
+class _Passing:
+    """One try. The head of the answer waits for its first bytes, so that a replica may be lost until then."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._head: Message | None = None
+        self._has_left = False
+        self.is_started = False
+
+    async def on(self, messages: AsyncGenerator[Message, None], receive: Receive) -> None:
+        """Pass all on, or stop where the client leaves."""
+        passing = asyncio.current_task()
+        assert passing is not None, "this runs in a task"
+
+        def leave() -> None:
+            self._has_left = True
+            passing.cancel()
+
+        try:
+            async with when_client_leaves(receive, leave), aclosing(messages):
+                async for message in messages:
+                    await self._pass(message)
+        except asyncio.CancelledError:
+            # Closing the messages has told the replica; if somebody else cancels, it is for them to know.
+            if not self._has_left:
+                raise
+
+    async def _pass(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        if self._head is not None:
+            self.is_started = True
+            await self._send(self._head)
+            self._head = None
+        await self._send(message)
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def create_door(settings: Settings, speakers: Replicas, desk: Replicas) -> FastAPI:
+    """The application that listens to the network in front of replicas: keys, limits and answers as ever."""
+    app = FastAPI(title="Phonogram", version=__version__, openapi_url=None)
+    add_entrance(app, settings)
+    errors.install(app)
+    app.mount("/", Door(speakers, desk))
+    return app

@@ -1,0 +1,84 @@
+"""`phonogram cluster`: several copies of the server behind one address."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Several copies of the server behind one address.")
+
+STOP_LIMIT_S = 10
+
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="A Ray cluster to use; `auto` for one that runs on this machine."),
+]
+
+
+@app.command()
+def up(
+    address: Address = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies at least.")] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(min=1, help="Copies at most, started as requests wait; else as many as at least.")
+    ] = None,
+    cores: Annotated[float, typer.Option(min=0.1, help="Processor cores of one copy.")] = 1.0,
+    cards: Annotated[float, typer.Option(min=0.0, help="Graphics cards of one copy, such as 1 or 0.5.")] = 0.0,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; else HOST of the settings.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; else PORT of the settings.")] = None,
+    is_update: Annotated[
+        bool, typer.Option("--update", help="Replace the copies of a running cluster one after another, and leave.")
+    ] = False,
+) -> None:
+    """Start copies and listen until stopped. Without an address they share this machine."""
+    import uvicorn
+
+    from backend.app import configure_logging, warn_if_open
+    from backend.cluster import deployment
+    from backend.cluster.door import create_door
+    from backend.settings import load_settings
+
+    configure_logging()
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings().model_copy(update=changes)
+    size = deployment.Size(
+        replicas, max(replicas, max_replicas or replicas), cores, cards, desk_cards=cards
+    )  # fmt: skip
+    # A copy more than speak: the one that keeps voices and jobs.
+    n_cores = max(2, round(cores * (size.max_speakers + 1)))
+    deployment.connect(address or ("auto" if is_update else None), n_cores)
+    try:
+        deployment.deploy(settings, size)
+        if is_update:
+            return
+        warn_if_open(settings)
+        door = create_door(
+            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK)
+        )
+        uvicorn.run(door, host=settings.host, port=settings.port, timeout_graceful_shutdown=STOP_LIMIT_S)
+    finally:
+        deployment.leave()
+
+
+@app.command()
+def status(address: Address = "auto") -> None:
+    """Tell how many copies run, and in what state."""
+    from backend.cluster import deployment
+
+    deployment.connect(address)
+    found = deployment.status()
+    typer.echo(f"{found.application} {found.message}".strip())
+    for part, states in found.replicas.items():
+        typer.echo(f"  {part:9} {', '.join(f'{n} {state.lower()}' for state, n in states.items())}")
+    deployment.leave()
+
+
+@app.command()
+def down(address: Address = "auto") -> None:
+    """End all copies."""
+    from backend.cluster import deployment
+
+    deployment.connect(address)
+    deployment.shut_down()
+    deployment.leave()

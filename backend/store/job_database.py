@@ -1,0 +1,152 @@
+"""The database of the jobs: one SQLite file, its schema by steps, every change whole or not there."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from backend.errors import OutputError, PhonogramError, StorageFull
+
+WAIT_S = 30.0
+# Step n brings a file of `user_version` n to n + 1. Steps are added at the end and never changed.
+STEPS = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, state TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '', title TEXT NOT NULL, author TEXT NOT NULL, format TEXT NOT NULL,
+        seed INTEGER NOT NULL, delivery TEXT NOT NULL, voice_key TEXT NOT NULL, source TEXT NOT NULL,
+        revision INTEGER NOT NULL DEFAULT 1, n_sentences INTEGER NOT NULL, n_done INTEGER NOT NULL DEFAULT 0,
+        audio_s REAL NOT NULL DEFAULT 0, file TEXT NOT NULL DEFAULT '', file_bytes INTEGER NOT NULL DEFAULT 0,
+        file_audio_s REAL NOT NULL DEFAULT 0
+    );
+    CREATE TABLE chapters (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, title TEXT NOT NULL,
+        start_s REAL, PRIMARY KEY (job, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE sentences (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, chapter INTEGER NOT NULL,
+        pause_s REAL NOT NULL, chosen INTEGER NOT NULL DEFAULT 0, revision INTEGER NOT NULL DEFAULT 1,
+        PRIMARY KEY (job, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX changed_sentences ON sentences (job, revision);
+    CREATE TABLE takes (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, sentence INTEGER NOT NULL, take INTEGER NOT NULL,
+        text TEXT NOT NULL, seed INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'waiting',
+        reason TEXT NOT NULL DEFAULT '', sound TEXT REFERENCES sounds (key), duration_s REAL NOT NULL DEFAULT 0,
+        finish_reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (job, sentence, take)
+    ) WITHOUT ROWID;
+    CREATE INDEX waiting_takes ON takes (job, sentence) WHERE state = 'waiting';
+    CREATE INDEX asked_takes ON takes (job) WHERE state = 'waiting' AND take > 0;
+    CREATE INDEX heard_sounds ON takes (sound);
+    CREATE TABLE sounds (key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL) WITHOUT ROWID;
+    """,
+)
+
+
+class JobDatabase:
+    """One connection for all threads of this process; other processes may have theirs."""
+
+    def __init__(self, path: Path):
+        self.lock = threading.RLock()
+        with _told(path):
+            # Without isolation of its own the library begins no transaction behind our back.
+            self._connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # What was accepted survives the machine losing power, not only this process being killed.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+        self._path = path
+        self._bring_up_to_date()
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with self.lock, _told(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    def row(self, query: str, *values: Any) -> sqlite3.Row | None:
+        with self.lock, _told(self._path):
+            return self._connection.execute(query, values).fetchone()
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of the block is kept, or none of it. Raises `StorageFull` where there is no room."""
+        with self.lock, _told(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            is_kept = False
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+                is_kept = True
+            finally:
+                if not is_kept:
+                    # A full disk may have ended the transaction already.
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        with self.lock:
+            self._connection.close()
+
+    def _bring_up_to_date(self) -> None:
+        found = self.row("PRAGMA user_version")
+        assert found is not None
+        version = found[0]
+        if version > len(STEPS):
+            raise OutputError(
+                f"The jobs were kept by a later version of Phonogram (format {version}; this one knows up to "
+                f"{len(STEPS)}). Update Phonogram, or set another DATA_DIR."
+            )
+        for number in range(version, len(STEPS)):
+            with self.change() as database:
+                for statement in filter(str.strip, STEPS[number].split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {number + 1}")
+
+
+class ProcessLock:
+    """A place that one process at a time may hold; the system frees it when the process ends in any way."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def take(self) -> bool:
+        """Whether this process holds it from now on."""
+        if self._connection is not None:
+            return True
+        # The library's own lock on the file works alike on every system.
+        with _told(self._path):
+            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                connection.close()
+                return False
+        self._connection = connection
+        return True
+
+    def release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of the library as ours, without the path."""
+    try:
+        yield
+    except PhonogramError:
+        raise
+    except sqlite3.OperationalError as error:
+        if "full" in str(error) or "I/O" in str(error) or "unable to open" in str(error):
+            raise StorageFull(f"The jobs cannot be written ({error}). Free some disk space below DATA_DIR.") from error
+        raise OutputError(f"The jobs cannot be read or written ({error}). Try again.") from error
+    except sqlite3.DatabaseError as error:
+        raise OutputError(
+            f"'{path.name}' below DATA_DIR is damaged ({error}). Move it away, or restore a copy."
+        ) from error

@@ -1,0 +1,84 @@
+"""Sounds of sentences on disk, named by what they were made from, each there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from backend.audio.files import read_audio
+from backend.audio.waveform import Waveform
+from backend.errors import BadAudio, StorageFull
+
+KEY = re.compile(r"[0-9a-f]{32,64}")
+SUFFIX = ".flac"
+MAX_SOUND_S = 3600.0
+# What is left to the system and to everyone else on the disk.
+RESERVE_BYTES = 64 * 2**20
+
+
+class SoundFiles:
+    """FLAC files below one folder. The format carries a checksum of its samples, so damage is noticed when read."""
+
+    def __init__(self, folder: Path, reserve_bytes: int = RESERVE_BYTES):
+        self._folder, self.reserve_bytes = folder, reserve_bytes
+
+    def path(self, key: str) -> Path:
+        if not KEY.fullmatch(key):
+            raise BadAudio("There is no such sound. List the takes of the sentence.")
+        return self._folder / key[:2] / f"{key}{SUFFIX}"
+
+    def has(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep the bytes of a FLAC file. Raises `StorageFull`, and leaves nothing behind then."""
+        path = self.path(key)
+        require_room(self._folder, len(content) + self.reserve_bytes)
+        write_whole(path, content)
+
+    def read(self, key: str) -> Waveform:
+        """The sound. Raises `BadAudio` if it is missing or damaged."""
+        return read_audio(self.path(key), max_duration_s=MAX_SOUND_S)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.path(key).unlink(missing_ok=True)
+
+    def sweep(self, known: Collection[str]) -> int:
+        """Delete everything that is not the sound of a known key: what a killed process left. Returns how many."""
+        strangers = [path for path in self._files() if path.suffix != SUFFIX or path.stem not in known]
+        for path in strangers:
+            path.unlink(missing_ok=True)
+        return len(strangers)
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self._folder.glob("*/*") if path.is_file())
+
+
+def require_room(folder: Path, n_bytes: int) -> None:
+    """Raise `StorageFull` unless the disk has so much left."""
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise StorageFull(
+            f"The disk has {free // 2**20} MB left and {-(-n_bytes // 2**20)} MB are needed. Free some space, then resume."
+        )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is complete or absent. Raises `StorageFull`."""
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise StorageFull(f"A sound cannot be kept ({error.strerror}). Free some disk space, then resume.") from error
+    finally:
+        partial.unlink(missing_ok=True)

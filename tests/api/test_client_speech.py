@@ -1,0 +1,76 @@
+"""The pages' client before the server it is made for: timed speech and conversations."""
+
+import pytest
+
+from tests.api.fake_engine import PIECE_SAMPLES, FakeEngine
+from tests.api.served import served
+from tests.api.test_speech_socket import pcm_of
+from tests.api.test_wire import within
+from ui.client import BackendClient, BackendError
+from ui.conversation import ConversationError
+
+
+@pytest.fixture
+def engine():
+    engine = FakeEngine()
+    yield engine
+    engine.go_on.set()
+
+
+def test_timed_speech_and_subtitles(engine):
+    with served(engine) as url:
+        client = BackendClient(url)
+        timed = client.timed_speech("Hello there.", {"seed": 3, "voice": None})
+        assert timed.audio == client.speak("Hello there.", {"seed": 3}).audio
+        assert client.subtitles("Hello there.", {"seed": 3}, "vtt").startswith("WEBVTT")
+        client.close()
+    (sentence,) = timed.sentences
+    assert timed.has_words and [word.text for word in sentence.words] == ["Hello", "there."]
+    assert sentence.end_s == timed.duration_s
+
+
+def test_a_conversation_over_a_real_socket(engine):
+    with served(engine, api_key="a-key-of-some-length") as url:
+        client = BackendClient(url, "a-key-of-some-length")
+        with client.converse(voice="hum", pace=0, timings=True) as talk:
+            for piece in ("Hello the", "re. And", " more."):
+                talk.say(piece)
+            talk.end()
+            heard = list(talk)
+        with pytest.raises(BackendError, match="401"):
+            BackendClient(url, "wrong").converse()
+        client.close()
+    assert b"".join(one.sound for one in heard) == pcm_of("Hello there.", "And more.")
+    assert [one.kind for one in heard].count("timings") == 2 and heard[-1].kind == "done"
+
+
+def test_barge_in_over_a_real_socket(engine):
+    engine.pause_after_samples = PIECE_SAMPLES
+    with served(engine) as url, BackendClient(url).converse(pace=0) as talk:
+        talk.say("Something long that is cut off. ")
+        talk.flush()
+        assert engine.paused.wait(5)
+        talk.cancel()
+        heard = iter(talk)
+        while next(heard).kind != "cancelled":
+            pass
+        engine.pause_after_samples = 2**62
+        talk.say("Instead this.")
+        talk.end()
+        assert b"".join(one.sound for one in heard) == pcm_of("Instead this.")
+
+
+def test_leaving_a_conversation_stops_its_speech(engine):
+    engine.pause_after_samples = PIECE_SAMPLES
+    with served(engine) as url:
+        client = BackendClient(url)
+        talk = client.converse()
+        talk.say("Nobody waits for the end of this. ")
+        talk.flush()
+        assert engine.paused.wait(5)
+        talk.close()
+        within(2.0, lambda: engine.n_cancelled >= 1)
+        within(2.0, lambda: client.metrics()["phonogram_open_speeches"] == 0)
+        with pytest.raises(ConversationError):
+            talk.say("x")
+        client.close()

@@ -1,0 +1,124 @@
+"""Bytes that mean no good, in every place of the interface that takes bytes: no fault, no hang, bounded memory."""
+
+import io
+import resource
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backend.audio.files import encode_audio
+from backend.audio.waveform import Waveform
+from backend.opt_engine import OptimizedEngine
+from tests.api.served import asked_here
+from tests.api.test_shield import INSIDE, told
+from tests.api.uploads import bad_bytes, good_files, uploads_of
+from tests.pipeline.small_model import small_model
+from tests.test_opt_engine import open_small, settings_in
+
+LIMIT_S = 10.0
+MAX_AUDIO_S = 20.0
+# What one request may add to the most memory this process ever had; decoded sound is limited to 20 s here.
+MAX_GROWTH_BYTES = 400 * 2**20
+CODES_HASH = "0" * 32
+
+SEEDS = st.integers(0, 2**32 - 1)
+QUICK = settings(
+    max_examples=12, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory):
+    changes = {"max_audio_s": MAX_AUDIO_S, "max_upload_mb": 4}
+    engine = OptimizedEngine(
+        settings_in(tmp_path_factory.mktemp("data"), **changes),
+        lambda settings, device: open_small(settings, device, CODES_HASH),
+    )
+    with asked_here(engine, **changes) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def good():
+    return good_files(small_model()[1].spec, CODES_HASH)
+
+
+@pytest.fixture(scope="module")
+def places(http):
+    return uploads_of(http.get("/openapi.json").json())
+
+
+def ask(http, place, content, name):
+    started_s = time.perf_counter()
+    answer = place.send(http, content, name)
+    took_s = time.perf_counter() - started_s
+    assert answer.status_code < 500 or answer.status_code == 501, (str(place), answer.text)
+    assert took_s < LIMIT_S, (str(place), took_s)
+    if answer.status_code >= 400:
+        assert not INSIDE.search(told(answer.text)), answer.text
+    return answer
+
+
+def check_all(http, good, places, how):
+    most_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    for place in places:
+
+        @how
+        @given(seed=SEEDS)
+        def check(seed):
+            ask(http, place, bad_bytes(good, seed), f"v{seed}")  # noqa: B023
+
+        check()
+    for voice in http.get("/voices").json()["voices"]:
+        http.delete(f"/voices/{voice['id']}")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - most_before < MAX_GROWTH_BYTES
+
+
+def test_every_place_for_bytes_is_found(places):
+    named = {(place.method, place.path, place.content_type) for place in places}
+    assert ("POST", "/tts", "application/json") in named
+    assert ("POST", "/tts", "multipart/form-data") in named
+    assert ("POST", "/voices", "multipart/form-data") in named
+
+
+def test_good_bytes_arrive_in_every_place(http, good, places):
+    # Otherwise the damage would be tried on doors that are shut anyway.
+    statuses = {
+        str(place): {ask(http, place, content, f"n{i}").status_code for i, content in enumerate(good)}
+        for place in places
+    }
+    shut = {place: found for place, found in statuses.items() if min(found) >= 300}
+    # These two take names, and none of the good files holds the right ones.
+    assert {place.split()[1] for place in shut} <= {"/v1/references/delete", "/v1/references/update"}, shut
+
+
+def test_damaged_bytes_are_refused_or_used_in_every_place(http, good, places):
+    check_all(http, good, places, QUICK)
+
+
+@pytest.mark.slow
+def test_many_damaged_bytes_are_refused_or_used(http, good, places):
+    check_all(http, good, places, settings(parent=QUICK, max_examples=400))
+
+
+@pytest.mark.parametrize("container", ["flac", "ogg", "opus", "mp3"])
+def test_a_bomb_of_silence_is_refused_in_every_place_for_sound(http, places, container):
+    silence = Waveform(np.zeros((1, 8000 * int(MAX_AUDIO_S + 40)), np.float32), 8000)
+    content = encode_audio(silence, container)
+    assert len(content) < silence.samples.nbytes / 3
+    for place in places:
+        if place.field in ("audio", "reference_audio", "references", "audio_sample"):
+            answer = ask(http, place, content, "bomb")
+            assert answer.status_code in (400, 413), (str(place), answer.status_code)
+
+
+def test_a_recording_of_many_channels_is_one_voice(http, places):
+    wide = io.BytesIO()
+    soundfile.write(wide, np.zeros((2000, 64), np.float32), 768_000, "PCM_U8", format="WAV")
+    for place in places:
+        if place.field in ("audio", "reference_audio"):
+            assert ask(http, place, wide.getvalue(), "wide").status_code < 300

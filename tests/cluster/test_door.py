@@ -1,0 +1,190 @@
+"""The door in front of replicas in this process: answers pass unchanged, and a lost replica costs nobody a request."""
+
+import asyncio
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.api.speech_answer import BrokenOff
+from backend.cluster.door import MAX_TRIES, ReplicaLost, create_door
+from backend.cluster.replica import Replica
+from backend.errors import Busy, NotAvailable, NotReady
+from backend.settings import Settings
+from tests.api.fake_engine import FakeEngine
+from tests.api.served import asked_here
+from tests.api.test_wire import within
+
+TEXT = "words " * 30
+SETTINGS = Settings(device="cpu")
+
+
+class Here:
+    """Replicas of this process. The `n`-th request is lost after `lost_after[n]` messages."""
+
+    def __init__(self, engine, role="speaker", settings=SETTINGS):
+        self.replica = Replica(settings, role, lambda settings: engine)
+        self.lost_after = {}
+        self.n_asked = 0
+        self.n_closed = 0
+        self.refusal = None
+
+    async def answer(self, scope, body):
+        limit, self.n_asked = self.lost_after.get(self.n_asked, 2**30), self.n_asked + 1
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            n_sent = 0
+            async for message in self.replica.answer(scope, body):
+                if n_sent == limit:
+                    raise ReplicaLost
+                yield message
+                n_sent += 1
+        finally:
+            self.n_closed += 1
+
+
+@pytest.fixture
+def speakers():
+    return Here(FakeEngine())
+
+
+@pytest.fixture
+def desk():
+    return Here(FakeEngine(), "desk")
+
+
+@pytest.fixture
+def http(speakers, desk):
+    door = create_door(SETTINGS, speakers, desk)
+
+    async def open_all():
+        await asyncio.gather(speakers.replica.open(), desk.replica.open())
+
+    async def close_all():
+        await asyncio.gather(speakers.replica.close(), desk.replica.close())
+
+    with TestClient(door, raise_server_exceptions=False) as client:
+        client.portal.call(open_all)
+        yield client
+        client.portal.call(close_all)
+
+
+def ask(http, **changes):
+    return http.post("/tts", json={"text": TEXT, "seed": 4, "streaming": True, "format": "pcm", **changes})
+
+
+def test_answers_are_those_of_a_server_alone(http):
+    with asked_here() as alone:
+        for change in ({}, {"format": "wav"}, {"streaming": False, "format": "flac"}, {"text": ""}, {"unknown": 1}):
+            here, there = ask(http, **change), ask(alone, **change)
+            assert (here.status_code, here.content) == (there.status_code, there.content)
+            assert here.headers["content-type"] == there.headers["content-type"]
+        assert http.get("/nowhere").json() == alone.get("/nowhere").json()
+    assert http.get("/voices").json()["voices"][0]["id"] == "hum"
+
+
+@pytest.mark.parametrize("n_messages", [0, 1])
+def test_a_replica_lost_before_its_first_sound_costs_nothing(http, speakers, n_messages):
+    expected = ask(http).content
+    speakers.lost_after = {1: n_messages, 2: n_messages}
+    answer = ask(http)
+    assert answer.status_code == 200 and answer.content == expected
+    assert speakers.n_asked == 4 == speakers.n_closed
+
+
+def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(speakers, desk):
+    speakers.lost_after = {0: 3}
+    door = create_door(SETTINGS, speakers, desk)
+    with TestClient(door) as http:
+        http.portal.call(speakers.replica.open)
+        with pytest.raises(BrokenOff):
+            ask(http)
+        http.portal.call(speakers.replica.close)
+    assert speakers.n_asked == 1
+
+
+def test_losing_every_replica_is_told(http, speakers):
+    speakers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
+    answer = ask(http)
+    assert answer.status_code == 503 and answer.headers["retry-after"] and speakers.n_asked == MAX_TRIES
+    assert ask(http).status_code == 200
+
+
+def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, speakers, desk):
+    form = {"data": {"name": "Ann", "consent": "true"}, "files": {"audio": b"RIFF"}}
+    assert http.post("/voices", **form).status_code == 201
+    assert len(desk.replica._host.engine.added) == 1 and speakers.n_asked == 0
+    desk.lost_after = {1: 0, 2: 0}
+    lost = http.post("/voices", **form)
+    assert lost.status_code == 503 and lost.headers["x-should-retry"] == "false"
+    # Looking does no harm twice.
+    assert http.get("/voices").status_code == 200 and desk.n_asked == 4
+
+
+def test_too_much_waiting_is_told_with_when_to_come_back(http, speakers):
+    speakers.refusal = Busy("Every replica has as much waiting as it may.", 1.0)
+    answer = ask(http)
+    assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "1000"
+
+
+def test_the_door_asks_who_calls(speakers, desk):
+    settings = Settings(device="cpu", api_key="a-key-for-the-door", max_upload_mb=1, rate_limit_per_min=5)
+    with TestClient(create_door(settings, speakers, desk)) as http:
+        key = {"Authorization": "Bearer a-key-for-the-door"}
+        assert http.post("/tts", json={"text": "x"}).status_code == 401
+        assert http.get("/voices", headers={"Host": "evil.example"}).status_code == 403
+        assert http.post("/tts", content=b"x" * 2**21, headers=key).status_code == 413
+        assert [http.get("/voices").status_code for _ in range(5)][-1] == 429
+    assert speakers.n_asked == desk.n_asked == 0
+
+
+def test_answers_name_their_replica(http):
+    assert http.get("/health").headers["x-replica"].isdecimal()
+
+
+def test_a_client_that_leaves_stops_its_replica(speakers, desk):
+    engine = FakeEngine()
+    engine.pause_after_samples = 1600
+    speakers.replica = Replica(SETTINGS, "speaker", lambda settings: engine)
+    door = create_door(SETTINGS, speakers, desk)
+    body = b'{"text": "%s", "streaming": true, "format": "pcm"}' % TEXT.encode()
+    left = threading.Event()
+    sent = []
+
+    async def leave_in_the_middle():
+        await speakers.replica.open()
+        messages = [{"type": "http.request", "body": body}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            while not left.is_set():
+                await asyncio.sleep(0.005)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+            if message.get("body"):
+                left.set()
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/tts", "raw_path": b"/tts", "query_string": b"", "root_path": "",
+            "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "http_version": "1.1",
+            "scheme": "http", "server": ("127.0.0.1", 1), "asgi": {"version": "3.0"},
+        }  # fmt: skip
+        await asyncio.wait_for(door(scope, receive, send), 10)
+        within(2.0, lambda: engine.n_cancelled > 0)
+        await speakers.replica.close()
+
+    asyncio.run(leave_in_the_middle())
+    assert sent and not any(message.get("more_body") is False for message in sent)
+    assert speakers.n_closed == 1 and engine.n_pieces < len(TEXT) * 160 / 800
+
+
+def test_a_replica_without_an_engine_does_not_open():
+    engine = FakeEngine()
+    engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
+    replica = Replica(SETTINGS, "speaker", lambda settings: engine)
+    with pytest.raises(NotReady, match="No checkpoint"):
+        asyncio.run(replica.open())

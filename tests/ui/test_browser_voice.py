@@ -1,0 +1,170 @@
+"""The page with the built-in voice behind it, from typing to hearing. `PICTURES=docs/images` keeps what it looks like."""
+
+import io
+import os
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+
+pytest.importorskip("gradio")
+pytest.importorskip("playwright")
+
+from backend.opt_engine import OptimizedEngine  # noqa: E402
+from backend.settings import Settings  # noqa: E402
+from tests.api.served import served  # noqa: E402
+from tests.ui.browser import DESKTOP, PHONE, chromium, heard, inserted_gaps, visit  # noqa: E402
+from tests.ui.paged import paged  # noqa: E402
+
+RATE_HZ = 24_000
+TEXT = "The kettle is on, and the tea is nearly ready. Sit down by the window, and tell me about your day."
+BOOK = "# The kettle\n\nThe kettle is on. The tea is nearly ready.\n\n# The window\n\nSit down by the window."
+MAX_PICTURE_BYTES = 200_000
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory):
+    changes = {"data_dir": str(tmp_path_factory.mktemp("voices")), "model_dir": "auto"}
+    engine = OptimizedEngine(Settings(device="cpu", **changes))
+    with served(engine, **changes) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(backend):
+    with paged(backend) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as program:
+        yield program
+
+
+def keep(page, name):
+    """Write what the page looks like to the folder that PICTURES names, small enough for a document."""
+    folder = os.environ.get("PICTURES")
+    if not folder:
+        return
+    from PIL import Image
+
+    page.wait_for_timeout(500)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=page.viewport_size["width"] == PHONE[0])))
+    for n_colors in (128, 64, 32):
+        packed = io.BytesIO()
+        picture.convert("RGB").quantize(n_colors, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        if packed.tell() < MAX_PICTURE_BYTES:
+            break
+    assert packed.tell() < MAX_PICTURE_BYTES
+    Path(folder, f"{name}.png").write_bytes(packed.getvalue())
+
+
+def ready(page):
+    page.get_by_text("Ready · phonogram-mini").wait_for()
+
+
+def say(page, text=TEXT, voice="Heart", seed="7"):
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_label("Voice", exact=True).click()
+    page.get_by_role("option", name=voice, exact=True).click()
+    if not page.get_by_label("Seed").is_visible():
+        page.get_by_role("button", name="Advanced settings").click()
+    page.get_by_label("Seed").fill(seed)
+    page.get_by_role("button", name="Advanced settings").click()
+    page.locator("#pg-speak").click()
+
+
+def finished(page):
+    page.get_by_text("Spoken.", exact=False).wait_for()
+    page.wait_for_function("document.querySelector('.pg-transport').getAttribute('aria-label') === 'Play'")
+
+
+def measure(page, name):
+    return page.locator(".pg-measures div").filter(has_text=name).locator("dd").first.inner_text()
+
+
+def test_what_is_heard_is_what_the_backend_makes(browser, url, backend):
+    body = {"text": TEXT, "voice": "af_heart", "seed": 7, "format": "pcm", "streaming": True, "use_memory_cache": "off"}
+    with visit(browser, url) as page:
+        ready(page)
+        say(page)
+        finished(page)
+        keep(page, "speak")
+        n_gaps, first = int(measure(page, "Gaps")), measure(page, "Heard after")
+        sound = heard(page, RATE_HZ)
+    answer = httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False)
+    wanted = np.frombuffer(answer.content, "<i2") / np.float32(32768)
+    gaps = inserted_gaps(sound, wanted)
+    # A machine slower than speech may pause, and says so; nothing else may come between two samples.
+    assert len(gaps) == n_gaps
+    print(f"{len(wanted) / RATE_HZ:.2f} s heard, first after {first}, gaps {[round(gap / RATE_HZ, 3) for gap in gaps]}")
+
+
+def test_codec_takes_a_sound_there_and_back(browser, url, backend, tmp_path):
+    body = {"text": "A short sentence for the codec.", "voice": "am_adam", "seed": 3}
+    (tmp_path / "said.wav").write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
+    with visit(browser, url) as page:
+        ready(page)
+        page.get_by_role("tab", name="Codec").click()
+        page.locator("#pg-codec-sound input[type=file]").set_input_files(tmp_path / "said.wav")
+        page.locator("#pg-codec-sound .waveform-container, #pg-codec-sound audio").first.wait_for(state="attached")
+        page.locator("#pg-codec-run").click()
+        page.get_by_text("Done:").wait_for()
+        whole_kbps = float(measure(page, "Bitrate").split()[0])
+        page.get_by_label("Codebooks").fill("2")
+        page.get_by_label("Codebooks").dispatch_event("change")
+        page.get_by_text("2 of").wait_for()
+        page.wait_for_function(
+            "kbps => [...document.querySelectorAll('[data-part=codec] dd')].some("
+            "dd => dd.textContent.endsWith('kbps') && parseFloat(dd.textContent) < kbps)",
+            arg=whole_kbps,
+        )
+        keep(page, "codec")
+
+
+def test_book_is_spoken_and_one_sentence_again(browser, url, backend):
+    if "/jobs" not in httpx.get(f"{backend}/openapi.json", trust_env=False).json()["paths"]:
+        pytest.skip("this backend has no jobs")
+    with visit(browser, url) as page:
+        ready(page)
+        page.get_by_role("tab", name="Review").click()
+        page.get_by_label("Long text").fill(BOOK)
+        page.get_by_label("Title").fill("Two rooms")
+        page.get_by_label("File format", exact=True).last.select_option("flac")
+        page.get_by_role("button", name="Speak in the background").click()
+        page.locator("[data-part=review] .pg-quiet").filter(has_text="done").first.wait_for()
+        assert page.locator(".pg-sentence").count() == 3
+        page.get_by_role("button", name="Speak again: 2").click()
+        page.locator(".pg-sentence").nth(1).filter(has_text="take 2").wait_for()
+        keep(page, "review")
+        page.get_by_role("button", name="Compare blind: 2").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Prefer A").click()
+        dialog.get_by_text("You prefer").wait_for()
+        keep(page, "compare")
+        dialog.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Undo: 2").or_(page.get_by_role("button", name="Redo: 2")).first.wait_for()
+
+
+def test_page_looks_as_its_documents_show_it(browser, url):
+    with visit(browser, url, DESKTOP) as page:
+        ready(page)
+        for name in ("Voices", "Emotions", "System"):
+            page.get_by_role("tab", name=name).click()
+            page.wait_for_timeout(2500)
+            keep(page, name.lower())
+    with visit(browser, url, DESKTOP, "dark") as page:
+        ready(page)
+        say(page)
+        finished(page)
+        keep(page, "speak-dark")
+    with visit(browser, url, PHONE) as page:
+        ready(page)
+        say(page, "The kettle is on.")
+        finished(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        keep(page, "speak-phone")

@@ -1,0 +1,208 @@
+"""The Streamlit pages in a real browser, with the built-in voice behind them.
+
+`SCREENSHOTS=docs/images bash test.sh all tests/ui/test_streamlit_browser.py` makes the pictures of the documents anew.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+pytest.importorskip("streamlit")
+pytest.importorskip("playwright")
+
+from backend.audio.files import read_audio  # noqa: E402
+from tests.repo.tree import ROOT  # noqa: E402
+from tests.ui.browser import LIMIT_MS, chromium  # noqa: E402
+
+SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
+MAX_PICTURE_BYTES = 200_000
+LIMIT_S = 120
+TEXT = "The kettle is on, and the tea is nearly ready."
+PAGES = ("", "speak", "batch", "voices", "codec", "jobs", "system")
+
+# Everything a visitor can act on has a name that a screen reader can say.
+NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, select, a[href]')]
+  .filter(e => e.offsetParent !== null && e.type !== 'hidden' && !e.closest('[aria-hidden="true"]'))
+  .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.placeholder || e.labels?.length
+    || e.getAttribute('aria-labelledby') || e.querySelector('[aria-label], img[alt], svg title')))
+  .map(e => e.outerHTML.slice(0, 160))"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def running(command, url, env):
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + LIMIT_S
+        while True:
+            assert process.poll() is None and time.monotonic() < deadline_s, f"{command} did not start"
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The page of a backend that speaks with the built-in voice."""
+    backend, page = f"http://127.0.0.1:{(port := free_port())}", free_port()
+    env = {
+        **os.environ,
+        "DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        "DEVICE": "cpu",
+        "API_KEY": "",
+        "MODEL_DIR": "auto",
+    }
+    serve = ["uvicorn", "backend.app:app", "--port", str(port), "--log-level", "warning"]
+    show = ["streamlit", "run", "ui/streamlit_app.py", "--server.address=127.0.0.1", f"--server.port={page}"]
+    url = f"http://127.0.0.1:{page}"
+    with running(serve, f"{backend}/ready", env), running([*show, "--", "--backend", backend], url, env):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens a path of the page; fails the test if the page had errors of its own."""
+    troubles, contexts = [], []
+
+    def go(path, size="desktop", scheme="light"):
+        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(LIMIT_MS)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.goto(f"{address}/{path}")
+        page.get_by_role("heading", level=1).wait_for()
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def settle(page):
+    """Until the script behind the page is done and nothing moves."""
+    page.wait_for_function("() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'")
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
+    page.wait_for_timeout(500)
+
+
+def picture(page, name, tmp_path):
+    settle(page)
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    path = folder / f"streamlit-{name}.png"
+    page.screenshot(path=path)
+    assert path.stat().st_size < MAX_PICTURE_BYTES
+
+
+def speak(page):
+    page.get_by_label("Text", exact=True).fill(TEXT)
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.get_by_text("Spoken.").wait_for()
+    page.locator("audio").first.wait_for(state="attached")
+
+
+def test_visitor_hears_a_text_and_takes_it_home_in_another_format(visit, tmp_path):
+    page = visit("speak")
+    page.get_by_label("Seed").fill("7")
+    page.get_by_label("Seed").press("Tab")
+    speak(page)
+    page.wait_for_function("() => { const a = document.querySelector('audio'); return a && a.duration > 0.5 }")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="flac", exact=True).click()
+    download.value.save_as(tmp_path / "heard.flac")
+    assert read_audio(tmp_path / "heard.flac").duration_s > 0.5
+    picture(page, "speak-desktop", tmp_path)
+
+
+def test_overview_follows_what_happens(visit, tmp_path):
+    overview, page = visit(""), visit("speak")
+    speak(page)
+    card = overview.get_by_test_id("stMetric").filter(has_text="Speeches")
+    overview.wait_for_function(
+        "() => [...document.querySelectorAll('[data-testid=stMetric]')].some(m => /Speeches\\s*[1-9]/.test(m.innerText))"
+    )
+    assert card.count() == 1
+    overview.wait_for_timeout(6000)
+    picture(overview, "overview-desktop", tmp_path)
+
+
+def test_visitor_speaks_a_file_of_texts_and_gets_a_zip(visit, tmp_path):
+    page = visit("batch")
+    texts = {"name": "texts.csv", "mimeType": "text/csv", "buffer": b"text,seed\nGood morning.,1\nSee you soon.,2\n"}
+    page.locator('input[type="file"]').set_input_files(texts)
+    page.get_by_role("button", name="Speak 2 of 2").click()
+    page.get_by_text("2 of 2 are spoken").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all (zip)").click()
+    download.value.save_as(tmp_path / "all.zip")
+    shutil.unpack_archive(tmp_path / "all.zip", tmp_path / "all")
+    assert sorted(path.suffix for path in (tmp_path / "all").iterdir()) == [".csv", ".wav", ".wav"]
+    picture(page, "batch-desktop", tmp_path)
+
+
+def test_visitor_hears_a_voice(visit, tmp_path):
+    page = visit("voices")
+    page.get_by_role("button", name="Hear").first.click()
+    page.locator("audio").first.wait_for(state="attached")
+    picture(page, "voices-desktop", tmp_path)
+
+
+def test_sound_goes_to_codes_and_back(visit, tmp_path):
+    speaking = visit("speak")
+    speak(speaking)
+    with speaking.expect_download() as download:
+        speaking.get_by_role("button", name="wav", exact=True).click()
+    download.value.save_as(tmp_path / "speech.wav")
+    page = visit("codec")
+    page.locator('input[type="file"]').first.set_input_files(tmp_path / "speech.wav")
+    page.get_by_role("button", name="Encode").click()
+    page.get_by_text("frames a second").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the code file").click()
+    assert Path(download.value.path()).stat().st_size < (tmp_path / "speech.wav").stat().st_size / 50
+    picture(page, "codec-desktop", tmp_path)
+
+
+def test_system_tells_what_was_chosen_and_why(visit, tmp_path):
+    page = visit("system", scheme="dark")
+    page.get_by_text("Optimizations, and why").wait_for()
+    page.get_by_role("cell", name="half_decoder").wait_for()
+    picture(page, "system-dark-desktop", tmp_path)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
+    page = visit(path, "phone", "dark" if path == "voices" else "light")
+    settle(page)
+    # Tables may scroll inside themselves; the page may not.
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
+    assert page.evaluate(NAMELESS) == []
+    picture(page, f"{path or 'overview'}-phone", tmp_path)
