@@ -17,12 +17,13 @@ from backend.api.engine import EngineHost
 from backend.api.errors import status_of
 from backend.api.speech_answer import OpenSpeech
 from backend.api.wyoming_events import MAX_HEADER_BYTES, Event, read_event
+from backend.api.wyoming_text import SpokenText, markup_of, text_of, voice_of
 from backend.audio.pcm import to_int16
-from backend.errors import BadRequest, BadSettings, Busy, LimitExceeded, PhonogramError
+from backend.audio.waveform import Waveform
+from backend.errors import BadSettings, Busy, PhonogramError
 from backend.monitor.log_lines import REQUEST_ID
 from backend.runtime.request import Markup, SpeechRequest
 from backend.settings import Settings
-from backend.text.sentences import SentenceBuffer
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ MAX_CONNECTIONS = 64
 IDLE_S = 600.0
 WAITING_EVENTS = 32
 LOOPBACK = "127.0.0.1"
-MARKUPS: dict[str | None, Markup] = {None: "plain", "text": "plain", "ssml": "ssml"}
 # By era; the published models read more languages than these, which their authors name first.
 LANGUAGES = {"phonogram": ["en"]}
 OTHER_LANGUAGES = ["en", "zh", "ja", "ko", "de", "fr", "es", "ar"]
@@ -146,7 +146,7 @@ class WyomingConnection:
         elif event.type == "synthesize-start":
             self._told = SpokenText(event.data)
         elif event.type == "synthesize-chunk" and self._told is not None:
-            await self._go_on(self._told, self._told.push(_text_of(event), self._settings.max_text_chars))
+            await self._go_on(self._told, self._told.push(text_of(event), self._settings.max_text_chars))
         elif event.type == "synthesize-stop" and self._told is not None:
             await self._go_on(self._told, self._told.buffer.flush())
             await self._stop()
@@ -154,7 +154,7 @@ class WyomingConnection:
             self._told = None
         elif event.type == "synthesize" and self._told is None:
             # Clients that stream their text send all of it once more, for servers that cannot take a stream.
-            await self._speak(_text_of(event), _voice_of(event.data), _markup_of(event.data))
+            await self._speak(text_of(event), voice_of(event.data), markup_of(event.data))
             await self._stop()
         # Events of other domains and later versions are for others.
 
@@ -169,7 +169,7 @@ class WyomingConnection:
         self._speech = speech = OpenSpeech(connection, wanted)
         speech.is_streamed = True
         try:
-            piece = await speech.open()
+            piece: Waveform | None = await speech.open()
             while piece is not None:
                 sound = {"rate": piece.rate_hz, "width": 2, "channels": piece.n_channels}
                 if not self._has_started:
@@ -221,49 +221,9 @@ class WyomingConnection:
         )  # fmt: skip
 
 
-class SpokenText:
-    """Text that comes in chunks, and how it is to be spoken."""
-
-    def __init__(self, data: dict[str, Any]) -> None:
-        self.voice, self.markup = _voice_of(data), _markup_of(data)
-        if self.markup == "ssml":
-            raise BadRequest("SSML cannot be streamed in, since it is read as a whole. Send it as one synthesize.")
-        self.buffer = SentenceBuffer()
-        self._n_chars = 0
-
-    def push(self, text: str, max_chars: int) -> list[str]:
-        """More text; returns the sentences that are complete."""
-        self._n_chars += len(text)
-        if self._n_chars > max_chars:
-            raise LimitExceeded(f"The text is longer than {max_chars} characters (MAX_TEXT_CHARS). Send it in parts.")
-        return self.buffer.push(text)
-
-
 def listening_host(settings: Settings) -> str:
     """Where to listen: as HTTP does, but never farther than this machine where a key is wanted, which Wyoming lacks."""
     if settings.api_key and settings.host not in (LOOPBACK, "localhost", "::1"):
         log.warning("Wyoming knows no keys, so with API_KEY set it listens on this machine only.")
         return LOOPBACK
     return settings.host
-
-
-def _text_of(event: Event) -> str:
-    text = event.data.get("text")
-    if not isinstance(text, str):
-        raise BadRequest(f"An event {event.type} needs a text. Send one.")
-    return text
-
-
-def _voice_of(data: dict[str, Any]) -> str | None:
-    voice = data.get("voice") or {}
-    name = voice.get("name") if isinstance(voice, dict) else voice
-    if name is not None and not isinstance(name, str):
-        raise BadRequest("The voice of an event needs a name in text. Send an id or name of a voice.")
-    return name
-
-
-def _markup_of(data: dict[str, Any]) -> Markup:
-    wanted = data.get("text_format")
-    if not isinstance(wanted, str | None) or wanted not in MARKUPS:
-        raise BadRequest(f"text_format is {str(wanted)[:20]!r}; expected text or ssml. Choose one of them.")
-    return MARKUPS[wanted]
