@@ -101,6 +101,7 @@ def heard(page, rate_hz):
     page.wait_for_function(
         "rate => { const blocks = window.ears[rate] ?? []; return blocks.length && blocks.at(-1).every(x => x === 0); }",
         arg=rate_hz,
+        polling=100,
     )
     flat = page.evaluate(
         "rate => { const blocks = window.ears[rate] ?? []; const bytes = new Uint8Array(blocks.length * 4096);"
