@@ -10,11 +10,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
 import launch
+import launcher.children
+import launcher.packages
+import launcher.place
+import launcher.ports
+import launcher.setup
+import launcher.start
+import launcher.wheels
 from tests.repo.tree import ROOT
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and process groups of Unix")
@@ -29,11 +37,11 @@ def project(tmp_path, monkeypatch):
     python.parent.mkdir(parents=True)
     python.touch()
     (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
-    monkeypatch.setattr(launch, "ROOT", tmp_path)
-    monkeypatch.setattr(launch, "VENV", venv)
-    monkeypatch.setattr(launch, "STAMP", venv / "phonogram-setup.json")
-    monkeypatch.setattr(launch, "nvidia_cuda_version", lambda: None)
-    monkeypatch.setattr(launch, "is_reachable", lambda url: False)
+    monkeypatch.setattr(launcher.place, "ROOT", tmp_path)
+    monkeypatch.setattr(launcher.place, "VENV", venv)
+    monkeypatch.setattr(launcher.place, "STAMP", venv / "phonogram-setup.json")
+    monkeypatch.setattr(launcher.wheels, "nvidia_cuda_version", lambda: None)
+    monkeypatch.setattr(launcher.wheels, "is_reachable", lambda url: False)
     return tmp_path
 
 
@@ -41,13 +49,14 @@ def project(tmp_path, monkeypatch):
 def installs(monkeypatch):
     """What pip would have been asked to install."""
     asked = []
-    monkeypatch.setattr(launch, "pip_install", lambda python, arguments: asked.append(arguments))
+    monkeypatch.setattr(launcher.packages, "pip_install", lambda python, arguments: asked.append(arguments))
     return asked
 
 
 @POSIX
 @pytest.mark.parametrize("program", [["bash", "start.sh"], [sys.executable, "launch.py"]])
 def test_help_needs_no_set_up(program, tmp_path):
+    shutil.copytree(ROOT / "launcher", tmp_path / "launcher")
     for name in ("start.sh", "launch.py"):
         shutil.copy(ROOT / name, tmp_path)
     began_s = time.monotonic()
@@ -58,72 +67,74 @@ def test_help_needs_no_set_up(program, tmp_path):
 
 
 def test_launcher_imports_the_standard_library_only():
-    source = launch.Path(launch.__file__).read_text(encoding="utf-8")
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+    for path in (ROOT / "launch.py", *(ROOT / "launcher").glob("*.py")):
+        nodes = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "launcher"}, path
 
 
 def test_second_set_up_installs_nothing(project, installs):
-    launch.set_up(["ui"])
+    launcher.setup.set_up(["ui"])
     assert [arguments[0] for arguments in installs] == ["torch==2.13.0", "--editable"]
     installs.clear()
-    launch.set_up(["ui"])
-    launch.set_up([])
+    launcher.setup.set_up(["ui"])
+    launcher.setup.set_up([])
     assert installs == []
 
 
 def test_another_extra_is_added_to_those_installed(project, installs):
-    launch.set_up(["ui"])
-    launch.set_up(["dev"])
+    launcher.setup.set_up(["ui"])
+    launcher.setup.set_up(["dev"])
     assert installs[-1][1].endswith("[dev,ui]")
 
 
 @pytest.mark.parametrize("change", ["pyproject.toml", ".venv/pyvenv.cfg"])
 def test_change_that_matters_installs_again(project, installs, change):
-    launch.set_up(["ui"])
+    launcher.setup.set_up(["ui"])
     installs.clear()
     path = project / change
     path.write_text(path.read_text() + "# changed\n")
-    launch.set_up([])
+    launcher.setup.set_up([])
     assert installs[-1][1].endswith("[ui]")
 
 
 def test_failed_installation_is_not_taken_for_done(project, monkeypatch):
     def fail(python, arguments):
-        raise launch.SetupError("pip failed")
+        raise launcher.place.SetupError("pip failed")
 
-    monkeypatch.setattr(launch, "pip_install", fail)
-    with pytest.raises(launch.SetupError):
-        launch.set_up(["ui"])
-    assert not launch.STAMP.exists()
+    monkeypatch.setattr(launcher.packages, "pip_install", fail)
+    with pytest.raises(launcher.place.SetupError):
+        launcher.setup.set_up(["ui"])
+    assert not launcher.place.STAMP.exists()
 
 
 def test_unknown_extra_is_refused_before_anything_is_made(project, installs):
-    with pytest.raises(launch.SetupError, match="no such extra: uo"):
-        launch.set_up(["uo"])
+    with pytest.raises(launcher.place.SetupError, match="no such extra: uo"):
+        launcher.setup.set_up(["uo"])
     assert installs == []
 
 
 def test_full_disk_is_reported_with_both_sizes(project, installs, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, 10**9))
-    with pytest.raises(launch.SetupError, match=r"1\.0 GB free.*about \d+ GB"):
-        launch.set_up(["ui"])
+    with pytest.raises(launcher.place.SetupError, match=r"1\.0 GB free.*about \d+ GB"):
+        launcher.setup.set_up(["ui"])
 
 
 @pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)])
 def test_unfit_python_is_told_which_ones_fit(version, monkeypatch):
     monkeypatch.setattr(sys, "version_info", version)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(launch.SetupError, match=rf"this is Python 3\.{version[1]}.*3\.10 to 3\.13"):
-        launch.check_python()
+    with pytest.raises(launcher.place.SetupError, match=rf"this is Python 3\.{version[1]}.*3\.10 to 3\.13"):
+        launcher.setup.check_python()
 
 
 def test_missing_venv_module_names_the_debian_package(monkeypatch):
-    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(launch.SetupError, match=r"sudo apt install python3\.\d+-venv"):
-        launch.check_python()
+    monkeypatch.setattr(launcher.setup.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(launcher.place.SetupError, match=r"sudo apt install python3\.\d+-venv"):
+        launcher.setup.check_python()
 
 
 @pytest.mark.parametrize(
@@ -136,13 +147,13 @@ def test_missing_venv_module_names_the_debian_package(monkeypatch):
     ],
 )
 def test_pip_failure_ends_with_what_to_do(output, advice):
-    assert advice in launch.explain_pip(["first", output])
-    assert output in launch.explain_pip(["first", output])
+    assert advice in launcher.packages.explain_pip(["first", output])
+    assert output in launcher.packages.explain_pip(["first", output])
 
 
 def test_pip_failure_is_raised(tmp_path):
-    with pytest.raises(launch.SetupError, match="pip failed"):
-        launch.pip_install(launch.Path(sys.executable), [str(tmp_path / "nothing-here")])
+    with pytest.raises(launcher.place.SetupError, match="pip failed"):
+        launcher.packages.pip_install(Path(sys.executable), [str(tmp_path / "nothing-here")])
 
 
 @pytest.mark.parametrize(
@@ -160,25 +171,25 @@ def test_pip_failure_is_raised(tmp_path):
 )
 def test_torch_wheels_fit_the_machine(cuda, platform, reachable, expected, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(launch, "is_reachable", lambda url: reachable)
-    index = launch.torch_index(cuda)
+    monkeypatch.setattr(launcher.wheels, "is_reachable", lambda url: reachable)
+    index = launcher.wheels.torch_index(cuda)
     assert (index and index.rpartition("/")[2]) == expected
 
 
 def test_card_that_came_later_replaces_the_processor_wheels(project, installs, monkeypatch):
-    launch.set_up(["ui"])
-    monkeypatch.setattr(launch, "nvidia_cuda_version", lambda: 13000)
+    launcher.setup.set_up(["ui"])
+    monkeypatch.setattr(launcher.wheels, "nvidia_cuda_version", lambda: 13000)
     installs.clear()
-    launch.set_up(["ui"])
+    launcher.setup.set_up(["ui"])
     assert "--force-reinstall" in installs[0]
     assert installs[1][1].endswith("[gpu,ui]")
 
 
 def test_index_that_does_not_answer_is_given_up_within_the_limit(monkeypatch):
-    monkeypatch.setattr(launch, "PROBE_LIMIT_S", 0.2)
+    monkeypatch.setattr(launcher.wheels, "PROBE_LIMIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         began_s = time.monotonic()
-        assert not launch.is_reachable(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        assert not launcher.wheels.is_reachable(f"http://127.0.0.1:{server.getsockname()[1]}/")
         assert time.monotonic() - began_s < 5
 
 
@@ -187,38 +198,38 @@ def test_env_file_is_read_as_the_backend_reads_it(tmp_path):
     lines = ["# comment", "PORT=9000 # as usual", " export GRADIO_PORT = '9001'", 'API_KEY="a # b"', "HOST="]
     lines += ["DATA_DIR=a#b", "RUNS_DIR=two words   ", "MODEL_DIR=it's", "DEVICE=#none"]
     path.write_text("\n".join(lines), encoding="utf-8")
-    values = launch.read_env_file(path)
+    values = launcher.ports.read_env_file(path)
     assert values == dotenv_values(path)
     assert values["API_KEY"] == "a # b"
-    assert launch.read_ports(values) == {"PORT": 9000, "GRADIO_PORT": 9001, "STREAMLIT_PORT": 8501}
-    assert launch.read_env_file(tmp_path / "none") == {}
+    assert launcher.ports.read_ports(values) == {"PORT": 9000, "GRADIO_PORT": 9001, "STREAMLIT_PORT": 8501}
+    assert launcher.ports.read_env_file(tmp_path / "none") == {}
 
 
 def test_launcher_and_settings_agree_on_the_ports():
     from backend.settings import Settings
 
-    assert {name: getattr(Settings(), name.lower()) for name in launch.PORTS} == launch.PORTS
+    assert {name: getattr(Settings(), name.lower()) for name in launcher.ports.PORTS} == launcher.ports.PORTS
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "web", "8000.5"])
 def test_bad_port_is_refused_by_name(text):
-    with pytest.raises(launch.SetupError, match=rf"GRADIO_PORT is '{text}'"):
-        launch.read_ports({"GRADIO_PORT": text})
+    with pytest.raises(launcher.place.SetupError, match=rf"GRADIO_PORT is '{text}'"):
+        launcher.ports.read_ports({"GRADIO_PORT": text})
 
 
 def test_busy_port_yields_the_next_free_one():
     with socket.create_server(("127.0.0.1", 0)) as server:
         busy = server.getsockname()[1]
-        port = launch.free_port("127.0.0.1", busy, [busy + 1])
+        port = launcher.ports.free_port("127.0.0.1", busy, [busy + 1])
     assert port > busy + 1
 
 
 def test_the_users_thread_settings_win(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert launch.child_environment(1)["OMP_NUM_THREADS"] == "7"
+    assert launcher.children.child_environment(1)["OMP_NUM_THREADS"] == "7"
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert launch.child_environment(1)["OMP_NUM_THREADS"] == "1"
-    assert int(launch.child_environment()["OMP_NUM_THREADS"]) == launch.usable_cores()
+    assert launcher.children.child_environment(1)["OMP_NUM_THREADS"] == "1"
+    assert int(launcher.children.child_environment()["OMP_NUM_THREADS"]) == launcher.children.usable_cores()
     assert "OMP_NUM_THREADS" not in os.environ
 
 
@@ -238,7 +249,7 @@ time.sleep(60)
 
 def is_alive(pid):
     try:
-        return launch.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -246,7 +257,7 @@ def is_alive(pid):
 @POSIX
 def test_stopping_leaves_no_grandchild(tmp_path):
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    children = launch.Children()
+    children = launcher.children.Children()
     note = tmp_path / "pid"
     try:
         children.start("parent", [sys.executable, "-c", GRANDPARENT, str(note)], dict(os.environ))
@@ -266,8 +277,9 @@ def test_stopping_leaves_no_grandchild(tmp_path):
 
 START = """
 import sys
+from pathlib import Path
 import launch
-launch.set_up = lambda extras: launch.Path(sys.executable)
+launch.set_up = lambda extras: Path(sys.executable)
 sys.exit(launch.main(["start", *sys.argv[1:]]))
 """
 
@@ -297,14 +309,14 @@ def test_start_serves_until_interrupted_and_moves_off_a_busy_port(tmp_path):
                 assert process.wait(20) == 0
             finally:
                 process.kill()
-    assert launch.fetch(address + "/health") is None
+    assert launcher.start.fetch(address + "/health") is None
 
 
 @POSIX
 @pytest.mark.slow
 def test_everything_starts_and_speaks_in_a_folder_of_any_name(tmp_path):
     folder = tmp_path / "Kühl & Grün (x86) 音声"
-    for name in ("backend", "ui", "checkpoints/phonogram-mini", "checkpoints/spectral-24k"):
+    for name in ("backend", "launcher", "ui", "checkpoints/phonogram-mini", "checkpoints/spectral-24k"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("launch.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
@@ -326,19 +338,21 @@ def test_everything_starts_and_speaks_in_a_folder_of_any_name(tmp_path):
                 time.sleep(0.2)
             shown = dict(line.strip().rsplit(None, 1) for line in log.read_text().splitlines() if line.startswith("  "))
             backend, page = shown["Backend"], shown["Streamlit page"]
-            while launch.fetch(backend + "/ready") is None and time.monotonic() < deadline_s:
+            while launcher.start.fetch(backend + "/ready") is None and time.monotonic() < deadline_s:
                 time.sleep(0.2)
             asked = urllib.request.Request(
                 backend + "/tts", b'{"text": "Hello."}', headers={"Content-Type": "application/json"}
             )
             with urllib.request.urlopen(asked, timeout=120) as answer:
                 assert answer.read(4) == b"RIFF"
-            assert launch.fetch(page) is not None
+            assert launcher.start.fetch(page) is not None
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         finally:
             process.kill()
-    assert launch.fetch(backend + "/health") is None and launch.fetch(page) is None, "Ctrl-C ends all of them"
+    assert launcher.start.fetch(backend + "/health") is None and launcher.start.fetch(page) is None, (
+        "Ctrl-C ends all of them"
+    )
 
 
 @POSIX

@@ -40,7 +40,7 @@ def test_requirements_txt_equals_core_pages_and_card():
 
 
 def test_torch_is_pinned_once_for_all():
-    launcher = (ROOT / "launch.py").read_text(encoding="utf-8")
+    launcher = (ROOT / "launcher" / "wheels.py").read_text(encoding="utf-8")
     pinned = [line for line in PROJECT["dependencies"] if line.startswith("torch")]
     assert pinned == ["torch==2.13.0"]
     assert f'TORCH = "{pinned[0]}"' in launcher

@@ -111,7 +111,7 @@ def test_bat_file_keeps_its_window_open_after_a_failure():
 @pytest.mark.skipif(os.name == "nt", reason="there, the file itself can be run")
 def test_launcher_starts_from_a_folder_of_any_name(tmp_path):
     folder = tmp_path / FOLDER
-    folder.mkdir()
+    shutil.copytree(ROOT / "launcher", folder / "launcher")
     for name in ("launch.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     said = []

@@ -23,7 +23,7 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.test_browser import BROWSERS, LIMIT_MS, QUIET  # noqa: E402
+from tests.ui.browser import LIMIT_MS, chromium  # noqa: E402
 
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 MAX_PICTURE_BYTES = 200_000
@@ -82,15 +82,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser here; install one of {', '.join(BROWSERS)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=QUIET)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

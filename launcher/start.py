@@ -1,0 +1,113 @@
+"""Starting the backend, a page, or both, and watching them until stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+from launcher import place
+from launcher.children import Children, child_environment
+from launcher.place import SetupError
+from launcher.ports import free_port, read_env_file, read_ports
+
+PARTS = ("all", "backend", "gradio", "streamlit")
+
+
+def part_of(arguments: list[str]) -> str:
+    """What to start; nothing named is the backend with the Gradio page."""
+    part = arguments[0] if arguments else "all"
+    if part not in PARTS or len(arguments) > 1:
+        raise SetupError(f"cannot start '{' '.join(arguments)}'; expected backend, gradio or streamlit.")
+    return part
+
+
+def start(part: str, python: Path) -> int:
+    """Start one of `PARTS` with this Python; returns the exit status when all of it has ended."""
+    from_file = read_env_file(place.ROOT / ".env")
+    values = {**from_file, **os.environ}
+    ports = read_ports(values)
+    host = values.get("HOST") or "127.0.0.1"
+    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    page = {"all": "gradio", "backend": None}.get(part, part)
+    running = f"http://{near}:{ports['PORT']}"
+    reuse = part in ("gradio", "streamlit") and is_phonogram(running)
+    for name in (["PORT"] if not reuse else []) + ([f"{page.upper()}_PORT"] if page else []):
+        port = free_port(host, ports[name], [ports["PORT"]] if name != "PORT" else [])
+        if port != ports[name]:
+            print(f"Port {ports[name]} ({name}) is busy: using {port}.", flush=True)
+            ports[name] = port
+    backend_url = f"http://{near}:{ports['PORT']}"
+    env = {**child_environment(), **{name: str(port) for name, port in ports.items()}, "HOST": host}
+    env.setdefault("API_KEY", from_file.get("API_KEY", ""))
+    children = Children()
+    try:
+        addresses = []
+        if not reuse:
+            serve = ["uvicorn", "backend.app:app", "--host", host, "--port", str(ports["PORT"])]
+            # Speeches that are open at a stop; less than a child is given before it is killed.
+            serve += ["--timeout-graceful-shutdown", "5"]
+            children.start("backend", [str(python), "-m", *serve], env)
+            addresses.append(("Backend", backend_url, f"{backend_url}/health"))
+        if page:
+            port = ports[f"{page.upper()}_PORT"]
+            children.start(page, [str(python), "-m", *page_command(page, host, port, backend_url)], env)
+            addresses.append((f"{page.title()} page", f"http://{near}:{port}", f"http://{near}:{port}/"))
+        for _, _, probe in addresses:
+            if not children.wait_until(partial(answers, probe)):
+                return report_end(children)
+        print("\nPhonogram is running. Stop it with Ctrl-C.", flush=True)
+        for name, address, _ in addresses:
+            print(f"  {name:15} {address}", flush=True)
+        while not children.stop_asked.wait(0.3):
+            if children.ended():
+                return report_end(children)
+        return 0
+    finally:
+        children.stop()
+
+
+def page_command(page: str, host: str, port: int, backend_url: str) -> list[str]:
+    if page == "gradio":
+        return ["ui.gradio_app", "--backend", backend_url, "--host", host, "--port", str(port)]
+    options = {"server.address": host, "server.port": port, "server.headless": "true"}
+    options["browser.gatherUsageStats"] = "false"
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return ["streamlit", "run", "ui/streamlit_app.py", *flags, "--", "--backend", backend_url]
+
+
+def report_end(children: Children) -> int:
+    """Say why the start ended; a stop that was asked for is no failure."""
+    if children.stop_asked.is_set():
+        return 0
+    name = children.ended()
+    why = f"the {name} ended" if name else "a server did not answer within 3 minutes"
+    print(f"\nphonogram: {why}; its own message is above.", file=sys.stderr)
+    return 1
+
+
+def is_phonogram(url: str) -> bool:
+    """True if a Phonogram backend answers at `url`."""
+    answer = fetch(url + "/health")
+    with contextlib.suppress(ValueError, AttributeError):
+        return answer is not None and json.loads(answer).get("service") == "phonogram"
+    return False
+
+
+def answers(url: str) -> bool:
+    return fetch(url) is not None
+
+
+def fetch(url: str) -> bytes | None:
+    # Our own servers: a proxy meant for the web must not stand in between.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as response:
+            return response.read()
+    except (urllib.error.URLError, OSError):
+        return None
