@@ -24,8 +24,8 @@ def asked_here(engine=None, **changes):
 
 
 @contextmanager
-def served(engine, at_port=0, load_limit_s=10, **changes):
-    """Yields the address of a real server once its engine is loaded; port 0 takes a free one."""
+def served(engine, at_port=0, **changes):
+    """Yields the address of a real server; port 0 takes a free one."""
     app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
     # Named as TCP, or the event loop does not turn Nagle's delay off, and each small answer takes 40 ms more.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
@@ -38,7 +38,7 @@ def served(engine, at_port=0, load_limit_s=10, **changes):
             while not server.started:
                 assert thread.is_alive(), "the server did not start"
                 thread.join(0.01)
-            app.state.host.wait(load_limit_s)
+            app.state.host.wait(10)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
