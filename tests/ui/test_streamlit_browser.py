@@ -23,9 +23,9 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.test_browser import BROWSERS, LIMIT_MS, QUIET  # noqa: E402
+from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, chromium  # noqa: E402
 
-SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
+SIZES = {"desktop": DESKTOP, "phone": PHONE}
 MAX_PICTURE_BYTES = 200_000
 LIMIT_S = 120
 TEXT = "The kettle is on, and the tea is nearly ready."
@@ -82,15 +82,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser here; install one of {', '.join(BROWSERS)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=QUIET)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -99,7 +92,10 @@ def visit(browser, address):
     troubles, contexts = [], []
 
     def go(path, size="desktop", scheme="light"):
-        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, accept_downloads=True)
+        width, height = SIZES[size]
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(LIMIT_MS)
@@ -210,6 +206,6 @@ def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
     page = visit(path, "phone", "dark" if path == "voices" else "light")
     settle(page)
     # Tables may scroll inside themselves; the page may not.
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert page.evaluate(NAMELESS) == []
     picture(page, f"{path or 'overview'}-phone", tmp_path)
