@@ -17,6 +17,7 @@ from backend.commands.cluster import app as cluster_app
 from backend.commands.doctor import doctor
 from backend.commands.download import download
 from backend.commands.progress import progress_bar
+from backend.commands.read import read
 from backend.commands.serve import serve
 from backend.commands.speak import speak, voices
 from backend.errors import PhonogramError
@@ -34,7 +35,7 @@ app = typer.Typer(
     help="Text to speech, sound to codes and back.",
 )  # fmt: skip
 
-for command in (speak, voices, serve, download, doctor):
+for command in (speak, read, voices, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")

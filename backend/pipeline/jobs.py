@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.errors import BadRequest, JobConflict, UnknownJob
+from backend.errors import BadRequest, JobConflict, PhonogramError, UnknownJob
 from backend.pipeline.audiobook import BOOK_FORMATS
 from backend.runtime.caches import content_key
 from backend.runtime.request import SpeechRequest
@@ -24,13 +25,15 @@ from backend.store.job_records import (
     SentenceRecord,
     TakeRecord,
 )
-from backend.store.jobs import JobStore
+from backend.store.jobs import DATABASE, JobStore
 from backend.text.documents.document import Document
 from backend.text.documents.reader import DocumentKind, read_document
 from backend.text.documents.sentences import chapter_titles, sentences_of
 
 if TYPE_CHECKING:
     from backend.pipeline.longform import JobRunner, SentenceEngine
+
+log = logging.getLogger(__name__)
 
 MAX_TITLE_CHARS = 300
 MAX_TAKE_CHARS = 1000
@@ -61,8 +64,11 @@ class JobDesk:
 
     def start(self) -> None:
         """Go on with the jobs of before, if there are any."""
-        if (self._folder / "jobs.sqlite").is_file():
-            self._open()
+        try:
+            self._found()
+        except PhonogramError as error:
+            # A server without jobs is better than none; whoever asks for them is told.
+            log.error("The jobs cannot be opened: %s", error)
 
     def close(self) -> None:
         """Stop; the jobs go on at the next start. Twice is fine."""
@@ -75,12 +81,13 @@ class JobDesk:
 
     def create(
         self, content: bytes, kind: DocumentKind = "auto", *, format: str = "m4b", delivery: Delivery = Delivery(),  # noqa: B008
-        seed: int | None = None, title: str = "", author: str = "", is_again: bool = True,
+        seed: int | None = None, title: str = "", author: str = "", name: str = "", is_new: bool = True,
     ) -> JobRecord:  # fmt: skip
         """Accept a document. Once this returns, the job survives whatever happens.
 
-        `is_again` False: a job of the same text spoken the same way is returned instead, if there is one. Raises
-        `BadDocument`, `BadText`, `LimitExceeded`, `BadRequest`, `UnknownVoice`, `JobConflict` and `StorageFull`.
+        `name` is the title where neither caller nor document has one. `is_new` False: a job of the same text spoken
+        the same way is returned instead, if there is one. Raises `BadDocument`, `BadText`, `LimitExceeded`,
+        `BadRequest`, `UnknownVoice`, `JobConflict` and `StorageFull`.
         """
         if format not in BOOK_FORMATS:
             raise BadRequest(f"format is {format!r}; expected one of {', '.join(BOOK_FORMATS)}.")
@@ -90,14 +97,14 @@ class JobDesk:
         store = self._open()[0]
         voice_key = self._engine_of().voice_key(delivery.voice)
         source = content_key(content, kind, format, seed, repr(delivery), title, author)
-        known = None if is_again else store.of_source(source)
+        known = None if is_new else store.of_source(source)
         if known is not None:
             return known
         if len(store.jobs()) >= self.limits.max_jobs:
             raise JobConflict(f"There are {self.limits.max_jobs} jobs, the most there may be (MAX_JOBS). Delete some.")
         sentences = _sentences(document, seed)
         new = NewJob(
-            title=(title or document.title or sentences[0].text[:SHOWN_CHARS])[:MAX_TITLE_CHARS],
+            title=(title or document.title or name or sentences[0].text[:SHOWN_CHARS])[:MAX_TITLE_CHARS],
             author=(author or document.author)[:MAX_TITLE_CHARS], format=format, seed=seed, delivery=delivery,
             voice_key=voice_key, source=source,
             chapters=tuple(one[:MAX_TITLE_CHARS] for one in chapter_titles(document)), sentences=sentences,
@@ -108,7 +115,8 @@ class JobDesk:
 
     def jobs(self) -> list[JobRecord]:
         """All jobs, newest first."""
-        return [] if self._store is None else [self._seen(job) for job in self._store.jobs()]
+        store = self._found()
+        return [] if store is None else [self._seen(job) for job in store.jobs()]
 
     def job(self, job: str) -> JobRecord:
         """Raises `UnknownJob`, as everything below does."""
@@ -201,8 +209,15 @@ class JobDesk:
 
     @property
     def _kept(self) -> JobStore:
-        if self._store is None:
+        store = self._found()
+        if store is None:
             raise UnknownJob("There is no such job. List the jobs to see what there is.")
+        return store
+
+    def _found(self) -> JobStore | None:
+        """The jobs that are there; None if there never were any."""
+        if self._store is None and (self._folder / DATABASE).is_file():
+            self._open()
         return self._store
 
     def _open(self) -> tuple[JobStore, JobRunner]:

@@ -37,6 +37,8 @@ from backend.store.jobs import JobStore
 log = logging.getLogger(__name__)
 
 # How often to look whether the engine is loaded, or another process has let go of the jobs.
+# Whose requests they are: all jobs take turns with the others as one client.
+CLIENT = "jobs"
 POLL_S = 1.0
 GLANCE_S = 0.05
 # So long a sentence waits for people who are being spoken to; then it goes on beside them.
@@ -224,15 +226,14 @@ class JobRunner:
         self._store.keep(task, key, encode_audio(sound, "flac"), sound.duration_s, stream.finish_reason)
 
     def _give_way(self, engine: SentenceEngine, task: TakeTask) -> None:
-        """Let requests that someone waits for go first."""
+        """Let requests that someone waits for go first. Raises `Cancelled` if the task is not wanted any more."""
         until_s = time.monotonic() + self._patience_s
-        while (occupancy := engine.occupancy) is not None and not self._closing.is_set():
+        while (occupancy := engine.occupancy) is not None:
             with self._lock:
-                if task.place in self._cancelled:
-                    return
+                if self._closing.is_set() or task.place in self._cancelled:
+                    raise Cancelled("The job was stopped while it let others go first.")
                 n_own = sum(stream is not None for stream in self._busy.values())
-            is_queue = occupancy.waiting > 0
-            if not is_queue and (occupancy.active <= n_own or time.monotonic() > until_s):
+            if not occupancy.waiting and (occupancy.active <= n_own or time.monotonic() > until_s):
                 return
             self._closing.wait(GLANCE_S)
 

@@ -30,6 +30,7 @@ from backend.store.sounds import RESERVE_BYTES, SoundFiles
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_TAKES = 100
+DATABASE = "jobs.sqlite"
 TOUCH = "UPDATE jobs SET revision = revision + 1, updated_at = ? WHERE id = ?"
 TAKE_COLUMNS = "take, text, seed, state, reason, coalesce(sound, '') AS sound, duration_s, finish_reason"
 
@@ -40,7 +41,7 @@ class JobStore:
     def __init__(self, folder: Path, reserve_bytes: int = RESERVE_BYTES):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._database = JobDatabase(folder / "jobs.sqlite")
+        self._database = JobDatabase(folder / DATABASE)
         self.sounds = SoundFiles(folder / "sounds", reserve_bytes)
         (folder / "sounds").mkdir(exist_ok=True)
         self.runner = ProcessLock(folder / "runner.lock")

@@ -8,8 +8,8 @@ THINKING_S = 0.3
 
 
 class SlowEngine(FakeEngine):
-    def stream(self, request):
-        stream = super().stream(request)
+    def begin(self, request, client=""):
+        stream = super().begin(request, client)
         time.sleep(THINKING_S)
         return stream
 

@@ -31,6 +31,7 @@ from backend.api.job_body import (
 )
 from backend.api.job_events import job_events
 from backend.api.speech_answer import MEDIA_TYPES
+from backend.pipeline.audiobook import BOOK_FORMATS
 from backend.pipeline.jobs import JobDesk
 
 router = APIRouter(tags=["jobs"])
@@ -51,19 +52,17 @@ NEW_JOB = {
         },
     }
 }
-SOUND: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("audio/flac",)}}
-}
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`sentence` and `job` events; the data of each is what `GET /jobs/{id}` says of it.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-BOOK_TYPES = {**MEDIA_TYPES, "m4b": "audio/mp4"}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+SOUND: dict[int | str, dict[str, Any]] = {200: {"content": {"audio/flac": BINARY}}}
 FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(BOOK_TYPES.values()))}}
-}  # fmt: skip
+    200: {"content": dict.fromkeys(sorted({MEDIA_TYPES[format] for format in BOOK_FORMATS}), BINARY)}
+}
 
 
 def desk_of(request: Request) -> JobDesk:
@@ -157,7 +156,7 @@ async def audio(request: Request, job_id: JobId) -> FileResponse:
     found = await host_of(request).run(desk.job, job_id)
     name = UNSAFE.sub("", found.title).strip(" .")[:100] or "book"
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.{found.format}"}
-    return FileResponse(path, media_type=BOOK_TYPES[found.format], headers=headers)
+    return FileResponse(path, media_type=MEDIA_TYPES[found.format], headers=headers)
 
 
 @router.get(

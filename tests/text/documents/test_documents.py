@@ -86,7 +86,7 @@ def test_plain_text_is_cut_where_a_line_says_chapter():
 def test_pauses_follow_the_structure():
     text = b"# One\n\nThis is the first sentence. This is the second sentence.\n\nA paragraph of its own.\n\n# Two\n\nThe end."
     pauses = [sentence.pause_s for sentence in sentences_of(read_document(text))]
-    assert pauses == [0.8, 0.15, 0.4, CHAPTER_PAUSE_S, 0.8, 0.0]
+    assert pauses == [0.8, 0.2, 0.4, CHAPTER_PAUSE_S, 0.8, 0.0]
 
 
 def test_the_kind_is_seen_in_the_bytes():

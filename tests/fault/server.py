@@ -1,0 +1,35 @@
+"""A server to be mistreated, as a process of its own: `python -m tests.fault.server ENGINE` on the port of PORT.
+
+ENGINE is `hum`, which makes sound of any length at once, or `small`, a random model behind everything real.
+MAX_FILE_BYTES bounds what it may write into one file, as a full disk would.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from backend.app import create_app
+from backend.opt_engine import OptimizedEngine
+from backend.settings import Settings
+from tests.api.fake_engine import FakeEngine
+from tests.test_opt_engine import open_small
+
+ENGINES = {"hum": FakeEngine, "small": lambda settings: OptimizedEngine(settings, open_small)}
+
+
+def main() -> None:
+    if "MAX_FILE_BYTES" in os.environ:
+        import resource
+
+        limit = int(os.environ["MAX_FILE_BYTES"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    app = create_app(settings, ENGINES[sys.argv[1]])
+    uvicorn.run(app, host="127.0.0.1", port=settings.port, log_level="critical", timeout_graceful_shutdown=2)
+
+
+if __name__ == "__main__":
+    main()
