@@ -1,6 +1,6 @@
 """The Streamlit pages in a real browser, with the built-in voice behind them.
 
-`SCREENSHOTS=docs/images bash test.sh all tests/ui/test_streamlit_browser.py` makes the pictures of the documents anew.
+`PICTURES=docs/images bash test.sh all tests/ui/test_streamlit_browser.py` makes the pictures of the documents anew.
 """
 
 import os
@@ -121,7 +121,7 @@ def settle(page):
 
 def picture(page, name, tmp_path):
     settle(page)
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder = Path(os.environ.get("PICTURES") or tmp_path)
     path = folder / f"streamlit-{name}.png"
     page.screenshot(path=path)
     assert path.stat().st_size < MAX_PICTURE_BYTES
