@@ -8,6 +8,7 @@ from pathlib import Path
 
 CASES: dict[str, str] = {
     "limits": "benchmarks.limits",
+    "service": "benchmarks.service",
     "container": "benchmarks.container",
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",

@@ -8,6 +8,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
+from backend.api.routes import ROUTERS
 from backend.app import create_app
 from backend.settings import Settings
 from tests.api.fake_engine import FakeEngine
@@ -17,11 +18,12 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 
 @pytest.fixture(scope="module")
-def app():
+def app(tmp_path_factory):
     app = create_app(Settings(device="cpu"), lambda settings: FakeEngine())
-    with asked_here() as client:
+    with asked_here(data_dir=str(tmp_path_factory.mktemp("data"))) as client:
         # The lifespan of the client's own application has no part in this one.
-        app.state.machine, app.state.host = client.app.state.machine, client.app.state.host
+        for name in ("machine", "host", "jobs"):
+            setattr(app.state, name, getattr(client.app.state, name))
         yield app
 
 
@@ -75,3 +77,7 @@ def test_document_describes_errors_as_they_are_answered():
     assert speech["requestBody"]["content"]["application/json"]["schema"]["examples"]
     assert {"200", "400", "401", "404", "413", "415", "429", "503"} <= set(speech["responses"])
     assert "$defs" not in str(document)
+
+
+def test_no_router_is_included_twice():
+    assert len(set(map(id, ROUTERS))) == len(ROUTERS)
