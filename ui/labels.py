@@ -233,7 +233,7 @@ SCRIPT: dict[str, object] = {
     "h_device": "Device",
     "h_why": "Why this device",
     "h_torch": "PyTorch",
-    "threads": "{n} threads",
+    "threads": "threads: {n}",
     "h_version": "Version",
     "h_up": "Up for",
     "h_rtf": "Work per second of sound, median",

@@ -43,7 +43,7 @@ EAR = """
       }).catch(() => {});  // the page was closed meanwhile
       this.resume();
     }
-    resume() { return this.listening.then(() => resume.call(this)); }
+    resume() { return this.listening.then(() => resume.call(this)).catch(() => {}); }
   };
   AudioNode.prototype.connect = function (target, ...rest) {
     if (target instanceof AudioDestinationNode && this.context.ear) connect.call(this, this.context.ear);
@@ -101,6 +101,7 @@ def heard(page, rate_hz):
     page.wait_for_function(
         "rate => { const blocks = window.ears[rate] ?? []; return blocks.length && blocks.at(-1).every(x => x === 0); }",
         arg=rate_hz,
+        polling=100,
     )
     flat = page.evaluate(
         "rate => { const blocks = window.ears[rate] ?? []; const bytes = new Uint8Array(blocks.length * 4096);"
@@ -122,7 +123,7 @@ def inserted_gaps(heard, wanted):
     while at_wanted < len(wanted):
         n = min(len(heard) - at_heard, len(wanted) - at_wanted)
         assert n > 0, f"the last {len(wanted) - at_wanted} samples were not heard"
-        differs = np.flatnonzero(np.abs(heard[at_heard : at_heard + n] - wanted[at_wanted : at_wanted + n]) > 1e-4)
+        differs = np.flatnonzero(np.abs(heard[at_heard : at_heard + n] - wanted[at_wanted : at_wanted + n]) > 1e-6)
         n_same = int(differs[0]) if len(differs) else n
         at_heard, at_wanted = at_heard + n_same, at_wanted + n_same
         if at_wanted == len(wanted):

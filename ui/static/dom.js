@@ -63,7 +63,9 @@ export function mount(part, draw) {
   drawNew();
 }
 
-new MutationObserver(drawNew).observe(document.documentElement, { childList: true, subtree: true });
+new MutationObserver((records) => {
+  if (records.some(({ addedNodes }) => [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE))) drawNew();
+}).observe(document.documentElement, { childList: true, subtree: true });
 
 /** Put a text into a field of Gradio, as typing would; at the cursor if `at` is "cursor". */
 export function typeInto(selector, text, at = "whole") {

@@ -50,20 +50,20 @@ export class Waveform {
     const nColumns = Math.max(leastColumns, this.lows.length);
     const nBars = Math.max(1, Math.floor(width / 3));
     const used = (this.lows.length / nColumns) * nBars;
-    const [accent, quiet] = [color("--pg-accent"), color("--pg-wave")];
+    const paths = [new Path2D(), new Path2D(), new Path2D()];
     for (let bar = 0; bar < nBars; bar++) {
       const first = Math.floor((bar / nBars) * nColumns);
       const end = Math.max(first + 1, Math.floor(((bar + 1) / nBars) * nColumns));
       let peak = 0;
       for (let n = first; n < end && n < this.lows.length; n++) peak = Math.max(peak, this.highs[n], -this.lows[n]);
       const tall = Math.max(2, Math.pow(peak / 32768, 0.7) * (height - 4));
-      pen.fillStyle = bar < playedShare * used ? accent : quiet;
-      pen.globalAlpha = bar < used ? 1 : 0.35;
-      pen.beginPath();
-      pen.roundRect(bar * 3, (height - tall) / 2, 2, tall, 1);
-      pen.fill();
+      const path = bar >= used ? 2 : bar < playedShare * used ? 0 : 1;
+      paths[path].rect(bar * 3, (height - tall) / 2, 2, tall);
     }
-    pen.globalAlpha = 1;
+    [color("--pg-accent"), color("--pg-wave"), color("--pg-line")].forEach((ink, n) => {
+      pen.fillStyle = ink;
+      pen.fill(paths[n]);
+    });
   }
 }
 
@@ -131,39 +131,70 @@ export class Spectrogram {
     });
   }
 
+  /** Draw it; only columns that are new since the last time are painted. */
   draw(canvas, leastColumns = 200) {
+    const colors = palette();
     const nColumns = Math.max(leastColumns, this.columns.length);
-    heatMap(canvas, nColumns, N_BANDS, (x, y) => (this.columns[x]?.[N_BANDS - 1 - y] ?? 0) / 255);
+    if (!this.painted || this.painted.width < nColumns || this.colors !== colors) {
+      this.painted = blank(Math.max(nColumns, 2 * this.columns.length), N_BANDS);
+      this.nPainted = 0;
+      this.colors = colors;
+      const ground = this.painted.getContext("2d");
+      ground.fillStyle = color("--pg-heat-0");
+      ground.fillRect(0, 0, this.painted.width, N_BANDS);
+    }
+    const nFresh = this.columns.length - this.nPainted;
+    if (nFresh > 0) paint(this.painted, this.nPainted, nFresh, N_BANDS, colors, (x, y) => this.columns[this.nPainted + x][N_BANDS - 1 - y]);
+    this.nPainted = this.columns.length;
+    const [pen, width, height] = prepared(canvas);
+    pen.drawImage(this.painted, 0, 0, nColumns, N_BANDS, 0, 0, width, height);
   }
 }
 
-function channels(name) {
-  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = color(name);
-  pen.fillRect(0, 0, 1, 1);
-  return pen.getImageData(0, 0, 1, 1).data;
+function blank(width, height) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, width), Math.max(1, height)];
+  return canvas;
 }
 
-/** A picture of values from 0 to 1, from the color of the ground over the accent to that of ink. */
-export function heatMap(canvas, width, height, valueAt) {
-  const stops = ["--pg-heat-0", "--pg-heat-1", "--pg-heat-2"].map(channels);
-  const palette = Array.from({ length: 256 }, (_, i) => {
-    const place = (i / 255) * 2;
-    const [from, to, share] = place < 1 ? [stops[0], stops[1], place] : [stops[1], stops[2], place - 1];
-    return [0, 1, 2].map((c) => from[c] + (to[c] - from[c]) * share);
-  });
-  const small = document.createElement("canvas");
-  [small.width, small.height] = [Math.max(1, width), Math.max(1, height)];
-  const pen = small.getContext("2d");
-  const image = pen.createImageData(small.width, small.height);
+const palettes = new Map();
+
+/** 256 colors, from that of the ground over the accent to ink; made once for each theme. */
+function palette() {
+  const names = ["--pg-heat-0", "--pg-heat-1", "--pg-heat-2"].map(color);
+  if (!palettes.has(names.join())) {
+    const stops = names.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+    palettes.set(names.join(), Array.from({ length: 256 }, (_, i) => {
+      const place = (i / 255) * 2;
+      const [from, to, share] = place < 1 ? [stops[0], stops[1], place] : [stops[1], stops[2], place - 1];
+      return [0, 1, 2].map((c) => from[c] + (to[c] - from[c]) * share);
+    }));
+  }
+  return palettes.get(names.join());
+}
+
+/** Paint `nColumns` columns of levels 0 to 255 into a canvas, from column `first` on. */
+function paint(canvas, first, nColumns, height, colors, levelAt) {
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(nColumns, height);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const rgb = palette[Math.round(255 * Math.max(0, Math.min(1, valueAt(x, y))))];
-      image.data.set([rgb[0], rgb[1], rgb[2], 255], 4 * (y * small.width + x));
+    for (let x = 0; x < nColumns; x++) {
+      const rgb = colors[levelAt(x, y)];
+      const at = 4 * (y * nColumns + x);
+      image.data[at] = rgb[0];
+      image.data[at + 1] = rgb[1];
+      image.data[at + 2] = rgb[2];
+      image.data[at + 3] = 255;
     }
   }
-  pen.putImageData(image, 0, 0);
-  const [into, wide, tall] = prepared(canvas);
-  into.imageSmoothingEnabled = width > wide;
-  into.drawImage(small, 0, 0, wide, tall);
+  pen.putImageData(image, first, 0);
+}
+
+/** A picture of values from 0 to 1. */
+export function heatMap(canvas, width, height, valueAt) {
+  const small = blank(width, height);
+  if (width && height) paint(small, 0, width, height, palette(), (x, y) => Math.round(255 * Math.max(0, Math.min(1, valueAt(x, y)))));
+  const [pen, wide, tall] = prepared(canvas);
+  pen.imageSmoothingEnabled = width > wide;
+  pen.drawImage(small, 0, 0, wide, tall);
 }

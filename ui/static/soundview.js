@@ -5,6 +5,9 @@ import { Spectrogram, Waveform } from "./pictures.js";
 import { Player } from "./player.js";
 
 const STEP_S = 1;
+// Drawing takes the processor from those who make the sound: often enough for the eye is enough.
+const TICK_MS = 100;
+const DRAW_MS = 400;
 
 export class SoundView {
   /** `place` is filled; `name` says what is heard, for those who cannot see where it stands. */
@@ -61,6 +64,7 @@ export class SoundView {
     this.player.silence();
     this.push(samples);
     this.finish();
+    this.changed();
   }
 
   playOrPause() {
@@ -91,16 +95,18 @@ export class SoundView {
 
   tick() {
     const { position, duration } = this.player;
-    this.clock.textContent = `${seconds(position)} / ${seconds(duration)}`;
-    this.slider.setAttribute("aria-valuemax", duration.toFixed(1));
-    this.slider.setAttribute("aria-valuenow", position.toFixed(1));
-    this.slider.setAttribute("aria-valuetext", this.clock.textContent);
+    const clock = `${seconds(position)} / ${seconds(duration)}`;
+    if (this.clock.textContent !== clock) this.clock.textContent = clock;
     this.waveform.draw(this.wave, duration ? position / duration : 0);
-    if (this.player.isSounding && !this.ticking) {
+    if (!this.player.isSounding) {
+      this.slider.setAttribute("aria-valuemax", duration.toFixed(1));
+      this.slider.setAttribute("aria-valuenow", position.toFixed(1));
+      this.slider.setAttribute("aria-valuetext", clock);
+    } else if (!this.ticking) {
       this.ticking = setTimeout(() => {
         this.ticking = 0;
         this.tick();
-      }, 66);
+      }, TICK_MS);
     }
   }
 
@@ -108,7 +114,7 @@ export class SoundView {
     this.drawing ||= setTimeout(() => {
       this.drawing = 0;
       this.draw();
-    }, 150);
+    }, DRAW_MS);
   }
 
   draw() {
