@@ -24,7 +24,7 @@ usage: {program} [verb]
   start [part]       the same; part is backend, gradio or streamlit. A page uses a running backend,
                      or starts one
   setup [extra ...]  only set up; extras: ui gpu train eval hub cluster dev (default: ui)
-  test [all] [...]   set up the test tools and run the fast suite; all adds the slow, browser and load tests;
+  test [all] [...]   set up the test tools and run the fast suite; all adds the slow, browser, load and fault tests;
                      further arguments go to pytest
   anything else      goes to the command line tool: {program} info speech.pgc
 

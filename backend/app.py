@@ -19,6 +19,7 @@ from backend.api.measures import Measures
 from backend.api.recent import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.traffic import Traffic
+from backend.api.wyoming import WyomingServer
 from backend.errors import BadSettings
 from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits
@@ -65,7 +66,13 @@ def create_app(
         app.state.jobs = build_jobs(settings, app.state.host)
         if role != "speaker":  # who share a disk would speak the same job twice
             app.state.jobs.start()
+        # The processes of a cluster cannot share a port of their own.
+        wyoming = WyomingServer(app, settings) if settings.wyoming_port and role == "alone" else None
+        if wyoming is not None:
+            await wyoming.start()
         yield
+        if wyoming is not None:
+            await wyoming.close()
         app.state.jobs.close()
         app.state.host.close()
 

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port of the backend.")
     gradio_port: int = Field(7860, ge=1, le=65535, description="Port of the Gradio page.")
     streamlit_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit page.")
+    wyoming_port: int = Field(
+        0, ge=0, le=65535, description="Port for voice assistants (Wyoming); 0 for none. It knows no keys."
+    )
     api_key: str = Field(
         "",
         description="Keys with commas; when set, requests must carry one as `Authorization: Bearer KEY`. "

@@ -1,4 +1,5 @@
-"""Run a benchmark: `python -m benchmarks list`, `python -m benchmarks run CASE [--json FILE] [--force]`.
+"""Run a benchmark: `python -m benchmarks list`, `python -m benchmarks run CASE [--json FILE] [--force]`,
+`python -m benchmarks capacity`.
 
 Exit code 0: figures quoted; 2: no such case; 3: the machine is busy and `--force` was not given.
 """
@@ -11,6 +12,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.capacity import sheet
 from benchmarks.machine import BUSY_SHARE, describe_machine
 from benchmarks.registry import CASES, description
 
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="name the cases")
+    verbs.add_parser("capacity", help="print how many replicas are needed for how many users")
     run = verbs.add_parser("run", help="run one case and print its rows")
     run.add_argument("case", choices=sorted(CASES))
     run.add_argument("--json", type=Path, metavar="FILE", help="also write machine and rows here")
@@ -49,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.verb == "list":
         for name in CASES:
             print(f"{name:16} {description(name)}")
+        return 0
+    if given.verb == "capacity":
+        print(sheet())
         return 0
     return run_case(given.case, given.json, given.force)
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 CASES: dict[str, str] = {
     "limits": "benchmarks.limits",
+    "service": "benchmarks.service",
     "container": "benchmarks.container",
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",
     "fish_dac": "benchmarks.fish_dac",
     "lm-s1-mini-cpu": "benchmarks.lm_s1_mini",
     "s1-mini-speech": "benchmarks.s1_mini_speech",
+    "replica": "benchmarks.replica",
 }
 
 

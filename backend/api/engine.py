@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from fastapi import Request
 
 from backend.audio.waveform import Waveform
-from backend.errors import NotReady, PhonogramError, Stopping
+from backend.errors import Busy, NotReady, PhonogramError, Stopping
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 # Speeches being made or waiting. Each needs one thread at most, so the others always find one.
 MAX_SPEECHES = 64
 MAX_THREADS = MAX_SPEECHES + 16
+# Of the other threads, those that may be at long work at a time: short questions always find one.
+MAX_TASKS = 8
 # Whoever is refused by a server that stops may find another one in its place then.
 RESTART_S = 5.0
 
@@ -95,7 +97,7 @@ class EngineHost:
     def __init__(self, build: Callable[[], SpeechEngine]) -> None:
         self._build = build
         self._loading: Future[SpeechEngine] | None = None
-        self.n_speeches = 0
+        self.n_speeches = self.n_tasks = 0
         self.n_sockets = 0
         self.is_stopping = False
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
@@ -154,6 +156,17 @@ class EngineHost:
         # In the request's own context: what is logged there carries its id.
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call, *arguments)
+
+    async def work(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a call that takes long and is no speech. Raises `Busy` if too many are at work, and `Stopping`."""
+        self.require_open()
+        if self.n_tasks >= MAX_TASKS:
+            raise Busy(f"{MAX_TASKS} sounds are being worked on already. Try again soon.", retry_after_s=1.0)
+        self.n_tasks += 1
+        try:
+            return await self.run(call, *arguments)
+        finally:
+            self.n_tasks -= 1
 
     def close(self) -> None:
         """End the engine; one that is still loading is waited for, since nothing can interrupt it."""

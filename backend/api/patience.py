@@ -20,9 +20,21 @@ class Patience:
         self.limit_s = limit_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        async def prompt_send(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self.limit_s)
+            except asyncio.TimeoutError:
+                raise ClientStalled(f"The client took nothing of its answer for {self.limit_s:g} s.") from None
+
+        if scope["type"] == "websocket":
+            # It may be silent as long as it likes, as long as it listens.
+            await self.app(scope, receive, prompt_send)
+        elif scope["type"] == "http":
+            await self.app(scope, self._prompt(receive), prompt_send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    def _prompt(self, receive: Receive) -> Receive:
         has_body = False
 
         async def prompt_receive() -> Message:
@@ -39,10 +51,4 @@ class Patience:
             has_body = not message.get("more_body", False)
             return message
 
-        async def prompt_send(message: Message) -> None:
-            try:
-                await asyncio.wait_for(send(message), self.limit_s)
-            except asyncio.TimeoutError:
-                raise ClientStalled(f"The client took nothing of its answer for {self.limit_s:g} s.") from None
-
-        await self.app(scope, prompt_receive, prompt_send)
+        return prompt_receive

@@ -38,6 +38,7 @@ def most_aac_kbps(rate_hz: int, n_channels: int) -> int:
 class Coding:
     """A codec of libav: the sample layout and rates it takes, its usual bitrate for one channel, its bounds."""
 
+    name: str
     codec: str
     layout: str
     rates_hz: tuple[int, ...]
@@ -52,11 +53,11 @@ class Coding:
 
 CODINGS = {
     # More than a voice at 24 kHz needs, and what people expect of an MP3; constant, so a stream tells its own length.
-    "mp3": Coding("libmp3lame", "fltp", RATES_HZ, 128, 8, most_mp3_kbps),
+    "mp3": Coding("MP3", "libmp3lame", "fltp", RATES_HZ, 128, 8, most_mp3_kbps),
     # One voice is transparent well below this; the margin is for music between sentences.
-    "opus": Coding("libopus", "flt", OPUS_RATES_HZ, 64, 6, most_opus_kbps),
+    "opus": Coding("Opus", "libopus", "flt", OPUS_RATES_HZ, 64, 6, most_opus_kbps),
     # This encoder needs about half as much again as Opus for the same quality.
-    "aac": Coding("aac", "fltp", RATES_HZ, 96, 8, most_aac_kbps),
+    "aac": Coding("AAC", "aac", "fltp", RATES_HZ, 96, 8, most_aac_kbps),
 }
 
 
@@ -72,13 +73,13 @@ class StreamEncoder:
         container: OutputContainer | None = None,
     ):  # fmt: skip
         if not 1 <= n_channels <= MAX_CHANNELS:
-            raise OutputError(f"{coding.codec} writes 1 or 2 channels; got {n_channels} channels. Mix down.")
+            raise OutputError(f"{coding.name} holds 1 or 2 channels; got {n_channels} channels. Mix down.")
         self.rate_hz = coding.legal_rate_hz(from_hz)
         self.n_channels, self._from_hz = n_channels, from_hz
         most_kbps = coding.most_kbps(self.rate_hz, n_channels)
         if bitrate_kbps is not None and not coding.least_kbps <= bitrate_kbps <= most_kbps:
             raise OutputError(
-                f"The bitrate is {bitrate_kbps} kbps; {coding.codec} takes {coding.least_kbps} to {most_kbps} kbps "
+                f"The bitrate is {bitrate_kbps} kbps; {coding.name} takes {coding.least_kbps} to {most_kbps} kbps "
                 f"at {self.rate_hz} Hz. Choose one of these."
             )
         self._resampler = StreamResampler(from_hz, self.rate_hz, n_channels)

@@ -75,11 +75,12 @@ def read_audio(
     return _read_stream(_Source(io.BytesIO(source.read(max_bytes + 1))), max_duration_s, max_bytes)
 
 
-def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> None:
+def write_audio(path: Path, waveform: Waveform, format: str | None = None, bitrate_kbps: int | None = None) -> None:
     """Write a file that is complete or absent: one of `FILE_FORMATS`, by suffix or `format`.
 
-    Samples outside -1...1 clip; wav and flac hold 16 bits. Lossy formats resample to their next legal rate. Raises `OutputError`
-    for an unknown format or a place that cannot be written, `BadAudio` for an empty waveform or NaN.
+    Samples outside -1...1 clip; wav and flac hold 16 bits. Lossy formats resample to their next legal rate and take
+    their usual bitrate unless told. Raises `OutputError` for an unknown format, a bitrate it lacks or a place that
+    cannot be written, `BadAudio` for an empty waveform or NaN.
     """
     path = Path(path)
     name = (format or path.suffix.removeprefix(".")).lower()
@@ -88,7 +89,7 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> No
         raise OutputError("The output path is a directory or a device; expected a file name. Add one.")
     if not path.parent.is_dir():
         raise OutputError("The folder of the output does not exist. Create it first.")
-    content = encode_audio(waveform, name)
+    content = encode_audio(waveform, name, bitrate_kbps)
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with open(partial, "xb") as file:
@@ -104,11 +105,12 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None) -> No
         partial.unlink(missing_ok=True)
 
 
-def encode_audio(waveform: Waveform, format: str) -> bytes:
+def encode_audio(waveform: Waveform, format: str, bitrate_kbps: int | None = None) -> bytes:
     """The bytes of a whole file of `format`, as `write_audio` writes it; raises as it does."""
     _require_encodable(waveform, format)
-    if format in LOSSY:
-        writer = open_writer(format, waveform.rate_hz, waveform.n_channels, waveform.n_samples)
+    # A format without a bitrate to choose is refused there.
+    if format in LOSSY or bitrate_kbps is not None:
+        writer = open_writer(format, waveform.rate_hz, waveform.n_channels, waveform.n_samples, bitrate_kbps)
         return writer.push(waveform.samples) + writer.finish()
     encoding = ENCODINGS[format]
     if encoding.rates_hz and waveform.rate_hz not in encoding.rates_hz:

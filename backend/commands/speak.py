@@ -50,6 +50,9 @@ def speak(
     is_streaming: Annotated[
         bool, typer.Option("--stream", help="Write sound into the file as it is made (all but .ogg).")
     ] = False,
+    bitrate_kbps: Annotated[
+        int | None, typer.Option(help="Of .mp3, .opus, .aac and .m4b.", show_default="128, 64, 96, 96")
+    ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the measures as one JSON object.")] = False,
     is_overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:  # fmt: skip
@@ -67,13 +70,17 @@ def speak(
         whole=not is_streaming and str(output) != "-",
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
+    from backend.audio.writers import FORMATS, open_writer
+
     with loaded_engine() as engine, activity("speaking") as report:
         stream = engine.begin(request)
         try:
+            # Told before minutes of speech are made for nothing.
+            open_writer(format if format in FORMATS else "wav", stream.sample_rate_hz, 1, None, bitrate_kbps)
             if is_streaming or str(output) == "-":
-                _write_pieces(stream, output, format, report)
+                _write_pieces(stream, output, format, bitrate_kbps, report)
             else:
-                _write_whole(stream, output, format, report)
+                _write_whole(stream, output, format, bitrate_kbps, report)
         finally:
             stream.cancel()
     _tell(stream, output, is_json)
@@ -157,25 +164,30 @@ def _require_free(output: Path, is_overwrite: bool) -> None:
         raise OutputError("The folder of the output does not exist. Create it first.")
 
 
-def _write_whole(stream: SpeechStream, output: Path, format: str, report: Callable[[str], None]) -> None:
+def _write_whole(
+    stream: SpeechStream, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+) -> None:
     import numpy as np
 
     from backend.audio.files import FILE_FORMATS, write_audio
     from backend.audio.waveform import Waveform
 
     if format not in FILE_FORMATS:
-        _write_pieces(stream, output, format, report)
+        _write_pieces(stream, output, format, bitrate_kbps, report)
         return
     pieces = list(_reported(stream, report))
-    write_audio(output, Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate_hz))
+    whole = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate_hz)
+    write_audio(output, whole, bitrate_kbps=bitrate_kbps)
 
 
-def _write_pieces(stream: SpeechStream, output: Path, format: str, report: Callable[[str], None]) -> None:
+def _write_pieces(
+    stream: SpeechStream, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+) -> None:
     is_file = str(output) != "-"
     is_whole = False
     try:
         with open(output, "wb") if is_file else nullcontext(sys.stdout.buffer) as sink:
-            _push(stream, sink, format, report)
+            _push(stream, sink, format, bitrate_kbps, report)
         is_whole = True
     except OSError as error:
         raise OutputError(
@@ -187,12 +199,14 @@ def _write_pieces(stream: SpeechStream, output: Path, format: str, report: Calla
             output.unlink(missing_ok=True)
 
 
-def _push(stream: SpeechStream, sink: BinaryIO, format: str, report: Callable[[str], None]) -> None:
+def _push(
+    stream: SpeechStream, sink: BinaryIO, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+) -> None:
     from backend.audio.writers import open_writer
 
     writer = None
     for piece in _reported(stream, report):
-        writer = writer or open_writer(format, piece.rate_hz, piece.n_channels)
+        writer = writer or open_writer(format, piece.rate_hz, piece.n_channels, None, bitrate_kbps)
         sink.write(writer.push(piece.samples))
         sink.flush()
     if writer is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,8 @@ RAS_TEMPERATURE, RAS_TOP_P = 1.0, 0.9
 MIN_TEMPERATURE = 1e-5
 # Usually all that top-p keeps is among these: sorting 4 097 ids takes a processor ten times longer.
 N_BEST = 64
+# Up to so many ids, all of them are looked at: the best few are not worth a look of their own.
+MAX_SWIFT = 2048
 _MASK64 = (1 << 64) - 1
 
 
@@ -159,28 +162,53 @@ def limit(logits: Tensor, limits: RowLimits, n_best: int | None = None) -> tuple
     else:
         ordered, ids = logits.topk(n_best, dim=-1)
         probabilities = logits.softmax(dim=-1).gather(1, ids)
+    dropped = _dropped(ordered, probabilities, limits)
+    return (ordered / limits.temperature).masked_fill_(dropped, -torch.inf), ids
+
+
+def _dropped(ordered: Tensor, probabilities: Tensor, limits: RowLimits) -> Tensor:
+    """Which of the values [B, n], likeliest first, are out of the race."""
     dropped = probabilities.cumsum(dim=-1) > limits.top_p
     if limits.top_k is not None:
-        dropped |= torch.arange(ordered.shape[-1], device=logits.device) >= limits.top_k
+        dropped |= torch.arange(ordered.shape[-1], device=ordered.device) >= limits.top_k
     if limits.min_p is not None:
         dropped |= probabilities < limits.min_p * probabilities[:, :1]
     dropped[:, 0] = False
-    return (ordered / limits.temperature).masked_fill_(dropped, -torch.inf), ids
+    return dropped
 
 
 def draw(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
     """One id a row [B] from float32 `logits` [B, V], with the noise of `keys` [B, 2]."""
     if limits.is_greedy:
         return logits.argmax(dim=-1)
-    # Asking whether the best few ids are enough costs nothing on a processor; on a device it would wait for it.
+    # Looking at values costs nothing on a processor; on a device it would wait for it.
     if logits.shape[-1] <= 4 * N_BEST or logits.device.type != "cpu":
         return _race(*limit(logits, limits), keys)
+    if logits.shape[-1] <= MAX_SWIFT:
+        return _swift_race(logits, limits, keys)
     scores, ids = limit(logits, limits, N_BEST)
     winners, is_enough = _race(scores, ids, keys), scores[:, -1] == -torch.inf
     if bool(is_enough.all()):
         return winners
     # Each row by itself: which way it goes must not depend on its neighbors, since the two break ties differently.
-    return torch.where(is_enough, winners, _race(*limit(logits, limits), keys))
+    return torch.where(is_enough, winners, _swift_race(logits, limits, keys))
+
+
+def _swift_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
+    """What `_race(*limit(logits, limits), keys)` gives, on a processor.
+
+    Only values are sorted, not ids along with them: where the kept ones end is all that must be known. Of the built-in
+    voice's draws three of four need more than 64 ids; for 8 rows of 1,024 they take 0.5 ms this way and 1.3 ms sorted.
+    """
+    ordered = torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
+    n_kept = (~_dropped(ordered, ordered.softmax(dim=-1), limits)).sum(dim=-1, keepdim=True)
+    is_kept = logits >= ordered.gather(1, n_kept - 1)
+    if bool((is_kept.sum(dim=-1, keepdim=True) != n_kept).any()):
+        # Equal values on both sides of the end: the order of ids decides.
+        return _race(*limit(logits, limits), keys)
+    scores = (logits / limits.temperature).masked_fill_(~is_kept, -torch.inf)
+    ids = torch.arange(logits.shape[-1]).expand(logits.shape)
+    return (scores - exponential(keys, ids).log_()).argmax(dim=-1)
 
 
 def _race(scores: Tensor, ids: Tensor, keys: Tensor) -> Tensor:

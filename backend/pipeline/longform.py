@@ -36,9 +36,9 @@ from backend.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
 
-# How often to look whether the engine is loaded, or another process has let go of the jobs.
 # Whose requests they are: all jobs take turns with the others as one client.
 CLIENT = "jobs"
+# How often to look whether the engine is loaded, or another process has let go of the jobs.
 POLL_S = 1.0
 GLANCE_S = 0.05
 # So long a sentence waits for people who are being spoken to; then it goes on beside them.

@@ -1,11 +1,17 @@
 """`/codec`: sound to code files and back over HTTP, and what is refused."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 import numpy as np
 import pytest
 
+from backend.api.engine import MAX_TASKS
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
-from tests.api.served import asked_here
+from tests.api.fake_engine import FakeEngine
+from tests.api.served import asked_here, served
 
 TONE = Waveform.of(0.7 * np.sin(np.arange(8000) / 5).astype(np.float32), 8000)
 SOUND = encode_audio(TONE, "wav")
@@ -79,3 +85,30 @@ def test_long_sounds_and_large_bodies_are_refused():
         for kind in ({"files": {"audio": bytes(2**20 + 1)}}, {"content": bytes(2**20 + 1)}):
             headers = {"Content-Type": "application/octet-stream"} if "content" in kind else {}
             assert http.post("/codec/encode", headers=headers, **kind).status_code == 413
+
+
+def test_too_much_work_at_once_is_refused_and_questions_are_still_answered():
+    class Slow(FakeEngine):
+        def __init__(self):
+            super().__init__()
+            self.at_work = threading.Barrier(MAX_TASKS + 1)
+            self.may_end = threading.Event()
+
+        def read_code_file(self, content):
+            self.at_work.wait(20)
+            self.may_end.wait(20)
+            return super().read_code_file(content)
+
+    engine, content = Slow(), FakeEngine().encode_file(TONE).content
+    with served(engine) as url, ThreadPoolExecutor(MAX_TASKS) as clients:
+
+        def inspect():
+            return httpx.post(f"{url}/codec/inspect", files={"codes": content}, trust_env=False, timeout=30).status_code
+
+        waiting = [clients.submit(inspect) for _ in range(MAX_TASKS)]
+        engine.at_work.wait(20)
+        refused = httpx.post(f"{url}/codec/inspect", files={"codes": content}, trust_env=False)
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+        assert httpx.get(f"{url}/voices", trust_env=False).status_code == 200
+        engine.may_end.set()
+        assert [one.result() for one in waiting] == [200] * MAX_TASKS

@@ -8,6 +8,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
+from backend.api.routes import ROUTERS
 from backend.app import create_app
 from backend.settings import Settings
 from tests.api.fake_engine import FakeEngine
@@ -75,3 +76,7 @@ def test_document_describes_errors_as_they_are_answered():
     assert speech["requestBody"]["content"]["application/json"]["schema"]["examples"]
     assert {"200", "400", "401", "404", "413", "415", "429", "503"} <= set(speech["responses"])
     assert "$defs" not in str(document)
+
+
+def test_no_router_is_included_twice():
+    assert len(set(map(id, ROUTERS))) == len(ROUTERS)

@@ -70,6 +70,18 @@ def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
     assert read_audio(tmp_path / "a.mp3").duration_s > 0.2 and (tmp_path / "b.ogg").exists()
 
 
+@pytest.mark.parametrize("how", [(), ("--stream",)])
+def test_a_bitrate_is_kept_or_refused_before_anything_is_said(phonogram, engine, tmp_path, capsys, how):
+    for kbps in (16, 64):
+        assert phonogram("speak", "x" * 100, "-o", f"{kbps}.mp3", "--bitrate-kbps", kbps, *how) == 0
+        assert (tmp_path / f"{kbps}.mp3").stat().st_size * 8 / 2000 == pytest.approx(kbps, rel=0.2)
+    n_before = engine.n_pieces
+    for name, finding in (("a.mp3", "8 to 64 kbps"), ("a.wav", "no bitrate")):
+        assert phonogram("speak", "x" * 100, "-o", name, "--bitrate-kbps", 96, *how) == 2
+        assert finding in capsys.readouterr().err and not (tmp_path / name).exists()
+    assert engine.n_pieces == n_before
+
+
 @pytest.mark.parametrize("arguments", [(), ("-",)])
 def test_text_comes_from_standard_input(phonogram, engine, monkeypatch, arguments):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Piped text.\n"))

@@ -1,16 +1,21 @@
 """Clients that leave, dawdle, babble or come in crowds: the server answers the others, and its memory stays flat."""
 
+import json
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
+from backend.settings import ROOT
 from tests.fault.victim import Victim
 
 pytestmark = pytest.mark.fault
@@ -18,7 +23,7 @@ pytestmark = pytest.mark.fault
 MB = 2**20
 OVERLOAD_S = float(os.environ.get("PHONOGRAM_OVERLOAD_S", "8"))
 N_DISCONNECTS = int(os.environ.get("PHONOGRAM_DISCONNECTS", "1000"))
-HEALTH_LIMIT_S = 0.05
+HEALTH_LIMIT_S, BUSY_LIMIT_S, FREE_SHARE = 0.05, 2.0, 0.15
 
 
 def raw_request(body: bytes) -> bytes:
@@ -120,27 +125,22 @@ def test_babble_is_refused_or_ignored(hum):
     assert hum.http.post("/tts", json={"text": "Still here."}).status_code == 200
 
 
-class Yardstick:
-    """What the machine itself adds to any answer right now: a thread of this process asks another one for a byte."""
+class Machine:
+    """What share of the machine others than these processes used since this was made."""
 
-    def __init__(self):
-        self.took_s = []
-        ours, theirs = socket.socketpair()
-        self._sockets = ours, theirs
-        threading.Thread(target=self._echo, args=(theirs,), daemon=True).start()
+    def __init__(self, *processes):
+        self._processes = processes
+        self._start = self._used()
+        self._start_s = time.monotonic()
 
-    def _echo(self, theirs):
-        try:
-            while theirs.recv(1):
-                theirs.send(b"x")
-        except OSError:
-            pass
+    def _used(self):
+        busy = psutil.cpu_times()
+        ours = sum(sum(one.cpu_times()[:2]) for one in self._processes)
+        return busy.user + busy.nice + busy.system - ours
 
-    def measure(self):
-        started_s = time.perf_counter()
-        self._sockets[0].send(b"x")
-        self._sockets[0].recv(1)
-        self.took_s.append(time.perf_counter() - started_s)
+    def others(self):
+        took_s = time.monotonic() - self._start_s
+        return max(0.0, self._used() - self._start) / took_s / psutil.cpu_count()
 
 
 def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
@@ -150,7 +150,7 @@ def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
         assert small.http.post("/tts", json={**body, "seed": 1}).status_code == 200
         expected = {seed: small.http.post("/tts", json={**body, "seed": seed}).content for seed in range(5)}
         before_bytes = small.settled_bytes()
-        statuses, wrong, hints, health_s = Counter(), [], [], []
+        statuses, wrong, hints = Counter(), [], []
         is_over = threading.Event()
 
         def press(seed):
@@ -167,26 +167,23 @@ def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
         crowd = [threading.Thread(target=press, args=(n % 5,)) for n in range(4 * (rows + waiting))]
         for thread in crowd:
             thread.start()
-        yardstick = Yardstick()
-        ends_s = time.monotonic() + OVERLOAD_S
-        while time.monotonic() < ends_s:
-            started_s = time.perf_counter()
-            assert small.http.get("/health").status_code == 200
-            health_s.append(time.perf_counter() - started_s)
-            yardstick.measure()
-            time.sleep(0.02)
+        machine = Machine(small.watched, psutil.Process())
+        command = [sys.executable, "-m", "tests.fault.prober", str(small.port), str(OVERLOAD_S)]
+        probed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        health_s = json.loads(probed.stdout)
+        others = machine.others()
         is_over.set()
         for thread in crowd:
             thread.join()
         grown_bytes = small.settled_bytes() - before_bytes
         assert small.http.post("/tts", json={**body, "seed": 1}).content == expected[1]
-    p95_s, own_s = np.percentile(health_s, 95), np.percentile(yardstick.took_s, 95)
+    p95_s = np.percentile(health_s, 95)
     print(
-        f"\n{OVERLOAD_S:g} s: {dict(statuses)}; /health p50 {np.median(health_s) * 1000:.1f} ms, p95 {p95_s * 1000:.1f} ms, "
-        f"the machine's own p95 {own_s * 1000:.1f} ms; memory {grown_bytes / MB:+.1f} MB"
+        f"\n{OVERLOAD_S:g} s: {dict(statuses)}; /health p50 {np.median(health_s) * 1000:.1f} ms, p95 {p95_s * 1000:.1f} ms "
+        f"of {len(health_s)}; others used {others:.0%} of the machine; memory {grown_bytes / MB:+.1f} MB"
     )
     assert set(statuses) == {200, 429} and not wrong
     assert all(hint > 0 for hint in hints)
     assert grown_bytes < 60 * MB
-    # The crowd is on this machine too. An answer crosses to the server and back, so twice the machine's own delay.
-    assert p95_s < HEALTH_LIMIT_S + 2 * own_s
+    # Where others keep the cores busy, their time slices are what is measured.
+    assert p95_s < (HEALTH_LIMIT_S if others < FREE_SHARE else BUSY_LIMIT_S)

@@ -4,10 +4,13 @@ import torch
 from backend.errors import BadSettings
 from backend.lm.noise import noise_keys
 from backend.lm.sampling import (
+    MAX_SWIFT,
     FrameDraw,
     RowLimits,
     RowSampler,
     SamplingOptions,
+    _race,
+    _swift_race,
     draw,
     limit,
     penalize,
@@ -162,3 +165,23 @@ def test_another_attempt_is_another_noise():
     again = sampler.again()
     assert (again.seed, again.frame, again.attempt) == (2**64 - 1, 0, 1)
     assert again.noise_seed != sampler.noise_seed == -1
+
+
+@pytest.mark.parametrize("n_ids", [300, 1024, 4097])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_the_quick_way_draws_what_the_plain_way_draws(n_ids, scale):
+    options = [SamplingOptions(0.5, 0.8), SamplingOptions(1.0, 1.0), SamplingOptions(0.9, 0.99, min_p=0.05),
+               SamplingOptions(0.7, 0.9, top_k=300), SamplingOptions.greedy(), SamplingOptions(1.2, 0.0)]  # fmt: skip
+    limits = RowLimits.of(options, "cpu")
+    torch.manual_seed(n_ids)
+    for frame in range(40):
+        logits = torch.randn(len(options), n_ids) * scale
+        if frame % 2:
+            # Coarse values: many are equal, also where the kept ones end.
+            logits = (logits * 4).round() / 4
+        logits[frame % len(options), -1] = -torch.inf
+        keys = noise_keys(torch.arange(len(options)), torch.full((len(options),), frame), torch.arange(1))[:, 0]
+        plain = _race(*limit(logits, limits), keys)
+        if n_ids <= MAX_SWIFT or not frame % 2:
+            assert torch.equal(draw(logits, limits, keys), plain)
+        assert torch.equal(_swift_race(logits, limits, keys), plain)

@@ -40,5 +40,4 @@ ROUTERS = (
     jobs.router,
     audio_speech.router,
     models.router,
-    jobs.router,
 )

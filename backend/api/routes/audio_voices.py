@@ -70,7 +70,7 @@ async def voices(request: Request) -> ListedVoices:
     return ListedVoices(voices=[ListedVoice(id=voice.id, name=voice.name) for voice in found])
 
 
-@router.post("/voices", responses=documented(409, 413, 415, 503), openapi_extra=BODY)
+@router.post("/voices", responses=documented(409, 413, 415, 429, 503), openapi_extra=BODY)
 async def add_voice(request: Request) -> CreatedVoice:
     """Add a voice from a sample of someone who agrees to it."""
     fields = await read_form(request, files=("audio_sample",))
@@ -84,6 +84,6 @@ async def add_voice(request: Request) -> CreatedVoice:
             "speaker, and with their agreement send consent=true."
         )
     host = host_of(request)
-    voice = await host.run(host.engine.add_voice, form.name, ReferenceClip(sample, ""), "", True)
+    voice = await host.work(host.engine.add_voice, form.name, ReferenceClip(sample, ""), "", True)
     created_at = int(datetime.fromisoformat(voice.created_at).timestamp())
     return CreatedVoice(id=voice.id, name=voice.name, created_at=created_at)

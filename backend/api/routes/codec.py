@@ -36,14 +36,14 @@ CODE_FILE_ANSWER: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
         "headers": documented_headers(),
     },
-    **documented(413, 415, 503),
+    **documented(413, 415, 429, 503),
 }
 SOUND_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The sound.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
     },
-    **documented(413, 415, 503),
+    **documented(413, 415, 429, 503),
 }
 
 
@@ -56,7 +56,7 @@ async def encode(
     content = await read_upload(request, "audio")
     host, max_duration_s = host_of(request), settings_of(request).max_audio_s
     engine = host.engine
-    return await host.run(_encoded, engine, content, n_codebooks, max_duration_s)
+    return await host.work(_encoded, engine, content, n_codebooks, max_duration_s)
 
 
 @router.post("/decode", response_class=Response, responses=SOUND_ANSWER, openapi_extra=CODE_FILE)
@@ -66,10 +66,10 @@ async def decode(
     """Turn a code file of this codec back into sound. It is checked as a whole first."""
     content = await read_upload(request, "codes")
     host = host_of(request)
-    return await host.run(_decoded, host.engine, content, format)
+    return await host.work(_decoded, host.engine, content, format)
 
 
-@router.post("/inspect", responses=documented(413, 415, 503), openapi_extra=CODE_FILE)
+@router.post("/inspect", responses=documented(413, 415, 429, 503), openapi_extra=CODE_FILE)
 async def inspect(
     request: Request,
     start_frame: Annotated[int, Query(ge=0, le=2**40, description="The first frame to show.")] = 0,
@@ -78,7 +78,7 @@ async def inspect(
     """Tell what a code file holds and show its codes, whichever codec wrote it."""
     content = await read_upload(request, "codes")
     host = host_of(request)
-    return await host.run(_described, host.engine, content, start_frame, max_frames)
+    return await host.work(_described, host.engine, content, start_frame, max_frames)
 
 
 def _encoded(engine: SpeechEngine, content: bytes, n_codebooks: int | None, max_duration_s: float) -> Response:

@@ -47,7 +47,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _answers(description: str) -> dict[int | str, dict[str, Any]]:
     answer = {"description": description, "content": {MSGPACK: {}, "application/json": {}}}
-    return {200: answer, **documented(413, 415, 503)}
+    return {200: answer, **documented(413, 415, 429, 503)}
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def encode(request: Request) -> Response:
     """Turn sound files into codes of the checkpoint's codec. All together may last MAX_AUDIO_S."""
     body = await read_packed(request, Sounds)
     host, left_s = host_of(request), settings_of(request).max_audio_s
-    tokens = await host.run(_tokens, host.engine, body.audios, left_s)
+    tokens = await host.work(_tokens, host.engine, body.audios, left_s)
     return packed(request, {"tokens": tokens})
 
 
@@ -70,7 +70,7 @@ async def decode(request: Request) -> Response:
     """Turn codes of the checkpoint's codec into samples at its rate. All together may last MAX_AUDIO_S."""
     body = await read_packed(request, Tokens)
     host = host_of(request)
-    audios = await host.run(_samples, host.engine, body.tokens)
+    audios = await host.work(_samples, host.engine, body.tokens)
     return packed(request, {"audios": audios})
 
 

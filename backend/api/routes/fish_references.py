@@ -66,7 +66,7 @@ ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.post(
-    "/add", response_class=Response, responses={**ANSWER, **documented(409, 413, 415, 503)}, openapi_extra=ADDING
+    "/add", response_class=Response, responses={**ANSWER, **documented(409, 413, 415, 429, 503)}, openapi_extra=ADDING
 )  # fmt: skip
 async def add(request: Request) -> Response:
     """Add a voice from a recording of someone who agrees to it."""
@@ -80,7 +80,7 @@ async def add(request: Request) -> Response:
     if not form.consent:
         raise BadRequest("consent is not true. Ask the speaker; with their agreement send consent=true.")
     host = host_of(request)
-    voice = await host.run(host.engine.add_voice, form.id, ReferenceClip(audio, form.text), form.text, True)
+    voice = await host.work(host.engine.add_voice, form.id, ReferenceClip(audio, form.text), form.text, True)
     return packed(request, {"success": True, "message": f"Added '{voice.name}'.", "reference_id": voice.name})
 
 

@@ -99,7 +99,7 @@ async def voices(request: Request) -> VoiceList:
     return VoiceList(voices=[VoiceBody.model_validate(voice) for voice in found])
 
 
-@router.post("/voices", status_code=201, responses=documented(409, 413, 415, 503), openapi_extra=BODY)
+@router.post("/voices", status_code=201, responses=documented(409, 413, 415, 429, 503), openapi_extra=BODY)
 async def add_voice(request: Request) -> VoiceBody:
     """Add a voice from a recording of someone who agrees to it."""
     fields = await read_form(request, files=("audio",))
@@ -111,7 +111,7 @@ async def add_voice(request: Request) -> VoiceBody:
         raise BadRequest("consent is not true. Ask the speaker; with their agreement send consent=true.")
     host = host_of(request)
     clip = ReferenceClip(audio, form.text)
-    voice = await host.run(host.engine.add_voice, form.name, clip, form.text, form.consent)
+    voice = await host.work(host.engine.add_voice, form.name, clip, form.text, form.consent)
     return VoiceBody.model_validate(voice)
 
 
@@ -151,4 +151,4 @@ async def similarity(
 ) -> Likeness:
     """How like itself a voice sounds in a fresh take, by the checkpoint's own speaker encoder."""
     host = host_of(request)
-    return Likeness(similarity=await host.run(host.engine.voice_likeness, voice_id, PREVIEW_TEXT, seed))
+    return Likeness(similarity=await host.work(host.engine.voice_likeness, voice_id, PREVIEW_TEXT, seed))

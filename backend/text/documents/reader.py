@@ -21,7 +21,13 @@ READERS: dict[str, Callable[[bytes], Document]] = {
 }
 ZIP = b"PK\x03\x04"
 MARKDOWN_HEADING = re.compile(rb"^#{1,6} \S", re.M)
-SUFFIXES: dict[str, DocumentKind] = {".md": "markdown", ".markdown": "markdown", ".epub": "epub", ".txt": "text", ".text": "text"}
+SUFFIXES: dict[str, DocumentKind] = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".epub": "epub",
+    ".txt": "text",
+    ".text": "text",
+}
 
 
 def read_document(content: bytes, kind: DocumentKind = "auto", max_chars: int = 4_000_000) -> Document:

@@ -1,0 +1,30 @@
+"""How long a server takes to say that it is up: `python -m tests.fault.prober PORT SECONDS`, one line of JSON.
+
+A process of its own, since in one that makes requests by the dozen the asking would be slow, not the answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+
+
+def main(port: int, duration_s: float) -> None:
+    took_s = []
+    ends_s = time.monotonic() + duration_s
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while time.monotonic() < ends_s:
+        started_s = time.perf_counter()
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answer.read()
+        took_s.append(time.perf_counter() - started_s)
+        assert answer.status == 200, answer.status
+        time.sleep(0.02)
+    print(json.dumps(took_s))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))
