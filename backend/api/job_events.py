@@ -41,7 +41,7 @@ async def job_events(host: EngineHost, desk: JobDesk, job: JobRecord, since: int
                 first = part[-1].index + 1 if part else 0
             yield event("job", job_fields(found), found.revision)
             revision, waited_s = found.revision, 0.0
-        if found.state in ENDED:
+        if found.state in ENDED or host.is_stopping:
             return
         await asyncio.sleep(LOOK_EVERY_S)
         waited_s += LOOK_EVERY_S

@@ -18,11 +18,12 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 
 @pytest.fixture(scope="module")
-def app():
+def app(tmp_path_factory):
     app = create_app(Settings(device="cpu"), lambda settings: FakeEngine())
-    with asked_here() as client:
+    with asked_here(data_dir=str(tmp_path_factory.mktemp("data"))) as client:
         # The lifespan of the client's own application has no part in this one.
-        app.state.machine, app.state.host = client.app.state.machine, client.app.state.host
+        for name in ("machine", "host", "jobs"):
+            setattr(app.state, name, getattr(client.app.state, name))
         yield app
 
 

@@ -43,9 +43,9 @@ def accept(desk, content=BOOK, format="wav", **fields):
 
 
 def until(desk, job_id, *states, timeout_s=60.0):
-    """The job once it is in one of the states."""
+    """The job once it is in one of the states and none of its sentences is being spoken any more."""
     end_s = time.monotonic() + timeout_s
-    while (job := desk.job(job_id)).state not in states:
+    while (job := desk.job(job_id)).state not in states or desk.speaking(job_id):
         assert time.monotonic() < end_s, f"the job is {job.state} ({job.reason}), not {states}"
         time.sleep(0.01)
     return job

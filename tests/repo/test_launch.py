@@ -336,6 +336,7 @@ def test_everything_starts_and_speaks_in_a_folder_of_any_name(tmp_path):
             deadline_s = time.monotonic() + 170
             while "Stop it with" not in log.read_text() and time.monotonic() < deadline_s and process.poll() is None:
                 time.sleep(0.2)
+            assert "Stop it with" in log.read_text(), log.read_text()
             shown = dict(line.strip().rsplit(None, 1) for line in log.read_text().splitlines() if line.startswith("  "))
             backend, page = shown["Backend"], shown["Streamlit page"]
             while launcher.start.fetch(backend + "/ready") is None and time.monotonic() < deadline_s:
