@@ -17,7 +17,7 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 
 AT_ONCE = (1, 2, 4, 8)
-LEVEL_S = 12.0
+LEVEL_S = 5.0
 # Every text is another one, so that nothing comes out of a cache.
 NAMES = ("harbor", "garden", "kitchen", "station", "library", "meadow", "market", "river", "tower", "valley", "forest")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

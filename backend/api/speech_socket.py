@@ -23,7 +23,7 @@ from backend.api.speech_timed import sentence_times
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
 from backend.errors import BadRequest, Busy, Cancelled, LimitExceeded, PhonogramError, Stopping
-from backend.pipeline.semantic import segment_seed
+from backend.runtime.request import segment_seed
 from backend.settings import Settings
 from backend.text.sentences import SentenceBuffer
 

@@ -21,7 +21,7 @@ from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.pace import frame_budget, usual_frames
-from backend.runtime.request import SpeechRequest
+from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.timeline import Timeline
 from backend.text.prepare import prepare_text
@@ -256,11 +256,6 @@ def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> Sampl
     """The checkpoint's options with what the request says otherwise."""
     given = {name: getattr(request, name) for name in SAMPLING_FIELDS if getattr(request, name) is not None}
     return replace(defaults, **given)
-
-
-def segment_seed(seed: int, k: int) -> int:
-    """Other noise for every segment, the given seed itself for the first."""
-    return seed if k == 0 else int(content_key(seed, k)[:15], 16)
 
 
 def recalled(kept: SpokenCodes, seed: int, timeline: Timeline, ignored: tuple[str, ...]) -> Session:

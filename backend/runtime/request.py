@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from backend.errors import BadRequest
+from backend.runtime.caches import content_key
 
 Markup = Literal["plain", "markup", "ssml"]
 Latency = Literal["normal", "balanced", "low"]
@@ -106,6 +107,11 @@ class SpeechRequest:
             raise BadRequest(f"There may be at most {MAX_REFERENCES} references. Send fewer.")
         if self.voice is not None and self.references:
             raise BadRequest("Both a voice and references were given; expected one of them. Drop the other.")
+
+
+def segment_seed(seed: int, k: int) -> int:
+    """Other noise for every segment, the given seed itself for the first."""
+    return seed if k == 0 else int(content_key(seed, k)[:15], 16)
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.fault
 N_KILLS = int(os.environ.get("PHONOGRAM_KILLS", "2"))
 BODY = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "format": "pcm", "use_memory_cache": "off"}
 SOUND = encode_audio(Waveform.of(speech_like(duration_s=1.0, rate_hz=8000), 8000), "wav")
-BOOK = " ".join(f"This is sentence number {n} of a small book." for n in range(12))
+BOOK = " ".join(f"This is sentence number {n} of a small book." for n in range(4))
 
 
 def voice_form(name):
@@ -83,7 +83,8 @@ class Crowd:
 
 def test_nothing_accepted_is_lost_when_the_server_is_killed(tmp_path):
     voices, jobs = [], []
-    with Victim("small", tmp_path, chunk_size=1000) as victim:
+    # A random model never ends by itself: a short memory keeps the sentences of jobs short.
+    with Victim("small", tmp_path, chunk_size=1000, max_seq_len=320) as victim:
         has_jobs = "/jobs" in victim.http.get("/openapi.json").json()["paths"]
         expected = victim.http.post("/tts", json=BODY).content
         for _ in range(N_KILLS):
@@ -104,7 +105,7 @@ def test_nothing_accepted_is_lost_when_the_server_is_killed(tmp_path):
                 assert victim.http.post("/tts", json={**BODY, "voice": voice}).status_code == 200
             assert victim.http.post("/tts", json=BODY).content == expected
         for job in jobs:
-            deadline_s = time.monotonic() + 120
+            deadline_s = time.monotonic() + 300
             while (state := victim.http.get(f"/jobs/{job}").json()["state"]) != "done":
                 assert state not in ("failed", "cancelled") and time.monotonic() < deadline_s, state
                 time.sleep(0.1)

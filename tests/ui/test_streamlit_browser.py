@@ -34,7 +34,7 @@ PAGES = ("", "speak", "batch", "voices", "codec", "jobs", "system")
 
 # Everything a visitor can act on has a name that a screen reader can say.
 NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, select, a[href]')]
-  .filter(e => e.offsetParent !== null && e.type !== 'hidden' && !e.closest('[aria-hidden="true"]'))
+  .filter(e => e.checkVisibility() && e.type !== 'hidden' && !e.closest('[aria-hidden="true"]'))
   .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.placeholder || e.labels?.length
     || e.getAttribute('aria-labelledby') || e.querySelector('[aria-label], img[alt], svg title')))
   .map(e => e.outerHTML.slice(0, 160))"""
