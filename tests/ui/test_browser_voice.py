@@ -92,7 +92,7 @@ def keep(page, name):
         if packed.tell() < MAX_PICTURE_BYTES:
             break
     assert packed.tell() < MAX_PICTURE_BYTES
-    Path(folder, f"{name}.png").write_bytes(packed.getvalue())
+    Path(folder, f"gradio-{name}.png").write_bytes(packed.getvalue())
 
 
 def ready(page):
