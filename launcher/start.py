@@ -49,9 +49,9 @@ def start(part: str, python: Path) -> int:
     try:
         addresses = []
         if not reuse:
-            serve = ["uvicorn", "backend.app:app", "--host", host, "--port", str(ports["PORT"])]
-            # Speeches that are open at a stop; less than a child is given before it is killed.
-            serve += ["--timeout-graceful-shutdown", "5"]
+            # Speeches that are open at a stop get less than a child is given before it is killed.
+            env.setdefault("SHUTDOWN_S", from_file.get("SHUTDOWN_S", "4"))
+            serve = ["backend", "serve", "--host", host, "--port", str(ports["PORT"])]
             children.start("backend", [str(python), "-m", *serve], env)
             addresses.append(("Backend", backend_url, f"{backend_url}/health"))
         if page:

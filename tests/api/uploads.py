@@ -56,6 +56,8 @@ class Upload:
         # Voices of one name in two places would be one.
         name = f"{name}-{zlib.crc32(str(self).encode()) % 1000}"
         fields = {field: WORDS.get(field, name) for field in self.others if field in WORDS or field in self.required}
+        if self.field == "document":
+            del fields["text"]  # a book comes as one or the other
         if self.content_type == "multipart/form-data":
             # The file's name means no good either.
             files = [(self.field, ("..\\..\\NUL\0/" + name, content))]

@@ -24,7 +24,7 @@ class PromptSource:
         self.has_next = False
         return self.segment
 
-    def done(self, codes, finish_reason):
+    def done(self, codes, finish_reason, path):
         self.codes, self.reason = codes, finish_reason
 
 
