@@ -112,7 +112,7 @@ def test_escape_stops_the_sound_and_the_work(browser, url, engine):
         before = len(np.trim_zeros(heard(page, RATE_HZ)))
         page.wait_for_timeout(500)
         assert len(np.trim_zeros(heard(page, RATE_HZ))) == before <= 4800
-    assert engine.n_cancelled == n_cancelled + 1
+    assert engine.n_cancelled > n_cancelled  # by the leaving and by the closing
 
 
 def test_downloads_hold_the_samples_that_were_heard(browser, url, engine, tmp_path):
