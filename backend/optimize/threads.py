@@ -16,7 +16,7 @@ from torch import nn
 from backend.optimize.base import Support
 
 # More threads must bring at least this much: they take cores from the other stages.
-WORTHWHILE = 1.1
+WORTHWHILE = 1.25
 
 
 @dataclass(frozen=True, slots=True)
