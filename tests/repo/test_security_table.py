@@ -1,16 +1,14 @@
 """docs/security.md is true: every threat names tests that are there, and what it rules out is nowhere in the code."""
 
 import ast
-import re
 
 import pytest
 
+from tests.repo.named_tests import check_row, check_tests_exist, files_named_in, rows_of
 from tests.repo.tree import ROOT, imports_of, parsed, python_files
 
 TEXT = (ROOT / "docs/security.md").read_text(encoding="utf-8")
-NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-THREATS = TEXT.partition("## Threats")[2].partition("\n## ")[0]
-ROWS = [line for line in THREATS.splitlines() if line.startswith("| ") and not line.startswith("| threat |")]
+ROWS = rows_of(TEXT, "## Threats", "threat")
 
 # Modules that can open a connection to somewhere else.
 CLIENTS = {
@@ -31,22 +29,15 @@ MAY_CONNECT = {"backend/weights/hub.py", "backend/commands/download.py"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 
 
-def functions_of(path):
-    return {node.name for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body if hasattr(node, "name")}
-
-
 def test_every_threat_has_an_answer_and_a_test():
     assert len(ROWS) > 25
     for row in ROWS:
-        threat, answer, shown = (cell.strip() for cell in row.strip("|").split("|"))
-        assert threat and answer and NAMED.search(shown), row
+        check_row(row)
 
 
-@pytest.mark.parametrize("path", sorted({path for path, _ in NAMED.findall(TEXT)}))
+@pytest.mark.parametrize("path", files_named_in(TEXT))
 def test_tests_that_are_named_exist(path):
-    named = {name for file, name in NAMED.findall(TEXT) if file == path}
-    assert not named - functions_of(path)
-    assert all(name.startswith("test_") for name in named)
+    check_tests_exist(TEXT, path)
 
 
 def test_nothing_in_the_backend_can_fetch_an_address():

@@ -45,6 +45,20 @@ export function button(label, act, { kind = "plain", picture = null, ...attribut
   return el("button", { type: "button", class: `pg-button pg-${kind}`, click: act, title: picture ? label : null, ...attributes }, inside);
 }
 
+/** Do what a pressed button asks for, once at a time; an error is told in `state`. */
+export async function attempt(state, pressed, act) {
+  pressed.disabled = true;
+  state.classList.remove("pg-bad");
+  try {
+    await act();
+  } catch (error) {
+    state.textContent = error.message;
+    state.classList.add("pg-bad");
+  } finally {
+    pressed.disabled = false;
+  }
+}
+
 const mounts = new Map();
 const drawn = new WeakSet();
 

@@ -2,7 +2,7 @@
 
 import { ask, askJson, description, sendJson } from "./backend.js";
 import { compare } from "./compare.js";
-import { button, el, mount, saveFile, seconds, word } from "./dom.js";
+import { attempt, button, el, mount, saveFile, seconds, word } from "./dom.js";
 import { decoded, flacRate } from "./pcm.js";
 import { Player } from "./player.js";
 
@@ -31,18 +31,7 @@ mount("review", (place) => {
   let events = null;
   let rows = new Map();
 
-  async function doing(pressed, act) {
-    pressed.disabled = true;
-    state.classList.remove("pg-bad");
-    try {
-      await act();
-    } catch (error) {
-      state.textContent = error.message;
-      state.classList.add("pg-bad");
-    } finally {
-      pressed.disabled = false;
-    }
-  }
+  const doing = (pressed, act) => attempt(state, pressed, act);
 
   async function fill() {
     const described = await description();

@@ -1,7 +1,7 @@
 // The library of voices: heard, renamed, judged for likeness, removed.
 
 import { ask, askJson, offers, sendJson } from "./backend.js";
-import { button, el, mount, word } from "./dom.js";
+import { attempt, button, el, mount, word } from "./dom.js";
 import { preview } from "./speak.js";
 
 let draw = async () => {};
@@ -19,18 +19,9 @@ mount("voices", (place) => {
   let voices = [];
   let can = {};
 
-  async function doing(pressed, act) {
-    pressed.disabled = true;
-    state.classList.remove("pg-bad");
+  function doing(pressed, act) {
     state.textContent = "";
-    try {
-      await act();
-    } catch (error) {
-      state.textContent = error.message;
-      state.classList.add("pg-bad");
-    } finally {
-      pressed.disabled = false;
-    }
+    return attempt(state, pressed, act);
   }
 
   /** The dropdown of the Speak tab follows the library. */
