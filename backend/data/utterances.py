@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from backend.data.manifest import AUDIO_FOLDER
 from backend.errors import BadSettings
 
 KOKORO_UNIT = DurationUnit()
+IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Utterance:
 
     `symbols` are the sounds as they were fed to the speaker, one character each. `durations` has an entry for the
     silence before, each symbol and the silence after, in units of `unit`; empty where unknown. `first_sample` is
-    where the file begins in the untrimmed sound that the durations measure.
+    where the file begins in the untrimmed sound that the durations measure. `factor` times as fast as it was recorded
+    it is to be played, which is another speaker; unit and first sample are of the sound so played.
     """
 
     id: str
@@ -32,6 +36,29 @@ class Utterance:
     first_sample: int = 0
     seconds: float = 0.0
     unit: DurationUnit = KOKORO_UNIT
+    factor: float = 1.0
+
+    def played(self, factor: float) -> Utterance:
+        """The same played `factor` times as fast: pitch, timbre and pace change together."""
+        unit = self.unit
+        return replace(
+            self, id=f"{self.id}~{factor:g}", speaker=f"{self.speaker}~{factor:g}", factor=self.factor * factor,
+            first_sample=round(self.first_sample / factor), seconds=self.seconds / factor,
+            unit=DurationUnit(unit.unit_samples / factor, unit.rate_hz, unit.lead_samples / factor),
+        )  # fmt: skip
+
+
+def played_in_turn(utterances: Sequence[Utterance], factors: Sequence[float]) -> list[Utterance]:
+    """Every utterance at one of the factors. A speaker's are changed `IN_A_ROW` at a time, so that each speaker made so
+    has several; who begins with which factor is drawn from the name.
+    """
+    n_before: dict[str, int] = {}
+    found = []
+    for item in utterances:
+        n = n_before[item.speaker] = n_before.get(item.speaker, -1) + 1
+        turn = zlib.crc32(item.speaker.encode()) + n // IN_A_ROW
+        found.append(item.played(factors[turn % len(factors)]))
+    return found
 
 
 def read_utterances(manifest: Path) -> list[Utterance]:

@@ -55,6 +55,10 @@ def synthesize(
     templates: Annotated[float, typer.Option(min=0, max=1, help="Share of sentences with numbers and names.")] = 0.1,
     pairs: Annotated[float, typer.Option(min=0, max=1, help="Share of two sentences in one breath.")] = 0.25,
     mixes: Annotated[float, typer.Option(min=0, max=1, help="Share of speakers mixed of two (kokoro).")] = 0.0,
+    pseudo: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of made-up speakers that come back (kokoro).")
+    ] = 0.0,
+    pseudo_pool: Annotated[int, typer.Option(min=1, help="How many made-up speakers there are.")] = 300,
     shifts: Annotated[float, typer.Option(min=0, max=1, help="Share of speakers shifted in pitch (hibari).")] = 0.0,
     prefix: Annotated[str, typer.Option(help="Letters the ids begin with.")] = "u",
     seed: Annotated[int, typer.Option(help="Another seed draws another corpus.")] = 0,
@@ -75,6 +79,7 @@ def synthesize(
     plan = Synthesis(
         texts=() if sentences else read_texts(wordnet, austen), speakers=names, prefix=prefix, seed=seed, template_share=templates,
         pair_share=pairs, mix_share=mixes if teacher == "kokoro" else 0.0,
+        pseudo_share=pseudo if teacher == "kokoro" else 0.0, n_pseudo=pseudo_pool,
         shift_share=shifts if teacher == "hibari" else 0.0,
     )  # fmt: skip
     readers = {name: EnglishPhonemizer(name) for name in ("en-us", "en-gb")}
@@ -143,6 +148,10 @@ def tokenize(
     heldout: Annotated[
         list[str] | None, typer.Option(metavar="SPEAKER", help="Leave out this speaker and its mixes; * and ? work.")
     ] = None,
+    played: Annotated[
+        str | None,
+        typer.Option(metavar="FACTORS", help="Such as 0.88,1.12: play each this many times as fast, as a new speaker."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
 ) -> None:
@@ -153,7 +162,7 @@ def tokenize(
     from backend.data.heldout import HeldOut
     from backend.data.manifest import Clip
     from backend.data.shards import ShardSpec, ShardWriter
-    from backend.data.utterances import read_utterances
+    from backend.data.utterances import played_in_turn, read_utterances
     from backend.device import find_device
     from backend.pipeline.tokenize import tokenize_corpus
     from backend.weights import codes_hash, load_codec
@@ -164,6 +173,8 @@ def tokenize(
     utterances = [
         item for item in read_utterances(manifest) if not kept_out.covers(Clip(item.id, item.path, item.speaker))
     ]
+    if played is not None:
+        utterances = played_in_turn(utterances, read_factors(played))
     folder = find_codec(codec)
     model = load_codec(folder, find_device(device).torch_device())
     spec = model.spec
@@ -178,6 +189,17 @@ def tokenize(
     )
     for name, reason in list(report.skipped.items())[:10]:
         typer.echo(f"skipped {name}: {reason}")
+
+
+def read_factors(text: str) -> list[float]:
+    """Raises `BadSettings` for what is no list of factors between 0.5 and 2."""
+    try:
+        factors = [float(part) for part in text.split(",")]
+    except ValueError:
+        factors = []
+    if not factors or not all(0.5 <= factor <= 2.0 for factor in factors):
+        raise BadSettings(f"--played is '{text}'; expected factors from 0.5 to 2, such as 0.88,1.12.")
+    return factors
 
 
 @contextmanager

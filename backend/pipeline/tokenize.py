@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -63,7 +63,8 @@ def tokenize_corpus(
 def code_utterance(utterance: Utterance, codec: CausalCodec) -> CodedUtterance:
     """One utterance with as many frames as decoding all of it takes. Raises `BadAudio` and `LimitExceeded`."""
     spec = codec.spec
-    sound = fit_to_codec(read_audio(utterance.path, max_duration_s=MAX_DURATION_S), spec)
+    sound = read_audio(utterance.path, max_duration_s=MAX_DURATION_S)
+    sound = fit_to_codec(replace(sound, rate_hz=round(sound.rate_hz * utterance.factor)), spec)
     n_frames = frames_for(sound.n_samples, spec)
     samples = np.zeros((1, spec.channels, n_frames * spec.hop_samples), np.float32)
     samples[0, :, : sound.n_samples] = sound.samples

@@ -26,9 +26,11 @@ class FromVectors(nn.Module):
 
     vectors: Tensor
 
-    def __init__(self, vectors: Tensor, dim: int, first_row: int = 0, is_fresh: bool = True):
+    def __init__(
+        self, vectors: Tensor, dim: int, first_row: int = 0, is_fresh: bool = True, has_own_rows: bool = True
+    ):  # fmt: skip
         super().__init__()
-        self.first_row = first_row
+        self.first_row, self.own_share = first_row, float(has_own_rows)
         self.register_buffer("vectors", vectors.clone(), persistent=False)
         # One projection at first: the sum over codebooks is then the projected latent of the codec.
         projection = torch.randn(1, vectors.shape[2], dim) * PROJECTION_STD * is_fresh
@@ -37,13 +39,19 @@ class FromVectors(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         rows = GAIN * (self.vectors @ self.projection).flatten(0, 1)
         if len(rows) == len(weight):
-            return weight + rows
+            return self.own_share * weight + rows
         before, after = self.first_row, len(weight) - self.first_row - len(rows)
         return weight + torch.nn.functional.pad(rows, (0, 0, before, after))
 
 
-def add_geometry(model: VoiceModel, codec: CausalCodec, is_fresh: bool = True) -> None:
+def add_geometry(
+    model: VoiceModel, codec: CausalCodec, is_fresh: bool = True, *, is_speaker_fresh: bool = False,
+    speaker_follows_only: bool = False,
+) -> None:  # fmt: skip
     """Let every table of codes in `model` follow the codec's vectors. Not `is_fresh`: the model says what it said.
+
+    With `speaker_follows_only` the speaker encoder's table is the projected vectors and nothing else: what it makes of
+    a voice is then a smooth function of its sound, not a list of the voices it learned from.
 
     Raises `BadSettings` for a codec whose codes have no vectors of one width.
     """
@@ -55,7 +63,7 @@ def add_geometry(model: VoiceModel, codec: CausalCodec, is_fresh: bool = True) -
     told = (told - told.mean(dim=1, keepdim=True)) / told.std(dim=1, keepdim=True)
     spec = lm.spec
     follow(lm.codebook_embeddings, heard, is_fresh=is_fresh)
-    follow(speaker.embeddings, heard, is_fresh=is_fresh)
+    follow(speaker.embeddings, heard, is_fresh=is_fresh or is_speaker_fresh, has_own_rows=not speaker_follows_only)
     vocabulary = lm.embeddings if lm.output is None else lm.output
     follow(vocabulary, told[:1], spec.semantic_begin_id, is_fresh=is_fresh)
     if lm.config.has_own_fast_tables:
@@ -64,7 +72,9 @@ def add_geometry(model: VoiceModel, codec: CausalCodec, is_fresh: bool = True) -
             follow(output, told[k : k + 1], is_fresh=is_fresh)
 
 
-def follow(layer: nn.Module, vectors: Tensor, first_row: int = 0, *, is_fresh: bool = True) -> None:
+def follow(
+    layer: nn.Module, vectors: Tensor, first_row: int = 0, *, is_fresh: bool = True, has_own_rows: bool = True
+) -> None:  # fmt: skip
     """Let the rows of `layer.weight` from `first_row` on follow `vectors` [K, n, F]."""
     weight: Tensor = layer.weight
     n_rows = vectors.shape[0] * vectors.shape[1]
@@ -72,7 +82,7 @@ def follow(layer: nn.Module, vectors: Tensor, first_row: int = 0, *, is_fresh: b
         with torch.no_grad():
             weight[first_row : first_row + n_rows] = 0
     parametrize.register_parametrization(
-        layer, "weight", FromVectors(vectors.to(weight), weight.shape[1], first_row, is_fresh)
+        layer, "weight", FromVectors(vectors.to(weight), weight.shape[1], first_row, is_fresh, has_own_rows)
     )
 
 

@@ -22,6 +22,8 @@ class ModelBlock(Block):
     max_spent: Count = 15  # frames on a phoneme, counted up to here
     max_advance: Count = 4  # phonemes the pointer may move after a frame
     follows_codec: bool = False  # tables of codes follow the codec's vectors, see code_geometry.py
+    speaker_follows_only: bool = False  # the speaker encoder knows nothing else of a code
+    is_speaker_fresh: bool = False  # with init: what it brings of the speaker encoder is left out
 
 
 class ShardBlock(Block):
@@ -50,6 +52,7 @@ class NoiseBlock(Block):
     frame_probability: Probability = 0.06  # of an input frame to be another one
     residual_probability: Probability = 0.06  # of an input frame to keep its first code only
     no_speaker_probability: Probability = 0.1
+    speaker_std: Weight = 0.0  # of what is added to a speaker's vector, whose own deviation is 1
     dropout: Probability = 0.0  # of the embedded inputs
 
 

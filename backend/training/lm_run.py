@@ -46,12 +46,17 @@ def build_run(
     material = VoiceMaterial(data, reader, dataset, unseen)
     model = build_voice_model(block, sizes, reader.tokenizer)
     if recipe.init is not None:
-        load_voice_weights(model, recipe.init)
+        load_voice_weights(model, recipe.init, has_speaker=not block.is_speaker_fresh)
     codec = None if data.codec is None else load_codec(data.codec)
     if block.follows_codec:
         if codec is None:
             raise BadSettings("model.follows_codec needs the codec. Give data.codec=FOLDER, or set it to false.")
-        add_geometry(model, codec, is_fresh=recipe.init is None)
+        add_geometry(
+            model, codec, is_fresh=recipe.init is None, is_speaker_fresh=block.is_speaker_fresh,
+            speaker_follows_only=block.speaker_follows_only,
+        )  # fmt: skip
+    elif block.speaker_follows_only:
+        raise BadSettings("model.speaker_follows_only needs model.follows_codec=true. Set it, or leave this out.")
     recognizer = None
     if data.asr_dir is not None and fabric.is_global_zero:
         recognizer = Recognizer(data.asr_dir)

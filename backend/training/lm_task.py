@@ -63,10 +63,14 @@ class LMTask:
         has_speaker = torch.rand(len(batch.reference), generator=self._rng) >= noise.no_speaker_probability
         n_kept = max(round(weights.residual_share * len(batch.at)), 1)
         kept = torch.randperm(len(batch.at), generator=self._rng)[:n_kept].sort().values
+        blur = None
+        if noise.speaker_std:
+            shape = len(has_speaker), self.model.speaker.config.out_dim
+            blur = noise.speaker_std * torch.randn(shape, generator=self._rng).to(device)
         batch = batch._replace(tokens=self.spoil(batch.tokens))
         batch = VoiceBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
         losses: VoiceLosses = self._wrapped(
-            batch, has_speaker.to(device), kept.to(device), weights.label_smoothing, noise.dropout
+            batch, has_speaker.to(device), kept.to(device), weights.label_smoothing, noise.dropout, blur
         )
         residual = losses.residual.mean()
         total = weights.main * losses.main + weights.residual * residual + weights.advance * losses.advance

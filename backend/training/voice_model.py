@@ -42,15 +42,17 @@ class VoiceModel(nn.Module):
 
     def forward(
         self, batch: VoiceBatch, has_speaker: Tensor | None = None, kept: Tensor | None = None,
-        label_smoothing: float = 0.0, dropout: float = 0.0,
+        label_smoothing: float = 0.0, dropout: float = 0.0, speaker_noise: Tensor | None = None,
     ) -> VoiceLosses:  # fmt: skip
         """What the model would have said, against what was said.
 
         `has_speaker` [B] false hides the reference of a row. `kept` (indices into the M frames) are those whose
-        residual codes count; all by default.
+        residual codes count; all by default. `speaker_noise` [B, D] is added to who speaks.
         """
         lm = self.lm
         conditioning = self.speaker(batch.reference, batch.n_reference)
+        if speaker_noise is not None:
+            conditioning = conditioning + speaker_noise
         if has_speaker is not None:
             conditioning = conditioning * has_speaker[:, None]
         x, normed = lm.states(
@@ -106,10 +108,12 @@ def build_voice_model(block: ModelBlock, codebook_sizes: tuple[int, ...], tokeni
     return VoiceModel(DualAR(config, NAME), SpeakerEncoder(speaker))
 
 
-def load_voice_weights(model: VoiceModel, folder: Path) -> None:
-    """Start from an exported voice. Raises `BadCheckpoint` if it is of another shape."""
+def load_voice_weights(model: VoiceModel, folder: Path, has_speaker: bool = True) -> None:
+    """Start from an exported voice, or its language model alone. Raises `BadCheckpoint` if it is of another shape."""
     tensors = from_int8_rows(read_tensors(folder / "model.safetensors"))
     lm = dual_ar_from_tensors(model.lm.config, tensors, is_serving=False)
-    speaker = load_speaker(folder, {"speaker": model.speaker.config.to_dict()})
     model.lm.load_state_dict(lm.state_dict())
+    if not has_speaker:
+        return
+    speaker = load_speaker(folder, {"speaker": model.speaker.config.to_dict()})
     model.speaker.load_state_dict(speaker.state_dict())

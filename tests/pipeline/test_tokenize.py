@@ -89,3 +89,21 @@ def test_rows_that_are_no_utterances_are_named(tmp_path, corpus, codec, row):
     (corpus / "manifest.jsonl").write_text(json.dumps(whole) + "\n" + json.dumps(row))
     with pytest.raises(BadSettings, match="Line 2 of 'manifest.jsonl'"):
         run(tmp_path)
+
+
+def test_played_faster_is_shorter_and_somebody_else(tmp_path, corpus, codec):
+    assert run(tmp_path).exit_code == 0
+    whole = ShardDataset(tmp_path / "tokens")
+    result = run(tmp_path, "--out", str(tmp_path / "played"), "--played", "1.25")
+    assert result.exit_code == 0
+    played = ShardDataset(tmp_path / "played")
+    assert set(played.speakers) == {f"{name}~1.25" for name in whole.speakers}
+    for before, after in zip(whole, played, strict=True):
+        assert (after.text, after.symbols, after.is_aligned) == (before.text, before.symbols, before.is_aligned)
+        assert after.n_frames == pytest.approx(before.n_frames / 1.25, abs=2)
+
+
+@pytest.mark.parametrize("factors", ["fast", "0.9,3", ""])
+def test_factors_that_nobody_speaks_at_are_refused(tmp_path, corpus, codec, factors):
+    with pytest.raises(BadSettings, match="expected factors from 0.5 to 2"):
+        run(tmp_path, "--played", factors)

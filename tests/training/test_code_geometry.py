@@ -47,6 +47,19 @@ def test_the_exported_weights_say_what_the_trained_model_says(tmp_path):
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(said(voice), said(ordinary), strict=True))
 
 
+def test_a_speaker_encoder_that_only_follows_knows_codes_by_their_vectors(tmp_path):
+    voice = model(tmp_path)
+    add_geometry(voice, CODEC, is_fresh=False, is_speaker_fresh=True, speaker_follows_only=True)
+    with torch.no_grad():
+        voice.speaker.embeddings.parametrizations.weight.original.normal_()  # what a row has of its own
+    vectors = code_vectors(CODEC)
+    rows = voice.speaker.embeddings.weight[: SIZES[0]]
+    assert torch.allclose(vectors[0] @ torch.linalg.lstsq(vectors[0], rows).solution, rows, atol=1e-4)
+    voice.speaker(torch.zeros(1, len(SIZES), 5, dtype=torch.long)).square().sum().backward()
+    assert not voice.speaker.embeddings.parametrizations.weight.original.grad.any()
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(said(voice), said(plain(voice)), strict=True))
+
+
 def test_every_row_of_a_code_begins_as_a_projection_of_its_vector(tmp_path):
     voice = model(tmp_path)
     add_geometry(voice, CODEC)

@@ -122,6 +122,18 @@ def test_speaker_is_hidden_as_often_as_asked(tmp_path, dataset):
     assert all(gradient is None or not gradient.any() for gradient in gradients)
 
 
+def test_speakers_are_blurred_as_much_as_asked(tmp_path, dataset):
+    heard = []
+    for std in ("0.0", "0.5"):
+        task = entered(tiny_recipe(tmp_path, f"noise.speaker_std={std}"), dataset)
+        task._wrapped = lambda *args, model=task.model: heard.append(args[-1]) or model(*args)
+        for step in range(8):
+            task.learn(step)
+    sharp, blurred = heard[:8], torch.cat(heard[8:])
+    assert sharp == [None] * 8
+    assert blurred.std() == pytest.approx(0.5, rel=0.15) and abs(blurred.mean()) < 0.1
+
+
 @pytest.mark.parametrize("preset", preset_names("lm"))
 def test_every_preset_takes_a_step(tmp_path, preset):
     spec = type(SPEC)("tiny", "0" * 64, 24000, 960, (1024,) * 8)
@@ -189,6 +201,13 @@ def test_export_brings_the_weights_back(tmp_path, dataset, storage, worst):
     assert manifest["trained_steps"] == 1 and DualARConfig.from_dict(manifest) == loop.task.model.lm.config
     assert not DualARConfig.from_dict(manifest).unknown_keys
     again = tiny_run(tiny_recipe(tmp_path / "again", f"init={folder}"), dataset).task.model.state_dict()
+    other = tiny_run(
+        tiny_recipe(tmp_path / "other", f"init={folder}", "model.is_speaker_fresh=true"), dataset
+    ).task.model.state_dict()  # fmt: skip
+    same = {name.partition(".")[0] for name in again if torch.equal(again[name], other[name])}
+    assert same == {"lm", "speaker"}  # norms of the speaker encoder begin alike
+    assert not torch.equal(again["speaker.out.weight"], other["speaker.out.weight"])
+    assert all(torch.equal(again[name], other[name]) for name in again if name.startswith("lm."))
     trained = loop.task.average.module
     largest = {name: tensor.abs().max() for name, tensor in trained.state_dict().items()}
     assert all((again[name] - tensor).abs().max() <= worst * max(largest[name], 1)

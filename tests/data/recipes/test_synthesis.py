@@ -83,6 +83,16 @@ def test_shares_are_kept():
     assert all(0.9 <= line.speed <= 1.15 for line in found)
 
 
+def test_pseudo_speakers_come_back_and_lie_beyond_the_speakers():
+    found = drawn(600, pseudo_share=0.8, n_pseudo=40)
+    made = [line.speaker for line in found if "+" in line.speaker]
+    assert len(made) / 600 == pytest.approx(0.8, abs=0.05)
+    assert 30 <= len(set(made)) <= 40
+    for speaker in set(made):
+        weights = [float(part.partition(":")[2]) for part in speaker.split("+")]
+        assert sum(weights) == pytest.approx(1.0, abs=0.011) and -0.3 <= min(weights) <= -0.1
+
+
 def test_given_sentences_are_spoken_in_turn():
     found = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
     assert [(line.id, line.text, line.speaker, line.speed) for line in found] == [
