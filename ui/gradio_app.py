@@ -6,24 +6,29 @@ import argparse
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from ui import labels
 from ui.client import BackendClient, BackendError
-from ui.gradio_look import STATIC, THEME, head, part
+from ui.front_page import FrontPage
+from ui.gradio_look import STATIC, THEME, head, part, shown_script
 from ui.gradio_tabs import codec, emotions, review, speak, system, voices
+from ui.page_files import PageFiles
 from ui.relay import METHODS, Relay
 
 
 class Tab(NamedTuple):
-    """A tab: how it is laid out, and the path the backend must offer for it to be shown; None shows it always."""
+    """A tab: how it is laid out, and the path the backend must offer for it to be shown; None shows it always.
 
-    build: Callable[[BackendClient, gr.Blocks], None]
+    `build` returns what is shown only once somebody looks: a component that is not visible is not loaded either.
+    """
+
+    build: Callable[[BackendClient, gr.Blocks], list[gr.components.Component]]
     needs: str | None = None
 
 
@@ -36,6 +41,7 @@ TABS = {
     "System": Tab(system.build),
 }
 
+GRADIO_ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
 # How often the sounds kept for visitors are looked through, and how old they may become.
 CACHE_S = (3600, 24 * 3600)
 
@@ -48,7 +54,9 @@ def build_page(client: BackendClient) -> gr.Blocks:
             optional = {}
             for name, tab in TABS.items():
                 with gr.Tab(name, visible=tab.needs is None) as drawn:
-                    tab.build(client, page)
+                    later = tab.build(client, page)
+                if later:
+                    drawn.select(None, outputs=later, js=shown_script(len(later)))
                 if tab.needs is not None:
                     optional[tab.needs] = drawn
 
@@ -76,10 +84,13 @@ def build_server(client: BackendClient, api_key: str = "", host: str = "127.0.0.
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_route("/backend/{path:path}", relay.__call__, METHODS)
-    app.mount("/page", StaticFiles(directory=STATIC))
+    app.mount("/page", PageFiles(STATIC, has_hashed_names=False))
+    # Gradio would read and pack each anew for every visitor.
+    app.mount("/assets", PageFiles(GRADIO_ASSETS, has_hashed_names=True))
+    app.add_middleware(FrontPage, lines=head())
     return gr.mount_gradio_app(
-        app, build_page(client), "/", host, port, footer_links=[], ssr_mode=False, theme=THEME, head=head(),
-        run_history=False, enable_monitoring=False, pwa=False, mcp_server=False,
+        app, build_page(client), "/", host, port, footer_links=[], ssr_mode=False, theme=THEME, run_history=False,
+        enable_monitoring=False, pwa=False, mcp_server=False,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -65,14 +66,26 @@ def head() -> str:
     """Lines for the page's head: the style sheet, the words of the scripts, the scripts."""
     # "</" would end the element early.
     words = json.dumps(labels.SCRIPT, ensure_ascii=False).replace("</", "<\\/")
+    # Named here, they are fetched side by side; each would be heard of only from the one that imports it.
+    scripts = sorted(path.name for path in STATIC.glob("*.js"))
     return (
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/page/page.css">'
+        '<link rel="preload" as="style" href="/page/page.css">'
         f'<script type="application/json" id="pg-words">{words}</script>'
-        '<script type="module" src="/page/page.js"></script>'
+        + "".join(f'<link rel="modulepreload" href="/page/{name}">' for name in scripts)
+        + '<script type="module" src="/page/page.js"></script>'
     )
 
 
 def part(name: str) -> gr.HTML:
     """A place that the page's scripts fill; `name` is what they call it."""
     return gr.HTML(f'<div data-part="{name}"></div>', apply_default_css=False, padding=False)
+
+
+def hint(text: str) -> gr.HTML:
+    """A line of explanation, as plain text."""
+    return gr.HTML(f'<p class="pg-hint">{escape(text)}</p>', apply_default_css=False, padding=False)
+
+
+def shown_script(n_components: int) -> str:
+    """A function of the page that makes so many components visible; its event needs no round trip."""
+    return f"() => Array.from({{ length: {n_components} }}, () => ({{ __type__: 'update', visible: true }}))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.client import Health
+from ui.answers import Health
 
 
 def health_rows(health: Health) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ui import labels
-from ui.client import BackendClient, BackendError, Parameter, Recording, Spoken, Voice
+from ui.answers import Parameter, Spoken, Voice
+from ui.client import BackendClient, BackendError, Recording
 
 PREVIEW_PATH = "/voices/{voice_id}/preview"
 

@@ -106,6 +106,7 @@ def test_escape_stops_the_sound_and_the_work(browser, url, engine):
         page.get_by_label("Text", exact=True).fill(TEXT)
         page.keyboard.press("Control+Enter")
         assert engine.paused.wait(20)
+        page.wait_for_function("rate => window.ears[rate]?.some(block => block.some(x => x))", arg=RATE_HZ)
         page.keyboard.press("Escape")
         page.get_by_text("Stopped.").wait_for()
         page.wait_for_timeout(300)

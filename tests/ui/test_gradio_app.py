@@ -38,7 +38,7 @@ def test_every_part_on_the_page_has_a_script_that_draws_it():
     scripts = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
     drawn = set(re.findall(r'mount\("(\w+)"', scripts))
     page = build_page(BackendClient("http://127.0.0.1:9"))
-    values = [block.value for block in page.blocks.values() if block.get_block_name() == "html"]
+    values = [block.value for block in page.blocks.values() if block.get_block_name() == "html" and block.value]
     asked = {name for value in values for name in re.findall(r'data-part="(\w+)"', value)}
     assert asked and asked == drawn
 
@@ -76,6 +76,7 @@ def test_voice_is_added_with_consent_only(tmp_path):
         assert engine.added == []
         assert "Ann" in add(" Ann ", clip, "words", True)
         assert "There is a voice 'Ann' already" in add("Ann", clip, "words", True)
+        assert "<b>" not in add("<b>", clip, "words", True)
     assert engine.added[0] == ("Ann", ReferenceClip(b"RIFF", "words"), "words", True)
 
 

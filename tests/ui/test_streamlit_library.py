@@ -9,7 +9,8 @@ pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.test_streamlit_app import field, press
-from ui.client import BackendClient, BackendError, CodeFile, CodeSurvey, Parameter, Readiness, Recording, Voice
+from ui.answers import CodeFile, CodeSurvey, Parameter, Readiness, Voice
+from ui.client import BackendClient, BackendError, Recording
 
 HEART = Voice("af_heart", "Heart", is_builtin=True, description="American")
 ANN = Voice("0f3a", "Ann", duration_s=12.0)

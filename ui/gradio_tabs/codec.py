@@ -9,14 +9,16 @@ from ui.client import BackendClient
 from ui.gradio_look import part
 
 
-def build(client: BackendClient, page: gr.Blocks) -> None:
+def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Take a sound; the page's script sends it through the codec and draws what comes back."""
     with gr.Row(elem_classes="pg-columns"):
         with gr.Column(scale=4, min_width=280):
             recording = gr.Audio(
-                label=labels.CODEC_SOUND, type="filepath", sources=["upload", "microphone"], elem_id="pg-codec-sound"
-            )
+                label=labels.CODEC_SOUND, type="filepath", sources=["upload", "microphone"], visible=False,
+                elem_id="pg-codec-sound",
+            )  # fmt: skip
             button = gr.Button(labels.CODEC_RUN, variant="primary", elem_id="pg-codec-run")
         with gr.Column(scale=7, min_width=320):
             part("codec")
     button.click(None, recording, js="(recording) => { window.phonogram.transcode(recording); }")
+    return [recording]

@@ -8,6 +8,7 @@ from ui.client import BackendClient
 from ui.gradio_look import part
 
 
-def build(client: BackendClient, page: gr.Blocks) -> None:
+def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Make room for what the page's script draws from the backend's jobs."""
     part("review")
+    return []

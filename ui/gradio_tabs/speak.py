@@ -9,7 +9,7 @@ import gradio as gr
 
 from ui import labels
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_look import hint, part, shown_script
 from ui.speaking import situation
 
 POLL_S = 3.0
@@ -18,7 +18,7 @@ NOT_SHOWN = ("format",)
 PRESET_STORE = "phonogram-presets"
 
 
-def build(client: BackendClient, page: gr.Blocks) -> None:
+def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Lay out the tab. Voices, bounds and defaults come from the backend when the page opens and on request."""
     with gr.Row(elem_classes="pg-columns"):
         with gr.Column(scale=7, min_width=320):
@@ -42,8 +42,11 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
                     min_width=160, elem_id="pg-voice",
                 )  # fmt: skip
                 hear = gr.Button(labels.PREVIEW, scale=1, min_width=80, visible=False, elem_id="pg-preview")
-            with gr.Accordion(labels.OWN_VOICE, open=False, elem_id="pg-own-voice"):
-                recording = gr.Audio(label=labels.VOICE_SOUND, type="filepath", sources=["upload", "microphone"])
+            with gr.Accordion(labels.OWN_VOICE, open=False, elem_id="pg-own-voice") as own_voice:
+                # Gradio's recorder is a third of what a first visit would load, so it comes when it is wanted.
+                recording = gr.Audio(
+                    label=labels.VOICE_SOUND, type="filepath", sources=["upload", "microphone"], visible=False
+                )
                 words = gr.Textbox(label=labels.RECORDING_TEXT, max_lines=3, elem_id="pg-words")
                 consent = gr.Checkbox(False, label=labels.CONSENT, elem_id="pg-consent")
             with gr.Accordion(labels.ADVANCED, open=False, elem_id="pg-advanced"):
@@ -53,7 +56,7 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
                         label=labels.SEED_SHORT, placeholder=labels.SEED_HINT, max_lines=1, elem_id="pg-seed", min_width=120,
                         scale=3,
                     )  # fmt: skip
-                gr.Markdown(labels.ADVANCED_HINT, elem_classes="pg-hint")
+                hint(labels.ADVANCED_HINT)
                 fields = _advanced()
                 with gr.Row():
                     preset_name = gr.Textbox(label=labels.PRESET_NAME, max_lines=1, min_width=120, scale=3)
@@ -104,7 +107,9 @@ def build(client: BackendClient, page: gr.Blocks) -> None:
     button.click(None, [*asked.values(), *fields.values()], js=_speak_script(list(asked), list(fields)))
     stop.click(None, js="() => { window.phonogram.stop(); }")
     use_markup.click(None, outputs=fields["markup"], js="() => 'markup'")
+    own_voice.expand(None, outputs=recording, js=shown_script(1))
     hear.click(None, voice, js="(voice) => { window.phonogram.previewChosen(voice); }")
+    return []
 
 
 def _speak_script(asked: list[str], fields: list[str]) -> str:

@@ -51,6 +51,9 @@ function watch(place) {
 }
 
 mount("header", (place) => {
+  // Gradio has chosen a theme of its own meanwhile, and put its style sheets after all that was there.
+  applyTheme(wantedTheme());
+  document.head.append(el("link", { rel: "stylesheet", href: "/page/page.css" }));
   const state = el("div", { class: "pg-pill", role: "status" });
   const mark = el("span", { class: "pg-mark", "aria-hidden": "true" }, ...[9, 17, 26, 14, 20, 7].map((tall) => el("i", { style: `height:${tall}px` })));
   const theme = el("button", { type: "button", class: "pg-button pg-round", "aria-label": word("theme"), title: word("theme"), click: toggleTheme }, icon("sun"), icon("moon"));

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from ui import labels
-from ui.client import BackendClient, BackendError, CodeFile, CodeSurvey
+from ui.answers import CodeFile, CodeSurvey
+from ui.client import BackendClient, BackendError
 from ui.sounds import media_type
 from ui.speaking import situation
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from ui import labels
-from ui.client import Parameter
+from ui.answers import Parameter
 from ui.speaking import Situation
 
 

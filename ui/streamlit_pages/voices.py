@@ -7,7 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui import labels
-from ui.client import BackendClient, BackendError, Recording, Voice
+from ui.answers import Voice
+from ui.client import BackendClient, BackendError, Recording
 from ui.health_table import uptime_text
 
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
