@@ -6,6 +6,9 @@ alone or in a batch, and a frame can be drawn again without drawing those before
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,3 +46,59 @@ def uniform(keys: Tensor, entries: Tensor) -> Tensor:
 def exponential(keys: Tensor, entries: Tensor) -> Tensor:
     """Exponentially distributed waiting times for `entries` [B, V]: positive, mean 1."""
     return -uniform(keys, entries).log()
+
+
+class FrameNoise:
+    """All the noise of a frame of B rows at once, in NumPy: `streams` [S] decisions among up to V ids each.
+
+    The numbers are those of `exponential`, bit for bit, in a few large steps instead of many small ones.
+    """
+
+    def __init__(self, B: int, streams: Sequence[int], V: int):
+        self.entries = (np.arange(V) * 0x9E3779B1 & _LOW).astype(np.uint32)
+        given = np.array(streams, np.int64)
+        hashed = np.stack((given * 0x9E3779B1 & _LOW, given * 0x27D4EB2F + 1 & _LOW)).astype(np.uint32)[:, None]
+        self.streams = _mix_words(hashed, np.empty_like(hashed))
+        self.bits, self.spare = np.empty((2, B, len(given), V), np.uint32)
+        self.waits = torch.empty(B, len(given), V)
+        self.keys = np.empty((2, B, len(given)), np.uint32)
+
+    def log_waits(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Logarithms [B, S, V] of the waiting times at the (seed, frame) of each row; the next call overwrites them."""
+        rows = np.array([_row_words(seed, frame) for seed, frame in places], np.uint32).T[:, :, None]
+        keys = self.keys
+        np.bitwise_xor(rows, self.streams, out=keys)
+        first, second = _mix_words(keys, np.empty_like(keys))[:, :, :, None]
+        bits = np.add(self.entries, first, out=self.bits)
+        _mix_words(bits, self.spare)
+        bits ^= second
+        _mix_words(bits, self.spare)
+        bits >>= np.uint32(9)
+        waits = self.waits.numpy()
+        np.copyto(waits, bits, casting="unsafe")
+        waits += np.float32(0.5)
+        waits *= np.float32(2.0**-23)
+        self.waits.log_().neg_().log_()
+        return waits
+
+
+def _row_words(seed: int, frame: int) -> tuple[int, int]:
+    """What `noise_keys` makes of a row before its streams come in."""
+    low, high = (seed & _LOW) ^ 0x9E3779B9, ((seed >> 32) & _LOW) ^ 0x85EBCA6B
+    return _mix_word(_mix_word(low) ^ (frame & _LOW)), _mix_word(_mix_word(high) ^ (frame * 0xC2B2AE35 & _LOW))
+
+
+def _mix_word(x: int) -> int:
+    x = (x ^ x >> 16) * 0x7FEB352D & _LOW
+    x = (x ^ x >> 15) * 0x846CA68B & _LOW
+    return x ^ x >> 16
+
+
+def _mix_words(x: np.ndarray, spare: np.ndarray) -> np.ndarray:
+    """`mix` of 32-bit words, in place; products keep their low half by themselves."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None)):
+        np.right_shift(x, np.uint32(shift), out=spare)
+        np.bitwise_xor(x, spare, out=x)
+        if factor is not None:
+            np.multiply(x, np.uint32(factor), out=x)
+    return x

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.lm.base import Prompt
+from backend.lm.dual_ar import DualAR
+from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.optimize.int4 import Int4Matrix
 from backend.optimize.int8 import Int8Matrix
 from backend.optimize.layers import readings
@@ -88,6 +91,25 @@ def products_s(wanted: Sequence[Shape], format: ProductFormat, device: torch.dev
 def frame_s(counts: Mapping[Shape, int], seconds: Mapping[Shape, float]) -> float:
     """Seconds of all products of one frame."""
     return sum(n * seconds[shape] for shape, n in counts.items())
+
+
+def spoken_frame_s(lm: DualAR) -> float:
+    """Seconds of one whole frame of one row, sampling included."""
+    spec = lm.spec
+    state = lm.init_state(1)
+    tokens = torch.zeros(spec.n_rows, 2, dtype=torch.long)
+    side = torch.zeros(2, spec.n_side, dtype=torch.long) if spec.n_side else None
+    conditioning = torch.zeros(spec.conditioning_dim) if spec.conditioning_dim else None
+    sampler = RowSampler(SamplingOptions.for_era(spec.era))
+    out = lm.prefill(Prompt(tokens, conditioning, side), state, 0)
+
+    def frame() -> None:
+        frames = lm.sample(out, [sampler], state, [0])
+        lm.step(frames, state, [0], None if side is None else side[:1])
+        # The next one finds the same past.
+        state.slow.lengths[0] -= 1
+
+    return median_s(frame, budget_s=0.15)
 
 
 def read_gb_per_s(size_bytes: int = 1 << 28) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from backend.lm.blocks import FeedForward
 from backend.optimize.decision import Decision, PlanWishes
-from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes
+from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts, usable_cores, use_threads
 
@@ -33,6 +34,7 @@ def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanWishes) -> tup
         is_quantized = any(d.is_applied for d in quantized)
         decisions += _precision(lm, counts, device, wishes, is_quantized)
         decisions.append(_compile(lm, device, wishes, is_quantized))
+        decisions.append(_call_tape(lm, device, decisions))
     finally:
         use_threads(before)
     return decisions, threads
@@ -117,6 +119,21 @@ def _compile(lm: nn.Module, device: torch.device, wishes: PlanWishes, is_quantiz
     }
     is_faster = measured["compiled_ms"] < measured["plain_ms"]
     return Decision("compile", "lm", is_faster, "faster" if is_faster else "not faster for one row here", measured)
+
+
+def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
+    optimization = OPTIMIZATIONS["call_tape"]()
+    if changed := [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]:
+        return Decision("call_tape", "lm", False, f"made for plain float32 layers, not after {changed[0]}")
+    support = optimization.supported(device, lm)
+    if not support.ok:
+        return Decision("call_tape", "lm", False, support.reason)
+    taped = optimization.apply(copy.deepcopy(lm))
+    measured = {f"{name}_ms_per_frame": _ms(spoken_frame_s(model)) for name, model in (("plain", lm), ("taped", taped))}
+    plain, less = measured.values()
+    if less >= plain:
+        return Decision("call_tape", "lm", False, "not faster here", measured)
+    return Decision("call_tape", "lm", True, f"whole frames {plain / less:.1f} times as fast", measured)
 
 
 def _ms(seconds: float) -> float:

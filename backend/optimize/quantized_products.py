@@ -1,4 +1,4 @@
-"""Products with 8 and 4 bit weights on a processor. The only file that touches PyTorch's quantized operators.
+"""Products with 16, 8 and 4 bit weights on a processor. The only file that touches PyTorch's quantized operators.
 
 PyTorch has marked the eager ones for removal; nothing above this file names one.
 """
@@ -87,3 +87,34 @@ def int4_product(weight: Tensor) -> Product:
         return product(rows, packed, INT4_GROUP, scales)[:, :n_out]
 
     return run
+
+
+def has_half_product() -> bool:
+    """Whether float32 rows can be multiplied by 16-bit weights here."""
+    has_engine = "fbgemm" in torch.backends.quantized.supported_engines
+    return has_engine and hasattr(torch.ops.aten, "fbgemm_linear_fp16_weight_fp32_activation")
+
+
+def half_product(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Pack `weight` [out, in], rounded to float16; returns a function of float32 rows [B, in] and where their sums go.
+
+    Sums are float32, and a row's are the same alone and in every batch.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*deprecated")
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        product = torch.fbgemm_linear_fp16_weight_fp32_activation
+        product(torch.zeros(1, weight.shape[1]), packed, None)  # warns once
+
+    def run(rows: Tensor, out: Tensor) -> Tensor:
+        return product(rows, packed, None, out)
+
+    return run
+
+
+def whole_rows(weight: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Whole numbers [out, in] of 8 bits and scales [out] whose products `weight` is, to float rounding; None if it is not."""
+    scales = weight.abs().amax(1).clamp_min(1e-30) / 127
+    numbers = (weight / scales[:, None]).round_()
+    is_whole = torch.allclose(numbers * scales[:, None], weight, rtol=1e-6, atol=0)
+    return (numbers, scales) if is_whole else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from backend.optimize.backend_flags import BackendFlags
 from backend.optimize.base import Optimization
+from backend.optimize.call_tape import CallTape
 from backend.optimize.compile import Compile
 from backend.optimize.fold_norm import FoldWeightNorm
 from backend.optimize.half_decoder import HalfDecoder
@@ -23,6 +24,7 @@ OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
     "int8": Int8,
     "int4": Int4,
     "compile": Compile,
+    "call_tape": CallTape,
     "fold_weight_norm": FoldWeightNorm,
     "packed_dac_fp32": lambda: PackedDac("fp32"),
     "packed_dac_bf16": lambda: PackedDac("bf16"),

@@ -1,0 +1,218 @@
+"""Frames from bound calls say what the plain model says."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.lm.base import StepOutput
+from backend.lm.noise import FrameNoise, exponential, noise_keys
+from backend.lm.pointer import Pointer, side_ids
+from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
+from backend.optimize import call_tape, plan_lm
+from backend.optimize.call_tape import MAX_ROWS, CallTape, TapedDualAR
+from backend.optimize.decision import PlanWishes
+from backend.optimize.plan_lm import lm_decisions
+from backend.optimize.tape_draw import TapeDraw
+from backend.weights.checkpoint import load_lm, read_config
+from backend.weights.int8_rows import from_int8_rows, to_int8_rows
+from tests.lm.tiny import tiny_lm, tiny_prompt
+
+CPU = torch.device("cpu")
+TAPE = CallTape()
+VOICE = Path(__file__).parents[2] / "checkpoints" / "phonogram-mini"
+KINDS = ("v15", "phonogram", "own tables", "s2", "one codebook")
+OPTIONS = (
+    SamplingOptions.for_era("phonogram"),
+    SamplingOptions(temperature=1.2, top_p=1.0),
+    SamplingOptions(top_k=5, min_p=0.05, repetition_penalty=1.0),
+    SamplingOptions(top_p=0.9, ras=True),
+    SamplingOptions.greedy(),
+)
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=["weights of 8 bits", "weights of 32 bits"])
+def has_whole_rows(request):
+    return request.param == "weights of 8 bits"
+
+
+def pair(kind, has_whole_rows=False):
+    """A plain model and the same one taped."""
+    plain = tiny_lm(kind, attention_qk_norm=False, fast_attention_qk_norm=False)
+    if has_whole_rows:
+        plain.load_state_dict(from_int8_rows(to_int8_rows(plain.state_dict())))
+    plain.narrow_head()
+    assert TAPE.supported(CPU, plain).ok
+    return plain, TAPE.apply(copy.deepcopy(plain))
+
+
+class Speakers:
+    """Rows that speak side by side, frame by frame, each after a prompt of its own."""
+
+    def __init__(self, lm, numbers, options=OPTIONS, n_symbols=60):
+        self.lm, self.rows = lm, list(range(len(numbers)))
+        self.state = lm.init_state(len(numbers))
+        prompts = [tiny_prompt(lm, n_text=5 + 3 * n, seed=n) for n in numbers]
+        outs = [lm.prefill(prompt, self.state, row) for row, prompt in enumerate(prompts)]
+        aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
+        self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
+        self.samplers = [RowSampler(options[n % len(options)], seed=n) for n in numbers]
+        if lm.spec.n_side:
+            for n, sampler in zip(numbers, self.samplers, strict=True):
+                symbols = torch.randint(1, 6, (n_symbols,), generator=torch.Generator().manual_seed(n)).numpy()
+                sampler.pointer = Pointer(symbols, lm.spec.n_side, max_spent=lm.config.side_sizes[-1] - 1)
+        self.said = []
+
+    def speak(self, n_frames):
+        for _ in range(n_frames):
+            self.said.append(self.lm.sample(self.out, self.samplers, self.state, self.rows))
+            side = side_ids([sampler.pointer for sampler in self.samplers])
+            self.out = self.lm.step(self.said[-1], self.state, self.rows, side)
+        return torch.stack(self.said, dim=1)
+
+
+def largest_difference(a, b):
+    pairs = [(a.logits, b.logits), (a.hidden, b.hidden), *((a.aux[name], b.aux[name]) for name in a.aux)]
+    return max((x - y).abs().nan_to_num(0).max().item() for x, y in pairs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_way_of_drawing_gives_the_frames_of_the_plain_model(kind, has_whole_rows):
+    plain, taped = pair(kind, has_whole_rows)
+    numbers = range(len(OPTIONS))
+    wanted, found = Speakers(plain, numbers), Speakers(taped, numbers)
+    assert torch.equal(found.speak(25), wanted.speak(25))
+    assert largest_difference(found.out, wanted.out) <= TAPE.tolerance
+    assert torch.equal(found.state.recent, wanted.state.recent)
+    for a, b in zip(found.samplers, wanted.samplers, strict=True):
+        assert a.frame == b.frame and (a.pointer is None or a.pointer.path == b.pointer.path)
+
+
+def test_a_row_says_the_same_alone_and_beside_others(has_whole_rows):
+    _, taped = pair("own tables", has_whole_rows)
+    together = Speakers(taped, range(4))
+    said = together.speak(12)
+    for row in range(4):
+        alone = Speakers(taped, [row])
+        assert torch.equal(alone.speak(12)[0], said[row])
+        if has_whole_rows and alone.lm.slow_matrices[0].qkv.multiply is not None:
+            assert torch.equal(alone.out.logits[0], together.out.logits[row])
+
+
+def test_rows_come_and_go_between_frames():
+    plain, taped = pair("own tables")
+    wanted, found = Speakers(plain, range(3)), Speakers(taped, range(3))
+    for rows in ([0, 1, 2], [2, 0], [1], [0, 1, 2]):
+        for speakers in (wanted, found):
+            speakers.speak(1)
+            frames, side = speakers.said[-1][rows], side_ids([speakers.samplers[row].pointer for row in rows])
+            out = speakers.lm.step(frames, speakers.state, rows, side)
+            for part, new in ((speakers.out.logits, out.logits), (speakers.out.hidden, out.hidden)):
+                part[rows] = new
+        assert torch.equal(found.said[-1], wanted.said[-1])
+        assert largest_difference(found.out, wanted.out) <= TAPE.tolerance
+    assert found.state.slow.lengths == wanted.state.slow.lengths
+
+
+@pytest.mark.parametrize("what", ["an end", "no side ids", "many rows", "halves"])
+def test_what_the_tape_was_not_made_for_is_left_to_the_plain_model(what):
+    plain, taped = pair("own tables")
+    outs = []
+    for lm in (plain, taped):
+        B = MAX_ROWS + 1 if what == "many rows" else 2
+        state = lm.init_state(B, kv_dtype=torch.bfloat16 if what == "halves" else None)
+        frames = torch.cat([tiny_prompt(lm, seed=row).tokens[:, 6:7].T for row in range(B)])
+        if what == "an end":
+            frames[1, 0] = lm.spec.end_id
+        side = None if what == "no side ids" else torch.ones(B, lm.spec.n_side, dtype=torch.long)
+        out = lm.step(frames, state, range(B), side)
+        outs.append((out, lm.sample(out, [RowSampler(OPTIONS[0], row) for row in range(B)], state, range(B))))
+    assert torch.equal(outs[0][1], outs[1][1])
+    assert largest_difference(outs[0][0], outs[1][0]) <= TAPE.tolerance
+
+
+def test_what_a_step_returns_is_not_overwritten_by_the_next():
+    _, taped = pair("own tables")
+    speakers = Speakers(taped, range(2))
+    speakers.speak(1)
+    out, frames = speakers.out, speakers.said[-1]
+    kept = [tensor.clone() for tensor in (out.logits, out.hidden, frames)]
+    speakers.speak(2)
+    assert all(map(torch.equal, kept, (out.logits, out.hidden, frames)))
+
+
+def test_the_noise_of_a_frame_is_that_of_its_decisions():
+    places = [(0, 0), (7, 3), (-(2**62) - 5, 2**31)]
+    streams, ids = range(5), torch.arange(700)
+    waits = torch.from_numpy(FrameNoise(3, streams, 700).log_waits(places))
+    keys = noise_keys(*torch.tensor(places).T, torch.tensor(streams))
+    for stream in streams:
+        assert torch.equal(waits[:, stream], exponential(keys[:, stream], ids.expand(3, 700)).log())
+
+
+@pytest.mark.parametrize("n_ids", [24, 700])
+def test_equal_logits_at_the_end_of_the_kept_ones_are_told_apart_alike(n_ids):
+    torch.manual_seed(0)
+    options = [SamplingOptions(top_k=k, top_p=1.0, repetition_penalty=1.0) for k in (3, 9, 20)]
+    tape = TapeDraw(3, 2, n_ids, "phonogram")
+    recent = torch.full((3, 16, 3), -1)
+    for frame in range(40):
+        samplers = [RowSampler(o, seed, frame=frame) for seed, o in enumerate(options)]
+        logits = torch.randn(3, n_ids).mul(2).round()
+        tape.begin(samplers, recent.numpy())
+        drawn = FrameDraw(samplers, recent, 2, "phonogram")
+        assert tape.code(logits.numpy(), 1).tolist() == drawn.code(logits, 1).tolist()
+
+
+def test_it_is_refused_with_the_reason(monkeypatch):
+    def reason(kind="own tables", device="cpu", **changes):
+        support = TAPE.supported(torch.device(device), tiny_lm(kind, **changes).narrow_head())
+        assert not support.ok
+        return support.reason
+
+    assert "norms or biases" in reason("s1") and "norms or biases" in reason("odd")
+    assert "processor" in reason(device="cuda")
+    assert "DualAR only" in TAPE.supported(CPU, torch.nn.Linear(2, 2)).reason
+    assert "bound" in TAPE.supported(CPU, pair("v15")[1]).reason
+    monkeypatch.setattr(call_tape, "MAX_WEIGHTS", 100)
+    assert "M weights" in reason()
+    assert "float32" in TAPE.supported(CPU, tiny_lm("v15").bfloat16()).reason
+
+
+@pytest.mark.parametrize(("seconds", "is_applied"), [((4e-3, 1e-3), True), ((1e-3, 4e-3), False)])
+def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, is_applied):
+    times = iter(seconds)
+    monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: next(times))
+    lm = tiny_lm("own tables").narrow_head()
+    decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="fp32", threads=1))
+    (found,) = [d for d in decisions if d.name == "call_tape"]
+    assert found.is_applied == is_applied and len(found.measured) == 2
+    assert not isinstance(lm, TapedDualAR)
+
+
+def test_quantized_models_keep_their_own_way():
+    lm = tiny_lm("own tables", fast_dim=32, intermediate_size=64).narrow_head()
+    decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="bf16", threads=1))
+    (found,) = [d for d in decisions if d.name == "call_tape"]
+    assert not found.is_applied and ("precision_bf16" in found.reason or not decisions[0].is_applied)
+
+
+@pytest.mark.slow
+def test_the_built_in_voice_says_the_same_code_for_code():
+    plain = load_lm(VOICE, read_config(VOICE))
+    taped = TAPE.apply(copy.deepcopy(plain))
+    options = (SamplingOptions.for_era("phonogram"), SamplingOptions.greedy())
+    together = Speakers(taped, range(4), options, n_symbols=300)
+    said = together.speak(300)
+    wanted = Speakers(plain, range(4), options, n_symbols=300)
+    assert torch.equal(said, wanted.speak(300))
+    assert largest_difference(together.out, wanted.out) <= TAPE.tolerance
+    alone = Speakers(taped, [2], options, n_symbols=300)
+    assert torch.equal(alone.speak(300)[0], said[2])
