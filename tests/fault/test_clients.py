@@ -168,7 +168,7 @@ def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
         for thread in crowd:
             thread.start()
         machine = Machine(small.watched, psutil.Process())
-        command = [sys.executable, "-m", "tests.fault.prober", str(small.port), str(OVERLOAD_S)]
+        command = [sys.executable, "-m", "benchmarks.prober", str(small.port), str(OVERLOAD_S)]
         probed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         health_s = json.loads(probed.stdout)
         others = machine.others()
