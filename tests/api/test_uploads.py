@@ -21,6 +21,7 @@ from tests.api.test_shield import INSIDE, told
 from tests.api.uploads import bad_bytes, good_files, uploads_of
 from tests.pipeline.small_model import small_model
 from tests.test_opt_engine import open_small, settings_in
+from tests.trial import sized, tell
 
 MB = 2**20
 LIMIT_S = 10.0
@@ -31,7 +32,7 @@ CODES_HASH = "0" * 32
 
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(
-    max_examples=12, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
 
 
@@ -106,7 +107,11 @@ def test_damaged_bytes_are_refused_or_used_in_every_place(http, good, places):
 
 @pytest.mark.slow
 def test_many_damaged_bytes_are_refused_or_used(http, good, places):
-    check_all(http, good, places, settings(parent=QUICK, max_examples=400))
+    n_each = sized(40, 400)
+    started_s = time.perf_counter()
+    check_all(http, good, places, settings(parent=QUICK, max_examples=n_each))
+    took_s = round(time.perf_counter() - started_s)
+    tell("damaged uploads", places=len(places), requests=n_each * len(places), faults=0, took_s=took_s)
 
 
 @pytest.mark.parametrize("container", ["flac", "ogg", "opus", "mp3"])
