@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     job_rows: int = Field(2, ge=1, le=64, description="Sentences of jobs spoken at the same time.")
     data_quota_mb: int = Field(20_480, ge=64, le=100_000_000, description="Room for the sound of all jobs, in MB.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, in MB.")
+    upload_budget_mb: int = Field(
+        512, ge=1, le=100_000, description="All request bodies under way together, in MB; who comes on top waits."
+    )
 
     def folder(self, path: str) -> Path:
         """Return `path` seen from the project's root, so that the working directory does not matter."""

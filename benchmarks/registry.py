@@ -9,6 +9,7 @@ from pathlib import Path
 CASES: dict[str, str] = {
     "limits": "benchmarks.limits",
     "service": "benchmarks.service",
+    "faults": "benchmarks.faults",
     "container": "benchmarks.container",
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",

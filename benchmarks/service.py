@@ -2,12 +2,13 @@
 
 Every prompt is new and no cache is used. Clients stream 16-bit samples at the rate the answer names, and play them as
 they come. Client and server share the machine, in processes of their own. SERVICE_REQUESTS in the environment sets how
-many requests each client makes.
+many requests each client makes. Other rows tell how long `/health` takes while so many clients are spoken to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import socket
@@ -36,6 +37,8 @@ SENTENCES = 2
 POISSON_LOAD = 0.6
 POISSON_REQUESTS = 40
 LONGEST_GAP_S = 0.1
+HEALTH_CLIENTS = (0, 1, 4, 8)
+HEALTH_S = 8.0
 START_S = 180.0
 TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 
@@ -74,7 +77,33 @@ async def measure(url: str, prompts: Iterator[str]) -> list[dict[str, Any]]:
         heard = await open_loop(http, prompts, rate, max(2, POISSON_REQUESTS * n_each // REQUESTS_PER_CLIENT))
         row = summary("Poisson arrivals", heard, time.perf_counter() - began_s)
         rows.append({**row, "offered_requests_per_s": round(rate, 3)})
+        rows += [await health(http, prompts, n_clients) for n_clients in HEALTH_CLIENTS]
     return rows
+
+
+async def health(http: httpx.AsyncClient, prompts: Iterator[str], n_clients: int) -> dict[str, Any]:
+    """How long `/health` takes, asked by a process of its own, while `n_clients` are spoken to."""
+
+    async def client() -> None:
+        while True:
+            await listen(http, next(prompts))
+
+    clients = [asyncio.create_task(client()) for _ in range(n_clients)]
+    try:
+        await asyncio.sleep(1.0)
+        command = [sys.executable, "-m", "benchmarks.prober", str(http.base_url.port), str(HEALTH_S)]
+        prober = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        told, _ = await prober.communicate()
+    finally:
+        for one in clients:
+            one.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+    took_s = sorted(json.loads(told))
+    return {
+        "name": f"health, {n_clients} at a time", "requests": len(took_s),
+        "health_p50_ms": round(median(took_s) * 1000, 1), "health_p95_ms": round(_p95(took_s) * 1000, 1),
+        "health_max_ms": round(took_s[-1] * 1000, 1),
+    }  # fmt: skip
 
 
 async def closed_loop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
+from backend.api.engine import host_of
 from backend.api.speech_body import SpeechBody
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import MAX_REFERENCES
@@ -16,6 +18,8 @@ from backend.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Larger bodies are read in a thread: here they would keep every other client waiting.
+QUICK_BYTES = 64 * 2**10
 # Longer values are not repeated in an error.
 MAX_SHOWN_CHARS = 40
 # One word for what is wrong with a field, as clients of OpenAI's know it; all else is "invalid_value".
@@ -33,7 +37,7 @@ async def read_speech_body(request: Request) -> SpeechBody:
     """The checked body of `POST /tts`. Raises `BadRequest`, `LimitExceeded`, or 415 for another type of body."""
     kind = content_type(request)
     if kind == "application/json":
-        body = parse_json(SpeechBody, await request.body())
+        body = await read_json(request, SpeechBody)
     elif kind == "multipart/form-data":
         fields = await read_form(request, files=("reference_audio",), lists=("reference_audio", "reference_text"))
         body = parse(SpeechBody, with_references(fields))
@@ -107,6 +111,18 @@ def with_references(fields: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("A form has no field 'references'. Upload each recording as reference_audio.")
     pairs = [{"audio": sound, "text": text} for sound, text in zip(sounds, words, strict=True)]
     return {**fields, "references": pairs}
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """The JSON body as a `model`, or `BadRequest` naming every field that is wrong."""
+    return await off_loop(request, parse_json, model, await request.body())
+
+
+async def off_loop(request: Request, parse: Callable[..., Model], model: type[Model], content: bytes) -> Model:
+    """`parse(model, content)`, in a thread if the content is long."""
+    if len(content) <= QUICK_BYTES:
+        return parse(model, content)
+    return await host_of(request).run(parse, model, content)
 
 
 def parse_json(model: type[Model], content: bytes) -> Model:

@@ -9,6 +9,7 @@ from backend.api.body_limit import BodyLimit
 from backend.api.code_file_answer import CODE_FILE_HEADERS
 from backend.api.gate import Gate
 from backend.api.patience import Patience
+from backend.api.portions import Portions
 from backend.api.shield import Shield
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.settings import Settings
@@ -17,7 +18,10 @@ from backend.settings import Settings
 def add_entrance(app: FastAPI, settings: Settings) -> None:
     """Let `app` ask who calls, limit what is sent, and tell browsers what they may do. Call it before others are added."""
     # The last one added sees a request first.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * 2**20)
+    app.add_middleware(Portions)
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_upload_mb * 2**20, total_bytes=settings.upload_budget_mb * 2**20
+    )
     app.add_middleware(Patience, limit_s=settings.client_timeout_s)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(

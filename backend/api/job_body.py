@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import content_type, parse, parse_json, read_form, unsupported
+from backend.api.body import content_type, parse, read_form, read_json, unsupported
 from backend.api.speech_body import bounded
 from backend.errors import BadRequest
 from backend.pipeline.audiobook import BOOK_FORMATS
@@ -149,7 +149,7 @@ async def read_new_job(request: Request) -> tuple[NewJobBody, bytes]:
     kind = content_type(request)
     document = b""
     if kind == "application/json":
-        body = parse_json(NewJobBody, await request.body())
+        body = await read_json(request, NewJobBody)
     elif kind == "multipart/form-data":
         given = await read_form(request, files=("document",))
         document = given.pop("document", b"")

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from backend.api.body import content_type, parse, parse_json, read_form, unsupported
+from backend.api.body import content_type, off_loop, parse, read_form, read_json, unsupported
 from backend.errors import BadRequest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,12 +29,16 @@ async def read_packed(
     """
     kind = content_type(request)
     if kind == "application/json":
-        return parse_json(model, await request.body())
+        return await read_json(request, model)
     if kind in PACKED_KINDS:
-        return parse(model, unpacked(await request.body()))
+        return await off_loop(request, _parse_packed, model, await request.body())
     if kind == "multipart/form-data":
         return parse(model, await read_form(request, files, lists))
     raise unsupported(kind, "application/json", MSGPACK, "multipart/form-data")
+
+
+def _parse_packed(model: type[Model], content: bytes) -> Model:
+    return parse(model, unpacked(content))
 
 
 def unpacked(content: bytes) -> dict[str, Any]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Slower bodies are not waited for once the limit is over, or a byte now and then would hold on to what came before.
+LEAST_BYTES_PER_S = 8 * 2**10
 
 
 class ClientStalled(RuntimeError):
@@ -36,18 +40,22 @@ class Patience:
 
     def _prompt(self, receive: Receive) -> Receive:
         has_body = False
+        began_s, n_read = time.monotonic(), 0
 
         async def prompt_receive() -> Message:
-            nonlocal has_body
+            nonlocal has_body, n_read
             if has_body:
                 # What comes now is the client's leaving, which may take as long as the answer.
                 return await receive()
+            left_s = began_s + self.limit_s + n_read / LEAST_BYTES_PER_S - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), self.limit_s)
+                message = await asyncio.wait_for(receive(), min(self.limit_s, left_s))
             except asyncio.TimeoutError:
                 raise HTTPException(
-                    408, f"Nothing of the request came for {self.limit_s:g} s (CLIENT_TIMEOUT_S). Send it again."
+                    408,
+                    f"Nothing of the request came for {self.limit_s:g} s (CLIENT_TIMEOUT_S), or too little. Send it again.",
                 ) from None
+            n_read += len(message.get("body", b""))
             has_body = not message.get("more_body", False)
             return message
 

@@ -115,9 +115,15 @@ class OpenSpeech:
         """The next piece; None after the last."""
         return await self.host.run(next, self._pieces, None)
 
-    async def rest(self) -> list[Waveform]:
-        """All pieces still to come."""
-        return await self.host.run(list, self._pieces)
+    async def whole(self, first: Waveform) -> Waveform:
+        """All of it, once it is made."""
+
+        def joined() -> Waveform:
+            return Waveform(
+                np.concatenate([first.samples, *(one.samples for one in self._pieces)], axis=1), first.rate_hz
+            )
+
+        return await self.host.run(joined)
 
     def sent(self, duration_s: float) -> None:
         """Sound of this length went to the client just now."""
@@ -178,8 +184,7 @@ async def speak(request: Request, wanted: SpeechRequest, format: str, is_streami
 
 
 async def _whole(speech: OpenSpeech, first: Waveform, format: str) -> Response:
-    pieces = [first, *await speech.rest()]
-    whole = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), first.rate_hz)
+    whole = await speech.whole(first)
     content = await speech.host.run(encoded, whole, format)
     speech.sent(whole.duration_s)
     speech.finish()

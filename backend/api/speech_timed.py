@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
 from fastapi import Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from backend.api.engine import SpeechStream
 from backend.api.speech_answer import CLIENT_GONE, OpenSpeech, encoded, when_client_leaves
 from backend.api.speech_headers import headers_at_end, headers_at_start
 from backend.audio.waveform import Waveform
 from backend.errors import Cancelled
 from backend.runtime.request import SpeechRequest
+
+# Three bytes are four characters, so parts of a multiple of three need no padding in between.
+PART_BYTES = 3 * 2**16
 
 Output = Literal["json", "srt", "vtt"]
 SUBTITLE_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt"}
@@ -65,28 +69,37 @@ async def speak_timed(request: Request, wanted: SpeechRequest, format: str, outp
     try:
         async with when_client_leaves(request.receive, speech.leave):
             first = await speech.open()
-            pieces = [first, *await speech.rest()]
-            whole = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), first.rate_hz)
-            sentences = await speech.host.run(lambda: speech.stream.sentences)
-            content = b"" if output in SUBTITLE_TYPES else await speech.host.run(encoded, whole, format)
+            whole = await speech.whole(first)
+            told = await speech.host.run(_told, speech.stream, whole, format, output)
         speech.sent(whole.duration_s)
         speech.finish()
         headers = headers_at_start(speech.stream, first) | headers_at_end(speech.stream)
         if output != "json":
-            return PlainTextResponse(subtitles(sentences, output), media_type=SUBTITLE_TYPES[output], headers=headers)
-        body = TimedBody(
-            audio=base64.b64encode(content).decode(), format=format, sample_rate=whole.rate_hz,
-            duration_s=round(whole.duration_s, 4), seed=speech.stream.metrics.seed,
-            finish_reason=speech.stream.finish_reason, has_words=any(sentence.words for sentence in sentences),
-            sentences=sentence_times(sentences),
-        )  # fmt: skip
-        return JSONResponse(body.model_dump(), headers=headers)
+            return PlainTextResponse(told, media_type=SUBTITLE_TYPES[output], headers=headers)
+        return Response(told, media_type="application/json", headers=headers)
     except Cancelled:
         if not speech.is_left:
             raise
         return Response(status_code=CLIENT_GONE)
     finally:
         speech.close()
+
+
+def _told(stream: SpeechStream, whole: Waveform, format: str, output: Output) -> bytes | str:
+    """The body of the answer."""
+    sentences = stream.sentences
+    if output != "json":
+        return subtitles(sentences, output)
+    body = TimedBody(
+        audio="", format=format, sample_rate=whole.rate_hz, duration_s=round(whole.duration_s, 4),
+        seed=stream.metrics.seed, finish_reason=stream.finish_reason,
+        has_words=any(sentence.words for sentence in sentences), sentences=sentence_times(sentences),
+    )  # fmt: skip
+    # The sound goes in by hand: as a field, every one of its characters would be looked at with all threads waiting.
+    before, after = json.dumps(body.model_dump()).encode().split(b'"audio": ""', 1)
+    content = encoded(whole, format)
+    parts = [base64.b64encode(content[at : at + PART_BYTES]) for at in range(0, len(content), PART_BYTES)]
+    return b"".join([before, b'"audio": "', *parts, b'"', after])
 
 
 def sentence_times(sentences: Sequence[Any], after_s: float = 0.0) -> list[SentenceTime]:

@@ -82,7 +82,7 @@ class SentenceEngine(Protocol):
 
 
 class JobRunner:
-    """Up to `n_rows` sentences at a time, oldest job first. What is spoken is kept at once, so nothing is spoken twice.
+    """Up to `n_rows` sentences at a time, the jobs in turns. What is spoken is kept at once, so nothing is spoken twice.
 
     A job that cannot go on is paused with the reason; where even that cannot be written down, it stands in `trouble`.
     """

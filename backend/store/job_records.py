@@ -36,9 +36,9 @@ class NewSentence:
     pause_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to be accepted. `source` is the same for the same text spoken the same way."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _JobWish:
+    """What was asked for. `source` is the same for the same text spoken the same way."""
 
     title: str
     author: str
@@ -47,12 +47,18 @@ class NewJob:
     delivery: Delivery
     voice_key: str
     source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob(_JobWish):
+    """A job to be accepted."""
+
     chapters: tuple[str, ...]
     sentences: tuple[NewSentence, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord(_JobWish):
     """A job as it stands. `revision` grows with every change; `file` is "" until the sound file is whole."""
 
     id: str
@@ -60,13 +66,6 @@ class JobRecord:
     updated_at: str
     state: JobState
     reason: str
-    title: str
-    author: str
-    format: str
-    seed: int
-    delivery: Delivery
-    voice_key: str
-    source: str
     revision: int
     n_sentences: int
     n_done: int

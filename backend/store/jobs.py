@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
@@ -175,7 +176,11 @@ class JobStore:
         return self.sentence(job, sentence)
 
     def next_take(self, busy: Collection[tuple[str, int, int]]) -> TakeTask | None:
-        """What to speak next, leaving out `busy`: takes people wait for, then the oldest job that may go on."""
+        """What to speak next, leaving out `busy`: takes people wait for, then the jobs in turns.
+
+        The next one is that with the fewest sentences in `busy`, and among those the one that got on longest ago, so
+        that a page is not kept waiting by a book.
+        """
         asked = self._database.rows(
             "SELECT takes.* FROM takes JOIN jobs ON jobs.id = job WHERE takes.state = 'waiting' AND take > 0 "
             "AND jobs.state != 'cancelled' ORDER BY jobs.created_at, sentence, take LIMIT ?",
@@ -184,7 +189,8 @@ class JobStore:
         for row in asked:
             if (row["job"], row["sentence"], row["take"]) not in busy:
                 return self._task(row)
-        for job in self.runnable():
+        n_busy = Counter(owner for owner, _, _ in busy)
+        for job in sorted(self.runnable(), key=lambda job: (n_busy[job.id], job.updated_at)):
             rows = self._database.rows(
                 "SELECT takes.* FROM takes WHERE job = ? AND state = 'waiting' ORDER BY sentence, take LIMIT ?",
                 job.id, len(busy) + 1,

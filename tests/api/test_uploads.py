@@ -1,5 +1,6 @@
 """Bytes that mean no good, in every place of the interface that takes bytes: no fault, no hang, bounded memory."""
 
+import asyncio
 import io
 import resource
 import time
@@ -10,15 +11,19 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backend.api.body_limit import FREE_BYTES, BodyLimit
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
+from backend.errors import Busy
 from backend.opt_engine import OptimizedEngine
 from tests.api.served import asked_here
 from tests.api.test_shield import INSIDE, told
 from tests.api.uploads import bad_bytes, good_files, uploads_of
 from tests.pipeline.small_model import small_model
 from tests.test_opt_engine import open_small, settings_in
+from tests.trial import sized, tell
 
+MB = 2**20
 LIMIT_S = 10.0
 MAX_AUDIO_S = 20.0
 # What one request may add to the most memory this process ever had; decoded sound is limited to 20 s here.
@@ -27,7 +32,7 @@ CODES_HASH = "0" * 32
 
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(
-    max_examples=12, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
 
 
@@ -102,7 +107,11 @@ def test_damaged_bytes_are_refused_or_used_in_every_place(http, good, places):
 
 @pytest.mark.slow
 def test_many_damaged_bytes_are_refused_or_used(http, good, places):
-    check_all(http, good, places, settings(parent=QUICK, max_examples=400))
+    n_each = sized(40, 400)
+    started_s = time.perf_counter()
+    check_all(http, good, places, settings(parent=QUICK, max_examples=n_each))
+    took_s = round(time.perf_counter() - started_s)
+    tell("damaged uploads", places=len(places), requests=n_each * len(places), faults=0, took_s=took_s)
 
 
 @pytest.mark.parametrize("container", ["flac", "ogg", "opus", "mp3"])
@@ -122,3 +131,59 @@ def test_a_recording_of_many_channels_is_one_voice(http, places):
     for place in places:
         if place.field in ("audio", "reference_audio"):
             assert ask(http, place, wide.getvalue(), "wide").status_code < 300
+
+
+class Uploader:
+    """One request through the limit: what it has sent stays there until it leaves."""
+
+    def __init__(self, limit, n_announced):
+        self.pieces = asyncio.Queue()
+        headers = [(b"content-length", b"%d" % n_announced)]
+        self.task = asyncio.ensure_future(limit({"type": "http", "headers": headers}, self.pieces.get, None))
+
+    async def send(self, n_bytes):
+        self.pieces.put_nowait({"type": "http.request", "body": bytes(n_bytes), "more_body": True})
+        await asyncio.sleep(0.01)
+
+    async def leave(self):
+        self.pieces.put_nowait({"type": "http.disconnect"})
+        await self.task
+
+
+def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def crowd():
+        limit = BodyLimit(app, 2 * MB, 3 * MB)
+        first, second = Uploader(limit, 2 * MB), Uploader(limit, 0)
+        for one in (first, second):
+            await one.send(14 * MB // 10)
+        assert limit.held_bytes == pytest.approx(2.8 * MB, abs=3 * FREE_BYTES)
+        third = Uploader(limit, MB)  # told before any of it is read
+        with pytest.raises(Busy, match="UPLOAD_BUDGET_MB"):
+            await third.task
+        small = Uploader(limit, FREE_BYTES)
+        await small.send(FREE_BYTES)
+        await small.leave()
+        await second.send(MB // 2)
+        with pytest.raises(Busy):  # what nobody announced is counted, too
+            await second.task
+        await Uploader(limit, MB).leave()
+        await first.leave()
+        assert limit.held_bytes == 0
+
+    asyncio.run(crowd())
+
+
+def test_whoever_uploads_too_much_at_once_is_told_when_to_come_back():
+    with asked_here(max_upload_mb=2, upload_budget_mb=1) as client:
+        found = client.app.middleware_stack
+        while not isinstance(found, BodyLimit):
+            found = found.app
+        assert found.total_bytes == 2 * MB, "one body always fits"
+        found.held_bytes = 2 * MB
+        answer = client.post("/codec/encode", content=bytes(MB), headers={"Content-Type": "application/octet-stream"})
+        assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
+        assert client.post("/tts", json={"text": "Small ones pass."}).status_code == 200

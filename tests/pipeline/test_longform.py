@@ -181,6 +181,27 @@ def test_jobs_give_way_while_somebody_waits(tmp_path):
     assert set(desk.engine.clients) == {"jobs"}
 
 
+def test_a_page_does_not_wait_for_a_book(tmp_path):
+    page = SENTENCES[:3]
+    with desk_in(tmp_path, limits=replace(LIMITS, n_rows=1)) as desk:
+        desk.engine.crowd = SimpleNamespace(active=0, waiting=1)  # nothing begins before all are there
+        books = [accept(desk, seed=seed) for seed in (1, 2)]
+        short = accept(desk, "\n\n".join(page).encode(), seed=3)
+        desk.engine.crowd = SimpleNamespace(active=0, waiting=0)
+        for job in (*books, short):
+            until(desk, job.id, "done")
+        owner_of = {
+            (one.heard.text, one.heard.seed): job.id for job in (*books, short) for one in desk.sentences(job.id)
+        }  # fmt: skip
+        turns = [owner_of[request.text, request.seed] for request in desk.engine.asked]
+    assert len(turns) == len(page) + 2 * len(SENTENCES) + 4  # each book has two headings
+    last = max(index for index, job in enumerate(turns) if job == short.id)
+    assert last < 3 * len(page) + 2
+    # And neither book waits for the other.
+    both = [job for job in turns if job != short.id]
+    assert all(abs(both[:n].count(books[0].id) - both[:n].count(books[1].id)) <= 2 for n in range(len(both)))
+
+
 def test_a_full_queue_is_waited_for(tmp_path):
     with desk_in(tmp_path) as desk:
         desk.engine.refusal = Busy("The queue is full.", retry_after_s=0.05)

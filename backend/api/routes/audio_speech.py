@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.body import content_type, parse_json, settings_of, unsupported
+from backend.api.body import content_type, read_json, settings_of, unsupported
 from backend.api.engine import host_of
 from backend.api.errors import documented
 from backend.api.openai_speech import OpenAISpeech, openai_schema
@@ -52,7 +52,7 @@ async def audio_speech(request: Request) -> Response:
     """Speak `input` with `voice`. The fields of `POST /tts` that say how to speak are taken too."""
     if content_type(request) != "application/json":
         raise unsupported(content_type(request), "application/json")
-    body = parse_json(OpenAISpeech, await request.body())
+    body = await read_json(request, OpenAISpeech)
     wanted = body.native()
     limit = settings_of(request).max_text_chars
     if len(body.input) > limit:

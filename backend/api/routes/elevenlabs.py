@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.body import content_type, parse_json, require_short, unsupported
+from backend.api.body import content_type, read_json, require_short, unsupported
 from backend.api.elevenlabs_body import USUAL_FORMAT, ElevenLabsBody, shape_of
 from backend.api.engine import host_of
 from backend.api.errors import documented
@@ -107,7 +107,7 @@ async def _speak(
     if content_type(request) != "application/json":
         raise unsupported(content_type(request), "application/json")
     shape = shape_of(output_format)
-    body = parse_json(ElevenLabsBody, await request.body())
+    body = await read_json(request, ElevenLabsBody)
     require_short(request, body.text)
     ignored = body.without_effect + (() if is_logged is None else ("enable_logging",))
     wanted = body.to_request(voice_id, is_streaming, is_hurried)

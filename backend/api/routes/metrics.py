@@ -27,8 +27,12 @@ async def metrics(
     """The text format of Prometheus, or JSON with `?format=json` or `Accept: application/json`."""
     measures: Measures = request.app.state.measures
     host = host_of(request)
-    status = None if host.missing else await host.run(host.engine.status)
     is_json = format == "json" or (format is None and "application/json" in request.headers.get("accept", ""))
-    if is_json:
-        return JSONResponse({**measures.as_json(), "engine": None if status is None else asdict(status)})
-    return Response(measures.as_text(status), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def told() -> Response:
+        status = None if host.missing else host.engine.status()
+        if is_json:
+            return JSONResponse({**measures.as_json(), "engine": None if status is None else asdict(status)})
+        return Response(measures.as_text(status), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return await host.run(told)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import content_type, parse, parse_json, read_form, unsupported
+from backend.api.body import content_type, parse, read_form, read_json, unsupported
 from backend.api.engine import host_of
 from backend.api.errors import documented
 from backend.api.speech_answer import MEDIA_TYPES, speak
@@ -128,7 +128,7 @@ async def rename_voice(request: Request, voice_id: VoiceId) -> VoiceBody:
     """Call an added voice something else. Its id stays."""
     if content_type(request) != "application/json":
         raise unsupported(content_type(request), "application/json")
-    wanted = parse_json(NewName, await request.body())
+    wanted = await read_json(request, NewName)
     host = host_of(request)
     return VoiceBody.model_validate(await host.run(host.engine.rename_voice, voice_id, wanted.name))
 

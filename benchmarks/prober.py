@@ -1,4 +1,4 @@
-"""How long a server takes to say that it is up: `python -m tests.fault.prober PORT SECONDS`, one line of JSON.
+"""How long a server takes to say that it is up: `python -m benchmarks.prober PORT SECONDS`, one line of JSON.
 
 A process of its own, since in one that makes requests by the dozen the asking would be slow, not the answer.
 """

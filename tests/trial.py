@@ -1,0 +1,30 @@
+"""How long trials are, and where their figures go.
+
+Short by default; at full length with FULL_TRIALS=1. With TRIAL_FIGURES=FILE every figure is added to FILE as a line of
+JSON, as `python -m benchmarks run faults` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+Size = TypeVar("Size", int, float)
+
+IS_FULL = os.environ.get("FULL_TRIALS", "0") not in ("", "0")
+
+
+def sized(short: Size, full: Size) -> Size:
+    """How much of it there is in this run."""
+    return full if IS_FULL else short
+
+
+def tell(name: str, **figures: Any) -> None:
+    """Print what a trial measured, and add it to the file of figures if there is one."""
+    line = json.dumps({"name": name, **figures})
+    print(f"\n{line}")
+    if "TRIAL_FIGURES" in os.environ:
+        with Path(os.environ["TRIAL_FIGURES"]).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
