@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from itertools import chain, repeat
 from typing import Any, NamedTuple
@@ -54,9 +55,8 @@ class Synthesis:
         )
         self.n_samples = 0
         self._chunk_samples = chunk_samples
-        # How much must be together before a piece is handed on: the first one may be shorter.
-        self._least_first = chunk_samples if latency == "normal" else 1
-        self._least_later = 1 if latency == "low" else chunk_samples
+        # Up to here what is decoded is handed on at once; a player that has to wait for a whole piece starts later.
+        self._eager_samples = {"low": math.inf, "balanced": chunk_samples, "normal": 0}[latency]
         self._groups = GROUPS[latency]
         self._loudness_lufs = loudness_lufs
         self._due_s = time.monotonic()
@@ -194,7 +194,7 @@ class Synthesis:
             if not is_last:
                 return
             self._ready = self._leveled(self._ready)
-        while self._ready.shape[1] >= (self._least_later if self.n_samples else self._least_first):
+        while self._ready.shape[1] >= (1 if self.n_samples < self._eager_samples else self._chunk_samples):
             self._put(min(self._chunk_samples, self._ready.shape[1]))
         if is_last:
             if self._ready.shape[1]:

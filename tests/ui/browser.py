@@ -54,15 +54,15 @@ EAR = """
 
 
 @contextmanager
-def chromium():
-    """Yields a browser; skips the test where there is none."""
+def chromium(*arguments):
+    """Yields a browser, started with further `arguments`; skips the test where there is none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip(f"no browser here; install one of {', '.join(PROGRAMS)}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=QUIET)
+        browser = driver.chromium.launch(executable_path=program, args=[*QUIET, *arguments])
         yield browser
         browser.close()
 

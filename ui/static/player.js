@@ -3,8 +3,11 @@
 // Sound that must be there before playing starts. After running dry it doubles, so that a slow backend stops seldom.
 const FIRST_LEAD_S = 0.06;
 const MAX_LEAD_S = 4;
+// A backend that makes less sound than this in a second would soon be caught up with: it gets a longer start.
+const SAFE_PACE = 1.3;
+const SLOW_LEAD_S = 0.5;
 // Between deciding to play and the first frame, so that the first piece is never late.
-const START_S = 0.04;
+const START_S = 0.02;
 
 const contexts = new Map();
 let playing = null;
@@ -15,6 +18,12 @@ export function contextFor(rateHz) {
   const context = contexts.get(rateHz);
   if (context.state === "suspended") context.resume();
   return context;
+}
+
+/** Open the loudspeakers at the first touch: that takes up to a quarter of a second, which a first sound need not wait for. */
+export function openEarly(rateOf) {
+  const open = () => setTimeout(() => contextFor(rateOf()));
+  for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, open, { once: true, capture: true });
 }
 
 /** Plays 16-bit pieces as they are pushed. Sends "change" when it starts, stops, runs dry or ends, "heard" once. */
@@ -35,6 +44,7 @@ export class Player extends EventTarget {
     this.isWhole = false;
     this.gaps = 0;
     this.lead_s = FIRST_LEAD_S;
+    this.began_ms = null;
     this.from = 0;
     this.wanted = true;
     this.isSounding = false;
@@ -51,10 +61,19 @@ export class Player extends EventTarget {
     return Math.min(this.nFrames, Math.max(0, frame)) / this.rateHz;
   }
 
+  /** Sound that must be there before it starts, by how fast it came so far. */
+  get needed_s() {
+    const [first] = this.pieces;
+    const waited_s = (performance.now() - this.began_ms) / 1000;
+    const isSlow = this.nFrames > first.length && (this.nFrames - first.length) / this.rateHz < SAFE_PACE * waited_s;
+    return isSlow ? Math.max(SLOW_LEAD_S, this.lead_s) : this.lead_s;
+  }
+
   /** Add interleaved 16-bit samples. */
   push(samples) {
     const length = samples.length / this.nChannels;
     if (!length) return;
+    this.began_ms ??= performance.now();
     const buffer = new AudioBuffer({ length, numberOfChannels: this.nChannels, sampleRate: this.rateHz });
     for (let c = 0; c < this.nChannels; c++) {
       const channel = buffer.getChannelData(c);
@@ -113,7 +132,7 @@ export class Player extends EventTarget {
   startIfReady() {
     const ahead_s = (this.nFrames - this.from) / this.rateHz;
     if (!this.wanted || this.isSounding || ahead_s <= 0) return;
-    if (ahead_s < this.lead_s && !this.isWhole) return;
+    if (!this.isWhole && ahead_s < this.needed_s) return;
     if (playing && playing !== this) playing.pause();
     playing = this;
     this.context = contextFor(this.rateHz);

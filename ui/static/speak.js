@@ -4,7 +4,7 @@ import { ask, askJson, BackendError, offers, speechFields } from "./backend.js";
 import { button, el, mount, saveFile, seconds, typeInto, word } from "./dom.js";
 import * as history from "./history.js";
 import { joined, SampleReader, wavFile } from "./pcm.js";
-import { contextFor, hush } from "./player.js";
+import { contextFor, hush, openEarly } from "./player.js";
 import { SoundView } from "./soundview.js";
 
 const STEPS = ["sent", "first", "growing", "whole"];
@@ -28,14 +28,16 @@ export async function speak(values) {
   panel.clear();
   if (!values.text?.trim()) return panel.fail(word("empty"));
   if (values.recording && !values.consent) return panel.fail(word("consent_missing"));
-  contextFor(expectedRateHz);
   const asking = new AbortController();
   current = asking;
   const said = { ...values, at: Date.now(), pieces: [], gaps: 0, isWhole: false };
   panel.begin(said, clicked_ms);
   try {
     said.clip = values.recording ? await (await fetch(values.recording.url)).blob() : null;
-    const answer = await ask("tts", { method: "POST", body: formOf(said, "pcm", true), signal: asking.signal });
+    const answering = ask("tts", { method: "POST", body: formOf(said, "pcm", true), signal: asking.signal });
+    // Opened while the backend works, if no touch has done so yet.
+    contextFor(expectedRateHz);
+    const answer = await answering;
     readHeaders(said, answer.headers);
     expectedRateHz = said.rateHz;
     panel.open(said);
@@ -252,6 +254,8 @@ export async function preview(voice) {
   view.player.play();
   return view.player;
 }
+
+openEarly(() => expectedRateHz);
 
 mount("speech", (place) => {
   panel = new SpeechPanel(place);
