@@ -1,0 +1,91 @@
+"""A frame of the built-in voice, plain and with its calls bound, by the number of rows that speak together."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.lm.base import Prompt, StepOutput
+from backend.lm.dual_ar import DualAR
+from backend.lm.pointer import Pointer, side_ids
+from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.optimize.registry import OPTIMIZATIONS
+from backend.optimize.threads import use_threads
+from backend.weights.checkpoint import load_lm, read_config
+
+FOLDER = Path(__file__).parents[1] / "checkpoints" / "phonogram-mini"
+ROWS = (1, 2, 4, 8)
+PROMPT_COLUMNS, N_FRAMES, WARM_UP = 80, 100, 5
+MAX_FRAMES = 1024
+
+
+def run() -> list[dict[str, Any]]:
+    """One row a number of rows: both ways frame by frame in turn on one thread, so that noise falls on both alike."""
+    use_threads(1)
+    plain = load_lm(FOLDER, read_config(FOLDER))
+    with torch.inference_mode():
+        taped = OPTIMIZATIONS["call_tape"]().apply(copy.deepcopy(plain))
+        return [compare(plain, taped, n_rows) for n_rows in ROWS]
+
+
+def compare(plain: DualAR, taped: DualAR, n_rows: int, n_frames: int = N_FRAMES) -> dict[str, Any]:
+    before, after = Conversation(plain, n_rows), Conversation(taped, n_rows)
+    for _ in range(WARM_UP + n_frames):
+        before.frame()
+        after.frame()
+    same = sum(map(torch.equal, before.said, after.said))
+    return {
+        "name": f"{n_rows} at a time", **before.figures("plain"), **after.figures("taped"),
+        "times_as_fast": round(median(before.wall_s[WARM_UP:]) / median(after.wall_s[WARM_UP:]), 2),
+        "frames": len(before.said), "frames_alike": same,
+    }  # fmt: skip
+
+
+class Conversation:
+    """Rows that speak together, each a text and a seed of its own."""
+
+    def __init__(self, lm: DualAR, n_rows: int):
+        self.lm, self.rows = lm, list(range(n_rows))
+        self.state = lm.init_state(n_rows, MAX_FRAMES)
+        self.samplers = [RowSampler(SamplingOptions.for_era(lm.spec.era), seed) for seed in self.rows]
+        outs = [self._read(row) for row in self.rows]
+        aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
+        self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
+        self.wall_s: list[float] = []
+        self.busy_s: list[float] = []
+        self.said: list[torch.Tensor] = []
+
+    def _read(self, row: int) -> StepOutput:
+        spec, generator = self.lm.spec, np.random.default_rng(row)
+        symbols = generator.integers(1, self.lm.config.side_sizes[0], PROMPT_COLUMNS)
+        pointer = Pointer(symbols, spec.n_side, max_spent=self.lm.config.side_sizes[-1] - 1)
+        self.samplers[row].pointer = pointer
+        tokens = torch.zeros(spec.n_rows, PROMPT_COLUMNS, dtype=torch.long)
+        tokens[0] = torch.from_numpy(symbols)
+        side = torch.zeros(PROMPT_COLUMNS, spec.n_side, dtype=torch.long)
+        side[-1] = torch.from_numpy(pointer.side())
+        voice = torch.from_numpy(generator.standard_normal(spec.conditioning_dim)).float()
+        return self.lm.prefill(Prompt(tokens, voice, side), self.state, row)
+
+    def frame(self) -> None:
+        start_s, busy_s = time.perf_counter(), time.thread_time()
+        frames = self.lm.sample(self.out, self.samplers, self.state, self.rows)
+        side = side_ids([sampler.pointer for sampler in self.samplers])
+        self.out = self.lm.step(frames, self.state, self.rows, side)
+        self.busy_s.append(time.thread_time() - busy_s)
+        self.wall_s.append(time.perf_counter() - start_s)
+        self.said.append(frames)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Medians of the clock and of the core's own time, which others' work does not lengthen as much."""
+        wall_ms, busy_ms = (sorted(1e3 * s for s in times[WARM_UP:]) for times in (self.wall_s, self.busy_s))
+        return {
+            f"{name}_ms_per_frame": round(median(wall_ms), 2), f"{name}_best_ms": round(wall_ms[0], 2),
+            f"{name}_core_ms": round(median(busy_ms), 2),
+        }  # fmt: skip
