@@ -20,6 +20,7 @@ from backend.commands.progress import progress_bar
 from backend.commands.read import read
 from backend.commands.serve import serve
 from backend.commands.speak import speak, voices
+from backend.commands.watermark import app as watermark_app
 from backend.errors import PhonogramError
 from backend.evaluate.command import app as evaluate_app
 from backend.pipeline.data_command import app as data_app
@@ -42,6 +43,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cluster_app, name="cluster")
+app.add_typer(watermark_app, name="watermark")
 
 Codec = Annotated[
     str | None,

@@ -56,6 +56,7 @@ class EngineStatus:
     sample_rate_hz: int | None = None
     frame_rate_hz: float | None = None
     notes: tuple[str, ...] = ()
+    is_watermarked: bool = False
     frames_per_s: float | None = None
     batch: BatchSnapshot | None = None
     counts: SpeakerCounts | None = None
@@ -198,7 +199,10 @@ class OptimizedEngine:
         """The same as long as the same text and seed sound the same in this voice. Raises `UnknownVoice`."""
         with self._in_use() as loaded:
             model = loaded.model
-            return content_key(model.model_key, model.codes_hash, loaded.voices.spoken(voice).key, loaded.lexicon_key)
+            mark = (self.settings.watermark_key,) if self.settings.watermark else ()
+            return content_key(
+                model.model_key, model.codes_hash, loaded.voices.spoken(voice).key, loaded.lexicon_key, *mark
+            )
 
     @property
     def occupancy(self) -> BatchSnapshot | None:
@@ -263,7 +267,8 @@ class OptimizedEngine:
         return EngineStatus(
             loaded.model.name, True, self._device.label, self._device.name, era=loaded.model.lm.spec.era,
             codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
-            notes=loaded.model.notes, frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
+            notes=loaded.model.notes, is_watermarked=self.settings.watermark,
+            frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
             counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
         )  # fmt: skip
 
@@ -316,7 +321,7 @@ class OptimizedEngine:
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
             device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
-            lexicon=lexicon,
+            lexicon=lexicon, watermark_key=settings.watermark_key if settings.watermark else None,
         )  # fmt: skip
         speaker.start()
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")

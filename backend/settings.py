@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     client_timeout_s: float = Field(
         60.0, gt=0, le=3600, description="Seconds a client may send or take nothing before it is given up."
     )
+    watermark: bool = Field(False, description="Mark all speech so that the key finds it again (docs/ethics.md).")
+    watermark_key: str = Field(
+        "phonogram", min_length=1, description="Whoever knows it can find the mark, and take it away."
+    )
     data_dir: str = Field("data", min_length=1, description="Folder for voices, jobs and history.")
     lexicon: str = Field("", description="File of words and how to say them (docs/markup.md); empty for none.")
     runs_dir: str = Field("runs", min_length=1, description="Folder for training runs.")

@@ -28,6 +28,7 @@ DESCRIPTIONS = {
     "X-Sample-Rate": "Samples per second.",
     "X-Channels": "Channels.",
     "X-Ignored-Params": "Parameters that were sent and that this checkpoint cannot honor, with commas.",
+    "X-Watermark": "`on` if the sound carries the watermark of the settings.",
     "X-Finish-Reason": "`stop` at the end of the text, `length` if a limit cut it short.",
     "X-Audio-Seconds": "Length of the sound.",
     "X-Total-Ms": "From the request to the last sound.",
@@ -52,6 +53,8 @@ def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float
     }
     if first_audio_s is not None:
         headers["X-First-Audio-Ms"] = f"{first_audio_s * 1000:.1f}"
+    if stream.is_marked:
+        headers["X-Watermark"] = "on"
     if stream.ignored:
         headers["X-Ignored-Params"] = ", ".join(stream.ignored)
     return headers

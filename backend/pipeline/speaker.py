@@ -80,7 +80,7 @@ class Speaker:
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
-        codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None,
+        codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
     ):  # fmt: skip
         self.limits, self.pace = limits, Pace()
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
@@ -97,7 +97,7 @@ class Speaker:
             device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
         )  # fmt: skip
         self._spans_of = partial(word_spans, tokenizer) if isinstance(tokenizer, PhonemeTokenizer) else None
-        self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples)
+        self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples, watermark_key)
         self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
         self._tallies = {name: Tally() for name in _TALLIED}
 

@@ -108,6 +108,11 @@ class SpeechStream:
         return self._session.finish_reason
 
     @property
+    def is_marked(self) -> bool:
+        """Whether the sound carries the watermark of the settings."""
+        return self._synthesis.is_marked
+
+    @property
     def timeline(self) -> tuple[Span, ...]:
         return self._session.timeline.spans
 

@@ -14,6 +14,7 @@ import torch
 from backend.audio.joins import OVERLAP_S, StreamJoiner
 from backend.audio.loudness import normalize_loudness
 from backend.audio.stretch import MAX_SPEED, MIN_SPEED, StreamStretcher
+from backend.audio.watermark import StreamMarker
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
@@ -47,7 +48,7 @@ class Synthesis:
 
     def __init__(
         self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None,
-        speed: float = 1.0, is_holding: bool = False,
+        speed: float = 1.0, is_holding: bool = False, watermark_key: str | None = None,
     ):  # fmt: skip
         self.session, self.spec = session, spec
         self.pieces: BoundedStream[Waveform] = BoundedStream(
@@ -71,12 +72,19 @@ class Synthesis:
         self._ready = np.zeros((spec.channels, 0), np.float32)
         self._speed, self._is_holding = speed, is_holding
         self._stretcher: StreamStretcher | None = None
+        self._marker: StreamMarker | None = None
+        if watermark_key is not None:
+            self._marker = StreamMarker(watermark_key, spec.sample_rate_hz, spec.channels)
         self._mark: _Mark | None = None
         self.segments: list[SoundSpan] = []  # where each lies in the sound; the last one grows
 
     @property
     def request_id(self) -> str:
         return self.session.request_id
+
+    @property
+    def is_marked(self) -> bool:
+        return self._marker is not None
 
     @property
     def due_s(self) -> float:
@@ -199,14 +207,21 @@ class Synthesis:
         if is_last:
             if self._ready.shape[1]:
                 self._put(self._ready.shape[1])
+            if self._marker is not None:
+                self._emit(self._marker.finish())
             self.pieces.finish()
 
     def _put(self, n_samples: int) -> None:
         piece, self._ready = self._ready[:, :n_samples].copy(), self._ready[:, n_samples:]
+        self._emit(piece if self._marker is None else self._marker.push(piece))
+
+    def _emit(self, piece: np.ndarray) -> None:
+        if not piece.shape[1]:
+            return
         if self._first_s is None:
             self._first_s = time.monotonic()
             self.session.timeline.add("first audio", 0.0, self.session.timeline.elapsed_s)
-        self.n_samples += n_samples
+        self.n_samples += piece.shape[1]
         self.pieces.put(Waveform(piece, self.spec.sample_rate_hz))
 
     def _leveled(self, samples: np.ndarray) -> np.ndarray:
@@ -221,13 +236,14 @@ class SynthesisStage:
 
     name = "synthesis"
 
-    def __init__(self, codec_worker: CodecWorker, chunk_samples: int):
-        self._worker, self._chunk_samples = codec_worker, chunk_samples
+    def __init__(self, codec_worker: CodecWorker, chunk_samples: int, watermark_key: str | None = None):
+        self._worker, self._chunk_samples, self._watermark_key = codec_worker, chunk_samples, watermark_key
 
     def run(self, request: SpeechRequest, given: Session, timeline: Timeline) -> Synthesis:
         synthesis = Synthesis(
             given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
             loudness_lufs=request.loudness_lufs, speed=request.speed, is_holding=request.holds_segments,
+            watermark_key=self._watermark_key,
         )  # fmt: skip
         given.frames.on_item = self._worker.wake
         synthesis.pieces.on_room = self._worker.wake

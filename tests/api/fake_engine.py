@@ -78,7 +78,7 @@ class FakeStream:
         self.engine, self.request = engine, request
         self.sample_rate_hz = RATE_HZ
         self.ignored = engine.ignored
-        self.finish_reason = "stop"
+        self.finish_reason, self.is_marked = "stop", False
         self.cancelled = threading.Event()
         seed = 1 if request.seed is None else request.seed
         samples = sound_of(request, seed)

@@ -24,7 +24,8 @@ from tests.test_opt_engine import open_small, settings_in
 from tests.trial import sized, tell
 
 MB = 2**20
-LIMIT_S = 10.0
+# Of work; what others do on the machine is only waited for, so long as nothing hangs.
+LIMIT_S, HANG_S = 10.0, 60.0
 MAX_AUDIO_S = 20.0
 # What one request may add to the most memory this process ever had; decoded sound is limited to 20 s here.
 MAX_GROWTH_BYTES = 400 * 2**20
@@ -58,11 +59,11 @@ def places(http):
 
 
 def ask(http, place, content, name):
-    started_s = time.perf_counter()
+    started_s, worked_s = time.perf_counter(), time.process_time()
     answer = place.send(http, content, name)
-    took_s = time.perf_counter() - started_s
+    took_s, worked_s = time.perf_counter() - started_s, time.process_time() - worked_s
     assert answer.status_code < 500 or answer.status_code == 501, (str(place), answer.text)
-    assert took_s < LIMIT_S, (str(place), took_s)
+    assert worked_s < LIMIT_S and took_s < HANG_S, (str(place), worked_s, took_s)
     if answer.status_code >= 400:
         assert not INSIDE.search(told(answer.text)), answer.text
     return answer
