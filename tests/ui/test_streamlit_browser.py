@@ -122,6 +122,7 @@ def settle(page):
 
 
 def picture(page, name, tmp_path):
+    page.mouse.move(1, 1)  # what a button tells of itself would lie over its neighbors
     settle(page)
     folder = Path(os.environ.get("PICTURES") or tmp_path)
     path = folder / f"streamlit-{name}.png"
