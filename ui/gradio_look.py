@@ -57,6 +57,7 @@ THEME = gr.themes.Base(
     button_secondary_text_color="#403d37", button_secondary_text_color_dark="#ddd8ce",
     checkbox_background_color_selected="#1f6f5b", checkbox_background_color_selected_dark="#4fa88e",
     checkbox_border_color_selected="#1f6f5b", checkbox_border_color_selected_dark="#4fa88e",
+    checkbox_border_color="#8a847a", checkbox_border_color_dark="#857f74",
     checkbox_label_background_fill="transparent", checkbox_label_background_fill_dark="transparent",
     checkbox_label_border_width="0",
 )  # fmt: skip

@@ -1,7 +1,6 @@
 """The Gradio page in a real browser: a visitor types, presses Speak, and hears every sample, once and in order."""
 
 import json
-import re
 
 import httpx
 import numpy as np
@@ -19,10 +18,11 @@ from backend.errors import EngineFailure, NotAvailable  # noqa: E402
 from backend.runtime.request import SpeechRequest  # noqa: E402
 from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of  # noqa: E402
 from tests.api.served import served  # noqa: E402
-from tests.ui.browser import PHONE, chromium, heard, inserted_gaps, visit  # noqa: E402
+from tests.ui.browser import DESKTOP, PHONE, barriers, chromium, heard, inserted_gaps, open_tab, visit  # noqa: E402
 from tests.ui.paged import paged  # noqa: E402
 
 TEXT = "The quick brown fox jumps over the lazy dog."
+ALL_TABS = ("Speak", "Review", "Voices", "Codec", "Emotions", "System")
 
 
 @pytest.fixture(scope="module")
@@ -279,47 +279,26 @@ def test_theme_is_remembered(browser, url):
     context.close()
 
 
-def tabs_of(page):
-    return page.get_by_role("tab").all_inner_texts()
-
-
-def test_phone_shows_every_tab_without_scrolling_sideways(browser, url):
-    with visit(browser, url, PHONE) as page:
-        page.locator("#pg-speak").wait_for()
-        for name in ("Speak", "Voices", "Emotions", "System"):
-            tab = page.get_by_role("tab", name=name)
-            if not tab.is_visible():
-                page.locator(".overflow-menu > button").click()
-                tab = page.locator(".overflow-dropdown").get_by_text(name)
-            tab.click()
-            page.wait_for_timeout(400)
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_parts_of_ours_keep_nobody_out(browser, url, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
-    axe = Axe()
-    found = []
-    with visit(browser, url, scheme=scheme) as page:
-        say(page)
-        finished(page)
-        for name in ("Speak", "Voices", "Emotions", "System"):
-            page.get_by_role("tab", name=name).click()
-            page.wait_for_timeout(600)
-            answer = axe.run(page, context={"include": [["[data-part]"]]}).response
-            found += [
-                (
-                    name,
-                    rule["id"],
-                    rule["impact"],
-                    node["html"][:160],
-                    re.sub(r"\s+", " ", node["failureSummary"])[:200],
-                )
-                for rule in answer["violations"]
-                for node in rule["nodes"]
-            ]
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_parts_of_ours_keep_nobody_out(browser, url, scheme, size):
+    with visit(browser, url, size, scheme) as page:
+        for n_spoken in (1, 2):
+            say(page)
+            page.wait_for_function(
+                "n => document.querySelectorAll('[data-part=history] li input').length === n", arg=n_spoken
+            )
+        for n in (0, 1):
+            page.locator("[data-part=history] li").nth(n).get_by_role("checkbox").check()
+        page.get_by_role("button", name="Compare blind").click()
+        page.get_by_role("dialog").get_by_role("button", name="Prefer A").click()
+        found = barriers(page, "comparing", ".pg-dialog")
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        for name in ALL_TABS:
+            open_tab(page, name)
+            page.wait_for_timeout(800)
+            found += barriers(page, name, "[data-part]")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
     assert not found, json.dumps(found, indent=1)
 
 

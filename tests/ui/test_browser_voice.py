@@ -1,5 +1,6 @@
 """The page with the built-in voice behind it, from typing to hearing. `PICTURES=docs/images` keeps what it looks like."""
 
+import base64
 import io
 import os
 import socket
@@ -20,7 +21,7 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, PHONE, chromium, heard, inserted_gaps, visit  # noqa: E402
+from tests.ui.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, open_tab, visit  # noqa: E402
 
 RATE_HZ = 24_000
 # Asking at every frame of the screen would take the processor from the voice.
@@ -29,7 +30,16 @@ TEXT = "The kettle is on, and the tea is nearly ready. Sit down by the window, a
 BOOK = "# The kettle\n\nThe kettle is on. The tea is nearly ready.\n\n# The window\n\nSit down by the window."
 MAX_PICTURE_BYTES = 200_000
 START_LIMIT_S = 180
-# What a visitor should wait for at most, on a machine that does nothing else; the best of three is held to it.
+# The recording that went along with the last speech, as the history kept it.
+KEPT_RECORDING = """() => new Promise((done) => {
+  indexedDB.open("phonogram", 1).onsuccess = ({ target }) => {
+    target.result.transaction("speeches").objectStore("speeches").getAll().onsuccess = async ({ target }) => {
+      const bytes = new Uint8Array(await target.result.at(-1).clip.arrayBuffer());
+      done(btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")));
+    };
+  };
+})"""
+# What a visitor should wait for at most, on a machine that does nothing else.
 FIRST_LOAD_BAR_S, FIRST_SOUND_BAR_MS = 3.0, 600
 # What the way from the click to the loudspeaker may add to the backend's own first sound, on any machine.
 FIRST_SOUND_EXTRA_MS = 400
@@ -151,17 +161,7 @@ def test_what_is_heard_is_what_the_backend_makes(browser, url, backend):
 
 
 def test_first_visit_is_short(browser, url):
-    took_s = []
-    for _ in range(3):
-        context = browser.new_context()  # with nothing in its cache
-        page = context.new_page()
-        began_s = time.monotonic()
-        page.goto(url, wait_until="commit")
-        page.locator("#pg-speak").wait_for()
-        took_s.append(time.monotonic() - began_s)
-        context.close()
-    print(f"first load: {', '.join(f'{one:.2f}' for one in took_s)} s (bar {FIRST_LOAD_BAR_S} s)")
-    assert min(took_s) < FIRST_LOAD_BAR_S
+    hold_first_load(browser, url, lambda page: page.locator("#pg-speak").wait_for(), FIRST_LOAD_BAR_S)
 
 
 def test_first_sound_comes_soon_after_the_click(browser, url):
@@ -192,14 +192,11 @@ def test_visitor_clones_with_the_microphone(browser, url, backend, spoken_file):
         own.locator(".waveform-container, audio").first.wait_for(state="attached")
         page.locator("#pg-words textarea").fill(TEXT)
         page.get_by_label("The person who speaks agrees").first.check()
-        with page.expect_request(lambda request: request.url.endswith("/tts")) as asked:
-            say(page, "This is a voice of my own.")
+        say(page, "This is a voice of my own.")
         finished(page)
         sound = heard(page, RATE_HZ)
         page.locator("[data-part=history] li").filter(has_text="own recording").first.wait_for()
-    sent = asked.value.post_data_buffer
-    assert b'name="reference_audio"' in sent and b'name="voice"' not in sent
-    recorded = read_audio(sent[sent.index(b"RIFF") :])
+        recorded = read_audio(base64.b64decode(page.evaluate(KEPT_RECORDING)))
     assert recorded.duration_s > 3 and np.abs(recorded.samples).max() > 0.05
     assert len(np.trim_zeros(sound)) > RATE_HZ / 2
 
@@ -270,3 +267,8 @@ def test_page_looks_as_its_documents_show_it(browser, url):
         finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
         keep(page, "speak-phone")
+        for name in ("Review", "Voices", "Codec", "Emotions", "System"):
+            open_tab(page, name)
+            page.wait_for_timeout(2500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
+            keep(page, f"{name.lower()}-phone")

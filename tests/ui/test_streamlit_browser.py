@@ -23,12 +23,14 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, chromium  # noqa: E402
+from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load  # noqa: E402
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 MAX_PICTURE_BYTES = 200_000
 # Counted, not timed: a machine that stands still for a while is no failure.
 MAX_LOOKS = 900
+# What a visitor should wait for at most, on a machine that does nothing else.
+FIRST_LOAD_BAR_S = 3.0
 TEXT = "The kettle is on, and the tea is nearly ready."
 PAGES = ("", "speak", "batch", "voices", "codec", "jobs", "system")
 
@@ -120,6 +122,7 @@ def settle(page):
 
 
 def picture(page, name, tmp_path):
+    page.mouse.move(1, 1)  # what a button tells of itself would lie over its neighbors
     settle(page)
     folder = Path(os.environ.get("PICTURES") or tmp_path)
     path = folder / f"streamlit-{name}.png"
@@ -210,4 +213,17 @@ def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
     # Tables may scroll inside themselves; the page may not.
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert page.evaluate(NAMELESS) == []
+    assert barriers(page, path, ".stMain") == []
     picture(page, f"{path or 'overview'}-phone", tmp_path)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_keeps_nobody_out(visit, path):
+    page = visit(path, scheme="light" if path == "system" else "dark")
+    settle(page)
+    assert barriers(page, path, ".stMain") == []
+
+
+def test_first_visit_is_short(browser, address):
+    ready = lambda page: page.get_by_role("button", name="Speak", exact=True).wait_for()  # noqa: E731
+    hold_first_load(browser, f"{address}/speak", ready, FIRST_LOAD_BAR_S)

@@ -18,7 +18,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         with gr.Column(scale=7, min_width=320):
             part("voices")
         with gr.Column(scale=4, min_width=280):
-            gr.HTML(f"<h2>{escape(labels.ADD_VOICE)}</h2>", apply_default_css=False, padding=False)
+            gr.HTML(f'<h2 class="pg-title">{escape(labels.ADD_VOICE)}</h2>', apply_default_css=False, padding=False)
             hint(labels.ADD_VOICE_HINT)
             name = gr.Textbox(label=labels.VOICE_NAME, max_lines=1, elem_id="pg-voice-name")
             recording = gr.Audio(
