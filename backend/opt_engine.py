@@ -327,7 +327,7 @@ class OptimizedEngine:
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")
         self._name = model.name
         log.info("Speaking with '%s' on %s.", model.name, self._device.label)
-        voices = VoiceBook(store, speaker, model.codes_hash, model.voices)
+        voices = VoiceBook(store, speaker, model.codes_hash, model.voices, model.fitter)
         speaker.voice_named = voices.spoken
         # What is here stays: looking through its 400,000 objects for garbage stopped every thread for 0.33 s at a time.
         gc.freeze()
@@ -349,7 +349,7 @@ def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, num_streams=settings.num_streams,
     )  # fmt: skip
-    return open_model(find_model(settings.model_dir), device.torch_device(), wishes)
+    return open_model(find_model(settings.model_dir), device.torch_device(), wishes, settings.voice_fit_steps)
 
 
 def _card_of(device: Device) -> CardMonitor | None:

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     client_timeout_s: float = Field(
         60.0, gt=0, le=3600, description="Seconds a client may send or take nothing before it is given up."
     )
+    voice_fit_steps: int = Field(
+        20, ge=0, le=500,
+        description="Steps a voice is fitted to its sample when it is added with its words; 0 for none.",
+    )  # fmt: skip
     watermark: bool = Field(False, description="Mark all speech so that the key finds it again (docs/ethics.md).")
     watermark_key: str = Field(
         "phonogram", min_length=1, description="Whoever knows it can find the mark, and take it away."

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, cast
 from backend.errors import NotAvailable
 from backend.optimize.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.voice_fitter import VoiceFitter
 from backend.pipeline.voices import BuiltInVoice, Voice
 from backend.runtime.caches import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
-from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
+from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.weights.checkpoint import checkpoint_hash, load_checkpoint, load_lm
 from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
 from backend.weights.speaker import load_speaker
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from backend.lm.speaker import SpeakerEncoder
     from backend.optimize.decision import PlanWishes
     from backend.text.tokenizer import Tokenizer
+    from backend.weights.checkpoint import Checkpoint
 
 # In this order: the published model where somebody put it, else the voice that comes with the program.
 AUTOMATIC = ("openaudio-s1-mini", "phonogram-mini")
@@ -48,6 +51,7 @@ class LoadedModel:
     voices: tuple[BuiltInVoice, ...] = ()
     encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
     side_sizes: tuple[int, ...] = ()  # of a model with a pointer
+    fitter: VoiceFitter | None = None  # of a model with a pointer that knows voices as vectors
     notes: tuple[str, ...] = ()
     lm_thread: ThreadSetup = PLAIN_THREAD
     codec_thread: ThreadSetup = PLAIN_THREAD
@@ -76,8 +80,10 @@ def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:
     )
 
 
-def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> LoadedModel:
-    """Read a checkpoint folder and make it fast on this machine.
+def open_model(
+    folder: Path, device: torch.device, wishes: PlanWishes, voice_fit_steps: int = 0
+) -> LoadedModel:  # fmt: skip
+    """Read a checkpoint folder and make it fast on this machine. `voice_fit_steps` are for voices that are added.
 
     What is asked for and does not help or cannot be done is left out and stands in `notes` with its reason. Raises
     `BadCheckpoint` for a folder that cannot be used.
@@ -97,10 +103,19 @@ def open_model(folder: Path, device: torch.device, wishes: PlanWishes) -> Loaded
         voices=_built_in(folder, checkpoint.lm.spec.conditioning_dim, device),
         encoder=load_speaker(folder, checkpoint.manifest, device) if has_speaker else None,
         side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
+        fitter=_fitter(folder, checkpoint, key, voice_fit_steps) if has_speaker else None,
         notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
         lm_thread=ThreadSetup(plan.lm_threads if is_cpu else None, partial(streams.stage, "lm")),
         codec_thread=ThreadSetup(plan.codec_threads if is_cpu else None, partial(streams.stage, "codec")),
     )  # fmt: skip
+
+
+def _fitter(folder: Path, checkpoint: Checkpoint, key: str, n_steps: int) -> VoiceFitter | None:
+    """For voices that are vectors, of a model that says where in its text it is."""
+    tokenizer, spec = checkpoint.tokenizer, checkpoint.lm.spec
+    if not n_steps or not spec.n_side or not isinstance(tokenizer, PhonemeTokenizer):
+        return None
+    return VoiceFitter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), tokenizer, key, n_steps)
 
 
 def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tuple[BuiltInVoice, ...]:

@@ -82,7 +82,7 @@ class Speaker:
         device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
         codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
     ):  # fmt: skip
-        self.limits, self.pace = limits, Pace()
+        self.limits, self.pace, self.device = limits, Pace(), device
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
         self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(

@@ -17,6 +17,7 @@ from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:
     from backend.pipeline.speaker import Speaker
+    from backend.pipeline.voice_fitter import VoiceFitter
     from backend.runtime.request import ReferenceClip
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,17 @@ class BuiltInVoice:
 
 
 class VoiceBook:
-    """Finds voices by id or name. A stored voice's codes are made anew where the codec has changed since."""
+    """Finds voices by id or name. A stored voice's codes are made anew where the codec has changed since.
 
-    def __init__(self, store: VoiceStore, speaker: Speaker, codes_hash: str, built_in: Sequence[BuiltInVoice]):
-        self._store, self._speaker, self._codes_hash = store, speaker, codes_hash
+    With a `fitter` an added voice whose words are known is fitted to its sample when it is added; with another model
+    loaded since, it is what the encoder hears.
+    """
+
+    def __init__(
+        self, store: VoiceStore, speaker: Speaker, codes_hash: str, built_in: Sequence[BuiltInVoice],
+        fitter: VoiceFitter | None = None,
+    ):  # fmt: skip
+        self._store, self._speaker, self._codes_hash, self._fitter = store, speaker, codes_hash, fitter
         self._built_in = tuple(built_in)
 
     def all(self) -> tuple[Voice, ...]:
@@ -67,8 +75,7 @@ class VoiceBook:
         record = self._store.find(name_or_id)
         if record is None:
             raise UnknownVoice(f"There is no voice '{shown(name_or_id)}'. List the voices to see what there is.")
-        reference = Reference(record.text, self._codes(record).indices[0].numpy())
-        return self._speaker.reference.voice_of((reference,))
+        return self._fitted(record) or self._encoded(record)
 
     def add(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
         """Keep a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before anything is written."""
@@ -78,7 +85,9 @@ class VoiceBook:
         sample, codes = self._speaker.codes_of_reference(clip.audio)
         codec = self._speaker.codec_worker.codec.spec.name
         kept = Codes(torch.from_numpy(codes)[None], codec)
-        return _as_voice(self._store.add(name, text, sample, kept, self._codes_hash, consent))
+        record = self._store.add(name, text, sample, kept, self._codes_hash, consent)
+        self._fit(record)
+        return _as_voice(record)
 
     def delete(self, name_or_id: str) -> None:
         """Remove an added voice. Raises `UnknownVoice`, and `BadVoice` for a built-in one."""
@@ -106,7 +115,9 @@ class VoiceBook:
     def likeness(self, name_or_id: str, codes: Codes) -> float:
         """The cosine, -1...1, of a voice's vector and that of who speaks in codes [1, K, T]."""
         heard = self._speaker.reference.voice_of((Reference("", codes.indices[0].cpu().numpy()),)).conditioning
-        wanted = self.spoken(name_or_id).conditioning
+        # As the encoder hears both: a fitted vector is elsewhere in the same room.
+        record = None if self._find_built_in(name_or_id) else self._store.find(name_or_id)
+        wanted = (self.spoken(name_or_id) if record is None else self._encoded(record)).conditioning
         assert heard is not None and wanted is not None, "asked of a checkpoint without a speaker encoder"
         return torch.nn.functional.cosine_similarity(wanted.flatten().float(), heard.flatten().float(), dim=0).item()
 
@@ -116,6 +127,27 @@ class VoiceBook:
             if wanted in (plain_name(one.voice.id), plain_name(one.voice.name)):
                 return one
         return None
+
+    def _encoded(self, record: VoiceRecord) -> SpokenVoice:
+        """A stored voice as it is heard at once."""
+        return self._speaker.reference.voice_of((Reference(record.text, self._codes(record).indices[0].numpy()),))
+
+    def _fitted(self, record: VoiceRecord) -> SpokenVoice | None:
+        """A stored voice by its fitted vector, if it has one for this model."""
+        if self._fitter is None:
+            return None
+        key = f"{self._fitter.key} {record.codes_hash}"
+        vector = self._store.vector(record, key)
+        return None if vector is None else SpokenVoice(conditioning=vector.to(self._speaker.device))
+
+    def _fit(self, record: VoiceRecord) -> None:
+        if self._fitter is None:
+            return
+        start = self._encoded(record).conditioning
+        assert start is not None, "voices are fitted where they are vectors"
+        vector = self._fitter.fit(record.text, self._store.codes(record).indices[0].numpy(), start)
+        if vector is not None:
+            self._store.keep_vector(record, vector, f"{self._fitter.key} {record.codes_hash}")
 
     def _codes(self, record: VoiceRecord) -> Codes:
         if record.codes_hash == self._codes_hash:

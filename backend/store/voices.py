@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
@@ -28,7 +29,7 @@ from backend.errors import BadVoice, OutputError, PhonogramError, UnknownVoice, 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-RECORD, CODES, SAMPLE = "voice.json", "codes.safetensors", "sample.flac"
+RECORD, CODES, SAMPLE, VECTOR = "voice.json", "codes.safetensors", "sample.flac", "vector.safetensors"
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_NAME_CHARS = 64
 MAX_TEXT_CHARS = 5000
@@ -166,6 +167,26 @@ class VoiceStore:
             except OSError as error:
                 raise OutputError(f"The voice's codes cannot be kept ({error.strerror}). Check DATA_DIR.") from error
         return renewed
+
+    def vector(self, record: VoiceRecord, key: str) -> Tensor | None:
+        """The vector kept for `key`; None if there is none, or a damaged one: it can be made again."""
+        try:
+            with safe_open(self._folder / record.id / VECTOR, "pt") as file:
+                found = file.get_tensor("conditioning") if (file.metadata() or {}).get("key") == key else None
+        except (SafetensorError, OSError):
+            return None
+        return found if found is None or bool(found.isfinite().all()) else None
+
+    def keep_vector(self, record: VoiceRecord, vector: Tensor, key: str) -> None:
+        """Keep a voice's vector, which is good for what `key` names. Raises `OutputError`."""
+        with self._lock:
+            folder = self._folder / self._known(record.id).id
+            partial = folder / f".{VECTOR}.part"
+            try:
+                save_file({"conditioning": vector.detach().cpu().contiguous()}, partial, {"key": key})
+                os.replace(partial, folder / VECTOR)
+            except OSError as error:
+                raise OutputError(f"The voice's vector cannot be kept ({error.strerror}). Check DATA_DIR.") from error
 
     def _known(self, name_or_id: str) -> VoiceRecord:
         record = self.find(name_or_id)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from backend.data.shards import CodedUtterance
+from backend.lm.pointer_path import path_sides, pointer_path
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.training.pointer_path import path_sides, pointer_path
 
 
 class VoiceBatch(NamedTuple):

@@ -150,3 +150,27 @@ def test_new_codes_do_not_undo_a_renaming(store):
     store.rename("Ada", "Bea")
     assert store.replace_codes(added, CODES_OF_IT, "hash-2").name == "Bea"
     assert store.find(added.id).codes_hash == "hash-2"
+
+
+def test_a_vector_is_kept_for_what_it_is_good_for(store, tmp_path):
+    record = add(store)
+    vector = torch.arange(5.0)
+    assert store.vector(record, "model 1") is None
+    store.keep_vector(record, vector, "model 1")
+    again = VoiceStore(tmp_path / "voices")
+    assert torch.equal(again.vector(record, "model 1"), vector)
+    assert again.vector(record, "model 2") is None
+    store.keep_vector(record, vector + 1, "model 2")
+    assert again.vector(record, "model 1") is None and torch.equal(again.vector(record, "model 2"), vector + 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40])
+def test_a_damaged_vector_is_none(store, tmp_path, content):
+    record = add(store)
+    store.keep_vector(record, torch.full((5,), float("nan")), "model")
+    assert store.vector(record, "model") is None
+    (tmp_path / "voices" / record.id / "vector.safetensors").write_bytes(content)
+    assert store.vector(record, "model") is None
+    with pytest.raises(UnknownVoice):
+        store.delete(record.id)
+        store.keep_vector(record, torch.zeros(5), "model")
