@@ -1,7 +1,7 @@
 """The service mistreated at full length: kills, full disks, crowds, clients that leave, dawdle, babble or send damage.
 
 The trials are those of the suite, which holds each to its promise; here they are long. Nothing may be lost that was
-accepted: a job or a voice whose id was given. A live stream that breaks must break visibly. About twelve minutes.
+accepted: a job or a voice whose id was given. A live stream that breaks must break visibly.
 """
 
 from __future__ import annotations

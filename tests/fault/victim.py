@@ -14,7 +14,7 @@ import psutil
 
 from backend.settings import ROOT
 
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
 
 
 class Victim:
