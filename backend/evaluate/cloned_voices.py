@@ -1,4 +1,4 @@
-"""An engine speaking in voices it hears for the first time."""
+"""An engine speaking in voices that were just added to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backend.opt_engine import OptimizedEngine
 
 # What a person would record: long enough to know a voice by, short enough to be asked for.
-MIN_REFERENCE_S, MAX_REFERENCE_S = 5.0, 10.0
+MIN_REFERENCE_S = 5.0
 
 
 class ClonedVoices:
@@ -28,9 +28,10 @@ class ClonedVoices:
 
     def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
         self.name, self._engine = name, engine
-        self.identity = f"clones-1 {identity} {file_hash(folder / MANIFEST_NAME)}"
+        fit = engine.settings.voice_fit_steps
+        self.identity = f"clones-2 {identity} {fit} {file_hash(folder / MANIFEST_NAME)}"
         self._references: dict[str, list[Utterance]] = {}
-        self._clips: dict[str, ReferenceClip] = {}
+        self._added: dict[str, str] = {}
         for item in read_utterances(folder / MANIFEST_NAME):
             chosen = self._references.setdefault(item.speaker, [])
             if sum(one.seconds for one in chosen) < MIN_REFERENCE_S:
@@ -51,16 +52,18 @@ class ClonedVoices:
 
     def say(self, prompt: Prompt) -> Take:
         self._engine.load()
-        clip = self._clip(prompt.voice or "")
-        request = SpeechRequest(text=prompt.text, references=(clip,), seed=prompt.seed, use_memory_cache=False)
+        voice = self._voice(prompt.voice or "")
+        request = SpeechRequest(text=prompt.text, voice=voice, seed=prompt.seed, use_memory_cache=False)
         return timed_take(self._engine, request)
 
-    def _clip(self, speaker: str) -> ReferenceClip:
-        if speaker not in self._clips:
+    def _voice(self, speaker: str) -> str:
+        """The id under which a speaker was added, as a person would: the clip and what is said in it."""
+        if speaker not in self._added:
             items = self._references[speaker]
             sounds = [read_audio(item.path).mono() for item in items]
             rate_hz = sounds[0].rate_hz
             joined = np.concatenate([resample(sound, rate_hz).samples for sound in sounds], axis=1)
-            cut = Waveform(joined[:, : round(MAX_REFERENCE_S * rate_hz)], rate_hz)
-            self._clips[speaker] = ReferenceClip(encode_audio(cut, "wav"), " ".join(item.text for item in items))
-        return self._clips[speaker]
+            text = " ".join(item.text for item in items)
+            clip = ReferenceClip(encode_audio(Waveform(joined, rate_hz), "wav"), text)
+            self._added[speaker] = self._engine.add_voice(f"clone of {speaker}", clip, text, True).id
+        return self._added[speaker]

@@ -128,7 +128,9 @@ def open_engine(checkpoint: str, voices: str | None, stack: ExitStack) -> Engine
     from backend.settings import load_settings
     from backend.weights.checkpoint import checkpoint_hash
 
-    settings = load_settings().model_copy(update={"model_dir": checkpoint})
+    # Voices to clone are added to a library of their own.
+    data_dir = stack.enter_context(tempfile.TemporaryDirectory())
+    settings = load_settings().model_copy(update={"model_dir": checkpoint, "data_dir": data_dir})
     engine = OptimizedEngine(settings)
     stack.callback(engine.close)
     engine.load()

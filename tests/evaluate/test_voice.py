@@ -18,6 +18,8 @@ from backend.evaluate.voice_page import render_voice_page
 from backend.evaluate.voice_run import evaluate_voices, read_sentences
 from backend.evaluate.voice_summary import as_markdown, summarize_voices
 from backend.evaluate.voice_system import EngineVoices, Prompt, Recordings, Take, ThroughCodec
+from backend.pipeline.voices import Voice
+from backend.settings import Settings
 from backend.weights import save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec
 
@@ -123,8 +125,14 @@ def test_the_page_plays_the_worst_takes(tmp_path):
 class FakeEngine:
     """Speaks half a second in two pieces."""
 
+    settings = Settings()
+
     def __init__(self):
-        self.requests = []
+        self.requests, self.added = [], []
+
+    def add_voice(self, *voice):
+        self.added.append(voice)
+        return Voice(f"{voice[0]}'s id", voice[0], False)
 
     def load(self):
         pass
@@ -245,8 +253,10 @@ def test_a_voice_is_cloned_from_its_first_seconds_which_do_not_judge_it(choir, m
     assert [prompt.voice for prompt in prompts] == ["ann", "bob", "cid", "ann"]
     assert prompts[0].heard == tuple(TEXTS[:2])  # 3 s are not 5, 6 s are
     cloned.say(prompts[1])
-    (clip,) = engine.requests[0].references
-    assert clip.text == f"{TEXTS[0]} {TEXTS[1]}" and engine.requests[0].seed == 4
+    cloned.say(prompts[1])
+    ((name, clip, text, consent),) = engine.added  # once
+    assert name == "clone of bob" and consent and text == clip.text == f"{TEXTS[0]} {TEXTS[1]}"
+    assert (engine.requests[0].voice, engine.requests[0].seed) == ("clone of bob's id", 4)
 
     monkeypatch.setattr(voice_judges, "SpeakerEncoder", Timbre)
     judge = voice_judges.LikenessJudge([choir], tells_nearest=True)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from backend.lm.pointer import ADVANCE
-from backend.lm.voice_fit import Recording, fit_voice, read_along
+from backend.lm.generate import generate
+from backend.lm.voice_fit import READING, Recording, fit_voice, read_along, warp
+from backend.lm.voice_prompt import pointed_prompt
 from tests.pipeline.small_model import small_voice_model
 
 T = 30
@@ -18,16 +19,6 @@ def lm():
 
 def codes(lm) -> np.ndarray:
     return np.random.default_rng(0).integers(0, lm.spec.n_semantic, (lm.spec.n_codebooks, T))
-
-
-def expecting(lm, symbols_a_frame: float):
-    """The model, sure of how fast everybody speaks."""
-    head = lm.aux_heads[ADVANCE]
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias = torch.nn.Parameter(torch.full((head.out_features,), -30.0))
-        head.bias[0], head.bias[1] = np.log(1 - symbols_a_frame + 1e-9), np.log(symbols_a_frame)
-    return lm
 
 
 @pytest.mark.parametrize("is_inference", [False, True])
@@ -52,19 +43,29 @@ def test_the_recording_is_likelier_in_the_fitted_vector_and_weights_stay(lm, is_
     assert all(parameter.grad is None for parameter in lm.parameters())
 
 
-@pytest.mark.parametrize("n_symbols", [16, 20, 26])
-def test_whoever_speaks_at_another_pace_is_followed_to_the_end(lm, n_symbols):
-    symbols = np.arange(n_symbols) % 9 + 2
-    place = read_along(expecting(lm, 0.66), symbols, codes(lm), torch.zeros(lm.spec.conditioning_dim))
-    assert len(place) == T and place[0] == 0
-    assert set(np.diff(place)) <= {0, 1}
-    assert n_symbols - 3 <= place[-1] <= n_symbols - 1
-    even = np.arange(T) * (n_symbols - 1) / T
-    assert np.abs(place - even).max() <= 1.5
+def test_what_is_said_faster_and_slower_is_laid_beside_itself():
+    x = np.random.default_rng(1).standard_normal((20, 8))
+    times = np.random.default_rng(2).integers(1, 4, 20)
+    beside, distance = warp(np.repeat(x, times, axis=0), x)
+    assert distance == pytest.approx(0, abs=1e-9)
+    assert beside.tolist() == np.repeat(np.arange(20), times).tolist()
+    skipping, distance = warp(x[::2], x)
+    assert (np.diff(skipping) >= 0).all() and distance > 0.1
+
+
+def test_a_reading_of_its_own_is_read_along(lm):
+    """The model's own speech, every frame twice: each is found where the pointer was."""
+    symbols = np.arange(14) % 9 + 2
+    vector = torch.randn(lm.spec.conditioning_dim, generator=torch.Generator().manual_seed(1))
+    tokens = torch.zeros(lm.spec.n_rows, len(symbols), dtype=torch.long)
+    tokens[0] = torch.from_numpy(symbols)
+    prompt, pointer = pointed_prompt(tokens, symbols, lm.config.side_sizes, vector)
+    said = generate(lm, [prompt], READING, seeds=[0], max_new_tokens=60, pointers=[pointer])[0].codes.numpy()
+    place = read_along(lm, symbols, said.repeat(2, axis=1), vector)
+    assert place is not None
+    assert np.abs(place - np.repeat(pointer.path[: said.shape[1]], 2)).mean() < 0.3
 
 
 def test_other_words_than_are_heard_are_not_read(lm):
-    model = expecting(lm, 0.66)
-    vector = torch.zeros(lm.spec.conditioning_dim)
-    assert read_along(model, np.full(60, 3), codes(lm), vector) is None
-    assert read_along(model, np.full(8, 3), codes(lm), vector) is None
+    codes_of_noise = codes(lm)
+    assert read_along(lm, np.arange(14) % 9 + 2, codes_of_noise, torch.zeros(lm.spec.conditioning_dim)) is None
