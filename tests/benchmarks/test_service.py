@@ -24,7 +24,9 @@ def test_rows_count_sound_at_the_rate_of_the_answer(monkeypatch):
         rows = asyncio.run(service.measure(url, service.unique_prompts()))
     rows, health = rows[:3], rows[3:]
     assert [row["name"] for row in rows] == ["1 at a time", "2 at a time", "Poisson arrivals"]
-    assert all(row["name"].startswith("health, ") and 0 < row["health_p50_ms"] <= row["health_p95_ms"] for row in health)
+    assert all(
+        row["name"].startswith("health, ") and 0 < row["health_p50_ms"] <= row["health_p95_ms"] for row in health
+    )
     # One to warm up, then two, two, and the arrivals.
     n_poisson = rows[2]["requests"]
     assert [row["requests"] for row in rows] == [2, 2, n_poisson] and len(engine.asked) >= 5 + n_poisson
