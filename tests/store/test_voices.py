@@ -174,3 +174,12 @@ def test_a_damaged_vector_is_none(store, tmp_path, content):
     with pytest.raises(UnknownVoice):
         store.delete(record.id)
         store.keep_vector(record, torch.zeros(5), "model")
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 65_537, 114_112, 192_000, 700_001])
+def test_samples_of_any_rate_are_kept(store, rate_hz):
+    sound = Waveform.of(np.sin(np.arange(rate_hz // 4) * (2 * np.pi * 440 / rate_hz)).astype(np.float32) * 0.5, rate_hz)
+    record = store.add("Ada", "some words", sound, CODES_OF_IT, "hash-1", True)
+    kept = store.sample(record)
+    assert kept.rate_hz == min(rate_hz, 48_000)
+    assert kept.duration_s == pytest.approx(0.25, abs=1e-3) and np.abs(kept.samples).max() > 0.4
