@@ -45,7 +45,7 @@ def test_first_piece_arrives_before_the_last_is_made(page, engine):
         with page.stream("POST", "/backend/tts", files=FORM) as answer:
             pieces = answer.iter_raw()
             assert len(next(pieces)) > 0
-            assert engine.paused.wait(5)
+            assert engine.paused.wait(20)
             engine.go_on.set()
             assert sum(map(len, pieces)) > 0
     finally:
@@ -59,7 +59,7 @@ def test_visitor_who_leaves_ends_the_work(page, engine):
     try:
         with page.stream("POST", "/backend/tts", files=FORM) as answer:
             next(answer.iter_raw())
-            assert engine.paused.wait(5)
+            assert engine.paused.wait(20)
         end = time.monotonic() + 5
         while engine.n_cancelled == cancelled and time.monotonic() < end:
             page.get("/backend/health")
