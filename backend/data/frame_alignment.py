@@ -18,6 +18,10 @@ class DurationUnit:
     # and voiced sounds.
     lead_samples: float = 1150
 
+    def played(self, factor: float) -> DurationUnit:
+        """Of the same sound played `factor` times as fast."""
+        return DurationUnit(self.unit_samples / factor, self.rate_hz, self.lead_samples / factor)
+
 
 def frame_alignment(
     durations: Sequence[int], n_frames: int, unit: DurationUnit, *,

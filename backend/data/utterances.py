@@ -40,11 +40,10 @@ class Utterance:
 
     def played(self, factor: float) -> Utterance:
         """The same played `factor` times as fast: pitch, timbre and pace change together."""
-        unit = self.unit
         return replace(
             self, id=f"{self.id}~{factor:g}", speaker=f"{self.speaker}~{factor:g}", factor=self.factor * factor,
             first_sample=round(self.first_sample / factor), seconds=self.seconds / factor,
-            unit=DurationUnit(unit.unit_samples / factor, unit.rate_hz, unit.lead_samples / factor),
+            unit=self.unit.played(factor),
         )  # fmt: skip
 
 

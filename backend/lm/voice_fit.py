@@ -7,7 +7,6 @@ points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +16,16 @@ from torch import Tensor
 
 from backend.lm.dual_ar import DualAR
 from backend.lm.generate import generate
-from backend.lm.pointer_path import path_sides, pointer_path
+from backend.lm.pointer import ADVANCE
+from backend.lm.pointer_path import pointer_path
 from backend.lm.sampling import SamplingOptions
-from backend.lm.voice_prompt import pointed_prompt
+from backend.lm.voice_prompt import pointed_prompt, whole_utterance
 
 LEARNING_RATE = 0.1
 READING = SamplingOptions(temperature=0.3, top_p=0.8, repetition_penalty=1.0, pointer_temperature=0.3)
 # A reading may take this many times as long as the recording, and be this far from it.
 LONGEST = 2
-OTHER_WORDS = 1.42  # measured 1.18 to 1.4 for the words that are heard, 1.42 to 1.59 for others
+OTHER_WORDS = 1.42  # ten utterances: 1.18 to 1.29 for the words that are heard, 1.42 to 1.59 for others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,11 @@ class Recording:
     symbols: np.ndarray
     codes: np.ndarray
     place: np.ndarray
+
+
+def max_advance(lm: DualAR) -> int:
+    """By how many symbols the pointer of `lm` may move after a frame."""
+    return dict(lm.spec.aux)[ADVANCE] - 1
 
 
 @torch.inference_mode()
@@ -85,42 +90,27 @@ def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
     return beside, float(cost[-1, -1]) / n_pairs / one.shape[1]
 
 
-def fit_voice(
-    lm: DualAR, start: Tensor, recording: Recording, n_steps: int, *, max_advance: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tensor:  # fmt: skip
+def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> Tensor:
     """The vector [D] in which `lm` finds the recording likeliest after `n_steps`, beginning at `start` [D].
 
     `lm` holds float32 weights outside of inference mode, and keeps them.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        tokens, side, at, codes = _as_learned(lm, recording, max_advance)
+        symbols, spec = recording.symbols, lm.spec
+        tokens, side = map(torch.from_numpy, whole_utterance(
+            symbols, recording.codes, pointer_path(recording.place, len(symbols), max_advance(lm)).place,
+            semantic_begin_id=spec.semantic_begin_id, n_ahead=spec.n_side - 2, max_spent=lm.config.side_sizes[-1] - 1,
+        ))  # fmt: skip
+        codes = torch.from_numpy(recording.codes.T.astype(np.int64))
         vector = start.detach().clone().float().requires_grad_(True)
         optimizer = torch.optim.Adam([vector], lr=LEARNING_RATE)
-        for step in range(n_steps):
-            x, normed = lm.states(tokens, None, vector[None], side, is_scaled=lm.config.era == "phonogram")
-            x, normed = x[0, at], normed[0, at]
-            main = F.cross_entropy(lm.legal_logits(normed)[:, : lm.spec.n_semantic], codes[:, 0])
+        for _ in range(n_steps):
+            x, normed = lm.states(tokens[None], None, vector[None], side[None], is_scaled=lm.config.era == "phonogram")
+            x, normed = x[0, len(symbols) - 1 :], normed[0, len(symbols) - 1 :]
+            main = F.cross_entropy(lm.legal_logits(normed)[:, : spec.n_semantic], codes[:, 0])
             residual = lm.residual_logits(lm.handed_on(x, normed), codes)
             loss = main + F.cross_entropy(residual.transpose(1, 2), codes[:, 1:])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if progress is not None:
-                progress(step + 1, n_steps)
     return vector.detach().clone()
-
-
-def _as_learned(lm: DualAR, recording: Recording, max_advance: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Tokens [1, R, S], side ids [1, S, n_side], the T positions that are followed by a frame, codes [T, K]."""
-    symbols, codes, spec = recording.symbols, recording.codes.astype(np.int64), lm.spec
-    n_text, T = len(symbols), codes.shape[1]
-    first, last = n_text - 1, n_text - 1 + T
-    tokens = np.zeros((1, spec.n_rows, last), np.int64)
-    tokens[0, 0, :n_text] = symbols
-    tokens[0, 0, n_text:] = spec.semantic_begin_id + codes[0, :-1]
-    tokens[0, 1:, n_text:] = codes[:, :-1]
-    side = np.zeros((1, last, spec.n_side), np.int64)
-    place = pointer_path(recording.place, n_text, max_advance).place
-    side[0, first:last] = path_sides(symbols, place, spec.n_side - 2, lm.config.side_sizes[-1] - 1)
-    return torch.from_numpy(tokens), torch.from_numpy(side), torch.arange(first, last), torch.from_numpy(codes.T.copy())

@@ -1,4 +1,4 @@
-"""The prompt of a voice with a pointer: which phonemes the pointer walks over, and where it starts."""
+"""What a voice with a pointer reads: the prompt it speaks from, and a whole utterance it learns from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from backend.lm.base import Prompt
 from backend.lm.pointer import Pointer
+from backend.lm.pointer_path import path_sides
 
 
 def pointed_prompt(
@@ -24,3 +25,22 @@ def pointed_prompt(
     side = torch.zeros(tokens.shape[1], n_side, dtype=torch.long)
     side[-1] = torch.from_numpy(pointer.side())
     return Prompt(tokens, conditioning, side.to(tokens.device)), pointer
+
+
+def whole_utterance(
+    symbols: np.ndarray, codes: np.ndarray, place: np.ndarray, *, semantic_begin_id: int, n_ahead: int, max_spent: int
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Tokens [1 + K, S] and side ids [S, n_ahead + 2] of `symbols` [P] said as `codes` [K, T], with the pointer at
+    `place` [T].
+
+    Each frame is told by the position before it, from P - 1 on: the text is followed by the first frame, and the last
+    frame, which is followed by nothing, is not there.
+    """
+    n_text, (K, T) = len(symbols), codes.shape
+    tokens = np.zeros((1 + K, n_text + T - 1), np.int64)
+    tokens[0, :n_text] = symbols
+    tokens[0, n_text:] = semantic_begin_id + codes[0, :-1]
+    tokens[1:, n_text:] = codes[:, :-1]
+    side = np.zeros((n_text + T - 1, n_ahead + 2), np.int64)
+    side[n_text - 1 :] = path_sides(symbols, place, n_ahead, max_spent)
+    return tokens, side

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.lm.pointer import ADVANCE
-from backend.lm.voice_fit import Recording, fit_voice, read_along
+from backend.lm.voice_fit import Recording, fit_voice, max_advance, read_along
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 
 if TYPE_CHECKING:
@@ -41,13 +40,12 @@ class VoiceFitter:
         None where there is nothing to go by: no words, other words than are heard, or too long a sample.
         """
         ids = self._tokenizer.encode(text)
-        if not ids or not self._n_steps or codes.shape[1] > MOST_FRAMES:
+        if not ids or codes.shape[1] > MOST_FRAMES:
             return None
         symbols = np.array([self._tokenizer.begin_id, *ids, self._tokenizer.finish_id], np.int64)
         with self._turn:
             lm = self._open_lm()
-            max_advance = dict(lm.spec.aux)[ADVANCE] - 1
-            if codes.shape[1] * max_advance < len(symbols):
+            if codes.shape[1] * max_advance(lm) < len(symbols):
                 return None
             vector = start.detach().cpu().float()
             codes = codes[: lm.spec.n_codebooks].astype(np.int64)
@@ -55,5 +53,5 @@ class VoiceFitter:
             if place is None:
                 log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
                 return None
-            fitted = fit_voice(lm, vector, Recording(symbols, codes, place), self._n_steps, max_advance=max_advance)
+            fitted = fit_voice(lm, vector, Recording(symbols, codes, place), self._n_steps)
         return fitted.to(start)

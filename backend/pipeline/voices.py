@@ -16,6 +16,8 @@ from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain
 from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from backend.pipeline.speaker import Speaker
     from backend.pipeline.voice_fitter import VoiceFitter
     from backend.runtime.request import ReferenceClip
@@ -86,7 +88,7 @@ class VoiceBook:
         codec = self._speaker.codec_worker.codec.spec.name
         kept = Codes(torch.from_numpy(codes)[None], codec)
         record = self._store.add(name, text, sample, kept, self._codes_hash, consent)
-        self._fit(record)
+        self._fit(record, codes)
         return _as_voice(record)
 
     def delete(self, name_or_id: str) -> None:
@@ -136,18 +138,23 @@ class VoiceBook:
         """A stored voice by its fitted vector, if it has one for this model."""
         if self._fitter is None:
             return None
-        key = f"{self._fitter.key} {record.codes_hash}"
-        vector = self._store.vector(record, key)
+        vector = self._store.vector(record, self._fitted_to(record, self._fitter))
         return None if vector is None else SpokenVoice(conditioning=vector.to(self._speaker.device))
 
-    def _fit(self, record: VoiceRecord) -> None:
+    def _fit(self, record: VoiceRecord, codes: np.ndarray) -> None:
+        """Fit a voice to its `codes` [K, T], where that can be done."""
         if self._fitter is None:
             return
-        start = self._encoded(record).conditioning
+        start = self._speaker.reference.voice_of((Reference(record.text, codes),)).conditioning
         assert start is not None, "voices are fitted where they are vectors"
-        vector = self._fitter.fit(record.text, self._store.codes(record).indices[0].numpy(), start)
+        vector = self._fitter.fit(record.text, codes, start)
         if vector is not None:
-            self._store.keep_vector(record, vector, f"{self._fitter.key} {record.codes_hash}")
+            self._store.keep_vector(record, vector, self._fitted_to(record, self._fitter))
+
+    @staticmethod
+    def _fitted_to(record: VoiceRecord, fitter: VoiceFitter) -> str:
+        """What a fitted vector is good for."""
+        return f"{fitter.key} {record.codes_hash}"
 
     def _codes(self, record: VoiceRecord) -> Codes:
         if record.codes_hash == self._codes_hash:

@@ -182,10 +182,8 @@ class VoiceStore:
         """Keep a voice's vector, which is good for what `key` names. Raises `OutputError`."""
         with self._lock:
             folder = self._folder / self._known(record.id).id
-            partial = folder / f".{VECTOR}.part"
             try:
-                save_file({"conditioning": vector.detach().cpu().contiguous()}, partial, {"key": key})
-                os.replace(partial, folder / VECTOR)
+                _write_tensor(folder / VECTOR, "conditioning", vector.detach().cpu(), {"key": key})
             except OSError as error:
                 raise OutputError(f"The voice's vector cannot be kept ({error.strerror}). Check DATA_DIR.") from error
 
@@ -237,9 +235,13 @@ def _as_kept(sample: Waveform) -> Waveform:
 
 
 def _write_codes(folder: Path, codes: Codes) -> None:
-    partial = folder / f".{CODES}.part"
-    save_file({"indices": codes.indices.to("cpu", torch.int32).contiguous()}, partial)
-    os.replace(partial, folder / CODES)
+    _write_tensor(folder / CODES, "indices", codes.indices.to("cpu", torch.int32))
+
+
+def _write_tensor(path: Path, name: str, tensor: Tensor, facts: dict[str, str] | None = None) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    save_file({name: tensor.contiguous()}, partial, facts)
+    os.replace(partial, path)
 
 
 def _write_record(folder: Path, record: VoiceRecord) -> None:

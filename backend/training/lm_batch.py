@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from backend.data.shards import CodedUtterance
-from backend.lm.pointer_path import path_sides, pointer_path
+from backend.lm.pointer_path import pointer_path
+from backend.lm.voice_prompt import whole_utterance
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 
 
@@ -67,14 +68,13 @@ class PassageReader:
         side = np.zeros((len(passages), S, self.n_side), np.int64)
         at, codes, advances = [], [], []
         for row, p in enumerate(passages):
-            n_text, T = len(p.symbols), p.codes.shape[1]
-            first, last = n_text - 1, n_text - 1 + T  # the text is followed by the first frame; the last one by nothing
-            tokens[row, 0, :n_text] = p.symbols
-            tokens[row, 0, n_text:last] = self.tokenizer.semantic_begin_id + p.codes[0, :-1]
-            tokens[row, 1:, n_text:last] = p.codes[:, :-1]
             path = pointer_path(p.alignment, len(p.symbols), self.max_advance)
-            side[row, first:last] = path_sides(p.symbols, path.place, self.n_ahead, self.max_spent)
-            at.append(row * S + np.arange(first, last))
+            read, told = whole_utterance(
+                p.symbols, p.codes, path.place, semantic_begin_id=self.tokenizer.semantic_begin_id,
+                n_ahead=self.n_ahead, max_spent=self.max_spent,
+            )  # fmt: skip
+            tokens[row, :, : len(told)], side[row, : len(told)] = read, told
+            at.append(row * S + np.arange(len(p.symbols) - 1, len(told)))
             codes.append(p.codes.T)
             advances.append(path.advance)
         T_ref = max(codes.shape[1] for codes in references)

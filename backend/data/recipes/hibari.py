@@ -48,9 +48,7 @@ class HibariTeacher:
         found = tuple(int(duration) for duration in durations.reshape(-1))
         # Played at another rate: pitch, timbre and pace change together, and the pace was changed the other way before.
         played = resample(Waveform.of(samples, round(RATE_HZ * factor)), RATE_HZ)
-        plain = DurationUnit(UNIT_SAMPLES, RATE_HZ)
-        unit = DurationUnit(plain.unit_samples / factor, RATE_HZ, plain.lead_samples / factor)
-        return Spoken(played.samples[0], RATE_HZ, found, unit)
+        return Spoken(played.samples[0], RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ).played(factor))
 
 
 def _factor(speaker: str) -> float:

@@ -45,7 +45,7 @@ class Synthesis:
     pair_share: float = 0.25  # two sentences in one breath
     mix_share: float = 0.0  # speakers mixed of two
     pseudo_share: float = 0.0  # speakers of a pool that each come back, see `pseudo_speaker`
-    n_pseudo: int = 0  # the size of that pool
+    n_pseudo: int = 300  # the size of that pool
     shift_share: float = 0.0  # speakers shifted in pitch
     speeds: tuple[float, float] = (0.9, 1.15)
 
@@ -115,7 +115,8 @@ def pseudo_speaker(speakers: Sequence[str], draw: random.Random) -> str:
 
 
 def _speaker(plan: Synthesis, speakers: list[str], draw: random.Random) -> str:
-    if plan.n_pseudo and len(speakers) > 2 and draw.random() < plan.pseudo_share:
+    # Without such speakers nothing is drawn: a corpus that was begun before goes on as it is.
+    if plan.pseudo_share and len(speakers) > 2 and draw.random() < plan.pseudo_share:
         return pseudo_speaker(speakers, random.Random(f"{plan.seed} pseudo {draw.randrange(plan.n_pseudo)}"))
     kind = draw.random()
     if kind < plan.mix_share and len(speakers) > 1:

@@ -93,6 +93,10 @@ def test_pseudo_speakers_come_back_and_lie_beyond_the_speakers():
         assert sum(weights) == pytest.approx(1.0, abs=0.011) and -0.3 <= min(weights) <= -0.1
 
 
+def test_a_plan_without_pseudo_speakers_draws_as_if_there_were_none():
+    assert drawn(200, mix_share=0.4, n_pseudo=40) == drawn(200, mix_share=0.4, n_pseudo=0)
+
+
 def test_given_sentences_are_spoken_in_turn():
     found = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
     assert [(line.id, line.text, line.speaker, line.speed) for line in found] == [
