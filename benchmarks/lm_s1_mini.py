@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import tempfile
 import time
@@ -80,9 +81,14 @@ def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
         rows = []
         if format == "int8":
             rows += [_shape_row(shape) for shape in shapes(lm)]
+        plain = lm
         if format != "fp32":
-            OPTIMIZATIONS[format]().apply(lm)
+            plain = OPTIMIZATIONS[format]().apply(lm)
+            if "call_tape" in (d.name for d in decisions if d.is_applied):
+                lm = OPTIMIZATIONS["call_tape"]().apply(copy.copy(plain))
         cases = [_Case(lm, format)]
+        if lm is not plain:
+            cases += [_Case(plain, f"{format}, calls made for every frame")]
         if format == "int8":
             cases += [
                 _Case(lm, "int8 at MAX_SEQ_LEN 8192", max_frames=8192),

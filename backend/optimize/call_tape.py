@@ -1,8 +1,9 @@
-"""A small `DualAR` on a processor whose frames are calls bound once to buffers that never move."""
+"""A `DualAR` on a processor whose frames are calls bound once to buffers that never move: small, or quantized."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -12,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from backend.lm.base import StepOutput
-from backend.lm.blocks import Block
 from backend.lm.dual_ar import DualAR, DualARState
 from backend.lm.sampling import RowSampler
 from backend.nn.rope import rope_table
 from backend.optimize.base import Support
 from backend.optimize.frame_tape import FrameTape, StepTape
-from backend.optimize.tape_stack import BlockMatrices, Matrix, RowBuffers
+from backend.optimize.fused_block import FusedBlock
+from backend.optimize.tape_matrix import NormedMatrix, tape_matrix
+from backend.optimize.tape_stack import BlockMatrices
 
-# Larger models spend their time in products, and a second copy of their weights would not be small.
+# Larger float32 models spend their time in products, and a second copy of their weights would not be small.
 MAX_WEIGHTS = 64_000_000
-# Buffers are kept for every number of rows up to here; above it products are what takes the time.
+# Of a float32 model, buffers are kept for every number of rows up to here; above it products are what takes the time.
 MAX_ROWS = 16
 
 
@@ -43,6 +45,8 @@ class TapedDualAR(DualAR):
         taped.__dict__ = lm.__dict__
         if taped.head is None:
             taped.narrow_head()
+        # Quantized rows are rounded alike however many speak, so all of them are spoken here.
+        taped.max_rows = sys.maxsize if isinstance(taped.layers[0], FusedBlock) else MAX_ROWS
         taped._bind_slow()
         taped._bind_fast()
         return taped
@@ -50,36 +54,34 @@ class TapedDualAR(DualAR):
     def _bind_slow(self) -> None:
         spec, config = self.spec, self.config
         self.slow_matrices = [BlockMatrices(block) for block in self.layers]
-        self.slow_turns = turns(spec.max_frames, config.rope_base, self.slow_matrices[0])
-        # One table of everything a position is told, so that it is looked up at once.
+        self.slow_turns, self.slow_scales = turns(spec.max_frames, config.rope_base, self.slow_matrices[0])
         tables = [self.embeddings, self.codebook_embeddings, *self.side_embeddings]
-        whole = torch.cat([table.weight.detach() for table in tables])
-        starts = [0, *accumulate(table.num_embeddings for table in tables)]
-        for table, start in zip(tables, starts, strict=False):
-            table.weight = nn.Parameter(whole[start : start + table.num_embeddings], requires_grad=False)
-        self.table = whole.numpy()
-        codes = [starts[1] + k * config.codebook_size for k in range(spec.n_codebooks)]
-        self.offsets = np.array([0, *codes, *starts[2 : 2 + spec.n_side]])
-        self.code_scale = 1 / math.sqrt(spec.n_codebooks + 1) if config.scale_codebook_embeddings else 1.0
-        # The heads in one product.
-        heads = [self.head, *self.aux_heads.values()]
-        weight = torch.cat([head.weight.detach() for head in heads])
-        said = nn.Linear(*weight.shape[::-1], bias=False, device="meta")
-        said.weight = nn.Parameter(weight, requires_grad=False)
-        self.said = Matrix(said)
-        self.said_bias = torch.cat([torch.zeros(h.out_features) if h.bias is None else h.bias.detach() for h in heads])
+        self.table: np.ndarray | None = None
+        if sum(table.weight.numel() for table in tables) <= MAX_WEIGHTS and not _halves(tables):
+            # One table of everything a position is told, so that it is looked up at once.
+            whole = torch.cat([table.weight.detach() for table in tables])
+            starts = [0, *accumulate(table.num_embeddings for table in tables)]
+            for table, start in zip(tables, starts, strict=False):
+                table.weight = nn.Parameter(whole[start : start + table.num_embeddings], requires_grad=False)
+            self.table = whole.numpy()
+            codes = [starts[1] + k * config.codebook_size for k in range(spec.n_codebooks)]
+            self.offsets = np.array([0, *codes, *starts[2 : 2 + spec.n_side]])
+            self.code_scale = 1 / math.sqrt(spec.n_codebooks + 1) if config.scale_codebook_embeddings else 1.0
+        self.said_heads = [self.head, *self.aux_heads.values()]
+        self.said_matrices = [tape_matrix(head) for head in self.said_heads]
 
     def _bind_fast(self) -> None:
         spec, config = self.spec, self.config
         self.fast_matrices = [BlockMatrices(block) for block in self.fast_layers]
-        self.fast_turns = turns(spec.n_codebooks, config.rope_base, self.fast_matrices[0])
+        each, scales = turns(spec.n_codebooks, config.rope_base, self.fast_matrices[0])
+        self.fast_turns = each[:, None] * scales
         n_passes = spec.n_codebooks - 1
-        table = self.fast_embeddings.weight.detach().numpy()
+        table = self.fast_embeddings.weight.detach().float().numpy()
         if config.has_own_fast_tables:
             outputs, self.fast_tables = list(self.fast_output), list(table.reshape(n_passes, config.codebook_size, -1))
         else:
             outputs, self.fast_tables = [self.fast_output], [table] * n_passes
-        heads = [Matrix(output) for output in outputs]
+        heads = [NormedMatrix(self.fast_norm, tape_matrix(output)) for output in outputs]
         self.fast_heads = heads if config.has_own_fast_tables else heads * n_passes
 
     def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
@@ -89,12 +91,12 @@ class TapedDualAR(DualAR):
         return TapedState(state.slow, state.fast, state.recent, state.conditioning)
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        if not isinstance(state, TapedState) or len(rows) > MAX_ROWS or not self._is_usual(frames, side):
+        if not isinstance(state, TapedState) or len(rows) > self.max_rows or not self._is_usual(frames, side):
             return super().step(frames, state, rows, side)
         tape = state.steps.get(len(rows))
         if tape is None:
             tape = state.steps[len(rows)] = StepTape(self, len(rows))
-        return tape.step(frames.numpy(), None if side is None else side.numpy(), state, list(rows))
+        return tape.step(frames, side, state, list(rows))
 
     def _is_usual(self, frames: Tensor, side: Tensor | None) -> bool:
         """Sound, with all there is to know of it: ends and rows without their side ids are embedded otherwise."""
@@ -102,20 +104,18 @@ class TapedDualAR(DualAR):
         is_sound = spec.semantic_begin_id <= main.min() and main.max() <= spec.semantic_end_id
         return bool(is_sound) and (side is not None or not spec.n_side)
 
-    def say(self, rows: RowBuffers, said: Tensor) -> StepOutput:
-        """Of the last states, in tensors of its own."""
-        said = said + self.said_bias
-        aux, start = {}, self.spec.n_legal
-        for name, size in self.spec.aux:
-            aux[name] = said[:, start : start + size]
-            start += size
-        hidden = self.handed_on(rows.x, rows.normed).clone()
-        return StepOutput(said[:, : self.spec.n_legal], hidden, aux)
+    def say(self, x: Tensor, normed: Tensor, said: Sequence[Tensor]) -> StepOutput:
+        """What `said` [B, outputs] of each head comes to, in tensors of its own."""
+        logits, *aux = (
+            out.clone() if head.bias is None else out + head.bias
+            for head, out in zip(self.said_heads, said, strict=True)
+        )
+        return StepOutput(logits, self.handed_on(x, normed).clone(), dict(zip(self.aux_heads, aux, strict=True)))
 
     def sample(
         self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
-        if not isinstance(state, TapedState) or len(rows) > MAX_ROWS:
+        if not isinstance(state, TapedState) or len(rows) > self.max_rows:
             return super().sample(out, samplers, state, rows)
         tape = state.frames.get(len(rows))
         if tape is None:
@@ -130,12 +130,12 @@ class TapedDualAR(DualAR):
         return torch.from_numpy(frames)
 
 
-def turns(n_positions: int, rope_base: float, block: BlockMatrices) -> np.ndarray:
-    """Complex turns [n_positions, H + H_kv, d / 2] of queries, which attention divides by the root of d, and keys."""
+def turns(n_positions: int, rope_base: float, block: BlockMatrices) -> tuple[np.ndarray, np.ndarray]:
+    """Complex turns [n_positions, d / 2] of heads, and scales [H + H_kv, 1]: attention divides queries by the root of d."""
     cos, sin = rope_table(torch.arange(n_positions)[None], block.head_dim, rope_base)
-    scales = torch.ones(block.n_heads + block.n_kv_heads, 1)
+    scales = np.ones((block.n_heads + block.n_kv_heads, 1), np.float32)
     scales[: block.n_heads] = block.head_dim**-0.5
-    return (torch.complex(cos, sin)[0] * scales).numpy()
+    return torch.complex(cos, sin)[0, :, 0].numpy(), scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +151,14 @@ class CallTape:
             return Support(False, f"records DualAR only, not {type(model).__name__}")
         if device.type != "cpu":
             return Support(False, f"binds memory of a processor; this is {device.type}")
+        if isinstance(model, TapedDualAR):
+            return Support(False, "its calls are bound already")
         stacks = [block for stack in (model.layers, model.fast_layers) for block in stack]
-        if not all(isinstance(block, Block) for block in stacks) or isinstance(model, TapedDualAR):
-            return Support(False, "its layers are bound or fused already")
-        if not all(type(m) is nn.Linear for block in stacks for m in (block.attention.wqkv, block.feed_forward.w2)):
-            return Support(False, "its layers are quantized")
+        if all(isinstance(block, FusedBlock) for block in stacks):
+            return Support(True, "calls bound once around quantized products")
         if any(block.attention.has_qk_norm or _has_bias(block) for block in stacks):
             return Support(False, "its attention has norms or biases, which the bound calls leave out")
-        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        if _halves([model]):
             return Support(False, "not all its weights are float32")
         n_weights = sum(parameter.numel() for parameter in model.parameters())
         if n_weights > MAX_WEIGHTS:
@@ -168,6 +168,11 @@ class CallTape:
     def apply(self, model: DualAR) -> DualAR:
         """Bind the weights of `model`, in place."""
         return TapedDualAR.of(model)
+
+
+def _halves(modules: Sequence[nn.Module]) -> bool:
+    """Whether some of their weights are not float32."""
+    return any(parameter.dtype != torch.float32 for module in modules for parameter in module.parameters())
 
 
 def _has_bias(block: nn.Module) -> bool:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 Target = Literal["lm", "codec", "process"]
 

@@ -39,6 +39,7 @@ class FusedBlock(nn.Module):
         attention, feed_forward = block.attention, block.feed_forward
         self.n_heads, self.n_kv_heads = attention.n_heads, attention.n_kv_heads
         self.head_dim, self.table = attention.head_dim, table
+        self.dim, self.hidden_dim = feed_forward.w13.in_features, feed_forward.w2.in_features
         norm, ffn_norm = block.attention_norm, block.ffn_norm
         self.qkv = make_matrix(attention.wqkv.weight, norm.weight, norm.eps)
         self.out = make_matrix(attention.wo.weight)

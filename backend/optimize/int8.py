@@ -13,7 +13,7 @@ from backend.optimize.base import Support
 from backend.optimize.layers import quantize_layers
 from backend.optimize.quantized_products import int8_product, int8_reason
 
-_TINY = 1e-30  # so that a row of zeros stays one
+TINY = 1e-30  # so that a row of zeros stays one
 
 
 class Int8Matrix:
@@ -32,7 +32,7 @@ class Int8Matrix:
         self.product = int8_product(weight)
 
     def __call__(self, rows: Tensor) -> Tensor:
-        largest = rows.abs().amax(-1, keepdim=True).clamp_min_(_TINY)
+        largest = rows.abs().amax(-1, keepdim=True).clamp_min_(TINY)
         y = self.product(rows / largest)
         if self.floor is not None:
             # |x| with the norm's epsilon in it: sqrt(sum x^2 + n eps).

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from backend.lm.blocks import FeedForward
+from backend.lm.dual_ar import DualAR
 from backend.optimize.decision import Decision, PlanWishes
 from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.registry import OPTIMIZATIONS
@@ -123,17 +124,36 @@ def _compile(lm: nn.Module, device: torch.device, wishes: PlanWishes, is_quantiz
 
 def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
     optimization = OPTIMIZATIONS["call_tape"]()
-    if changed := [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]:
-        return Decision("call_tape", "lm", False, f"made for plain float32 layers, not after {changed[0]}")
-    support = optimization.supported(device, lm)
+    changed = [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]
+    is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR)
+    if changed and not is_quantized:
+        return Decision("call_tape", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
+    # Of a large model a layer of each stack shows what calls cost.
+    plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else copy.deepcopy(lm)
+    support = optimization.supported(device, plain)
     if not support.ok:
         return Decision("call_tape", "lm", False, support.reason)
-    taped = optimization.apply(copy.deepcopy(lm))
-    measured = {f"{name}_ms_per_frame": _ms(spoken_frame_s(model)) for name, model in (("plain", lm), ("taped", taped))}
-    plain, less = measured.values()
-    if less >= plain:
+    whole = spoken_frame_s(plain)
+    less = spoken_frame_s(optimization.apply(plain))
+    measured = {"plain_ms_per_frame": _ms(whole), "taped_ms_per_frame": _ms(less)}
+    if less >= whole:
         return Decision("call_tape", "lm", False, "not faster here", measured)
-    return Decision("call_tape", "lm", True, f"whole frames {plain / less:.1f} times as fast", measured)
+    what = "frames of two layers" if is_quantized else "whole frames"
+    return Decision("call_tape", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
+
+
+def first_layers(lm: DualAR) -> DualAR:
+    """The first layer of each stack between what is before and behind them, copied; tables of embeddings are shared."""
+    small = copy.copy(lm)
+    small._modules = {
+        name: part if isinstance(part, nn.Embedding) else copy.deepcopy(_first(name, part))
+        for name, part in lm._modules.items()
+    }
+    return small
+
+
+def _first(name: str, part: nn.Module | None) -> nn.Module | None:
+    return part[:1] if name in ("layers", "fast_layers") else part
 
 
 def _ms(seconds: float) -> float:

@@ -9,6 +9,7 @@ from torch import nn
 from backend.codec.spectral import SpectralCodec
 from backend.optimize import plan as planner
 from backend.optimize import plan_codec, plan_lm
+from backend.optimize.call_tape import TapedDualAR
 from backend.optimize.decision import Plan
 from backend.optimize.fused_block import FusedBlock
 from backend.optimize.plan import PlanWishes, apply_plan, make_plan, prepare_process
@@ -32,6 +33,10 @@ class Clock:
     def products_s(self, wanted, format, device=CPU):
         return {shape: self.product_s(shape, format) for shape in wanted}
 
+    def spoken_frame_s(self, lm):
+        self.n_asked += 1
+        return 2e-3 if isinstance(lm, TapedDualAR) else 4e-3
+
     def decode_s(self, codec):
         self.n_asked += 1
         return 0.5 if any(getattr(m, "product_dtype", None) == torch.bfloat16 for m in codec.modules()) else 1.0
@@ -42,6 +47,7 @@ def clock(monkeypatch, tmp_path):
     clock = Clock()
     monkeypatch.setattr(plan_lm, "product_s", clock.product_s)
     monkeypatch.setattr(plan_lm, "products_s", clock.products_s)
+    monkeypatch.setattr(plan_lm, "spoken_frame_s", clock.spoken_frame_s)
     monkeypatch.setattr(plan_codec, "decode_s", clock.decode_s)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     return clock
