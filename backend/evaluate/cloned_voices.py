@@ -29,7 +29,7 @@ class ClonedVoices:
     def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
         self.name, self._engine = name, engine
         fit = engine.settings.voice_fit_steps
-        self.identity = f"clones-2 {identity} {fit} {file_hash(folder / MANIFEST_NAME)}"
+        self.identity = f"clones-3 {identity} {fit} {file_hash(folder / MANIFEST_NAME)}"
         self._references: dict[str, list[Utterance]] = {}
         self._added: dict[str, str] = {}
         for item in read_utterances(folder / MANIFEST_NAME):

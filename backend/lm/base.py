@@ -97,6 +97,14 @@ class LMState(Protocol):
     def load_prefix(self, row: int, prefix: RowPrefix) -> None: ...
 
 
+class FrameDrawer(Protocol):
+    """Draws frames from what a model thinks of them: the model itself, or the fast stack of one voice."""
+
+    def draw(
+        self, out: StepOutput, samplers: Sequence[RowSampler], state: Any, rows: Sequence[int]
+    ) -> Tensor: ...  # fmt: skip
+
+
 class TokenLM(Protocol):
     """The seam every language model is used through.
 

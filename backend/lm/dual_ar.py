@@ -6,6 +6,7 @@ which hidden state the codes are drawn from, whether embeddings are scaled, norm
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.errors import BadCodes
-from backend.lm.base import Prompt, RowPrefix, StepOutput
+from backend.lm.base import FrameDrawer, Prompt, RowPrefix, StepOutput
 from backend.lm.blocks import Block, causal_mask, masked_attend
 from backend.lm.config import DualARConfig
 from backend.lm.kv import FrameCache, SlotCache
@@ -24,6 +25,12 @@ from backend.lm.pointer import ADVANCE
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
 from backend.nn.norms import RMSNorm
 from backend.nn.rope import RopeTable, rope_table
+
+# Names of modules: of the fast stack, and of what only the slow one needs.
+FAST = "fast_"
+SLOW = (
+    "embeddings", "codebook_embeddings", "layers", "output", "head", "side_embeddings", "conditioning_in", "aux_heads",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -131,6 +138,24 @@ class DualAR(nn.Module):
         if spec.n_residual < self.config.codebook_size and not self.config.has_own_fast_tables:
             self.fast_output = _linear(self.fast_output.weight[: spec.n_residual].detach())
         return self
+
+    @property
+    def fast_tensors(self) -> dict[str, Tensor]:
+        """All of the fast stack, by its names in `state_dict`."""
+        return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(FAST)}
+
+    def with_own_fast(self) -> DualAR:
+        """This model with a copy of its fast stack, which may change without changing this one's; the rest is shared."""
+        other = copy.copy(self)
+        other._modules = {
+            name: copy.deepcopy(module) if name.startswith(FAST) else module for name, module in self._modules.items()
+        }
+        return other
+
+    def keep_fast_only(self) -> None:
+        """Let go of all that draws no codes: what is left can `draw`."""
+        for name in SLOW:
+            self._modules[name] = None
 
     def is_frame(self, tokens: Tensor) -> Tensor:
         """Where `tokens` [..., R, S] hold a frame of sound: booleans [..., S]."""
@@ -288,7 +313,26 @@ class DualAR(nn.Module):
     def sample(
         self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
-        """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on."""
+        """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on.
+
+        Rows whose voice has a fast stack of its own are drawn by that, together with others of the voice.
+        """
+        row_list = list(rows)
+        groups: dict[int, tuple[FrameDrawer, list[int]]] = {}
+        for i, sampler in enumerate(samplers):
+            drawer = self if sampler.drawer is None else sampler.drawer
+            groups.setdefault(id(drawer), (drawer, []))[1].append(i)
+        if len(groups) == 1:
+            return drawer.draw(out, samplers, state, row_list)
+        frames = torch.empty(len(row_list), self.spec.n_rows, dtype=torch.long, device=out.logits.device)
+        for drawer, places in groups.values():
+            aux = {name: values[places] for name, values in out.aux.items()}
+            part = StepOutput(out.logits[places], out.hidden[places], aux)
+            frames[places] = drawer.draw(part, [samplers[i] for i in places], state, [row_list[i] for i in places])
+        return frames
+
+    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
+        """`sample` by this model's fast stack, whoever's it is that the rows bring."""
         row_list = list(rows)
         drawn = FrameDraw(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.era)
         frames = self.draw_frame(out, drawn, state.fast)

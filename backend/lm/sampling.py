@@ -18,7 +18,7 @@ from backend.errors import BadSettings
 from backend.lm.noise import exponential, noise_keys
 
 if TYPE_CHECKING:
-    from backend.lm.base import Era
+    from backend.lm.base import Era, FrameDrawer
     from backend.lm.pointer import Pointer
 
 REPETITION_FRAMES = 16
@@ -89,13 +89,17 @@ PLAIN = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0, ras=
 
 @dataclass(slots=True)
 class RowSampler:
-    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise."""
+    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise.
+
+    `drawer` is the fast stack of a voice that has its own; the others take the model's.
+    """
 
     options: SamplingOptions
     seed: int = 0
     attempt: int = 0
     frame: int = 0
     pointer: Pointer | None = None
+    drawer: FrameDrawer | None = None
 
     @property
     def noise_seed(self) -> int:

@@ -1,8 +1,9 @@
-"""A voice's vector fitted to a recording: what the speaker encoder hears at once, made better by a few gradient steps.
+"""A voice fitted to a recording: what the speaker encoder hears at once, made better by a few gradient steps.
 
 The encoder has to know a voice it never heard from a few thousand others. The language model itself says how likely the
 codes of a recording are in a voice, so the vector that makes them likeliest is looked for, beginning where the encoder
-points.
+points, and the fast stack, which draws what a voice sounds like rather than what it says, learns the voice by heart. The
+slow stack stays: it knows how to read.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.lm.dual_ar import DualAR
+from backend.lm.dual_ar import FAST, DualAR
 from backend.lm.generate import generate
 from backend.lm.pointer import ADVANCE
 from backend.lm.pointer_path import pointer_path
 from backend.lm.sampling import SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt, whole_utterance
 
-LEARNING_RATE = 0.1
+LEARNING_RATE, FAST_LEARNING_RATE = 0.1, 5e-4
 READING = SamplingOptions(temperature=0.3, top_p=0.8, repetition_penalty=1.0, pointer_temperature=0.3)
 # A reading may take this many times as long as the recording, and be this far from it.
 LONGEST = 2
@@ -36,6 +37,14 @@ class Recording:
     symbols: np.ndarray
     codes: np.ndarray
     place: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedVoice:
+    """The `vector` [D] that the slow stack is told, and the tensors of the voice's own fast stack by their names."""
+
+    vector: Tensor
+    fast: dict[str, Tensor]
 
 
 def max_advance(lm: DualAR) -> int:
@@ -90,12 +99,13 @@ def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
     return beside, float(cost[-1, -1]) / n_pairs / one.shape[1]
 
 
-def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> Tensor:
-    """The vector [D] in which `lm` finds the recording likeliest after `n_steps`, beginning at `start` [D].
+def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> FittedVoice:
+    """The voice in which `lm` finds the recording likeliest after `n_steps`, beginning at the vector `start` [D].
 
     `lm` holds float32 weights outside of inference mode, and keeps them.
     """
     with torch.inference_mode(False), torch.enable_grad():
+        lm = lm.with_own_fast()
         symbols, spec = recording.symbols, lm.spec
         tokens, side = map(torch.from_numpy, whole_utterance(
             symbols, recording.codes, pointer_path(recording.place, len(symbols), max_advance(lm)).place,
@@ -103,7 +113,10 @@ def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> 
         ))  # fmt: skip
         codes = torch.from_numpy(recording.codes.T.astype(np.int64))
         vector = start.detach().clone().float().requires_grad_(True)
-        optimizer = torch.optim.Adam([vector], lr=LEARNING_RATE)
+        fast = [p.requires_grad_(True) for name, p in lm.named_parameters() if name.startswith(FAST)]
+        optimizer = torch.optim.Adam(
+            [{"params": [vector], "lr": LEARNING_RATE}, {"params": fast}], lr=FAST_LEARNING_RATE
+        )
         for _ in range(n_steps):
             x, normed = lm.states(tokens[None], None, vector[None], side[None], is_scaled=lm.config.era == "phonogram")
             x, normed = x[0, len(symbols) - 1 :], normed[0, len(symbols) - 1 :]
@@ -113,4 +126,4 @@ def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return vector.detach().clone()
+    return FittedVoice(vector.detach().clone(), {name: tensor.detach() for name, tensor in lm.fast_tensors.items()})

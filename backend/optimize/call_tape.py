@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from torch import Tensor, nn
 
 from backend.lm.base import StepOutput
@@ -26,6 +27,7 @@ from backend.optimize.tape_stack import BlockMatrices
 MAX_WEIGHTS = 64_000_000
 # Of a float32 model, buffers are kept for every number of rows up to here; above it products are what takes the time.
 MAX_ROWS = 16
+MAX_FRAME_TAPES = 32
 
 
 @dataclass(slots=True)
@@ -33,7 +35,8 @@ class TapedState(DualARState):
     """With the buffers of each number of rows that was asked for."""
 
     steps: dict[int, StepTape] = field(default_factory=dict)
-    frames: dict[int, FrameTape] = field(default_factory=dict)
+    # By who draws and the number of rows.
+    frames: LRUCache[tuple[int, int], FrameTape] = field(default_factory=lambda: LRUCache(MAX_FRAME_TAPES))
 
 
 class TapedDualAR(DualAR):
@@ -112,14 +115,17 @@ class TapedDualAR(DualAR):
         )
         return StepOutput(logits, self.handed_on(x, normed).clone(), dict(zip(self.aux_heads, aux, strict=True)))
 
-    def sample(
-        self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
-    ) -> Tensor:
+    def keep_fast_only(self) -> None:
+        super().keep_fast_only()
+        self.slow_matrices, self.said_heads, self.said_matrices, self.table = [], [], [], None
+
+    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
         if not isinstance(state, TapedState) or len(rows) > self.max_rows:
-            return super().sample(out, samplers, state, rows)
-        tape = state.frames.get(len(rows))
+            return super().draw(out, samplers, state, rows)
+        key = (id(self), len(rows))
+        tape = state.frames.get(key)
         if tape is None:
-            tape = state.frames[len(rows)] = FrameTape(self, len(rows))
+            tape = state.frames[key] = FrameTape(self, len(rows))
         recent, row_list = state.recent.numpy(), list(rows)
         window = recent[row_list]
         frames = tape.frames(out, samplers, window)

@@ -112,8 +112,11 @@ def half_product(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return run
 
 
-def whole_rows(weight: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Whole numbers [out, in] of 8 bits and scales [out] whose products `weight` is, to float rounding; None if it is not."""
+def as_halves(weight: Tensor) -> tuple[Tensor, Tensor | None] | None:
+    """Numbers [out, in] that are exact in float16, and scales [out] or none, whose products `weight` is to float
+    rounding; None if there are no such numbers."""
+    if torch.equal(weight.half().float(), weight):
+        return weight, None
     scales = weight.abs().amax(1).clamp_min(1e-30) / 127
     numbers = (weight / scales[:, None]).round_()
     is_whole = torch.allclose(numbers * scales[:, None], weight, rtol=1e-6, atol=0)

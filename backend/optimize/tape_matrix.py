@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from backend.nn.norms import RMSNorm
 from backend.optimize.int8 import TINY, Int8Matrix
 from backend.optimize.layers import MatrixLinear
-from backend.optimize.quantized_products import half_product, has_half_product, whole_rows
+from backend.optimize.quantized_products import as_halves, half_product, has_half_product
 
 Call = Callable[[], object]
 
@@ -42,21 +42,21 @@ class TapeMatrix(Protocol):
 class FloatMatrix:
     """Up to rounding what `linear` without its bias gives.
 
-    Weights that were stored as 8-bit rows are kept as the whole numbers they were, exact in 16 bits, and their scales:
-    half the memory to read.
+    Weights that were stored in 16 bits are read so, half the memory. So are those that were stored as 8-bit rows: as
+    the whole numbers they were, exact in 16 bits, and their scales.
     """
 
     def __init__(self, linear: nn.Linear):
         weight = linear.weight.detach()
-        whole = whole_rows(weight) if has_half_product() else None
-        if whole is None:
+        halves = as_halves(weight) if has_half_product() else None
+        if halves is None:
             # Stored by inputs: one row then takes a third less. The layer goes on with the same memory.
             self.columns = weight.t().contiguous()
             linear.weight = nn.Parameter(self.columns.t(), requires_grad=False)
             self.multiply = None
         else:
-            numbers, scales = whole
-            self.multiply, self.scales = half_product(numbers), scales.numpy()
+            numbers, scales = halves
+            self.multiply, self.scales = half_product(numbers), None if scales is None else scales.numpy()
 
     def into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
         if self.multiply is None:
@@ -64,7 +64,8 @@ class FloatMatrix:
             return
         y = out.numpy()
         yield partial(self.multiply, x, out)
-        yield partial(np.multiply, y, self.scales, y)
+        if self.scales is not None:
+            yield partial(np.multiply, y, self.scales, y)
 
     def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
         if self.multiply is None:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
+    from backend.lm.dual_ar import DualAR
     from backend.lm.speaker import SpeakerEncoder
-    from backend.optimize.decision import PlanWishes
+    from backend.optimize.decision import Plan, PlanWishes
     from backend.text.tokenizer import Tokenizer
     from backend.weights.checkpoint import Checkpoint
 
@@ -103,19 +104,25 @@ def open_model(
         voices=_built_in(folder, checkpoint.lm.spec.conditioning_dim, device),
         encoder=load_speaker(folder, checkpoint.manifest, device) if has_speaker else None,
         side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
-        fitter=_fitter(folder, checkpoint, key, voice_fit_steps) if has_speaker else None,
+        fitter=_fitter(folder, checkpoint, plan, key, voice_fit_steps) if has_speaker else None,
         notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
         lm_thread=ThreadSetup(plan.lm_threads if is_cpu else None, partial(streams.stage, "lm")),
         codec_thread=ThreadSetup(plan.codec_threads if is_cpu else None, partial(streams.stage, "codec")),
     )  # fmt: skip
 
 
-def _fitter(folder: Path, checkpoint: Checkpoint, key: str, n_steps: int) -> VoiceFitter | None:
+def _fitter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps: int) -> VoiceFitter | None:
     """For voices that are vectors, of a model that says where in its text it is."""
-    tokenizer, spec = checkpoint.tokenizer, checkpoint.lm.spec
+    tokenizer, spec, device = checkpoint.tokenizer, checkpoint.lm.spec, checkpoint.lm.device
     if not n_steps or not spec.n_side or not isinstance(tokenizer, PhonemeTokenizer):
         return None
-    return VoiceFitter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), tokenizer, key, n_steps)
+
+    def open_drawer(lm: DualAR) -> DualAR:
+        fast = cast("DualAR", apply_plan(plan, lm.to(device), None)[0])
+        fast.keep_fast_only()
+        return fast
+
+    return VoiceFitter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), open_drawer, tokenizer, key, n_steps)
 
 
 def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tuple[BuiltInVoice, ...]:

@@ -100,7 +100,7 @@ class Narration:
         segment = self.segments[number]
         conversation = segment.conversation
         tokens = torch.from_numpy(conversation.prompt(segment.place)).to(self.device)
-        sampler = RowSampler(self.options, seed=segment_seed(self.seed, number))
+        sampler = RowSampler(self.options, seed=segment_seed(self.seed, number), drawer=segment.voice.drawer)
         if self.side_sizes:
             symbols = conversation.opened(segment.place)[0]
             prompt, sampler.pointer = pointed_prompt(tokens, symbols, self.side_sizes, segment.voice.conditioning)

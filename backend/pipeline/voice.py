@@ -13,13 +13,20 @@ from backend.text.prompts.layout import Reference
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from backend.lm.base import FrameDrawer
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpokenVoice:
-    """`conditioning` [D] is for models that have such vectors. No references and none: the model's own choice."""
+    """`conditioning` [D] is for models that have such vectors. No references and none: the model's own choice.
+
+    `drawer` is the fast stack of a voice that has its own, and `drawer_key` names what is in it.
+    """
 
     references: tuple[Reference, ...] = ()
     conditioning: Tensor | None = None
+    drawer: FrameDrawer | None = None
+    drawer_key: str = ""
     cache_hits: int = 0
 
     @property
@@ -31,4 +38,6 @@ class SpokenVoice:
             parts += [reference.text, codes.shape[0], codes.tobytes()]
         if self.conditioning is not None:
             parts.append(self.conditioning.float().cpu().numpy().tobytes())
+        if self.drawer is not None:
+            parts.append(self.drawer_key)
         return content_key(*parts)

@@ -1,24 +1,28 @@
-"""The vector of an added voice, fitted to its sample: seconds of work once, for a voice that is more like its owner."""
+"""An added voice fitted to its sample: seconds of work once, for a voice that is more like its owner."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backend.lm.voice_fit import Recording, fit_voice, max_advance, read_along
+from backend.pipeline.voice import SpokenVoice
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from backend.lm.base import FrameDrawer
     from backend.lm.dual_ar import DualAR
 
 log = logging.getLogger(__name__)
 
+VECTOR = "conditioning"
 # Of a sample: more says little new of a voice and takes longer.
 MOST_FRAMES = 400
 
@@ -26,16 +30,20 @@ MOST_FRAMES = 400
 class VoiceFitter:
     """Fits with weights of its own, read when they are needed: those that speak may be quantized, and are busy.
 
-    `key` names what its vectors are good for: a model and a number of steps.
+    `key` names what its voices are good for: a model, a way of fitting and a number of steps. `open_drawer` makes what
+    speaks of a model as it was read.
     """
 
-    def __init__(self, open_lm: Callable[[], DualAR], tokenizer: PhonemeTokenizer, model_key: str, n_steps: int):
-        self._open_lm, self._tokenizer, self._n_steps = open_lm, tokenizer, n_steps
-        self.key = f"{model_key} {n_steps}"
+    def __init__(
+        self, open_lm: Callable[[], DualAR], open_drawer: Callable[[DualAR], FrameDrawer], tokenizer: PhonemeTokenizer,
+        model_key: str, n_steps: int,
+    ):  # fmt: skip
+        self._open_lm, self._open_drawer, self._tokenizer, self._n_steps = open_lm, open_drawer, tokenizer, n_steps
+        self.key = f"{model_key} fast {n_steps}"
         self._turn = threading.Lock()
 
-    def fit(self, text: str, codes: np.ndarray, start: Tensor) -> Tensor | None:
-        """The vector [D] of who says `text` in `codes` [K, T], beginning at `start` [D].
+    def fit(self, text: str, codes: np.ndarray, start: Tensor) -> dict[str, Tensor] | None:
+        """What is to be kept of who says `text` in `codes` [K, T], beginning at the vector `start` [D].
 
         None where there is nothing to go by: no words, other words than are heard, or too long a sample.
         """
@@ -54,4 +62,15 @@ class VoiceFitter:
                 log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
                 return None
             fitted = fit_voice(lm, vector, Recording(symbols, codes, place), self._n_steps)
-        return fitted.to(start)
+        return {VECTOR: fitted.vector, **{name: tensor.half() for name, tensor in fitted.fast.items()}}
+
+    def spoken(self, kept: Mapping[str, Tensor], name: str, device: torch.device | str) -> SpokenVoice | None:
+        """The voice of what `fit` gave, `name` telling it from others; None if it is not of this model."""
+        with self._turn:
+            lm = self._open_lm()
+            fast = {key: tensor for key, tensor in kept.items() if key != VECTOR}
+            wanted = {key: tensor.shape for key, tensor in lm.fast_tensors.items()}
+            if VECTOR not in kept or {key: tensor.shape for key, tensor in fast.items()} != wanted:
+                return None
+            lm.load_state_dict(fast, strict=False)
+            return SpokenVoice(conditioning=kept[VECTOR].to(device), drawer=self._open_drawer(lm), drawer_key=name)

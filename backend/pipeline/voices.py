@@ -12,6 +12,7 @@ import torch
 from backend.codes import Codes
 from backend.errors import BadVoice, NotSupported, UnknownVoice, VoiceExists
 from backend.pipeline.voice import SpokenVoice
+from backend.runtime.caches import BoundedCache
 from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
 from backend.text.prompts.layout import Reference
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from backend.runtime.request import ReferenceClip
 
 log = logging.getLogger(__name__)
+# Fitted voices that are ready to speak, some 20 MB each; others are read when they are asked for.
+OPENED_VOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class VoiceBook:
     ):  # fmt: skip
         self._store, self._speaker, self._codes_hash, self._fitter = store, speaker, codes_hash, fitter
         self._built_in = tuple(built_in)
+        self._opened: BoundedCache[SpokenVoice] = BoundedCache(OPENED_VOICES, OPENED_VOICES, lambda _: 1)
 
     def all(self) -> tuple[Voice, ...]:
         """Built-in voices in the checkpoint's order, then the others by name."""
@@ -135,11 +139,18 @@ class VoiceBook:
         return self._speaker.reference.voice_of((Reference(record.text, self._codes(record).indices[0].numpy()),))
 
     def _fitted(self, record: VoiceRecord) -> SpokenVoice | None:
-        """A stored voice by its fitted vector, if it has one for this model."""
+        """A stored voice as it was fitted, if it was for this model."""
         if self._fitter is None:
             return None
-        vector = self._store.vector(record, self._fitted_to(record, self._fitter))
-        return None if vector is None else SpokenVoice(conditioning=vector.to(self._speaker.device))
+        name = f"{record.id} {self._fitted_to(record, self._fitter)}"
+        voice = self._opened.get(name)
+        if voice is None:
+            kept = self._store.fitted(record, self._fitted_to(record, self._fitter))
+            voice = None if kept is None else self._fitter.spoken(kept, name, self._speaker.device)
+            if voice is None:
+                return None
+            self._opened.put(name, voice)
+        return voice
 
     def _fit(self, record: VoiceRecord, codes: np.ndarray) -> None:
         """Fit a voice to its `codes` [K, T], where that can be done."""
@@ -147,13 +158,14 @@ class VoiceBook:
             return
         start = self._speaker.reference.voice_of((Reference(record.text, codes),)).conditioning
         assert start is not None, "voices are fitted where they are vectors"
-        vector = self._fitter.fit(record.text, codes, start)
-        if vector is not None:
-            self._store.keep_vector(record, vector, self._fitted_to(record, self._fitter))
+        kept = self._fitter.fit(record.text, codes, start)
+        if kept is not None:
+            self._store.keep_fitted(record, kept, self._fitted_to(record, self._fitter))
+            self._fitted(record)  # opened before it is asked to speak
 
     @staticmethod
     def _fitted_to(record: VoiceRecord, fitter: VoiceFitter) -> str:
-        """What a fitted vector is good for."""
+        """What a fitted voice is good for."""
         return f"{fitter.key} {record.codes_hash}"
 
     def _codes(self, record: VoiceRecord) -> Codes:

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import threading
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,7 +30,7 @@ from backend.errors import BadVoice, OutputError, PhonogramError, UnknownVoice, 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-RECORD, CODES, SAMPLE, VECTOR = "voice.json", "codes.safetensors", "sample.flac", "vector.safetensors"
+RECORD, CODES, SAMPLE, FITTED = "voice.json", "codes.safetensors", "sample.flac", "fitted.safetensors"
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_NAME_CHARS = 64
 MAX_TEXT_CHARS = 5000
@@ -169,23 +170,25 @@ class VoiceStore:
                 raise OutputError(f"The voice's codes cannot be kept ({error.strerror}). Check DATA_DIR.") from error
         return renewed
 
-    def vector(self, record: VoiceRecord, key: str) -> Tensor | None:
-        """The vector kept for `key`; None if there is none, or a damaged one: it can be made again."""
+    def fitted(self, record: VoiceRecord, key: str) -> dict[str, Tensor] | None:
+        """The tensors kept for `key`; None if there are none, or damaged ones: they can be made again."""
         try:
-            with safe_open(self._folder / record.id / VECTOR, "pt") as file:
-                found = file.get_tensor("conditioning") if (file.metadata() or {}).get("key") == key else None
+            with safe_open(self._folder / record.id / FITTED, "pt") as file:
+                if (file.metadata() or {}).get("key") != key:
+                    return None
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it cannot be iterated
         except (SafetensorError, OSError):
             return None
-        return found if found is None or bool(found.isfinite().all()) else None
+        return found if all(bool(tensor.isfinite().all()) for tensor in found.values()) else None
 
-    def keep_vector(self, record: VoiceRecord, vector: Tensor, key: str) -> None:
-        """Keep a voice's vector, which is good for what `key` names. Raises `OutputError`."""
+    def keep_fitted(self, record: VoiceRecord, tensors: Mapping[str, Tensor], key: str) -> None:
+        """Keep what was fitted to a voice, which is good for what `key` names. Raises `OutputError`."""
         with self._lock:
             folder = self._folder / self._known(record.id).id
             try:
-                _write_tensor(folder / VECTOR, "conditioning", vector.detach().cpu(), {"key": key})
+                _write_tensors(folder / FITTED, tensors, {"key": key})
             except OSError as error:
-                raise OutputError(f"The voice's vector cannot be kept ({error.strerror}). Check DATA_DIR.") from error
+                raise OutputError(f"The fitted voice cannot be kept ({error.strerror}). Check DATA_DIR.") from error
 
     def _known(self, name_or_id: str) -> VoiceRecord:
         record = self.find(name_or_id)
@@ -235,12 +238,12 @@ def _as_kept(sample: Waveform) -> Waveform:
 
 
 def _write_codes(folder: Path, codes: Codes) -> None:
-    _write_tensor(folder / CODES, "indices", codes.indices.to("cpu", torch.int32))
+    _write_tensors(folder / CODES, {"indices": codes.indices.to("cpu", torch.int32)})
 
 
-def _write_tensor(path: Path, name: str, tensor: Tensor, facts: dict[str, str] | None = None) -> None:
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str] | None = None) -> None:
     partial = path.with_name(f".{path.name}.part")
-    save_file({name: tensor.contiguous()}, partial, facts)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, facts)
     os.replace(partial, path)
 
 

@@ -29,10 +29,12 @@ class WeightAverage(Generic[Module]):
     def update(self, step: int) -> None:
         """Take in the weights after `step` of a phase."""
         decay = min(self.decay, (step + 1) / (step + 11))
-        # lerp, not decay * ours + ...: where both are equal (frozen parts) it leaves them bit-equal.
-        torch._foreach_lerp_([o for o, _ in self._averaged], [t for _, t in self._averaged], 1.0 - decay)
-        for ours, theirs in self._copied:
-            ours.copy_(theirs)
+        # Less a share of the difference: where both are equal (frozen parts) this leaves them bit-equal, zeros and their
+        # signs too, which a lerp would not.
+        ours, theirs = [o for o, _ in self._averaged], [t for _, t in self._averaged]
+        torch._foreach_sub_(ours, torch._foreach_sub(ours, theirs), alpha=1.0 - decay)
+        for mine, original in self._copied:
+            mine.copy_(original)
 
     @torch.no_grad()
     def restart_part(self, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""A vector fitted to a recording makes it likelier, and a recording is read along at its own pace."""
+"""A voice fitted to a recording makes it likelier, and a recording is read along at its own pace."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def codes(lm) -> np.ndarray:
 
 
 @pytest.mark.parametrize("is_inference", [False, True])
-def test_the_recording_is_likelier_in_the_fitted_vector_and_weights_stay(lm, is_inference):
+def test_the_recording_is_likelier_in_the_fitted_voice_and_the_models_weights_stay(lm, is_inference):
     symbols = np.arange(2, 12)
     recording = Recording(symbols, codes(lm), np.linspace(0, len(symbols) - 1, T).round().astype(int))
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
@@ -38,7 +38,9 @@ def test_the_recording_is_likelier_in_the_fitted_vector_and_weights_stay(lm, is_
         fitted = fit_voice(lm, start, recording, 12)
     totals = np.array(losses).reshape(12, 2).sum(axis=1)
     assert totals[-1] < totals[0] - 0.01 and (np.diff(totals) < 0).mean() > 0.8
-    assert not torch.equal(fitted, start) and fitted.shape == start.shape
+    assert not torch.equal(fitted.vector, start) and fitted.vector.shape == start.shape
+    assert fitted.fast.keys() == lm.fast_tensors.keys() and all(name.startswith("fast_") for name in fitted.fast)
+    assert not torch.equal(fitted.fast["fast_norm.weight"], before["fast_norm.weight"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in lm.state_dict().items())
     assert all(parameter.grad is None for parameter in lm.parameters())
 

@@ -43,15 +43,17 @@ def _without_gradients():
         yield
 
 
-@pytest.fixture(params=["weights of 8 bits", "weights of 32 bits"])
-def has_whole_rows(request):
-    return request.param == "weights of 8 bits"
+@pytest.fixture(params=[8, 16, 32])
+def n_bits(request):
+    return request.param
 
 
-def pair(kind, has_whole_rows=False):
+def pair(kind, n_bits=32):
     """A plain model and the same one taped."""
     plain = tiny_lm(kind, attention_qk_norm=False, fast_attention_qk_norm=False)
-    if has_whole_rows:
+    if n_bits == 16:
+        plain.half().float()
+    if n_bits == 8:
         plain.load_state_dict(from_int8_rows(to_int8_rows(plain.state_dict())))
     plain.narrow_head()
     assert TAPE.supported(CPU, plain).ok
@@ -92,8 +94,8 @@ def largest_difference(a, b):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_way_of_drawing_gives_the_frames_of_the_plain_model(kind, has_whole_rows):
-    plain, taped = pair(kind, has_whole_rows)
+def test_every_way_of_drawing_gives_the_frames_of_the_plain_model(kind, n_bits):
+    plain, taped = pair(kind, n_bits)
     numbers = range(len(OPTIONS))
     wanted, found = Speakers(plain, numbers), Speakers(taped, numbers)
     assert torch.equal(found.speak(25), wanted.speak(25))
@@ -103,14 +105,14 @@ def test_every_way_of_drawing_gives_the_frames_of_the_plain_model(kind, has_whol
         assert a.frame == b.frame and (a.pointer is None or a.pointer.path == b.pointer.path)
 
 
-def test_a_row_says_the_same_alone_and_beside_others(has_whole_rows):
-    _, taped = pair("own tables", has_whole_rows)
+def test_a_row_says_the_same_alone_and_beside_others(n_bits):
+    _, taped = pair("own tables", n_bits)
     together = Speakers(taped, range(4))
     said = together.speak(12)
     for row in range(4):
         alone = Speakers(taped, [row])
         assert torch.equal(alone.speak(12)[0], said[row])
-        if has_whole_rows and alone.lm.slow_matrices[0].qkv.matrix.multiply is not None:
+        if n_bits < 32 and alone.lm.slow_matrices[0].qkv.matrix.multiply is not None:
             assert torch.equal(alone.out.logits[0], together.out.logits[row])
 
 

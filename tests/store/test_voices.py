@@ -152,28 +152,29 @@ def test_new_codes_do_not_undo_a_renaming(store):
     assert store.find(added.id).codes_hash == "hash-2"
 
 
-def test_a_vector_is_kept_for_what_it_is_good_for(store, tmp_path):
+def test_what_was_fitted_is_kept_for_what_it_is_good_for(store, tmp_path):
     record = add(store)
-    vector = torch.arange(5.0)
-    assert store.vector(record, "model 1") is None
-    store.keep_vector(record, vector, "model 1")
-    again = VoiceStore(tmp_path / "voices")
-    assert torch.equal(again.vector(record, "model 1"), vector)
-    assert again.vector(record, "model 2") is None
-    store.keep_vector(record, vector + 1, "model 2")
-    assert again.vector(record, "model 1") is None and torch.equal(again.vector(record, "model 2"), vector + 1)
+    tensors = {"vector": torch.arange(5.0), "rows": torch.eye(3).to(torch.int8)}
+    assert store.fitted(record, "model 1") is None
+    store.keep_fitted(record, tensors, "model 1")
+    found = VoiceStore(tmp_path / "voices").fitted(record, "model 1")
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert store.fitted(record, "model 2") is None
+    store.keep_fitted(record, {"vector": tensors["vector"] + 1}, "model 2")
+    assert store.fitted(record, "model 1") is None
+    assert torch.equal(store.fitted(record, "model 2")["vector"], tensors["vector"] + 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40])
-def test_a_damaged_vector_is_none(store, tmp_path, content):
+def test_what_is_damaged_was_never_fitted(store, tmp_path, content):
     record = add(store)
-    store.keep_vector(record, torch.full((5,), float("nan")), "model")
-    assert store.vector(record, "model") is None
-    (tmp_path / "voices" / record.id / "vector.safetensors").write_bytes(content)
-    assert store.vector(record, "model") is None
+    store.keep_fitted(record, {"vector": torch.full((5,), float("nan"))}, "model")
+    assert store.fitted(record, "model") is None
+    (tmp_path / "voices" / record.id / "fitted.safetensors").write_bytes(content)
+    assert store.fitted(record, "model") is None
     with pytest.raises(UnknownVoice):
         store.delete(record.id)
-        store.keep_vector(record, torch.zeros(5), "model")
+        store.keep_fitted(record, {"vector": torch.zeros(5)}, "model")
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 65_537, 114_112, 192_000, 700_001])
