@@ -38,6 +38,13 @@ class Victim:
             command = [sys.executable, "-m", "tests.fault.server", self._engine]
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log)
         self.watched = psutil.Process(self._process.pid)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_until_ready(self) -> None:
         deadline_s = time.monotonic() + START_LIMIT_S
         while not self.is_ready():
             assert self._process.poll() is None, self._log.read_text()[-2000:]
