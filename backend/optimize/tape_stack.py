@@ -7,7 +7,7 @@ products and gates are PyTorch's, everything between them NumPy's, on the same m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -21,15 +21,17 @@ from backend.optimize.quantized_products import half_product, has_half_product, 
 Call = Callable[[], object]
 
 
-class Matrix:
-    """x W^T of a few float32 rows, up to rounding what `linear` without its bias gives.
+class Matrix(nn.Module):
+    """x W^T of float32 rows, up to rounding what `linear` without its bias gives.
 
     Weights that were stored as 8-bit rows are kept as the whole numbers they were, exact in 16 bits, and their scales:
     half the memory to read.
     """
 
     def __init__(self, linear: nn.Linear):
+        super().__init__()
         weight = linear.weight.detach()
+        self.n_out = linear.out_features
         whole = whole_rows(weight) if has_half_product() else None
         if whole is None:
             # Stored by inputs: one row then takes a third less. The layer goes on with the same memory.
@@ -58,6 +60,12 @@ class Matrix:
         yield from self.into(rows, product)
         yield partial(np.add, out.numpy(), product.numpy(), out.numpy())
 
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., n_in] to [..., n_out], as a layer."""
+        out = x.new_empty(*x.shape[:-1], self.n_out)
+        run(self.into(x.flatten(0, -2), out.flatten(0, -2)))
+        return out
+
 
 class BlockMatrices:
     """The weights of a `Block` without biases and without norms of heads."""
@@ -68,8 +76,16 @@ class BlockMatrices:
         self.head_dim = attention.head_dim
         self.dim, self.hidden_dim = feed_forward.w13.in_features, feed_forward.w2.in_features
         self.attention_norm, self.ffn_norm = block.attention_norm, block.ffn_norm
-        self.qkv, self.out = Matrix(attention.wqkv), Matrix(attention.wo)
-        self.gate_up, self.down = Matrix(feed_forward.w13), Matrix(feed_forward.w2)
+        self.qkv, self.out = _bound(attention, "wqkv"), _bound(attention, "wo")
+        self.gate_up, self.down = _bound(feed_forward, "w13"), _bound(feed_forward, "w2")
+
+
+def _bound(part: nn.Module, name: str) -> Matrix:
+    """The matrix of a layer, which takes its place if it is faster: a prompt is then read in less than half the time."""
+    matrix = Matrix(getattr(part, name))
+    if matrix.multiply is not None:
+        setattr(part, name, matrix)
+    return matrix
 
 
 class RowBuffers:
@@ -121,6 +137,6 @@ class RowBuffers:
         yield from block.down.added(self.hidden, self.x)
 
 
-def run(calls: Sequence[Call]) -> None:
+def run(calls: Iterable[Call]) -> None:
     for call in calls:
         call()
