@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from itertools import chain
 
 import numpy as np
 from starlette.requests import HTTPConnection, Request
@@ -70,7 +71,7 @@ class OpenSpeech:
         self._connection, self._wanted = connection, wanted
         self._arrived_at = datetime.now(timezone.utc)
         self._stream: SpeechStream | None = None
-        self._pieces: Iterator[Waveform] = iter(())
+        self.pieces: Iterator[Waveform] = iter(())
         self.playback = Playback(connection.state.arrived_s if arrived_s is None else arrived_s)
         self.is_left = self.is_streamed = False
         self._outcome: Outcome = "refused"
@@ -100,8 +101,8 @@ class OpenSpeech:
             self._stream = engine.begin(self._wanted, client)
             if self.is_left:  # while the request was read
                 self._stream.cancel()
-            self._pieces = iter(self._stream)
-            first = next(self._pieces, None)
+            self.pieces = iter(self._stream)
+            first = next(self.pieces, None)
             if first is None:
                 raise EngineFailure("The engine made no sound of this text. Change the text, or try another voice.")
             return first
@@ -113,14 +114,14 @@ class OpenSpeech:
 
     async def next(self) -> Waveform | None:
         """The next piece; None after the last."""
-        return await self.host.run(next, self._pieces, None)
+        return await self.host.run(next, self.pieces, None)
 
     async def whole(self, first: Waveform) -> Waveform:
         """All of it, once it is made."""
 
         def joined() -> Waveform:
             return Waveform(
-                np.concatenate([first.samples, *(one.samples for one in self._pieces)], axis=1), first.rate_hz
+                np.concatenate([first.samples, *(one.samples for one in self.pieces)], axis=1), first.rate_hz
             )
 
         return await self.host.run(joined)
@@ -207,7 +208,7 @@ class StreamedSpeech(Response):
         headers = headers_at_start(speech.stream, first, speech.first_audio_s) | _file_name(format)
         super().__init__(media_type=MEDIA_TYPES[format], headers=headers)
         del self.headers["content-length"]
-        self._speech, self._first = speech, first
+        self._speech, self._pieces = speech, chain([first], speech.pieces)
         speech.is_streamed = True
         self._writer: Writer = open_writer(format, first.rate_hz, first.n_channels)
 
@@ -216,17 +217,15 @@ class StreamedSpeech(Response):
         try:
             async with when_client_leaves(receive, speech.leave):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                piece: Waveform | None = self._first
                 unsent_s = 0.0  # what an encoder still holds back
+                piece, body = await run(self._next)
                 while piece is not None:
-                    body = await run(self._writer.push, piece.samples)
                     unsent_s += piece.duration_s
                     if body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
                         speech.sent(unsent_s)
                         unsent_s = 0.0
-                    piece = await speech.next()
-                body = await run(self._writer.finish)
+                    piece, body = await run(self._next)
                 if unsent_s:
                     speech.sent(unsent_s)
                 speech.finish()
@@ -238,6 +237,11 @@ class StreamedSpeech(Response):
                 raise BrokenOff(str(error)) from error
         finally:
             speech.close()
+
+    def _next(self) -> tuple[Waveform | None, bytes]:
+        """Wait for the next piece; with it the bytes that are ready then. None and the rest after the last."""
+        piece = next(self._pieces, None)
+        return piece, self._writer.finish() if piece is None else self._writer.push(piece.samples)
 
     @property
     def speech(self) -> OpenSpeech:

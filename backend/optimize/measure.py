@@ -46,6 +46,21 @@ def median_s(call: Callable[[], object], budget_s: float = 0.05, min_calls: int 
     return median(call_times_s(call, budget_s, min_calls))
 
 
+def medians_in_turn_s(
+    calls: Sequence[Callable[[], object]], budget_s: float = 0.3, min_turns: int = 3
+) -> tuple[float, ...]:  # fmt: skip
+    """Median wall time of each call, warm. They take turns, so that what else the machine does falls on all alike."""
+    for call in calls:
+        call()
+    times_s: list[list[float]] = [[] for _ in calls]
+    while len(times_s[0]) < min_turns or sum(map(sum, times_s)) < budget_s * len(calls):
+        for call, found in zip(calls, times_s, strict=True):
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+    return tuple(map(median, times_s))
+
+
 def shapes(model: nn.Module) -> dict[Shape, int]:
     """The shapes of a model's matrices, and how many of each one frame reads."""
     counts: dict[Shape, int] = defaultdict(int)

@@ -39,7 +39,7 @@ class TapeMatrix(Protocol):
     def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
 
 
-class FloatMatrix:
+class FloatMatrix(nn.Module):
     """Up to rounding what `linear` without its bias gives.
 
     Weights that were stored in 16 bits are read so, half the memory. So are those that were stored as 8-bit rows: as
@@ -47,7 +47,8 @@ class FloatMatrix:
     """
 
     def __init__(self, linear: nn.Linear):
-        weight = linear.weight.detach()
+        super().__init__()
+        self.n_out, weight = linear.out_features, linear.weight.detach()
         halves = as_halves(weight) if has_half_product() else None
         if halves is None:
             # Stored by inputs: one row then takes a third less. The layer goes on with the same memory.
@@ -72,6 +73,13 @@ class FloatMatrix:
             yield partial(out.addmm_, x, self.columns)
             return
         yield from added_by(self, x, out, scratch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., n_in] to [..., n_out], as a layer."""
+        rows, out = x.flatten(0, -2), x.new_empty(*x.shape[:-1], self.n_out)
+        for call in self.into(rows, out.flatten(0, -2), Scratch()):
+            call()
+        return out
 
 
 class CalledMatrix:

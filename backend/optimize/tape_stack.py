@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from backend.lm.blocks import Block
 from backend.optimize.fused_block import FusedBlock
-from backend.optimize.tape_matrix import Call, NormedMatrix, Scratch, lengths, tape_matrix
+from backend.optimize.tape_matrix import Call, FloatMatrix, NormedMatrix, Scratch, lengths, tape_matrix
 
 
 class BlockMatrices:
@@ -34,10 +35,18 @@ class BlockMatrices:
             return
         attention, feed_forward = block.attention, block.feed_forward
         self.dim, self.hidden_dim = feed_forward.w13.in_features, feed_forward.w2.in_features
-        self.qkv = NormedMatrix(block.attention_norm, tape_matrix(attention.wqkv))
-        self.out = tape_matrix(attention.wo)
-        self.gate_up = NormedMatrix(block.ffn_norm, tape_matrix(feed_forward.w13))
-        self.down = tape_matrix(feed_forward.w2)
+        self.qkv = NormedMatrix(block.attention_norm, _bound(attention, "wqkv"))
+        self.out = _bound(attention, "wo")
+        self.gate_up = NormedMatrix(block.ffn_norm, _bound(feed_forward, "w13"))
+        self.down = _bound(feed_forward, "w2")
+
+
+def _bound(part: nn.Module, name: str) -> FloatMatrix:
+    """The matrix of a layer, which takes its place if it is faster: a prompt is then read in less than half the time."""
+    matrix = FloatMatrix(getattr(part, name))
+    if matrix.multiply is not None:
+        setattr(part, name, matrix)
+    return matrix
 
 
 class RowBuffers:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from backend.codec.spectral import SpectralCodec
+from backend.optimize import measure, plan_codec, plan_lm
 from backend.optimize import plan as planner
-from backend.optimize import plan_codec, plan_lm
 from backend.optimize.call_tape import TapedDualAR
 from backend.optimize.decision import Plan
 from backend.optimize.fused_block import FusedBlock
@@ -37,9 +37,13 @@ class Clock:
         self.n_asked += 1
         return 2e-3 if isinstance(lm, TapedDualAR) else 4e-3
 
-    def decode_s(self, codec):
-        self.n_asked += 1
-        return 0.5 if any(getattr(m, "product_dtype", None) == torch.bfloat16 for m in codec.modules()) else 1.0
+    def decode_s(self, *codecs):
+        self.n_asked += len(codecs)
+        return tuple(0.5 if has_half_products(codec) else 1.0 for codec in codecs)
+
+
+def has_half_products(codec):
+    return any(getattr(module, "product_dtype", None) == torch.bfloat16 for module in codec.modules())
 
 
 @pytest.fixture
@@ -147,13 +151,26 @@ def test_compiling_is_refused_for_quantized_layers(clock, lm):
     assert "closed to the compiler" in decision(plan, "compile").reason
 
 
+def test_a_slow_while_of_the_machine_falls_on_both_that_are_compared(monkeypatch):
+    now_s = 0.0
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now_s)
+
+    def work(seconds):
+        nonlocal now_s
+        # Ten times as slow in the second half.
+        now_s += seconds * (10 if now_s > 1 else 1)
+
+    quick_s, slow_s = measure.medians_in_turn_s([lambda: work(0.01), lambda: work(0.012)], budget_s=1.0)
+    assert slow_s == pytest.approx(1.2 * quick_s)
+
+
 def test_a_codec_is_tried_on_copies_and_left_alone(clock):
     codec = SpectralCodec(decoder_depths=(1, 2)).eval()
     before = {name: tensor.clone() for name, tensor in codec.state_dict().items()}
     plan = make_plan(None, codec, CPU, PlanWishes())
     found = decision(plan, "half_decoder")
     assert found.is_applied == OPTIMIZED_HERE
-    assert clock.decode_s(codec) == 1.0 and all(torch.equal(before[n], t) for n, t in codec.state_dict().items())
+    assert not has_half_products(codec) and all(torch.equal(before[n], t) for n, t in codec.state_dict().items())
     assert "FishDAC only" in decision(plan, "packed_dac_fp32").reason
     exact = make_plan(None, codec, CPU, PlanWishes(mixed_precision="fp32"))
     assert not decision(exact, "half_decoder").is_applied

@@ -99,6 +99,32 @@ def test_pieces_have_the_size_asked_for_once_the_first_ones_are_out(codec):
     assert max(sizes["low"]) <= CHUNK
 
 
+# Seconds that making a second of sound takes on the slowest machine each latency is meant for.
+SLOWEST_RTF = {"low": 0.85, "balanced": 0.75, "normal": 0.75}
+
+
+@pytest.mark.parametrize("latency", GROUPS)
+def test_no_group_is_waited_for_longer_than_100_ms(latency):
+    frame_rate_hz, rtf, groups = 25, SLOWEST_RTF[latency], GROUPS[latency]
+    for n_heard, n_next in zip(np.cumsum(groups), [*groups[1:], groups[-1]], strict=True):
+        # The listener began with the first group and has heard what was sent; the next one is made meanwhile.
+        late_s = ((n_heard + n_next - groups[0]) * rtf - n_heard) / frame_rate_hz
+        assert late_s <= 0.1 + 1e-9
+
+
+def test_the_codec_is_woken_for_whole_groups_only(codec, monkeypatch):
+    worker, woken = CodecWorker(codec), []
+    monkeypatch.setattr(worker, "wake", lambda: woken.append(True))
+    one = session()
+    SynthesisStage(worker, CHUNK).run(SpeechRequest(text="a", latency="normal"), one, Timeline())
+    one.frames.put(SegmentStart())
+    for frame in random_codes(6).T:
+        one.frames.put(Frame(frame))
+    assert not woken
+    one.frames.put(Frame(random_codes(1)[:, 0]))
+    assert woken
+
+
 def test_a_pause_is_silence_of_its_length(codec):
     segments = [random_codes(40), random_codes(40)]
     plain, paused = whole(speak(codec, segments)), whole(speak(codec, segments, pauses=[0.0, 0.5]))
