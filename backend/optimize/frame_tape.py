@@ -40,7 +40,7 @@ class StepTape:
         for matrix, out in zip(lm.said_matrices, self.said, strict=True):
             self.end += matrix.into(self.normed, out, self.rows.scratch)
         self.keys, self.values = self.rows.kv
-        self.q, self.attended = self.rows.q.numpy(), self.rows.attended_heads.numpy()
+        self.attend = AttendAlone(self.rows) if torch.get_num_threads() == 1 else AttendTogether(self.rows)
 
     def step(self, frames: Tensor, side: Tensor | None, state: DualARState, rows: Sequence[int]) -> StepOutput:
         slow = state.slow
@@ -56,26 +56,57 @@ class StepTape:
         slow.reserve(1 + max(positions))
         np.take(self.lm.slow_turns, positions, 0, self.turn[:, 0], "clip")
         np.multiply(self.turn, self.lm.slow_scales, self.turns)
-        pasts = [self._past(slow, row, position + 1) for row, position in zip(rows, positions, strict=True)]
+        pasts = [self.attend.past(slow, row, position + 1) for row, position in zip(rows, positions, strict=True)]
+        new = [
+            [cache.numpy()[:, row, :, position] for cache in (slow.keys, slow.values)]
+            for row, position in zip(rows, positions, strict=True)
+        ]
         for layer, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
             run(before)
-            for i, (keys, values, scores) in enumerate(pasts):
-                keys[layer, :, -1], values[layer, :, -1] = self.keys[i], self.values[i]
-                # NumPy's products of one row with a past take half the time of PyTorch's.
-                weights = scores.numpy()
-                np.matmul(self.q[i], keys[layer].swapaxes(-1, -2), weights)
-                torch._softmax(scores, -1, False, out=scores)
-                np.matmul(weights, values[layer], self.attended[i])
+            for i, ((new_keys, new_values), past) in enumerate(zip(new, pasts, strict=True)):
+                new_keys[layer], new_values[layer] = self.keys[i], self.values[i]
+                self.attend(i, layer, past)
             run(after)
         run(self.end)
         for row in rows:
             slow.lengths[row] += 1
         return self.lm.say(self.rows.x, self.normed, self.said)
 
-    def _past(self, slow: SlotCache, row: int, n_frames: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+
+class AttendAlone:
+    """Attention of a row over its past on one core, where NumPy's products take half the time of PyTorch's."""
+
+    def __init__(self, rows: RowBuffers):
+        self.q, self.attended = rows.q.numpy(), rows.attended_heads.numpy()
+
+    def past(self, slow: SlotCache, row: int, n_frames: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
         """Keys and values [L, H_kv, n, d] of a row with its new frame, and room for a layer's scores [H_kv, r, n]."""
         keys, values = (cache.numpy()[:, row, :, :n_frames] for cache in (slow.keys, slow.values))
         return keys, values, torch.empty(*self.q.shape[1:-1], n_frames)
+
+    def __call__(self, i: int, layer: int, past: tuple[np.ndarray, np.ndarray, Tensor]) -> None:
+        keys, values, scores = past
+        weights = scores.numpy()
+        np.matmul(self.q[i], keys[layer].swapaxes(-1, -2), weights)
+        torch._softmax(scores, -1, False, out=scores)
+        np.matmul(weights, values[layer], self.attended[i])
+
+
+class AttendTogether:
+    """The same on several cores: reading a long past takes one of them too long."""
+
+    def __init__(self, rows: RowBuffers):
+        self.q, self.attended = list(rows.q.transpose(-1, -2)), list(rows.attended_heads)
+
+    def past(self, slow: SlotCache, row: int, n_frames: int) -> tuple[list[Tensor], list[Tensor]]:
+        keys, values = (cache[:, row, :, :n_frames].unbind(0) for cache in (slow.keys, slow.values))
+        return keys, values
+
+    def __call__(self, i: int, layer: int, past: tuple[list[Tensor], list[Tensor]]) -> None:
+        keys, values = past
+        # Keys times queries, tall before wide: see `attend_row`.
+        scores = torch.bmm(keys[layer], self.q[i]).transpose(1, 2).contiguous()
+        torch.bmm(torch._softmax(scores, -1, False), values[layer], out=self.attended[i])
 
 
 class TableSum:
