@@ -38,6 +38,12 @@ class Recording:
     codes: np.ndarray
     place: np.ndarray
 
+    def first(self, n_frames: int) -> Recording:
+        """The first `n_frames` of it, if it has more, and the symbols spoken in them."""
+        place = self.place[:n_frames]
+        n_symbols = len(self.symbols) if len(self.place) <= n_frames else int(place[-1]) + 1
+        return Recording(self.symbols[:n_symbols], self.codes[:, :n_frames], place)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedVoice:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VECTOR = "conditioning"
-# Of a sample: more says little new of a voice and takes longer.
-MOST_FRAMES = 400
+# Of a sample: more than this is not read along, and more than that says little new of a voice and takes longer.
+MOST_READ_FRAMES, MOST_FRAMES = 750, 400
 
 
 class VoiceFitter:
@@ -48,7 +48,7 @@ class VoiceFitter:
         None where there is nothing to go by: no words, other words than are heard, or too long a sample.
         """
         ids = self._tokenizer.encode(text)
-        if not ids or codes.shape[1] > MOST_FRAMES:
+        if not ids or codes.shape[1] > MOST_READ_FRAMES:
             return None
         symbols = np.array([self._tokenizer.begin_id, *ids, self._tokenizer.finish_id], np.int64)
         with self._turn:
@@ -61,7 +61,7 @@ class VoiceFitter:
             if place is None:
                 log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
                 return None
-            fitted = fit_voice(lm, vector, Recording(symbols, codes, place), self._n_steps)
+            fitted = fit_voice(lm, vector, Recording(symbols, codes, place).first(MOST_FRAMES), self._n_steps)
         return {VECTOR: fitted.vector, **{name: tensor.half() for name, tensor in fitted.fast.items()}}
 
     def spoken(self, kept: Mapping[str, Tensor], name: str, device: torch.device | str) -> SpokenVoice | None:

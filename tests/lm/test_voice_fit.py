@@ -45,6 +45,17 @@ def test_the_recording_is_likelier_in_the_fitted_voice_and_the_models_weights_st
     assert all(parameter.grad is None for parameter in lm.parameters())
 
 
+def test_the_beginning_of_a_recording_keeps_the_symbols_that_are_spoken_in_it():
+    recording = Recording(
+        np.arange(10, 20), np.arange(24).reshape(2, 12), np.array([0, 0, 1, 2, 3, 3, 4, 6, 7, 8, 9, 9])
+    )
+    part = recording.first(6)
+    assert part.symbols.tolist() == [10, 11, 12, 13] and part.place.tolist() == [0, 0, 1, 2, 3, 3]
+    assert part.codes.tolist() == recording.codes[:, :6].tolist()
+    whole = recording.first(12)
+    assert len(whole.symbols) == 10 and len(whole.place) == 12, "symbols that take no frame are part of the whole"
+
+
 def test_what_is_said_faster_and_slower_is_laid_beside_itself():
     x = np.random.default_rng(1).standard_normal((20, 8))
     times = np.random.default_rng(2).integers(1, 4, 20)
