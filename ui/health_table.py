@@ -7,11 +7,12 @@ from ui.answers import Health
 
 def health_rows(health: Health) -> list[tuple[str, str]]:
     """Return label and value pairs, in reading order."""
+    threads = "thread" if health.torch_threads == 1 else "threads"
     return [
         ("Version", health.version),
         ("Device", f"{health.device} ({health.device_name})"),
         ("Why this device", health.device_reason),
-        ("PyTorch", f"{health.torch_version}, {health.torch_threads} threads"),
+        ("PyTorch", f"{health.torch_version}, {health.torch_threads} {threads}"),
         ("Python", health.python_version),
         ("Up for", uptime_text(health.uptime_s)),
     ]

@@ -134,13 +134,17 @@ def hold_first_load(browser, url, ready, bar_s):
     assert min(took_s) < bar_s * others
 
 
-def barriers(page, name, *selectors):
-    """What keeps people out of the parts that `selectors` name, by the rules of axe: those that are serious or worse."""
+def barriers(page, name, *selectors, besides=()):
+    """What keeps people out of the parts that `selectors` name, by the rules of axe: those that are serious or worse.
+
+    Parts within them that `besides` names are left out.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     # A color on its way to another is neither.
     page.add_style_tag(content="*, *::before, *::after { transition: none !important; animation: none !important; }")
-    answer = Axe().run(page, context={"include": [[one] for one in selectors]}).response
+    context = {"include": [[one] for one in selectors], "exclude": [[one] for one in besides]}
+    answer = Axe().run(page, context=context).response
     return [
         (name, rule["id"], node["html"][:160], " ".join(node["failureSummary"].split())[:240])
         for rule in answer["violations"]

@@ -49,7 +49,7 @@ def press_key(page, key):
 
 def test_added_voices_come_before_those_of_the_model_and_only_they_can_change(client):
     page = opened("voices", client)
-    assert [heading.value for heading in page.subheader] == ["Added voices (1)", "Voices of the model (1)"]
+    assert [heading.value for heading in page.header] == ["Added voices (1)", "Voices of the model (1)"]
     keys = {button.key for button in page.button}
     assert {"hear-af_heart", "hear-0f3a", "rename-0f3a", "delete-0f3a"} <= keys
     assert not {"rename-af_heart", "delete-af_heart"} & keys

@@ -27,7 +27,7 @@ def show(client: BackendClient) -> None:
     if not now.can_speak:
         st.warning(now.state, icon=":material/warning:")
     options = show_settings(now)
-    st.caption(HINT)
+    st.markdown(HINT)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         upload = st.file_uploader("Texts (CSV or TXT)", type=["csv", "txt"])
     st.download_button(

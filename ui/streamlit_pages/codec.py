@@ -127,7 +127,7 @@ def _card(label: str, value: str) -> None:
 def _show_codes(survey: CodeSurvey) -> None:
     """The codes as a picture: a row a codebook, a column a frame, the shade its code."""
     n_shown = len(survey.codes[0]) if survey.codes else 0
-    st.subheader("Codes")
+    st.header("Codes")
     st.caption(
         f"{survey.n_codebooks} codebooks of {survey.codec}, {survey.frame_rate_hz:g} frames a second; "
         f"the first {n_shown} of {survey.n_frames} frames. Each square is one code, its shade the number."
@@ -141,7 +141,8 @@ def _show_codes(survey: CodeSurvey) -> None:
         st.caption("It holds none.")
         return
     spec = {
-        "mark": "rect",
+        "mark": {"type": "rect", "aria": False},
+        "description": f"The codes of {n_shown} frames in {len(survey.codes)} codebooks, the shade of each its number.",
         "height": 28 * len(survey.codes) + 40,
         "encoding": {
             "x": {"field": "Frame", "type": "ordinal", "axis": {"labelOverlap": True, "ticks": False, "labelAngle": 0}},

@@ -78,7 +78,7 @@ def _show_list(client: BackendClient) -> None:
     except BackendError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.subheader(f"All jobs ({len(jobs)})")
+    st.header(f"All jobs ({len(jobs)})")
     if not jobs:
         st.caption("None yet.")
     for job in jobs:
@@ -124,7 +124,7 @@ def _show_review(client: BackendClient) -> None:
         return
     if not jobs:
         return
-    st.subheader("Sentence by sentence")
+    st.header("Sentence by sentence")
     titles = {job["id"]: f"{job['title'] or 'Untitled'} ({job['state']})" for job in jobs}
     left, right = st.columns([3, 1])
     chosen = left.selectbox("Job", list(titles), format_func=titles.__getitem__)

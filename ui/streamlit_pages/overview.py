@@ -9,6 +9,7 @@ import streamlit as st
 
 from ui.client import BackendClient, BackendError
 from ui.health_table import uptime_text
+from ui.line_chart import line_chart
 from ui.readings import History, Reading
 
 LOOK_EVERY_S = 2.0
@@ -103,7 +104,7 @@ def _charts(readings: list[Reading]) -> None:
         with place.container(border=True):
             st.markdown(f"**{title}**, {unit}")
             if drawn:
-                st.line_chart({"Time": times, **drawn}, x="Time", y=list(drawn), x_label="", y_label="", height=180)
+                st.vega_lite_chart(*line_chart(title, unit, times, drawn))
             else:
                 st.caption("Nothing to draw yet.")
 
@@ -119,7 +120,7 @@ def _with_breaks(readings: list[Reading]) -> list[Reading]:
 
 
 def _requests(client: BackendClient) -> None:
-    st.subheader("Last requests")
+    st.header("Last requests")
     try:
         found = client.recent_requests(MAX_REQUESTS)
     except BackendError as error:
@@ -131,7 +132,7 @@ def _requests(client: BackendClient) -> None:
     rows: list[dict[str, Any]] = [
         {
             "Time": (one.at or "")[11:19], "Status": str(one.status), "End": one.finish, "Door": one.door,
-            "Voice": one.voice, "Characters": one.n_chars, "Sound, s": one.audio_s,
+            "Voice": one.voice or UNKNOWN, "Characters": one.n_chars, "Sound, s": one.audio_s,
             "First sound, s": one.first_audio_s, "RTF": one.rtf, "Waited, s": one.queue_s,
             "Gaps, s": one.underrun_s, "Request": one.id,
         }

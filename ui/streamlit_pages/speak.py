@@ -78,11 +78,11 @@ def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
         return
     st.markdown(answer.state)
     told = dict(answer.rows)
-    with st.container(horizontal=True):
+    with st.container(key="cards"):
         for header, written in CARDS.items():
             label = labels.HEADERS[header]
             if label in told:
-                st.metric(label, written.format(float(told[label])) if written else told[label], border=True, width=200)
+                st.metric(label, written.format(float(told[label])) if written else told[label], border=True)
     if format in labels.UNPLAYABLE:
         st.info(f"A browser cannot play {format}; download it, or take another format to hear it.")
     else:
@@ -98,7 +98,7 @@ def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
                 icon=":material/download:", key=f"download-{one}",
             )  # fmt: skip
     with st.expander(labels.MEASURES, icon=":material/timer:"):
-        st.table({label: [value] for label, value in answer.rows})
+        st.table([{"Measure": label, "Value": value} for label, value in answer.rows])
 
 
 def _again(client: BackendClient, take: Take, told: Mapping[str, str], format: str) -> bytes:

@@ -30,7 +30,7 @@ def show(client: BackendClient) -> None:
         return
     st.success(f"The backend at {client.url} is up.", icon=":material/check_circle:")
     st.button("Refresh", icon=":material/refresh:")
-    st.table([{"": label, "Value": value} for label, value in health_rows(health)])
+    st.table([{"Property": label, "Value": value} for label, value in health_rows(health)])
     engine = _engine(client)
     _show_optimizations(engine.get("notes") or [])
     _show_caches(client, engine.get("caches") or {})
@@ -46,7 +46,7 @@ def _engine(client: BackendClient) -> Mapping[str, Any]:
 
 
 def _show_optimizations(notes: list[str]) -> None:
-    st.subheader("Optimizations, and why")
+    st.header("Optimizations, and why")
     if not notes:
         st.caption("No model is loaded, so nothing was chosen.")
         return
@@ -54,18 +54,25 @@ def _show_optimizations(notes: list[str]) -> None:
     for note in notes:
         found = NOTE.fullmatch(note)
         if found is None:
-            rows.append({"": "", "Optimization": note, "For": "", "Reason": "", "Measured": ""})
+            rows.append({"Optimization": note, "State": "", "Reason": ""})
             continue
+        target = TARGETS.get(found["target"], found["target"])
         rows.append({
-            "": "✓ on" if found["state"] == "on" else "off", "Optimization": found["name"],
-            "For": TARGETS.get(found["target"], found["target"]), "Reason": found["reason"],
-            "Measured": found["figures"] or "",
+            "Optimization": f"{found['name']} ({target})", "State": "✓ on" if found["state"] == "on" else "off",
+            "Reason": found["reason"] + _measured(found["figures"] or ""),
         })  # fmt: skip
     st.table(rows)
 
 
+def _measured(figures: str) -> str:
+    """`ms_with_1 1.3, ms_with_2 0.9` in words, which break over lines on a phone as names do not."""
+    pairs = [figure.strip().rpartition(" ") for figure in figures.split(",") if figure.strip()]
+    told = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, _, value in pairs)
+    return f" ({told})" if told else ""
+
+
 def _show_caches(client: BackendClient, caches: Mapping[str, Any]) -> None:
-    st.subheader("Caches")
+    st.header("Caches")
     rows = [
         {
             "Cache": name, "Entries": f"{counts.get('entries', 0)} of {counts.get('max_entries', '?')}",
@@ -97,7 +104,7 @@ def _show_emotions(client: BackendClient) -> None:
     except BackendError:
         # The page has said already what is wrong.
         return
-    st.subheader("Emotion markers")
+    st.header("Emotion markers")
     if not groups:
         st.caption("This checkpoint knows none.")
     for name, markers in groups.items():

@@ -35,13 +35,13 @@ def show(client: BackendClient) -> None:
         return
     added = [voice for voice in voices if not voice.is_builtin]
     _show_adding(client)
-    st.subheader(f"Added voices ({len(added)})")
+    st.header(f"Added voices ({len(added)})")
     if not added:
         st.caption("None yet.")
     _show_cards(client, added)
     built_in = [voice for voice in voices if voice.is_builtin]
     if built_in:
-        st.subheader(f"Voices of the model ({len(built_in)})")
+        st.header(f"Voices of the model ({len(built_in)})")
         _show_cards(client, built_in)
 
 
