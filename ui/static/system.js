@@ -4,7 +4,7 @@ import { askJson, offers, sendJson } from "./backend.js";
 import { button, el, mount, word } from "./dom.js";
 
 const EVERY_MS = 2000;
-const N_POINTS = 90;
+const [N_POINTS, MIN_POINTS] = [90, 10];
 
 /** A line that moves on with every reading, drawn over a soft area. */
 class Chart {
@@ -27,7 +27,8 @@ class Chart {
     pen.scale(scale, scale);
     const highest = Math.max(top ?? 0, ...this.values) || 1;
     const style = getComputedStyle(document.body);
-    const at = (n) => [width - (this.values.length - 1 - n) * (width / (N_POINTS - 1)), height - 2 - (this.values[n] / highest) * (height - 6)];
+    const step = width / (Math.max(this.values.length, MIN_POINTS) - 1);
+    const at = (n) => [width - (this.values.length - 1 - n) * step, height - 2 - (this.values[n] / highest) * (height - 6)];
     pen.beginPath();
     this.values.forEach((_, n) => pen.lineTo(...at(n)));
     pen.strokeStyle = style.getPropertyValue("--pg-accent");
