@@ -211,6 +211,26 @@ def test_sound_goes_to_codes_and_back(visit, tmp_path):
     picture(page, "codec-desktop", tmp_path)
 
 
+def test_visitor_has_a_long_text_spoken_and_hears_a_sentence(visit, tmp_path):
+    page = visit("jobs")
+    page.get_by_text("New job").click()
+    page.get_by_label("Text", exact=True).fill(
+        "# The kettle\n\nIt costs $5, not $6.\n\n# The window\n\nSit down by it."
+    )
+    page.get_by_label("Title").fill("Two rooms")
+    page.get_by_role("button", name="Start the job").click()
+    page.get_by_text("The job is started.").wait_for()
+    page.get_by_role("button", name="Download").wait_for()
+    page.get_by_role("button", name="Another take").nth(1).click()
+    page.get_by_text("Sentence 2 has another take.").wait_for()
+    settle(page)
+    page.get_by_role("button", name="Hear").nth(1).click()
+    page.locator("audio").wait_for(state="attached")
+    page.get_by_text("It costs $5, not $6.", exact=True).wait_for()
+    page.get_by_text("New job").click()
+    picture(page, "jobs-desktop", tmp_path)
+
+
 def test_system_tells_what_was_chosen_and_why(visit, tmp_path):
     page = visit("system", scheme="dark")
     page.get_by_text("Optimizations, and why").wait_for()
@@ -222,6 +242,8 @@ def test_system_tells_what_was_chosen_and_why(visit, tmp_path):
 def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
     page = visit(path, "phone", "dark" if path == "voices" else "light")
     settle(page)
+    if path == "speak":
+        speak(page)
     # Tables may scroll inside themselves; the page may not.
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert page.evaluate(NAMELESS) == []

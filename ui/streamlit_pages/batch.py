@@ -83,11 +83,17 @@ def _show_outcomes(lines: list[Line], done: dict[int, Outcome], format: str) -> 
         )  # fmt: skip
     st.dataframe(
         [
-            {"File": line.name, "Text": line.text, **line.options, "State": _state(done.get(k))}
+            {"File": line.name, "Text": line.text, **_named(line), "State": _state(done.get(k))}
             for k, line in enumerate(lines)
         ],
         hide_index=True,
     )
+
+
+def _named(line: Line) -> dict[str, str]:
+    """Its own fields under the names the settings have."""
+    named = {"voice": labels.VOICE, "seed": labels.SEED_SHORT, **labels.SETTINGS}
+    return {named.get(field, field): value for field, value in line.options.items()}
 
 
 def _state(outcome: Outcome | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,12 @@ import streamlit as st
 from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.health_table import uptime_text
+from ui.plain_text import plain_text
 from ui.sounds import media_type
 from ui.speaking import situation
 
 LOOK_EVERY_S = 2.0
-TOLD, HEARD = "jobs-told", "jobs-heard"
+TOLD, HEARD, REVIEWABLE = "jobs-told", "jobs-heard", "jobs-reviewable"
 FORMATS = ("m4b", "mp3", "opus", "flac", "wav")
 DOCUMENTS = ["txt", "md", "epub"]
 SENTENCES_A_PAGE = 10
@@ -78,6 +79,7 @@ def _show_list(client: BackendClient) -> None:
     except BackendError as error:
         st.error(str(error), icon=":material/error:")
         return
+    _draw_all_once_there_is_more_to_review(jobs)
     st.header(f"All jobs ({len(jobs)})")
     if not jobs:
         st.caption("None yet.")
@@ -86,10 +88,19 @@ def _show_list(client: BackendClient) -> None:
             _show_job(client, job)
 
 
+def _draw_all_once_there_is_more_to_review(jobs: Sequence[Job]) -> None:
+    """Only this list is drawn anew by itself; the sentences below it are not."""
+    now = {job["id"] for job in jobs if job["n_done"]}
+    before = st.session_state.get(REVIEWABLE)
+    st.session_state[REVIEWABLE] = now
+    if before is not None and before != now:
+        st.rerun()
+
+
 def _show_job(client: BackendClient, job: Job) -> None:
     icon, color = BADGES.get(job["state"], ("", "gray"))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{job['title'] or 'Untitled'}**", width="content")
+        st.markdown(f"**{plain_text(job['title'] or 'Untitled')}**", width="content")
         st.badge(job["state"], icon=icon or None, color=color)
     share = job["n_done"] / job["n_sentences"] if job["n_sentences"] else 0.0
     st.progress(share, f"{job['n_done']} of {job['n_sentences']} sentences, {uptime_text(job['audio_s'])} of sound")
@@ -142,7 +153,7 @@ def _show_review(client: BackendClient) -> None:
 
 def _show_sentence(client: BackendClient, job_id: str, sentence: Mapping[str, Any]) -> None:
     index, place = sentence["index"], f"{job_id}-{sentence['index']}"
-    st.markdown(f"{index + 1}. {sentence['text']}")
+    st.markdown(f"{index + 1}. {plain_text(sentence['text'])}")
     if sentence["state"] != "done":
         st.caption(f"{sentence['state']} {sentence['reason']}")
         return
@@ -157,7 +168,7 @@ def _show_sentence(client: BackendClient, job_id: str, sentence: Mapping[str, An
             key = f"pick-{place}-{len(done)}"
             st.selectbox(
                 "Take", done, done.index(sentence["take"]), key=key, width=110, on_change=_choose,
-                args=(client, job_id, index, key),
+                format_func=lambda take: str(take + 1), args=(client, job_id, index, key),
             )  # fmt: skip
     if is_asked:
         try:
@@ -191,5 +202,5 @@ def _do(change: Callable[[], object], told: str) -> None:
     except BackendError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.session_state[TOLD] = told
+    st.session_state[TOLD] = plain_text(told)
     st.rerun()

@@ -10,6 +10,7 @@ import streamlit as st
 
 from ui import labels
 from ui.client import BackendClient, Recording
+from ui.plain_text import plain_text
 from ui.sounds import media_type
 from ui.speaking import Answer, Situation, situation, speak
 from ui.streamlit_pages.settings import show_settings
@@ -111,6 +112,6 @@ def _again(client: BackendClient, take: Take, told: Mapping[str, str], format: s
 def _show_earlier(takes: list[Take]) -> None:
     with st.expander(f"Earlier speeches ({len(takes)})", icon=":material/history:"):
         for take in takes:
-            st.markdown(f"{take.text[:120]} *(seed {dict(take.answer.rows).get('Seed', 'unknown')})*")
+            st.markdown(f"{plain_text(take.text[:120])} *(seed {dict(take.answer.rows).get('Seed', 'unknown')})*")
             if take.answer.audio is not None and take.options.get("format") not in labels.UNPLAYABLE:
                 st.audio(take.answer.audio, format=media_type(take.options.get("format") or "wav"))

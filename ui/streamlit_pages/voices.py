@@ -10,6 +10,7 @@ from ui import labels
 from ui.answers import Voice
 from ui.client import BackendClient, BackendError, Recording
 from ui.health_table import uptime_text
+from ui.plain_text import plain_text
 
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
 TOLD, PREVIEWS, LIKENESS = "voices-told", "voices-previews", "voices-likeness"
@@ -74,7 +75,7 @@ def _show_cards(client: BackendClient, voices: list[Voice]) -> None:
 
 
 def _show_voice(client: BackendClient, voice: Voice) -> None:
-    st.markdown(f"**{voice.name}**")
+    st.markdown(f"**{plain_text(voice.name)}**")
     facts = [voice.description, voice.license]
     facts += [f"from {uptime_text(voice.duration_s)} of speech"] if voice.duration_s else []
     if any(facts):
@@ -120,5 +121,5 @@ def _do(change: Callable[[], object], told: str) -> None:
     except BackendError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.session_state[TOLD] = told
+    st.session_state[TOLD] = plain_text(told)
     st.rerun()
