@@ -84,6 +84,9 @@ ADD_VOICE_HINT = "Five to twenty seconds of one person speaking, without music o
 VOICE_NAME = "Name"
 VOICE_NEEDS_NAME = "Give the voice a name first."
 VOICE_NEEDS_SOUND = "Upload or record the voice first."
+RECORDING_NEEDS_CONSENT = (
+    "A recording is copied only with consent: ask the person who speaks, then tick the box below it."
+)
 VOICE_NEEDS_CONSENT = "Ask the person who speaks; with their agreement, tick the box."
 VOICE_REFUSED = "Not added."
 VOICE_ADDED = "“{name}” is in the library, and on the Speak tab."
@@ -109,7 +112,7 @@ SCRIPT: dict[str, object] = {
     "not_ready": "Cannot speak yet.",
     "page_away": "The page's server does not answer. Start it again, then reload.",
     "empty": EMPTY,
-    "consent_missing": "A recording is copied only with consent: ask the person who speaks, then tick the box below it.",
+    "consent_missing": RECORDING_NEEDS_CONSENT,
     "speaking": SPEAKING,
     "stopped": "Stopped.",
     "spoken": "Spoken.",

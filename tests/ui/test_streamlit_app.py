@@ -145,6 +145,21 @@ def test_speak_says_why_nothing_was_spoken():
     assert engine.asked == []
 
 
+def test_recording_is_used_only_with_consent():
+    engine = FakeEngine()
+    with served(engine) as url:
+        page = run_page(url, "speak")
+        field(page.text_area, "Text").input("Hello.")
+        page.get("file_uploader")[0].set_value(("me.wav", b"RIFF", "audio/wav"))
+        press(page, "Speak")
+        assert "only with consent" in page.error[0].value
+        assert engine.asked == []
+        field(page.checkbox, "The person who speaks agrees to having this voice copied.").check()
+        press(page, "Speak")
+    (request,) = engine.asked
+    assert request.references[0].audio == b"RIFF" and request.voice is None
+
+
 def test_batch_speaks_a_file_and_shows_what_failed():
     engine = FakeEngine()
     with served(engine) as url:

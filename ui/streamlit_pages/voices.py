@@ -15,7 +15,6 @@ from ui.plain_text import plain_text
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
 TOLD, PREVIEWS, LIKENESS = "voices-told", "voices-previews", "voices-likeness"
 N_COLUMNS = 3
-CONSENT = "The person who speaks agrees to having this voice copied."
 GUIDE = (
     "Five to twenty seconds of clear speech by one person, without music or echo. "
     "Only add a voice whose owner agreed; the recording stays on this server until you delete the voice."
@@ -53,7 +52,7 @@ def _show_adding(client: BackendClient) -> None:
         upload = st.file_uploader("Sound file", type=SOUND_TYPES)
         taken = st.audio_input("Or record it now")
         words = st.text_input(labels.RECORDING_TEXT)
-        has_consent = st.checkbox(CONSENT)
+        has_consent = st.checkbox(labels.CONSENT)
         is_sent = st.form_submit_button("Add this voice", type="primary")
     if not is_sent:
         return
