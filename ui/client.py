@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ui import labels
 from ui.answers import (
     CodeFile,
     CodeSurvey,
@@ -305,9 +306,8 @@ class BackendClient:
         except httpx.TimeoutException as error:
             raise BackendError(f"{self.url}{path} did not answer in time. It may be busy; try again.") from error
         except httpx.HTTPError as error:
-            raise BackendError(
-                f"No answer from {self.url} ({type(error).__name__}). Start the backend with `bash start.sh backend`."
-            ) from error
+            reason = f"No answer from {self.url} ({type(error).__name__}). {labels.HOW_TO_START}"
+            raise BackendError(reason) from error
         if response.is_error and response.status_code not in accepted:
             raise BackendError(f"{self.url}{path} answered {response.status_code}{_reason(response)}")
         return response

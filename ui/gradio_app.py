@@ -64,7 +64,8 @@ def build_page(client: BackendClient) -> gr.Blocks:
             try:
                 offered = client.paths()
             except BackendError:
-                offered = frozenset()
+                # A page that came before its backend shows all; what is not there says so when it is asked.
+                offered = frozenset(optional)
             changes = [gr.Tab(visible=path in offered) for path in optional]
             return changes[0] if len(changes) == 1 else changes
 

@@ -66,6 +66,8 @@ HEADERS = {
     "x-request-id": "Request",
 }
 
+HOW_TO_START = "Start the backend (bash start.sh start backend, on Windows start_backend.bat), then try again."
+
 # The Gradio page.
 TITLE = "Phonogram"
 STOP = "Stop"

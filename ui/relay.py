@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ui import labels
 from ui.client import SPEECH_TIMEOUT
 
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
@@ -57,7 +58,7 @@ class Relay:
         except httpx.TimeoutException:
             return _error(504, "Timeout", f"{self._url} did not answer in time. It may be busy; try again.")
         except httpx.HTTPError as error:
-            reason = f"No answer from {self._url} ({type(error).__name__}). Start the backend, then try again."
+            reason = f"No answer from {self._url} ({type(error).__name__}). {labels.HOW_TO_START}"
             return _error(502, "Unreachable", reason)
         return Response(status_code=CLIENT_GONE) if answer is None else RelayedAnswer(answer)
 

@@ -1,9 +1,12 @@
 """Chromium for the tests of the page, and an ear in it: every sample that reaches the loudspeakers is written down."""
 
 import base64
+import io
+import os
 import shutil
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 QUIET += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
 DESKTOP, PHONE = (1280, 1000), (390, 844)
 LIMIT_MS = 120_000
+MAX_PICTURE_BYTES = 100_000
 
 # Whatever is connected to the loudspeakers is connected to a recorder too. A context starts once its recorder listens.
 EAR = """
@@ -132,6 +136,28 @@ def hold_first_load(browser, url, ready, bar_s):
         f"first load: {', '.join(f'{one:.2f}' for one in took_s)} s (bar {bar_s} s; others slow us {others:.1f} times)"
     )
     assert min(took_s) < bar_s * others
+
+
+def keep(page, name, whole=True):
+    """Write what the page looks like to the folder that PICTURES names, small enough for a document.
+
+    Not `whole` is what a visitor sees without scrolling.
+    """
+    folder = os.environ.get("PICTURES")
+    if not folder:
+        return
+    from PIL import Image
+
+    page.mouse.move(1, 1)  # no tab or button looks as if it were pressed, and no hint lies over its neighbors
+    page.wait_for_timeout(500)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
+    for n_colors in (128, 64, 32):
+        packed = io.BytesIO()
+        picture.convert("RGB").quantize(n_colors, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        if packed.tell() < MAX_PICTURE_BYTES:
+            break
+    assert packed.tell() < MAX_PICTURE_BYTES
+    Path(folder, f"{name}.png").write_bytes(packed.getvalue())
 
 
 def barriers(page, name, *selectors, besides=()):

@@ -254,6 +254,7 @@ def test_page_that_came_before_the_backend_is_of_use_once_it_is_there(browser):
         pass
     with paged(backend) as url, visit(browser, url) as page:
         page.locator(".pg-pill").filter(has_text="Start the backend").wait_for()
+        page.get_by_role("tab", name="Review").wait_for()
         with served(engine, at_port=int(backend.rpartition(":")[2])):
             page.get_by_text("Ready · hum").wait_for()
             say(page)

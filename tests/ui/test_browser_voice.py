@@ -1,14 +1,12 @@
 """The page with the built-in voice behind it, from typing to hearing. `PICTURES=docs/images` keeps what it looks like."""
 
 import base64
-import io
 import os
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -21,14 +19,13 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, open_tab, visit  # noqa: E402
+from tests.ui.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, keep, open_tab, visit  # noqa: E402
 
 RATE_HZ = 24_000
 # Asking at every frame of the screen would take the processor from the voice.
 POLL_MS = 200
 TEXT = "The kettle is on, and the tea is nearly ready. Sit down by the window, and tell me about your day."
 BOOK = "# The kettle\n\nThe kettle is on. The tea is nearly ready.\n\n# The window\n\nSit down by the window."
-MAX_PICTURE_BYTES = 200_000
 START_LIMIT_S = 180
 # The recording that went along with the last speech, as the history kept it.
 KEPT_RECORDING = """() => new Promise((done) => {
@@ -99,28 +96,6 @@ def browser(spoken_file):
         yield program
 
 
-def keep(page, name, whole=True):
-    """Write what the page looks like to the folder that PICTURES names, small enough for a document.
-
-    Not `whole` is what a visitor sees without scrolling.
-    """
-    folder = os.environ.get("PICTURES")
-    if not folder:
-        return
-    from PIL import Image
-
-    page.mouse.move(1, 1)  # no tab or button looks as if it were pressed
-    page.wait_for_timeout(500)
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
-    for n_colors in (128, 64, 32):
-        packed = io.BytesIO()
-        picture.convert("RGB").quantize(n_colors, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-        if packed.tell() < MAX_PICTURE_BYTES:
-            break
-    assert packed.tell() < MAX_PICTURE_BYTES
-    Path(folder, f"gradio-{name}.png").write_bytes(packed.getvalue())
-
-
 def ready(page):
     page.get_by_text("Ready · phonogram-mini").wait_for()
 
@@ -153,7 +128,7 @@ def test_what_is_heard_is_what_the_backend_makes(browser, url, backend):
         ready(page)
         say(page)
         finished(page)
-        keep(page, "speak")
+        keep(page, "gradio-speak")
         n_gaps, first = int(measure(page, "Gaps")), measure(page, "Heard after")
         sound = heard(page, RATE_HZ)
     answer = httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False)
@@ -226,7 +201,7 @@ def test_codec_takes_a_sound_there_and_back(browser, url, backend, tmp_path):
             polling=POLL_MS,
         )
         page.get_by_text("Done:").wait_for()
-        keep(page, "codec")
+        keep(page, "gradio-codec")
 
 
 def test_book_is_spoken_and_one_sentence_again(browser, url, backend):
@@ -243,12 +218,12 @@ def test_book_is_spoken_and_one_sentence_again(browser, url, backend):
         assert page.locator(".pg-sentence").count() == 4  # titles are read too; two short ones in one breath
         page.get_by_role("button", name="Speak again: 2").click()
         page.locator(".pg-sentence").nth(1).filter(has_text="take 2").wait_for()
-        keep(page, "review")
+        keep(page, "gradio-review")
         page.get_by_role("button", name="Compare blind: 2").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Prefer A").click()
         dialog.get_by_text("You prefer").wait_for()
-        keep(page, "compare", whole=False)
+        keep(page, "gradio-compare", whole=False)
         dialog.get_by_role("button", name="Close").click()
         page.get_by_role("button", name="Undo: 2").or_(page.get_by_role("button", name="Redo: 2")).first.wait_for()
 
@@ -260,20 +235,20 @@ def test_page_looks_as_its_documents_show_it(browser, url):
             page.get_by_role("tab", name=name).click()
             # The lines of the load need some looks.
             page.wait_for_timeout(14_000 if name == "System" and os.environ.get("PICTURES") else 2500)
-            keep(page, name.lower())
+            keep(page, f"gradio-{name.lower()}")
     with visit(browser, url, DESKTOP, "dark") as page:
         ready(page)
         say(page)
         finished(page)
-        keep(page, "speak-dark")
+        keep(page, "gradio-speak-dark")
     with visit(browser, url, PHONE) as page:
         ready(page)
         say(page, "The kettle is on.")
         finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-        keep(page, "speak-phone")
+        keep(page, "gradio-speak-phone")
         for name in ("Review", "Voices", "Codec", "Emotions", "System"):
             open_tab(page, name)
             page.wait_for_timeout(2500)
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
-            keep(page, f"{name.lower()}-phone")
+            keep(page, f"gradio-{name.lower()}-phone")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from launcher.start import part_of
 from tests.ui.fake_backend import HEALTH, fake_backend
 from ui.client import BackendClient, BackendError
 from ui.health_table import health_rows, uptime_text
@@ -47,8 +48,9 @@ def test_models_are_listed_by_name():
 def test_missing_backend_says_how_to_start_it():
     with fake_backend() as (url, _):
         pass
-    with pytest.raises(BackendError, match=r"bash start\.sh backend"):
+    with pytest.raises(BackendError, match=r"bash start\.sh start backend"):
         BackendClient(url).health()
+    assert part_of(["backend"]) == "backend"  # so that what is told can be typed
 
 
 def test_proxy_of_the_environment_is_not_asked(monkeypatch):

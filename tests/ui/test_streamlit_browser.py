@@ -1,6 +1,6 @@
 """The Streamlit pages in a real browser, with the built-in voice behind them.
 
-`PICTURES=docs/images bash test.sh all tests/ui/test_streamlit_browser.py` makes the pictures of the documents anew.
+`PICTURES=docs/images bash test.sh all -m browser tests/ui` makes the pictures of the documents anew.
 """
 
 import os
@@ -23,10 +23,9 @@ pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
 from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load  # noqa: E402
+from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load, keep  # noqa: E402
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
-MAX_PICTURE_BYTES = 200_000
 # Counted, not timed: a machine that stands still for a while is no failure.
 MAX_LOOKS = 900
 # What a visitor should wait for at most, on a machine that does nothing else.
@@ -132,13 +131,9 @@ def shut_out(page, name):
     return barriers(page, name, "body", besides=STREAMLITS_OWN)
 
 
-def picture(page, name, tmp_path):
-    page.mouse.move(1, 1)  # what a button tells of itself would lie over its neighbors
+def picture(page, name):
     settle(page)
-    folder = Path(os.environ.get("PICTURES") or tmp_path)
-    path = folder / f"streamlit-{name}.png"
-    page.screenshot(path=path)
-    assert path.stat().st_size < MAX_PICTURE_BYTES
+    keep(page, f"streamlit-{name}", whole=False)
     assert shut_out(page, name) == []
 
 
@@ -159,10 +154,10 @@ def test_visitor_hears_a_text_and_takes_it_home_in_another_format(visit, tmp_pat
         page.get_by_role("button", name="flac", exact=True).click()
     download.value.save_as(tmp_path / "heard.flac")
     assert read_audio(tmp_path / "heard.flac").duration_s > 0.5
-    picture(page, "speak-desktop", tmp_path)
+    picture(page, "speak-desktop")
 
 
-def test_overview_follows_what_happens(visit, tmp_path):
+def test_overview_follows_what_happens(visit):
     overview, page = visit(""), visit("speak")
     speak(page)
     card = overview.get_by_test_id("stMetric").filter(has_text="Speeches")
@@ -171,7 +166,7 @@ def test_overview_follows_what_happens(visit, tmp_path):
     )
     assert card.count() == 1
     overview.wait_for_timeout(6000)
-    picture(overview, "overview-desktop", tmp_path)
+    picture(overview, "overview-desktop")
 
 
 def test_visitor_speaks_a_file_of_texts_and_gets_a_zip(visit, tmp_path):
@@ -185,14 +180,14 @@ def test_visitor_speaks_a_file_of_texts_and_gets_a_zip(visit, tmp_path):
     download.value.save_as(tmp_path / "all.zip")
     shutil.unpack_archive(tmp_path / "all.zip", tmp_path / "all")
     assert sorted(path.suffix for path in (tmp_path / "all").iterdir()) == [".csv", ".wav", ".wav"]
-    picture(page, "batch-desktop", tmp_path)
+    picture(page, "batch-desktop")
 
 
-def test_visitor_hears_a_voice(visit, tmp_path):
+def test_visitor_hears_a_voice(visit):
     page = visit("voices")
     page.get_by_role("button", name="Hear").first.click()
     page.locator("audio").first.wait_for(state="attached")
-    picture(page, "voices-desktop", tmp_path)
+    picture(page, "voices-desktop")
 
 
 def test_sound_goes_to_codes_and_back(visit, tmp_path):
@@ -208,10 +203,10 @@ def test_sound_goes_to_codes_and_back(visit, tmp_path):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the code file").click()
     assert Path(download.value.path()).stat().st_size < (tmp_path / "speech.wav").stat().st_size / 50
-    picture(page, "codec-desktop", tmp_path)
+    picture(page, "codec-desktop")
 
 
-def test_visitor_has_a_long_text_spoken_and_hears_a_sentence(visit, tmp_path):
+def test_visitor_has_a_long_text_spoken_and_hears_a_sentence(visit):
     page = visit("jobs")
     page.get_by_text("New job").click()
     page.get_by_label("Text", exact=True).fill(
@@ -228,18 +223,18 @@ def test_visitor_has_a_long_text_spoken_and_hears_a_sentence(visit, tmp_path):
     page.locator("audio").wait_for(state="attached")
     page.get_by_text("It costs $5, not $6.", exact=True).wait_for()
     page.get_by_text("New job").click()
-    picture(page, "jobs-desktop", tmp_path)
+    picture(page, "jobs-desktop")
 
 
-def test_system_tells_what_was_chosen_and_why(visit, tmp_path):
+def test_system_tells_what_was_chosen_and_why(visit):
     page = visit("system", scheme="dark")
     page.get_by_text("Optimizations, and why").wait_for()
     page.get_by_role("cell", name="half_decoder (codec)").wait_for()
-    picture(page, "system-dark-desktop", tmp_path)
+    picture(page, "system-dark-desktop")
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
+def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path):
     page = visit(path, "phone", "dark" if path == "voices" else "light")
     settle(page)
     if path == "speak":
@@ -247,7 +242,7 @@ def test_page_fits_a_phone_and_names_what_can_be_touched(visit, path, tmp_path):
     # Tables may scroll inside themselves; the page may not.
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert page.evaluate(NAMELESS) == []
-    picture(page, f"{path or 'overview'}-phone", tmp_path)
+    picture(page, f"{path or 'overview'}-phone")
 
 
 @pytest.mark.parametrize("size", SIZES)
