@@ -198,6 +198,7 @@ def test_sound_goes_to_codes_and_back(visit, tmp_path):
     download.value.save_as(tmp_path / "speech.wav")
     page = visit("codec")
     page.locator('input[type="file"]').first.set_input_files(tmp_path / "speech.wav")
+    page.get_by_text("speech.wav").wait_for()
     page.get_by_role("button", name="Encode").click()
     page.get_by_text("frames a second").wait_for()
     with page.expect_download() as download:

@@ -55,7 +55,9 @@ function pairs(rows) {
 /** "off: int8 (lm): why" in its three parts. */
 function optimization(note) {
   const [, state, name, why] = note.match(/^(on|off): ([^:]+): (.*)$/s) ?? [null, "", note, ""];
-  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, word(`is_${state}`)), name, why];
+  // Long names may break behind their underscores, so that the table fits a phone.
+  const breakable = why.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
+  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, word(`is_${state}`)), name, breakable];
 }
 
 function megabytes(bytes) {
