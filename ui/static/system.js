@@ -56,8 +56,8 @@ function pairs(rows) {
 function optimization(note) {
   const [, state, name, why] = note.match(/^(on|off): ([^:]+): (.*)$/s) ?? [null, "", note, ""];
   // Long names may break behind their underscores, so that the table fits a phone.
-  const breakable = why.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
-  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, word(`is_${state}`)), name, breakable];
+  const breakable = (text) => text.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
+  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, word(`is_${state}`)), breakable(name), breakable(why)];
 }
 
 function megabytes(bytes) {
