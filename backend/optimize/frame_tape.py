@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from backend.optimize.call_tape import TapedDualAR
 
 
+# Keys and values of a position and a layer from which a past of some hundreds leaves the caches.
+WIDE = 512
+
+
 class StepTape:
     """The slow stack for B rows: calls around the attention to pasts of any length."""
 
@@ -40,7 +44,8 @@ class StepTape:
         for matrix, out in zip(lm.said_matrices, self.said, strict=True):
             self.end += matrix.into(self.normed, out, self.rows.scratch)
         self.keys, self.values = self.rows.kv
-        self.attend = AttendAlone(self.rows) if torch.get_num_threads() == 1 else AttendTogether(self.rows)
+        is_narrow = blocks[0].n_kv_heads * blocks[0].head_dim < WIDE
+        self.attend = NarrowAttend(self.rows) if is_narrow else WideAttend(self.rows)
 
     def step(self, frames: Tensor, side: Tensor | None, state: DualARState, rows: Sequence[int]) -> StepOutput:
         slow = state.slow
@@ -73,8 +78,8 @@ class StepTape:
         return self.lm.say(self.rows.x, self.normed, self.said)
 
 
-class AttendAlone:
-    """Attention of a row over its past on one core, where NumPy's products take half the time of PyTorch's."""
+class NarrowAttend:
+    """Attention of a row over its past where that stays in caches: NumPy's products take half the time of PyTorch's."""
 
     def __init__(self, rows: RowBuffers):
         self.q, self.attended = rows.q.numpy(), rows.attended_heads.numpy()
@@ -92,8 +97,8 @@ class AttendAlone:
         np.matmul(weights, values[layer], self.attended[i])
 
 
-class AttendTogether:
-    """The same on several cores: reading a long past takes one of them too long."""
+class WideAttend:
+    """The same where reading memory takes the time, which PyTorch does in two thirds of NumPy's, and on all cores."""
 
     def __init__(self, rows: RowBuffers):
         self.q, self.attended = list(rows.q.transpose(-1, -2)), list(rows.attended_heads)
