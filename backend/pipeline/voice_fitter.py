@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.lm.voice_fit import Recording, fit_voice, max_advance, read_along
+from backend.lm.voice_fit import FittedVoice, Recording, fit_voice, max_advance, read_along
+from backend.nn.freed_memory import return_freed_memory
 from backend.pipeline.voice import SpokenVoice
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 
@@ -52,25 +53,36 @@ class VoiceFitter:
             return None
         symbols = np.array([self._tokenizer.begin_id, *ids, self._tokenizer.finish_id], np.int64)
         with self._turn:
-            lm = self._open_lm()
-            if codes.shape[1] * max_advance(lm) < len(symbols):
-                return None
-            vector = start.detach().cpu().float()
-            codes = codes[: lm.spec.n_codebooks].astype(np.int64)
-            place = read_along(lm, symbols, codes, vector)
-            if place is None:
-                log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
-                return None
-            fitted = fit_voice(lm, vector, Recording(symbols, codes, place).first(MOST_FRAMES), self._n_steps)
+            fitted = self._fitted(symbols, codes, start.detach().cpu().float())
+            # 0.3 GB for a few seconds.
+            return_freed_memory()
+        if fitted is None:
+            return None
         return {VECTOR: fitted.vector, **{name: tensor.half() for name, tensor in fitted.fast.items()}}
+
+    def _fitted(self, symbols: np.ndarray, codes: np.ndarray, start: Tensor) -> FittedVoice | None:
+        lm = self._open_lm()
+        if codes.shape[1] * max_advance(lm) < len(symbols):
+            return None
+        codes = codes[: lm.spec.n_codebooks].astype(np.int64)
+        place = read_along(lm, symbols, codes, start)
+        if place is None:
+            log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
+            return None
+        return fit_voice(lm, start, Recording(symbols, codes, place).first(MOST_FRAMES), self._n_steps)
 
     def spoken(self, kept: Mapping[str, Tensor], name: str, device: torch.device | str) -> SpokenVoice | None:
         """The voice of what `fit` gave, `name` telling it from others; None if it is not of this model."""
         with self._turn:
-            lm = self._open_lm()
-            fast = {key: tensor for key, tensor in kept.items() if key != VECTOR}
-            wanted = {key: tensor.shape for key, tensor in lm.fast_tensors.items()}
-            if VECTOR not in kept or {key: tensor.shape for key, tensor in fast.items()} != wanted:
-                return None
-            lm.load_state_dict(fast, strict=False)
-            return SpokenVoice(conditioning=kept[VECTOR].to(device), drawer=self._open_drawer(lm), drawer_key=name)
+            drawer = self._drawer({key: tensor for key, tensor in kept.items() if key != VECTOR})
+            return_freed_memory()
+        if drawer is None or VECTOR not in kept:
+            return None
+        return SpokenVoice(conditioning=kept[VECTOR].to(device), drawer=drawer, drawer_key=name)
+
+    def _drawer(self, fast: dict[str, Tensor]) -> FrameDrawer | None:
+        lm = self._open_lm()
+        if {key: tensor.shape for key, tensor in fast.items()} != {key: t.shape for key, t in lm.fast_tensors.items()}:
+            return None
+        lm.load_state_dict(fast, strict=False)
+        return self._open_drawer(lm)
