@@ -1,5 +1,7 @@
 """The error tree. Every message says what was found, what was expected, and what to do."""
 
+import errno
+
 
 class PhonogramError(Exception):
     """Base of every error a user can meet; its text is safe to show (no paths, no stack)."""
@@ -126,3 +128,13 @@ class JobConflict(PhonogramError):
 
 class StorageFull(OutputError):
     """No room on the disk, or in the quota, for what is to be kept."""
+
+
+# No room on the device, in a quota, or in the largest file allowed.
+_FULL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+
+
+def not_written(what: str, error: OSError, advice: str) -> OutputError:
+    """The error of a write that failed: `StorageFull` where there was no room, without the path."""
+    kind = StorageFull if error.errno in _FULL else OutputError
+    return kind(f"{what} ({error.strerror}). {advice}")

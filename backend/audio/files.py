@@ -18,7 +18,7 @@ from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.audio.writers import LOSSY, open_writer
-from backend.errors import BadAudio, LimitExceeded, OutputError
+from backend.errors import BadAudio, LimitExceeded, OutputError, not_written
 
 MAX_BYTES = 512 * 2**20
 MAX_CHANNELS = 64
@@ -98,9 +98,7 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None, bitra
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise OutputError(
-            f"The output cannot be written ({error.strerror}). Check the folder and free space."
-        ) from None
+        raise not_written("The output cannot be written", error, "Check the folder and free space.") from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
-from backend.errors import BadVoice, OutputError, PhonogramError, UnknownVoice, VoiceExists
+from backend.errors import BadVoice, PhonogramError, UnknownVoice, VoiceExists, not_written
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class VoiceStore:
                 _write_record(partial, record)
                 os.rename(partial, self._folder / record.id)
             except OSError as error:
-                raise OutputError(f"The voice cannot be kept ({error.strerror}). Check DATA_DIR.") from error
+                raise not_written("The voice cannot be kept", error, "Check DATA_DIR and free space.") from error
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         return record
@@ -118,7 +118,7 @@ class VoiceStore:
                 os.rename(self._folder / record.id, doomed)
                 shutil.rmtree(doomed)
             except OSError as error:
-                raise OutputError(f"The voice cannot be removed ({error.strerror}). Check DATA_DIR.") from error
+                raise not_written("The voice cannot be removed", error, "Check DATA_DIR and free space.") from error
         return record
 
     def rename(self, name_or_id: str, name: str) -> VoiceRecord:
@@ -132,7 +132,7 @@ class VoiceStore:
             try:
                 _write_record(self._folder / record.id, renamed)
             except OSError as error:
-                raise OutputError(f"The voice cannot be renamed ({error.strerror}). Check DATA_DIR.") from error
+                raise not_written("The voice cannot be renamed", error, "Check DATA_DIR and free space.") from error
         return renamed
 
     def codes(self, record: VoiceRecord) -> Codes:
@@ -167,7 +167,9 @@ class VoiceStore:
                 _write_codes(folder, codes)
                 _write_record(folder, renewed)
             except OSError as error:
-                raise OutputError(f"The voice's codes cannot be kept ({error.strerror}). Check DATA_DIR.") from error
+                raise not_written(
+                    "The voice's codes cannot be kept", error, "Check DATA_DIR and free space."
+                ) from error
         return renewed
 
     def fitted(self, record: VoiceRecord, key: str) -> dict[str, Tensor] | None:
@@ -188,7 +190,7 @@ class VoiceStore:
             try:
                 _write_tensors(folder / FITTED, tensors, {"key": key})
             except OSError as error:
-                raise OutputError(f"The fitted voice cannot be kept ({error.strerror}). Check DATA_DIR.") from error
+                raise not_written("The fitted voice cannot be kept", error, "Check DATA_DIR and free space.") from error
 
     def _known(self, name_or_id: str) -> VoiceRecord:
         record = self.find(name_or_id)
@@ -243,8 +245,12 @@ def _write_codes(folder: Path, codes: Codes) -> None:
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str] | None = None) -> None:
     partial = path.with_name(f".{path.name}.part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, facts)
-    os.replace(partial, path)
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, facts)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _write_record(folder: Path, record: VoiceRecord) -> None:

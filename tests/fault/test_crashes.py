@@ -153,7 +153,7 @@ def fill(victim: Victim) -> tuple[list[str], httpx.Response]:
 
 
 def require_sane(victim: Victim, added: list[str], refused: httpx.Response, data: Path) -> None:
-    assert refused.status_code in (500, 507) and refused.json()["error"] == "OutputError", refused.text
+    assert refused.status_code == 507 and refused.json()["error"] == "StorageFull", refused.text
     assert not INSIDE.search(told(refused.text)), refused.text
     assert {voice["id"] for voice in victim.http.get("/voices").json()["voices"]} == set(added)
     assert not [path for path in data.rglob("*") if path.name.endswith(".part")]

@@ -1,6 +1,7 @@
 """Added voices whose words are known are fitted once, and speak so ever after."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +94,22 @@ def test_a_fitted_voice_speaks_with_its_own_fast_stack(tmp_path):
     own, models = codes([voice.drawer])[0], codes([None])[0]
     assert own[1] == models[1] and not torch.equal(own[2:], models[2:]), "the first code is the slow stack's"
     assert torch.equal(codes([None, voice.drawer, None, voice.drawer]), torch.stack([models, own, models, own]))
+    engine.close()
+
+
+def test_a_voice_that_cannot_be_kept_fitted_is_there_all_the_same(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    engine = engine_in(tmp_path)
+    write = Path.write_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "write_bytes", lambda path, content: (full if "fitted" in path.name else write)(path, content)
+        )
+        engine.add_voice("Cleo", clip(), WORDS, True)
+    assert spoken(engine, "Cleo").drawer is None and [v.name for v in engine.voices() if not v.is_builtin] == ["Cleo"]
+    assert not [path for path in tmp_path.rglob("*") if "fitted" in path.name]
     engine.close()
 
 

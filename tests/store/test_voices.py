@@ -8,7 +8,7 @@ import torch
 
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
-from backend.errors import BadVoice, OutputError, UnknownVoice, VoiceExists
+from backend.errors import BadVoice, StorageFull, UnknownVoice, VoiceExists
 from backend.store.voices import CODES, RECORD, SAMPLE, VoiceStore
 
 SOUND = Waveform.of(np.sin(np.arange(8000) / 20).astype(np.float32) * 0.5, 8000)
@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_nothing_behind(store, tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"backend.store.voices.{failing}", full)
-    with pytest.raises(OutputError, match="No space"):
+    with pytest.raises(StorageFull, match="No space"):
         add(store)
     assert list((tmp_path / "voices").iterdir()) == []
 

@@ -70,7 +70,7 @@ async def voices(request: Request) -> ListedVoices:
     return ListedVoices(voices=[ListedVoice(id=voice.id, name=voice.name) for voice in found])
 
 
-@router.post("/voices", responses=documented(409, 413, 415, 429, 503), openapi_extra=BODY)
+@router.post("/voices", responses=documented(409, 413, 415, 429, 503, 507), openapi_extra=BODY)
 async def add_voice(request: Request) -> CreatedVoice:
     """Add a voice from a sample of someone who agrees to it."""
     fields = await read_form(request, files=("audio_sample",))

@@ -66,7 +66,7 @@ ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.post(
-    "/add", response_class=Response, responses={**ANSWER, **documented(409, 413, 415, 429, 503)}, openapi_extra=ADDING
+    "/add", response_class=Response, responses={**ANSWER, **documented(409, 413, 415, 429, 503, 507)}, openapi_extra=ADDING
 )  # fmt: skip
 async def add(request: Request) -> Response:
     """Add a voice from a recording of someone who agrees to it."""

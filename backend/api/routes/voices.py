@@ -99,7 +99,7 @@ async def voices(request: Request) -> VoiceList:
     return VoiceList(voices=[VoiceBody.model_validate(voice) for voice in found])
 
 
-@router.post("/voices", status_code=201, responses=documented(409, 413, 415, 429, 503), openapi_extra=BODY)
+@router.post("/voices", status_code=201, responses=documented(409, 413, 415, 429, 503, 507), openapi_extra=BODY)
 async def add_voice(request: Request) -> VoiceBody:
     """Add a voice from a recording of someone who agrees to it."""
     fields = await read_form(request, files=("audio",))
