@@ -10,7 +10,7 @@ from backend.lm.base import StepOutput
 from backend.lm.noise import FrameNoise, exponential, noise_keys
 from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
-from backend.optimize import call_tape, plan_lm
+from backend.optimize import call_tape, frame_tape, plan_lm
 from backend.optimize.call_tape import MAX_ROWS, CallTape, TapedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.optimize.int4 import Int4
@@ -205,6 +205,13 @@ def quantize(request):
     return optimization.apply
 
 
+@pytest.fixture(params=["narrow", "wide"])
+def _either_way_of_attending(request, monkeypatch):
+    if request.param == "wide":
+        monkeypatch.setattr(frame_tape, "WIDE", 0)
+
+
+@pytest.mark.usefixtures("_either_way_of_attending")
 @pytest.mark.parametrize("kind", QUANTIZED_KINDS)
 def test_a_quantized_model_says_with_bound_calls_what_it_says_without(quantize, kind):
     plain = quantize(model(kind))
@@ -230,6 +237,7 @@ def test_a_quantized_model_says_with_bound_calls_what_it_says_without(quantize, 
     assert n_alike / (20 * wanted.said[-1].numel()) > 0.97
 
 
+@pytest.mark.usefixtures("_either_way_of_attending")
 @pytest.mark.parametrize("kind", QUANTIZED_KINDS)
 def test_a_quantized_row_says_the_same_alone_and_beside_others(quantize, kind):
     taped = TapedDualAR.of(quantize(model(kind)))

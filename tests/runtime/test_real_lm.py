@@ -49,9 +49,12 @@ def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
     assert len({codes.tobytes() for codes in alone}) == 8
 
 
+@pytest.mark.parametrize("is_bound", [False, True])
 @pytest.mark.parametrize("kind", ["s1", "phonogram"])
-def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind):
+def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind, is_bound):
     model = OPTIMIZATIONS["int8"]().apply(tiny_lm(kind, intermediate_size=64).narrow_head())
+    if is_bound:
+        model = OPTIMIZATIONS["call_tape"]().apply(model)
     with running(model, max_frames=200) as worker:
         alone = [speak(worker, [PromptSource(model, seed, 9 + 4 * seed)])[0] for seed in range(8)]
     with running(model, max_frames=200) as worker:
