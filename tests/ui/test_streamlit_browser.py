@@ -228,6 +228,31 @@ def test_visitor_has_a_long_text_spoken_and_hears_a_sentence(visit):
     picture(page, "jobs-desktop")
 
 
+def test_visitor_is_told_of_a_document_that_is_none(visit):
+    page = visit("jobs")
+    page.get_by_text("New job").click()
+    book = {"name": "book.epub", "mimeType": "application/epub+zip", "buffer": b"PK\x03\x04 and no archive"}
+    page.locator('input[type="file"]').set_input_files(book)
+    page.get_by_text("book.epub").wait_for()
+    page.get_by_role("button", name="Start the job").click()
+    told = page.get_by_test_id("stAlert").filter(has_text="EPUB")
+    told.wait_for()
+    assert "Traceback" not in page.inner_text("body") and str(ROOT) not in page.inner_text("body")
+
+
+def test_visitor_is_told_of_a_recording_that_is_none(visit):
+    page = visit("voices")
+    page.get_by_text("Add a voice").first.click()
+    broken = {"name": "me.wav", "mimeType": "audio/wav", "buffer": b"RIFF, but no sound"}
+    page.locator('input[type="file"]').first.set_input_files(broken)
+    page.get_by_text("me.wav").wait_for()
+    page.get_by_label("Name").first.fill("Nobody")
+    page.get_by_text("The person who speaks agrees").click()
+    page.get_by_role("button", name="Add this voice").click()
+    page.get_by_test_id("stAlert").filter(has_text="answered 400").wait_for()
+    assert "Traceback" not in page.inner_text("body")
+
+
 def test_system_tells_what_was_chosen_and_why(visit):
     page = visit("system", scheme="dark")
     page.get_by_text("Optimizations, and why").wait_for()
