@@ -128,11 +128,12 @@ def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision])
     is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR)
     if changed and not is_quantized:
         return Decision("call_tape", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
-    # Of a large model a layer of each stack shows what calls cost.
-    plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else copy.deepcopy(lm)
+    # Of a quantized model, which may be large, a layer of each stack shows what calls cost.
+    plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else lm
     support = optimization.supported(device, plain)
     if not support.ok:
         return Decision("call_tape", "lm", False, support.reason)
+    plain = plain if is_quantized else copy.deepcopy(lm)
     whole = spoken_frame_s(plain)
     less = spoken_frame_s(optimization.apply(plain))
     measured = {"plain_ms_per_frame": _ms(whole), "taped_ms_per_frame": _ms(less)}

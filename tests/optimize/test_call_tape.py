@@ -281,6 +281,14 @@ def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, i
     assert not isinstance(lm, TapedDualAR)
 
 
+def test_a_model_that_is_refused_is_not_copied_first(monkeypatch):
+    monkeypatch.setattr(call_tape, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(plan_lm.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
+    decisions, _ = lm_decisions(tiny_lm("own tables").narrow_head(), CPU, PlanWishes(mixed_precision="fp32", threads=1))
+    (found,) = [d for d in decisions if d.name == "call_tape"]
+    assert not found.is_applied and "M weights" in found.reason
+
+
 def test_models_in_halves_keep_their_own_way():
     lm = tiny_lm("own tables", fast_dim=32, intermediate_size=64).narrow_head()
     decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="bf16", threads=1))
