@@ -125,7 +125,7 @@ def _compile(lm: nn.Module, device: torch.device, wishes: PlanWishes, is_quantiz
 def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
     optimization = OPTIMIZATIONS["call_tape"]()
     changed = [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]
-    is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR)
+    is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR) and device.type == "cpu"
     if changed and not is_quantized:
         return Decision("call_tape", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
     # Of a quantized model, which may be large, a layer of each stack shows what calls cost.
