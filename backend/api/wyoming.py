@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from backend import __version__
 from backend.api.engine import EngineHost
 from backend.api.errors import status_of
 from backend.api.speech_answer import OpenSpeech
-from backend.api.wyoming_events import MAX_HEADER_BYTES, Event, read_event
+from backend.api.wyoming_events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Event, read_event
 from backend.api.wyoming_text import SpokenText, markup_of, text_of, voice_of
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
@@ -32,6 +33,8 @@ DOOR = "wyoming"
 SEED = 0
 MAX_CONNECTIONS = 64
 IDLE_S = 600.0
+# How long a client may go on to talk after it was told what is wrong.
+LINGER_S = 2.0
 WAITING_EVENTS = 32
 LOOPBACK = "127.0.0.1"
 # By era; the published models read more languages than these, which their authors name first.
@@ -69,10 +72,7 @@ class WyomingServer:
         if self._server is not None:
             self._server.close()
         while self._open:
-            for task in self._open:
-                task.cancel()
-            # Again and again: a wait with a time limit forgets a cancellation that comes as it ends.
-            await asyncio.wait(self._open, timeout=0.2)
+            await stopped(*self._open)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -114,6 +114,7 @@ class WyomingConnection:
         except PhonogramError as error:
             if self._speech is None or not self._speech.is_left:
                 await self._send("error", {"text": str(error), "code": str(status_of(error))})
+                await self._linger(reading)
         finally:
             self._is_over = True
             reading.cancel()
@@ -137,6 +138,17 @@ class WyomingConnection:
         if self._speech is not None:
             self._speech.leave()
         await self._events.put(event)
+
+    async def _linger(self, reading: asyncio.Task[None]) -> None:
+        """Hear the client out: closed with something unread, a connection is reset, and the error may be lost."""
+        await stopped(reading)
+        self._writer.write_eof()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._hear_out(), LINGER_S)
+
+    async def _hear_out(self) -> None:
+        while await self._reader.read(MAX_PAYLOAD_BYTES):
+            pass
 
     async def _answer(self, event: Event) -> None:
         if event.type == "describe":
@@ -219,6 +231,16 @@ class WyomingConnection:
                 "state": {"request_id": secrets.token_hex(8), "arrived_s": time.perf_counter()},
             }
         )  # fmt: skip
+
+
+async def stopped(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks, until all have ended."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        # Again and again: a wait with a time limit forgets a cancellation that comes as it ends.
+        _, left = await asyncio.wait(left, timeout=0.1)
 
 
 def listening_host(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -201,6 +202,24 @@ def test_what_is_no_event_is_refused(door, sent, finding):
     header, _, data = answer.partition(b"\n")
     assert json.loads(header)["type"] == "error" and finding in json.loads(data)["text"]
     assert ask(door[0], Describe(), until=(Info,)), "the server goes on"
+
+
+def test_an_error_reaches_a_client_that_talks_on(door):
+    with socket.create_connection(("127.0.0.1", door[0]), timeout=10) as client:
+        for _ in range(40):
+            client.sendall(b"[]\n" + b"x" * 50_000)
+        assert b"no event" in client.makefile("rb").read()
+
+
+def test_a_client_that_never_stops_talking_is_cut_off(monkeypatch):
+    monkeypatch.setattr("backend.api.wyoming.LINGER_S", 0.1)
+    with wyoming() as (port, _), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"[]\n")
+        until_s = time.monotonic() + 10
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < until_s:
+                client.sendall(b"x" * 1000)
+                time.sleep(0.01)
 
 
 def test_an_event_that_never_ends_is_given_up():
