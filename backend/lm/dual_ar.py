@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from backend.errors import BadCodes
 from backend.lm.base import FrameDrawer, Prompt, RowPrefix, StepOutput
-from backend.lm.blocks import Block, causal_mask, masked_attend
+from backend.lm.blocks import Block
 from backend.lm.config import DualARConfig
 from backend.lm.kv import FrameCache, SlotCache
 from backend.lm.pointer import ADVANCE
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
 from backend.nn.norms import RMSNorm
-from backend.nn.rope import RopeTable, rope_table
+from backend.nn.rope import RopeTable
 
 # Names of modules: of the fast stack, and of what only the slow one needs.
 FAST = "fast_"
@@ -66,14 +66,6 @@ class DualARState:
         self.slow.load_prefix(row, prefix)
         if self.conditioning is not None and prefix.conditioning is not None:
             self.conditioning[row] = prefix.conditioning
-
-
-class TrainOutput(NamedTuple):
-    """M positions whose label is a frame of sound have codes to predict, in the order of `DualAR.is_frame(labels)`."""
-
-    token_logits: Tensor  # [B, S, V]
-    codebook_logits: Tensor  # [M, K, codebook_size]
-    aux: dict[str, Tensor]  # [B, S, classes]
 
 
 class DualAR(nn.Module):
@@ -364,73 +356,6 @@ class DualAR(nn.Module):
     def end_code(self) -> int:
         """The first code of the end's frame, which nobody hears."""
         return min(max(self.spec.end_id - self.spec.semantic_begin_id, 0), self.config.codebook_size - 1)
-
-    # Training.
-
-    def forward_train(
-        self, tokens: Tensor, padding: Tensor | None = None, conditioning: Tensor | None = None,
-        side: Tensor | None = None, labels: Tensor | None = None,
-    ) -> TrainOutput:  # fmt: skip
-        """Logits for `labels` [B, R, S], what each position of `tokens` [B, R, S] is followed by.
-
-        `labels` None: the next position of `tokens`. `padding` [B, S] is true where there is nothing; `conditioning`
-        is [B, conditioning_dim], `side` [B, S, n_side] the side ids each prediction is made with. Embeddings are
-        scaled in our own era only: the published models were trained without.
-        """
-        if labels is None:
-            labels = F.pad(tokens[:, :, 1:], (0, 1))
-            labels[:, 0, -1] = -1
-        x, normed = self.states(tokens, padding, conditioning, side, is_scaled=self.config.era == "phonogram")
-        aux = {name: head(normed) for name, head in self.aux_heads.items()}
-        is_frame = self.is_frame(labels)
-        codes = labels[:, 1:].transpose(1, 2)[is_frame]
-        hidden = self.handed_on(x, normed)[is_frame]
-        return TrainOutput(self.vocabulary_logits(normed), self.frame_logits(hidden, codes), aux)
-
-    def states(
-        self, tokens: Tensor, padding: Tensor | None = None, conditioning: Tensor | None = None,
-        side: Tensor | None = None, *, is_scaled: bool, dropout: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """The slow stack's states [B, S, D] over whole sequences, before and after the final norm; no memory.
-
-        `dropout` is the share of the embedded inputs left out, in training only.
-        """
-        added = None if conditioning is None else self.project_conditioning(conditioning)[:, None]
-        x = F.dropout(self.embed(tokens, side, added, is_scaled), dropout, self.training)
-        attend = masked_attend(None if padding is None else causal_mask(padding))
-        positions = torch.arange(tokens.shape[2], device=x.device)[None]
-        table = rope_table(positions, self.config.head_dim, self.config.rope_base)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, table, attend, index)
-        return x, self.norm(x)
-
-    def frame_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Logits [M, K, codebook_size] of every codebook in frames of `codes` [M, K], from hidden states [M, D]."""
-        if self.config.has_own_fast_tables:
-            # The slow stack draws the first code; here it has no logits of its own.
-            return F.pad(self.residual_logits(hidden, codes), (0, 0, 1, 0))
-        return self.fast_output(self.fast_norm(self.fast_states(hidden, codes)))
-
-    def residual_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Logits [M, K - 1, codebook_size] of the codebooks after the first, in frames of `codes` [M, K]."""
-        normed = self.fast_norm(self.fast_states(hidden, codes)[:, 1:])
-        if not self.config.has_own_fast_tables:
-            return self.fast_output(normed)
-        return torch.stack([output(normed[:, k]) for k, output in enumerate(self.fast_output)], dim=1)
-
-    def fast_states(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """The fast stack's states [M, K, D_fast] over whole frames of `codes` [M, K], before the norm; no memory."""
-        # Several frames' codes in one look-up: codebook k's row of an own table is k tables down.
-        offsets = torch.arange(codes.shape[1] - 1, device=codes.device) * self.config.codebook_size
-        before = codes[:, :-1] + offsets if self.config.has_own_fast_tables else codes[:, :-1]
-        embedded = self.fast_embeddings(before).to(self.dtype)
-        x = torch.cat((self.fast_project_in(hidden)[:, None].to(embedded.dtype), embedded), dim=1)
-        config = self.config
-        table = rope_table(torch.arange(x.shape[1], device=x.device)[None], config.fast_head_dim, config.rope_base)
-        attend = masked_attend(None)
-        for index, layer in enumerate(self.fast_layers):
-            x = layer(x, table, attend, index)
-        return x
 
 
 def _linear(weight: Tensor) -> nn.Linear:

@@ -20,6 +20,7 @@ from backend.lm.generate import generate
 from backend.lm.pointer import ADVANCE
 from backend.lm.pointer_path import pointer_path
 from backend.lm.sampling import SamplingOptions
+from backend.lm.teacher_forcing import residual_logits, states
 from backend.lm.voice_prompt import pointed_prompt, whole_utterance
 
 LEARNING_RATE, FAST_LEARNING_RATE = 0.1, 5e-4
@@ -124,10 +125,10 @@ def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> 
             [{"params": [vector], "lr": LEARNING_RATE}, {"params": fast}], lr=FAST_LEARNING_RATE
         )
         for _ in range(n_steps):
-            x, normed = lm.states(tokens[None], None, vector[None], side[None], is_scaled=lm.config.era == "phonogram")
+            x, normed = states(lm, tokens[None], None, vector[None], side[None], is_scaled=lm.config.era == "phonogram")
             x, normed = x[0, len(symbols) - 1 :], normed[0, len(symbols) - 1 :]
             main = F.cross_entropy(lm.legal_logits(normed)[:, : spec.n_semantic], codes[:, 0])
-            residual = lm.residual_logits(lm.handed_on(x, normed), codes)
+            residual = residual_logits(lm, lm.handed_on(x, normed), codes)
             loss = main + F.cross_entropy(residual.transpose(1, 2), codes[:, 1:])
             optimizer.zero_grad()
             loss.backward()

@@ -13,6 +13,7 @@ from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.pointer import ADVANCE
 from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
+from backend.lm.teacher_forcing import residual_logits, states
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_recipe import ModelBlock
@@ -55,8 +56,8 @@ class VoiceModel(nn.Module):
             conditioning = conditioning + speaker_noise
         if has_speaker is not None:
             conditioning = conditioning * has_speaker[:, None]
-        x, normed = lm.states(
-            batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.era == "phonogram", dropout=dropout
+        x, normed = states(
+            lm, batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.era == "phonogram", dropout=dropout,
         )  # fmt: skip
         # Padding stands on the right: what is causal never sees it, so no mask is needed.
         x, normed = x.flatten(0, 1)[batch.at], normed.flatten(0, 1)[batch.at]
@@ -65,7 +66,7 @@ class VoiceModel(nn.Module):
         hidden, codes = lm.handed_on(x, normed), batch.codes
         if kept is not None:
             hidden, codes = hidden[kept], codes[kept]
-        residual = lm.residual_logits(hidden, codes).float()
+        residual = residual_logits(lm, hidden, codes).float()
         labels = codes[:, 1:]
         of_codes = F.cross_entropy(residual.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
         return VoiceLosses(

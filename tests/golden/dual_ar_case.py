@@ -21,6 +21,7 @@ from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.generate import generate
 from backend.lm.sampling import RowLimits, SamplingOptions, limit, penalize
+from backend.lm.teacher_forcing import forward_train, frame_logits, states
 from backend.weights.fish_lm import dual_ar_from_tensors
 from backend.weights.reader import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
@@ -58,7 +59,7 @@ def check_whole(model: DualAR, arrays: Mapping[str, Tensor]) -> Iterator[Finding
         return
     length = arrays["nocache_token_logits"].shape[0]
     tokens = arrays["prompt"] if length == arrays["prompt"].shape[1] else arrays["greedy_sequence"][:, :length]
-    x, normed = model.states(tokens[None].long(), is_scaled=True)
+    x, normed = states(model, tokens[None].long(), is_scaled=True)
     yield compare("nocache_hidden", model.handed_on(x, normed)[0], arrays["nocache_hidden"], **LOGITS)
     logits = model.vocabulary_logits(normed)[0]
     yield compare("nocache_token_logits", logits, arrays["nocache_token_logits"], **LOGITS)
@@ -69,7 +70,7 @@ def check_training(model: DualAR, arrays: Mapping[str, Tensor]) -> Iterator[Find
         return
     tokens = arrays["train_inp"][None].long()
     padding = arrays["train_key_padding_mask"][None].bool()
-    out = model.forward_train(tokens, padding, labels=tokens)
+    out = forward_train(model, tokens, padding, labels=tokens)
     yield compare("train_token_logits", out.token_logits[0], arrays["train_token_logits"], **LOGITS)
     yield compare("train_codebook_logits", out.codebook_logits, arrays["train_codebook_logits"], **LOGITS)
 
@@ -169,7 +170,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
     result = {name: torch.cat(values) for name, values in seen.items() if values}
     result["sequence"] = torch.cat(frames, 1)
     generated = result["sequence"][:, T:].T
-    result["fast_logits"] = model.frame_logits(result.pop("hidden"), generated[:, 1:])
+    result["fast_logits"] = frame_logits(model, result.pop("hidden"), generated[:, 1:])
     result["slow_margin"] = torch.cat(margins)
     result["fast_margin"] = margin(result["fast_logits"][:, 1:, : spec.n_residual])
     return result

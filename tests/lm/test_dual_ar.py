@@ -7,6 +7,7 @@ from backend.lm.base import Prompt
 from backend.lm.kv import attend_row
 from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.teacher_forcing import forward_train, states
 from tests.lm.tiny import CONFIGS, tiny_lm, tiny_prompt
 
 KINDS = list(CONFIGS)
@@ -52,7 +53,7 @@ def test_steps_equal_the_whole_pass(kind):
     model, prompt = tiny_lm(kind), tiny_prompt(tiny_lm(kind), 9, 8)
     conditioning = None if prompt.conditioning is None else prompt.conditioning[None]
     side = None if prompt.side is None else prompt.side[None]
-    x, normed = model.states(prompt.tokens[None], None, conditioning, side, is_scaled=True)
+    x, normed = states(model, prompt.tokens[None], None, conditioning, side, is_scaled=True)
     state = model.init_state(1)
     out = model.prefill(piece(prompt, 0, 3), state, 0)
     hidden = [out.hidden]
@@ -210,15 +211,15 @@ def test_training_learns_and_ignores_padding(kind):
     side = None if prompt.side is None else prompt.side.expand(2, -1, -1)
     padding = torch.zeros(2, 36, dtype=torch.bool)
     padding[1, 20:] = True
-    plain = model.forward_train(tokens, None, conditioning, side)
-    padded = model.forward_train(tokens, padding, conditioning, side)
+    plain = forward_train(model, tokens, None, conditioning, side)
+    padded = forward_train(model, tokens, padding, conditioning, side)
     torch.testing.assert_close(padded.token_logits[1, :20], plain.token_logits[1, :20], atol=2e-5, rtol=1e-5)
     labels = torch.nn.functional.pad(tokens[:, :, 1:], (0, 1))
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(25):
         with torch.autocast("cpu", torch.bfloat16):
-            out = model.forward_train(tokens, padding, conditioning, side)
+            out = forward_train(model, tokens, padding, conditioning, side)
             is_frame = model.is_frame(labels)
             codes = labels[:, 1:].transpose(1, 2)[is_frame]
             assert out.codebook_logits.shape[:2] == codes.shape
@@ -240,7 +241,7 @@ def test_padding_before_the_sequence_gives_numbers():
     model, prompt = tiny_lm("s1"), tiny_prompt(tiny_lm("s1"), 6, 4)
     padding = torch.zeros(1, 10, dtype=torch.bool)
     padding[:, :3] = True
-    assert model.forward_train(prompt.tokens[None], padding).token_logits.isfinite().all()
+    assert forward_train(model, prompt.tokens[None], padding).token_logits.isfinite().all()
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from backend.lm.generate import Watch, generate
 from backend.lm.pointer import Pointer
 from backend.lm.registry import build_lm
 from backend.lm.sampling import SamplingOptions
+from backend.lm.teacher_forcing import states
 from backend.weights.fish_lm import dual_ar_from_tensors
 from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
 from tests.repo.tree import ROOT
@@ -89,7 +90,7 @@ def test_a_pointer_ends_the_speech_and_is_never_passed_by_the_end_token():
     model = tiny_lm("phonogram")
     # Left to itself this model would end at once.
     model.embeddings.weight[7] *= 0
-    model.embeddings.weight[7] += 3 * model.states(tiny_prompt(model).tokens[None], is_scaled=True)[1][0, -1]
+    model.embeddings.weight[7] += 3 * states(model, tiny_prompt(model).tokens[None], is_scaled=True)[1][0, -1]
     pointer = Pointer([3, 4, 5, 6, 7], 3, 5)
     (made,) = generate(model, [tiny_prompt(model)], pointers=[pointer])
     assert made.finish_reason == "pointer_end" and pointer.is_finished

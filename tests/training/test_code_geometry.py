@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from backend.errors import BadSettings
+from backend.lm.teacher_forcing import residual_logits, states
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes import SYMBOLS
 from backend.training.code_geometry import add_geometry, code_vectors, plain
@@ -27,8 +28,8 @@ def said(voice: VoiceModel) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(1)
     codes = torch.randint(0, SIZES[0], (1, len(SIZES), 5), generator=draw)
     tokens = torch.cat((codes[:, :1] + voice.lm.spec.semantic_begin_id, codes), dim=1)
-    x, normed = voice.lm.states(tokens, None, voice.speaker(codes), None, is_scaled=True)
-    return [x, voice.lm.legal_logits(normed), voice.lm.residual_logits(normed[0], codes[0].T)]
+    x, normed = states(voice.lm, tokens, None, voice.speaker(codes), None, is_scaled=True)
+    return [x, voice.lm.legal_logits(normed), residual_logits(voice.lm, normed[0], codes[0].T)]
 
 
 def test_a_model_told_the_vectors_later_says_what_it_said(tmp_path):
