@@ -79,7 +79,7 @@ class HFTokenizer:
 def _pipeline(definition: str) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_str(definition)
-    except Exception as error:
+    except Exception as error:  # the library raises nothing narrower
         raise BadCheckpoint(
             f"{TOKENIZER_JSON} is not a tokenizer this library can build ({str(error)[:120]}). "
             "Copy it again from the checkpoint."
