@@ -66,6 +66,10 @@ class BadRequest(PhonogramError):
         self.param, self.code = param, code
 
 
+class CannotFit(BadRequest):
+    """A recording that no voice can be fitted to."""
+
+
 class BadVoice(PhonogramError):
     """A voice that cannot be added: its name, its sample or the speaker's consent."""
 

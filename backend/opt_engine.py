@@ -321,7 +321,7 @@ class OptimizedEngine:
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
             device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
-            lexicon=lexicon, watermark_key=settings.watermark_key if settings.watermark else None,
+            lexicon=lexicon, watermark_key=settings.watermark_key if settings.watermark else None, fitter=model.fitter,
         )  # fmt: skip
         speaker.start()
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")

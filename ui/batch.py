@@ -19,7 +19,7 @@ N_AT_ONCE = 4
 # Columns that are ours; all others are fields of `POST /tts`.
 OWN_COLUMNS = ("text", "name")
 # A format belongs to the whole batch, and files cannot be uploaded in a table.
-NOT_PER_LINE = ("format", "streaming", "references", "text")
+NOT_PER_LINE = ("format", "streaming", "references", "fit_reference", "text")
 
 
 class BatchError(Exception):

@@ -14,7 +14,7 @@ from backend.runtime.request import MAX_VOICE_CHARS
 
 MAX_INPUT_CHARS = 4096
 # Fields of `POST /tts` that OpenAI's own fields stand for, or that a voice given by name leaves no room for.
-OTHERWISE_SAID = {"text", "voice", "reference_id", "references", "format", "streaming", "speed"}
+OTHERWISE_SAID = {"text", "voice", "reference_id", "references", "fit_reference", "format", "streaming", "speed"}
 EXTENSIONS = tuple(name for name in SpeechBody.model_fields if name not in OTHERWISE_SAID)
 
 SpeechFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]

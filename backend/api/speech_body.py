@@ -91,6 +91,10 @@ class SpeechBody(BaseModel):
     references: list[Reference] = Field(
         [], max_length=MAX_REFERENCES, description="Recordings of the voice to speak with, instead of `voice`."
     )
+    fit_reference: bool = Field(
+        DEFAULTS["fit_reference"],
+        description="Fit the voice to the references first: seconds once, and it is more alike. Needs their words.",
+    )
     format: Format = Field("wav", description="File format of the answer; `pcm` is bare 16-bit little-endian samples.")
     streaming: bool = Field(False, description="Send sound as it is made (every format but ogg).")
     seed: int | None = bounded("seed", "The same seed gives the same speech.")

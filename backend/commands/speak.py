@@ -35,6 +35,9 @@ def speak(
     reference_text: Annotated[
         list[str] | None, typer.Option(help="The words said in the recording, in the same order.")
     ] = None,
+    is_fitted: Annotated[
+        bool, typer.Option("--fit/--no-fit", help="Fit the voice to recordings whose words are given: slower, more alike.")
+    ] = True,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same speech.")] = None,
     temperature: Sampling = None,
     top_p: Sampling = None,
@@ -64,9 +67,11 @@ def speak(
         "repetition_penalty": repetition_penalty, "max_new_tokens": max_new_tokens, "chunk_length": chunk_length,
         "speed": speed, "loudness_lufs": loudness_lufs, "markup": markup, "normalize": normalize,
     }  # fmt: skip
+    references = _read_references(reference or [], reference_text or [])
     request = SpeechRequest(
         text=_read_text(text, text_file),
-        references=_read_references(reference or [], reference_text or []),
+        references=references,
+        fit_reference=is_fitted and bool(references) and all(clip.text.strip() for clip in references),
         whole=not is_streaming and str(output) != "-",
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
-from backend.errors import BadRequest
+from backend.errors import BadRequest, CannotFit
 from backend.pipeline.codec_tasks import Encoding
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.lm.speaker import SpeakerEncoder
+    from backend.pipeline.fitted_references import FittedReferences
 
 CACHE_BYTES = 64 * 2**20
 # A codec that takes longer than this is stuck: the slowest here needs a second for a second.
@@ -41,10 +43,10 @@ class ReferenceStage:
 
     def __init__(
         self, codec_worker: CodecWorker, lm_worker: LMWorker, codes_hash: str, cache_entries: int,
-        encoder: SpeakerEncoder | None = None,
+        encoder: SpeakerEncoder | None = None, fitted: FittedReferences | None = None,
     ):  # fmt: skip
         self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, lm_worker.max_frames
-        self._lm_worker, self._encoder = lm_worker, encoder
+        self._lm_worker, self._encoder, self.fitted = lm_worker, encoder, fitted
         self.cache: BoundedCache[np.ndarray] = BoundedCache(cache_entries, CACHE_BYTES, lambda codes: codes.nbytes)
 
     @property
@@ -54,8 +56,9 @@ class ReferenceStage:
 
     def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
         """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
+        asked = request.fit_reference
         if given is not None:
-            return given
+            return replace(given, ignored=("fit_reference: no reference came along",)) if asked else given
         references, n_hits = [], 0
         for clip in request.references:
             key = content_key(self._codes_hash, clip.audio)
@@ -67,7 +70,21 @@ class ReferenceStage:
             else:
                 n_hits += 1
             references.append(Reference(clip.text, codes))
-        return replace(self.voice_of(tuple(references)), cache_hits=n_hits)
+        voice = self.voice_of(tuple(references))
+        if asked:
+            voice = self._fitted(references, voice, request.use_memory_cache)
+        return replace(voice, cache_hits=n_hits)
+
+    def _fitted(self, references: Sequence[Reference], heard: SpokenVoice, is_kept: bool) -> SpokenVoice:
+        """The voice fitted to the references where that can be done; else as it is `heard`, and why."""
+        if not references:
+            return replace(heard, ignored=("fit_reference: no reference came along",))
+        if self.fitted is None or heard.conditioning is None:
+            return replace(heard, ignored=("fit_reference: this model is not fitted to voices",))
+        try:
+            return self.fitted.voice(references, heard.conditioning, is_kept)
+        except CannotFit as error:
+            return replace(heard, ignored=(f"fit_reference: {error}",))
 
     def voice_of(self, references: tuple[Reference, ...]) -> SpokenVoice:
         """Clips as the model takes them: to be continued, or as the vector of who speaks in them.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from backend.audio.stretch import MAX_SPEED, MIN_SPEED
+from backend.errors import TimedOut
 from backend.lm.base import Prompt
 from backend.lm.guard import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.sampling import RowSampler, SamplingOptions
@@ -197,7 +198,12 @@ class SemanticStage:
             self._side_sizes, self._device, keep, closing_pause_s,
         )  # fmt: skip
         frames = [min(usual_frames(s.text, self._frame_rate_hz), max_frames(s.text)) for s in segments]
-        now_s, longest_s = time.monotonic(), request.timeout_s or math.inf
+        # Of the time the caller gives, what was spent on the voice is gone.
+        now_s, longest_s = time.monotonic(), (request.timeout_s or math.inf) - timeline.elapsed_s
+        if longest_s <= 0:
+            raise TimedOut(
+                f"The voice alone took the {request.timeout_s:g} s this request has. Give it more (timeout_s)."
+            )
         session = Session(
             narration, now_s + min(self._patience_s(sum(frames), client), longest_s), request.use_memory_cache, client,
             now_s + min(longest_s, self._max_wait_s), sum(frames), timeline, seed, ignored=ignored,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +15,13 @@ from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError, UnknownVoice
 from backend.monitor.counters import Count, Tally, TallySnapshot
 from backend.pipeline.codec_tasks import Decoding, Encoding
+from backend.pipeline.fitted_references import FittedReferences
 from backend.pipeline.reference import BASE_S, PATIENCE, ReferenceStage
 from backend.pipeline.semantic import SemanticStage
 from backend.pipeline.speech import SpeechMetrics, SpeechStream
 from backend.pipeline.synthesis import SynthesisStage
 from backend.pipeline.voice import SpokenVoice
-from backend.runtime.caches import CacheCounts
+from backend.runtime.caches import BoundedCache, CacheCounts
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.pace import Pace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.speaker import SpeakerEncoder
+    from backend.pipeline.voice_fitter import VoiceFitter
     from backend.text.lexicon import Lexicon
     from backend.text.tokenizer import Tokenizer
 
@@ -81,6 +83,7 @@ class Speaker:
         limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
         codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
+        fitter: VoiceFitter | None = None,
     ):  # fmt: skip
         self.limits, self.pace, self.device = limits, Pace(), device
         self.voice_named: Callable[[str], SpokenVoice] = _no_voices
@@ -90,7 +93,10 @@ class Speaker:
             max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
             pace=self.pace, setup=lm_thread,
         )  # fmt: skip
-        self.reference = ReferenceStage(self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder)
+        self.reference = ReferenceStage(
+            self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder,
+            None if fitter is None else FittedReferences(fitter, device),
+        )  # fmt: skip
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
             cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
@@ -154,8 +160,8 @@ class Speaker:
             on_end()
             raise
         return SpeechStream(
-            session, synthesis, ignored=session.ignored, reference_hits=spoken.cache_hits, on_end=ended,
-            spans_of=self._spans_of,
+            session, synthesis, ignored=(*spoken.ignored, *session.ignored),
+            reference_hits=spoken.cache_hits, on_end=ended, spans_of=self._spans_of,
         )  # fmt: skip
 
     def encode(self, waveform: Waveform) -> Codes:
@@ -180,17 +186,18 @@ class Speaker:
 
     @property
     def caches(self) -> dict[str, CacheCounts]:
-        return {
-            "references": self.reference.cache.counts, "codes": self.semantic.cache.counts,
-            "prefixes": self.lm_worker.prefixes.counts,
+        return {name: cache.counts for name, cache in self._caches.items()}
+
+    @property
+    def _caches(self) -> dict[str, BoundedCache[Any]]:
+        caches: dict[str, BoundedCache[Any]] = {
+            "references": self.reference.cache, "codes": self.semantic.cache, "prefixes": self.lm_worker.prefixes,
         }  # fmt: skip
+        return caches if self.reference.fitted is None else {**caches, "voices": self.reference.fitted.cache}
 
     def clear_caches(self) -> dict[str, int]:
         """Forget everything kept for reuse; returns how many entries each cache had."""
-        return {
-            "references": self.reference.cache.clear(), "codes": self.semantic.cache.clear(),
-            "prefixes": self.lm_worker.prefixes.clear(),
-        }  # fmt: skip
+        return {name: cache.clear() for name, cache in self._caches.items()}
 
     @property
     def counts(self) -> SpeakerCounts:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class SpokenVoice:
     """`conditioning` [D] is for models that have such vectors. No references and none: the model's own choice.
 
+    `cache_hits` and `ignored` are of the request it was made for: what was found, and what was asked in vain, in words.
     `drawer` is the fast stack of a voice that has its own, and `drawer_key` names what is in it.
     """
 
@@ -28,6 +29,7 @@ class SpokenVoice:
     drawer: FrameDrawer | None = None
     drawer_key: str = ""
     cache_hits: int = 0
+    ignored: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backend.errors import CannotFit
 from backend.lm.voice_fit import FittedVoice, Recording, fit_voice, max_advance, read_along
 from backend.nn.freed_memory import return_freed_memory
 from backend.pipeline.voice import SpokenVoice
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from backend.lm.base import FrameDrawer
     from backend.lm.dual_ar import DualAR
-
-log = logging.getLogger(__name__)
 
 VECTOR = "conditioning"
 # Of a sample: more than this is not read along, and more than that says little new of a voice and takes longer.
@@ -43,32 +41,34 @@ class VoiceFitter:
         self.key = f"{model_key} fast {n_steps}"
         self._turn = threading.Lock()
 
-    def fit(self, text: str, codes: np.ndarray, start: Tensor) -> dict[str, Tensor] | None:
+    def fit(self, text: str, codes: np.ndarray, start: Tensor) -> dict[str, Tensor]:
         """What is to be kept of who says `text` in `codes` [K, T], beginning at the vector `start` [D].
 
-        None where there is nothing to go by: no words, other words than are heard, or too long a sample.
+        Raises `CannotFit` where there is nothing to go by: no words, other words than are heard, or too long a sample.
         """
         ids = self._tokenizer.encode(text)
-        if not ids or codes.shape[1] > MOST_READ_FRAMES:
-            return None
+        if not ids:
+            raise CannotFit("There are no words to fit a voice by. Give those that are said in the recording.")
+        if codes.shape[1] > MOST_READ_FRAMES:
+            raise CannotFit(
+                f"The recording has {codes.shape[1]} frames; a voice is fitted to {MOST_READ_FRAMES} at most. Cut it."
+            )
         symbols = np.array([self._tokenizer.begin_id, *ids, self._tokenizer.finish_id], np.int64)
         with self._turn:
             fitted = self._fitted(symbols, codes, start.detach().cpu().float())
             # 0.3 GB for a few seconds.
             return_freed_memory()
-        if fitted is None:
-            return None
         return {VECTOR: fitted.vector, **{name: tensor.half() for name, tensor in fitted.fast.items()}}
 
-    def _fitted(self, symbols: np.ndarray, codes: np.ndarray, start: Tensor) -> FittedVoice | None:
+    def _fitted(self, symbols: np.ndarray, codes: np.ndarray, start: Tensor) -> FittedVoice:
         lm = self._open_lm()
-        if codes.shape[1] * max_advance(lm) < len(symbols):
-            return None
         codes = codes[: lm.spec.n_codebooks].astype(np.int64)
-        place = read_along(lm, symbols, codes, start)
+        fits = codes.shape[1] * max_advance(lm) >= len(symbols)
+        place = read_along(lm, symbols, codes, start) if fits else None
         if place is None:
-            log.info("The words given with a sample are not what is heard in it; its voice is not fitted.")
-            return None
+            raise CannotFit(
+                "The words given are not what is heard in the recording. Correct them, or do without fitting."
+            )
         return fit_voice(lm, start, Recording(symbols, codes, place).first(MOST_FRAMES), self._n_steps)
 
     def spoken(self, kept: Mapping[str, Tensor], name: str, device: torch.device | str) -> SpokenVoice | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from backend.codes import Codes
-from backend.errors import BadVoice, NotSupported, OutputError, UnknownVoice, VoiceExists
+from backend.errors import BadVoice, CannotFit, NotSupported, OutputError, UnknownVoice, VoiceExists
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache
 from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
@@ -158,11 +158,12 @@ class VoiceBook:
             return
         start = self._speaker.reference.voice_of((Reference(record.text, codes),)).conditioning
         assert start is not None, "voices are fitted where they are vectors"
-        kept = self._fitter.fit(record.text, codes, start)
-        if kept is None:
-            return
         try:
+            kept = self._fitter.fit(record.text, codes, start)
             self._store.keep_fitted(record, kept, self._fitted_to(record, self._fitter))
+        except CannotFit as error:
+            log.info("Voice '%s' is kept as it is heard: %s", record.name, error)
+            return
         except OutputError as error:
             log.warning("Voice '%s' is kept as it is heard: %s", record.name, error)
             return

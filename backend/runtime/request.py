@@ -56,7 +56,8 @@ class ReferenceClip:
 class SpeechRequest:
     """One text to speak. None stands for the checkpoint's own default.
 
-    `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
+    `fit_reference` has a voice fitted to the references first, for seconds that the first such request waits; their
+    words must be known. `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
     fast), `latency` says how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and
     so delays the first piece to the end. `whole` says that nobody listens before a segment is complete: one that runs
     away is then started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest`
@@ -66,6 +67,7 @@ class SpeechRequest:
     text: str
     voice: str | None = None
     references: tuple[ReferenceClip, ...] = ()
+    fit_reference: bool = False
     seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -98,7 +100,7 @@ class SpeechRequest:
         for name, choices in (("markup", get_args(Markup)), ("latency", get_args(Latency))):
             if getattr(self, name) not in choices:
                 raise BadRequest(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
-        for name in ("normalize", "whole", "use_memory_cache"):
+        for name in ("fit_reference", "normalize", "whole", "use_memory_cache"):
             if not isinstance(getattr(self, name), bool):
                 raise BadRequest(f"{name} is {getattr(self, name)!r}; expected true or false.")
         if self.voice is not None and not (isinstance(self.voice, str) and 0 < len(self.voice) <= MAX_VOICE_CHARS):
@@ -107,6 +109,10 @@ class SpeechRequest:
             raise BadRequest(f"There may be at most {MAX_REFERENCES} references. Send fewer.")
         if self.voice is not None and self.references:
             raise BadRequest("Both a voice and references were given; expected one of them. Drop the other.")
+        if self.fit_reference and not all(clip.text.strip() for clip in self.references):
+            raise BadRequest(
+                "fit_reference needs the words said in every reference. Send them, or leave it off.", "fit_reference"
+            )
 
 
 def segment_seed(seed: int, k: int) -> int:

@@ -16,6 +16,7 @@ OTHER = {
     "voice": "hum",
     "reference_id": "hum",
     "references": [{"audio": base64.b64encode(b"RIFF").decode(), "text": "words"}],
+    "fit_reference": True,
     "format": "flac",
     "streaming": True,
     "seed": 77,

@@ -49,6 +49,16 @@ def test_text_becomes_a_sound_file(phonogram, engine, tmp_path, capsys, name, st
     assert out.startswith(f"{name}: 0.22 s in") and "seed 5" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "switch", "is_fitted"), [(["a"], [], True), ([], [], False), (["a"], ["--no-fit"], False)]
+)
+def test_a_voice_is_fitted_to_recordings_whose_words_are_given(phonogram, engine, tmp_path, words, switch, is_fitted):
+    (tmp_path / "r.wav").write_bytes(b"RIFF1")
+    given = [part for one in words for part in ("--reference-text", one)]
+    assert phonogram("speak", "Hello.", "-o", "a.wav", "--reference", "r.wav", *given, *switch) == 0
+    assert engine.asked[-1].fit_reference == is_fitted
+
+
 def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
     (tmp_path / "r.wav").write_bytes(b"RIFF1")
     (tmp_path / "t.txt").write_text("\ufeffFrom a file.", encoding="utf-8")
@@ -62,7 +72,7 @@ def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
     assert engine.asked == [
         SpeechRequest(
             text="From a file.", references=(ReferenceClip(b"RIFF1", "words"),), normalize=False, whole=True,
-            **{name.replace("-", "_"): value for name, value in options.items()},
+            fit_reference=True, **{name.replace("-", "_"): value for name, value in options.items()},
         )
     ]  # fmt: skip
     assert phonogram("speak", "x", "-o", "b.ogg", "--voice", "hum") == 0

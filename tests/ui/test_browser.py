@@ -180,7 +180,7 @@ def test_recording_is_used_only_with_consent(browser, url, engine, tmp_path):
         finished(page)
     (request,) = engine.asked
     assert request.voice is None and request.references[0].text == "What I say there."
-    assert request.references[0].audio == clip
+    assert request.references[0].audio == clip and request.fit_reference
 
 
 def test_voices_are_added_found_and_removed(browser, url, engine, tmp_path):

@@ -15,6 +15,7 @@ from tests.api.fake_engine import FakeEngine
 from tests.api.served import served
 from tests.repo.tree import ROOT
 from tests.ui.fake_backend import fake_backend
+from ui import labels
 
 
 @dataclass
@@ -156,8 +157,14 @@ def test_recording_is_used_only_with_consent():
         assert engine.asked == []
         field(page.checkbox, "The person who speaks agrees to having this voice copied.").check()
         press(page, "Speak")
-    (request,) = engine.asked
-    assert request.references[0].audio == b"RIFF" and request.voice is None
+        field(page.text_input, labels.RECORDING_TEXT).input("What I say there.")
+        press(page, "Speak")
+        field(page.checkbox, labels.FIT_REFERENCE).uncheck()
+        press(page, "Speak")
+    first, fitted, plain = engine.asked
+    assert first.references[0].audio == b"RIFF" and first.voice is None
+    # Without the words there is nothing to fit.
+    assert (first.fit_reference, fitted.fit_reference, plain.fit_reference) == (False, True, False)
 
 
 def test_batch_speaks_a_file_and_shows_what_failed():

@@ -48,6 +48,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
                     label=labels.VOICE_SOUND, type="filepath", sources=["upload", "microphone"], visible=False
                 )
                 words = gr.Textbox(label=labels.RECORDING_TEXT, max_lines=3, elem_id="pg-words")
+                fit = gr.Checkbox(True, label=labels.FIT_REFERENCE, elem_id="pg-fit")
                 consent = gr.Checkbox(False, label=labels.CONSENT, elem_id="pg-consent")
             with gr.Accordion(labels.ADVANCED, open=False, elem_id="pg-advanced"):
                 with gr.Row():
@@ -103,7 +104,9 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
     preset.input(apply, [preset, own_presets], list(fields.values()), **quiet)
     save.click(keep, [preset_name, own_presets, *fields.values()], [own_presets, preset], **quiet)
     # Speaking is done by the browser: a sound that came through here would come in pieces with clicks between them.
-    asked = {"text": text, "voice": voice, "recording": recording, "words": words, "consent": consent, "seed": seed}
+    asked = {
+        "text": text, "voice": voice, "recording": recording, "words": words, "fit": fit, "consent": consent, "seed": seed,
+    }  # fmt: skip
     button.click(None, [*asked.values(), *fields.values()], js=_speak_script(list(asked), list(fields)))
     stop.click(None, js="() => { window.phonogram.stop(); }")
     use_markup.click(None, outputs=fields["markup"], js="() => 'markup'")

@@ -66,6 +66,7 @@ function formOf(said, format, isStreaming, seed = said.seed) {
   if (said.clip) {
     form.append("reference_audio", said.clip, "recording");
     form.append("reference_text", said.words ?? "");
+    sent.fit_reference = said.fit && said.words?.trim() ? true : null;
   } else {
     sent.voice = said.voice;
   }

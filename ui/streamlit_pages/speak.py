@@ -45,11 +45,14 @@ def show(client: BackendClient) -> None:
             upload = st.file_uploader("Sound file", type=SOUND_TYPES)
             taken = st.audio_input("Or record it now")
             words = st.text_input(labels.RECORDING_TEXT)
+            has_fit = st.checkbox(labels.FIT_REFERENCE, value=True)
             has_consent = st.checkbox(labels.CONSENT)
         is_sent = st.form_submit_button(labels.SPEAK, type="primary", icon=":material/play_arrow:")
     if is_sent:
         source = upload or taken
         clip = Recording(source.getvalue(), words) if source is not None else None
+        if clip is not None and words.strip() and has_fit:
+            options["fit_reference"] = True
         if clip is not None and not has_consent:
             answer = Answer(labels.RECORDING_NEEDS_CONSENT, None, [])
         else:
