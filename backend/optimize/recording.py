@@ -113,7 +113,8 @@ class SentNumbers:
     def send(self) -> None:
         if self._sent is not None:
             self.tensor.copy_(self._host, non_blocking=True)
-            self._sent.record()
+            # Not the current card's stream, which may be another card's.
+            self._sent.record(torch.cuda.current_stream(self.tensor.device))
 
 
 def bucket_of(n: int, most: int, least: int = 1) -> int:
