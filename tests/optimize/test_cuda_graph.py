@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from random import Random
 
 import pytest
 import torch
@@ -107,6 +108,45 @@ def test_a_prompt_is_read_between_the_steps_of_others():
     for wanted, found in zip(*said, strict=True):
         assert largest_difference(found, wanted) <= GRAPH.tolerance
     assert_recorded(recorded, state)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_called_in_whatever_order_gives_what_the_plain_model_gives(monkeypatch, seed):
+    monkeypatch.setattr(cuda_graph, "FIRST_FRAMES", 16)
+    monkeypatch.setattr(cuda_graph, "LEAST_CAPACITY", 8)
+    plain, recorded = pair("phonogram")
+    random, states = Random(seed), [lm.init_state(5, 150) for lm in (plain, recorded)]
+    prefixes, n_steps, shapes = None, 0, set()
+
+    def both(call):
+        wanted, found = (call(lm, state) for lm, state in zip((plain, recorded), states, strict=True))
+        assert states[0].slow.lengths == states[1].slow.lengths
+        return wanted, found
+
+    for number in range(120):
+        row, what = random.randrange(5), random.choice(["step"] * 5 + ["prefill", "prefill", "keep", "load", "reset"])
+        lengths, prompt = states[0].slow.lengths, tiny_prompt(plain, 1 + random.randrange(12), 2, number)
+        speaking = [r for r in random.sample(range(5), random.randint(1, 5)) if 0 < lengths[r] < 150]
+        if what == "step" and speaking:
+            frames, side = some_frames(plain, *speaking), torch.ones(len(speaking), 3).long()
+            outs = both(lambda lm, state: lm.step(frames, state, speaking, side))  # noqa: B023
+            n_steps += 1
+        elif what == "prefill" and lengths[row] < 130:
+            outs = both(lambda lm, state: lm.prefill(prompt, state, row))  # noqa: B023
+        elif what == "keep" and lengths[row]:
+            prefixes = both(lambda lm, state: state.copy_prefix(row))  # noqa: B023
+            continue
+        elif what == "load" and prefixes:
+            for state, prefix in zip(states, prefixes, strict=True):
+                state.load_prefix(row, prefix)
+            continue
+        else:
+            both(lambda lm, state: state.reset_row(row))  # noqa: B023
+            continue
+        assert largest_difference(*outs) <= GRAPH.tolerance
+        shapes |= set(states[1].steps)
+    assert recorded.given_up is None and n_steps > 20
+    assert len({capacity for _, capacity, _ in shapes}) > 2 and len({slots for slots, _, _ in shapes}) > 2
 
 
 @pytest.mark.parametrize("n_held", [0, 11, 40])
