@@ -55,7 +55,7 @@ class Drawn(NamedTuple):
 
 
 class GraphDraw(Recording[Drawn]):
-    """Up to `n_rows` rows side by side; places without a row are drawn like the first."""
+    """Up to `n_rows` rows side by side; places without a row draw on for whoever stood there last, unheard."""
 
     def __init__(self, lm: DualAR, cache: FrameCache, n_rows: int, kind: DrawKind):
         spec, device = lm.spec, lm.device
@@ -80,7 +80,6 @@ class GraphDraw(Recording[Drawn]):
         places.values[ROWS, :n] = rows
         places.values[SEED, :n] = [sampler.noise_seed for sampler in samplers]
         places.values[NUMBER, :n] = [sampler.frame for sampler in samplers]
-        places.values[:, n:] = places.values[:, :1]
         places.send()
         self._load_options([(sampler.options, sampler.pointer is not None) for sampler in samplers])
         self.logits[:n].copy_(out.logits)
@@ -100,7 +99,6 @@ class GraphDraw(Recording[Drawn]):
             for o, has_pointer in wishes
         ]
         options.values[:, : len(lines)] = np.array(lines, np.float32).T
-        options.values[:, len(lines) :] = options.values[:, :1]
         options.send()
 
     def run(self, recent: Tensor, n_rows: int) -> tuple[Tensor, Tensor | None]:

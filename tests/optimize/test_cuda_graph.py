@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -241,12 +242,24 @@ def test_voices_with_a_fast_stack_of_their_own_draw_with_it():
     for wrapped in (copy.copy, graphed):
         lm, drawer = wrapped(plain), wrapped(voice.with_own_fast())
         drawer.keep_fast_only()
-        speakers = Speakers(lm, range(4))
+        speakers = Speakers(lm, range(4), OPTIONS[:1])
         for sampler in speakers.samplers[1:3]:
             sampler.drawer = drawer
         said.append(speakers.speak(10))
     assert torch.equal(*said) and drawer.given_up is None
     assert len({id(draw.lm) for draw in speakers.state.draws.values()}) == 2
+
+
+def test_requests_that_follow_each_other_draw_each_by_its_own_options():
+    plain, recorded = pair("s1")
+    wanted, found = Speakers(plain, range(3), OPTIONS[1:2]), Speakers(recorded, range(3), OPTIONS[1:2])
+    for temperature, top_p, min_p in ((1.2, 1.0, None), (0.3, 0.9, 0.1), (5.0, 1.0, None), (0.3, 0.2, None)):
+        for speakers in (wanted, found):
+            for sampler in speakers.samplers[:2]:
+                sampler.options = replace(OPTIONS[1], temperature=temperature, top_p=top_p, min_p=min_p)
+            speakers.speak(4)
+    assert torch.equal(torch.stack(found.said), torch.stack(wanted.said))
+    assert len(found.state.draws) == 1
 
 
 def test_what_is_returned_is_not_overwritten_by_the_next():
