@@ -42,6 +42,7 @@ class GraphedState(DualARState):
     """With the recordings that read and write it."""
 
     capture: Capture
+    recorded: Tensor | None = None  # the keys that steps were recorded over
     # By numbers of slots, length of past, and whether there are side ids.
     steps: LRUCache[tuple[int, int, bool], GraphStep] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
     # By who draws, the number of rows and what they want.
@@ -83,17 +84,15 @@ class GraphedDualAR(DualAR):
             return super().step(frames, state, rows, side)
         slow, row_list = state.slow, list(rows)
         longest = 1 + max(slow.lengths[row] for row in row_list)
-        if longest > slow.capacity:
-            # First, so that memory which is given up is not kept by them.
-            state.steps.clear()
-            slow.reserve(longest)
+        slow.reserve(longest)
         key = (
             bucket_of(1 + max(row_list), len(slow.lengths)), bucket_of(longest, slow.capacity, LEAST_CAPACITY),
             side is not None,
         )  # fmt: skip
-        any_step = next(iter(state.steps.values()), None)
-        if any_step is not None and any_step.keys is not slow.keys:
+        if state.recorded is not slow.keys:
+            # The memory grew, and moved.
             state.steps.clear()
+            state.recorded = slow.keys
         graph = state.steps.get(key)
         if graph is None:
             graph = self._recorded_step(GraphStep(self, state, *key), frames, state, row_list, side)
@@ -135,16 +134,13 @@ class GraphedDualAR(DualAR):
         kind = DrawKind.of(out, samplers, self.spec.era)
         key = (id(self), bucket_of(len(row_list), len(state.recent)), kind)
         graph = state.draws.get(key)
-        if is_new := graph is None:
+        if graph is None:
             graph = GraphDraw(self, state.fast, *key[1:])
-            if not self._record(graph, state.capture):
+            if not self._record(graph, state.capture) or not self._draws_right(graph, out, samplers, state, row_list):
                 state.forget_recordings()
                 return super().draw(out, samplers, state, rows)
+            state.draws[key] = graph
         graph.load(out, samplers, state.recent, row_list)
-        if is_new and not self._draws_right(graph):
-            state.forget_recordings()
-            return super().draw(out, samplers, state, rows)
-        state.draws[key] = graph
         frames, moves = graph.run(state.recent, len(row_list))
         for sampler in samplers:
             sampler.frame += 1
@@ -152,8 +148,11 @@ class GraphedDualAR(DualAR):
             move_pointers(samplers, moves.tolist())
         return frames
 
-    def _draws_right(self, graph: GraphDraw) -> bool:
+    def _draws_right(
+        self, graph: GraphDraw, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: list[int]
+    ) -> bool:
         """Whether the recording draws what is drawn without it, from the same memory by the same kernels."""
+        graph.load(out, samplers, state.recent, rows)
         pairs = zip(graph.compute(), graph.replay(), strict=True)
         if not all(wanted is None or torch.equal(wanted, found) for wanted, found in pairs):
             self._give_up(f"a recorded draw of {len(graph.logits)} rows drew other codes than an unrecorded one")

@@ -272,14 +272,17 @@ def test_what_is_returned_is_not_overwritten_by_the_next():
     assert all(map(torch.equal, kept, (out.logits, out.hidden, out.aux["advance"], frames)))
 
 
-def test_recordings_are_bounded(monkeypatch):
+def test_recordings_are_bounded_and_the_one_used_longest_ago_makes_room(monkeypatch):
     monkeypatch.setattr(cuda_graph, "MAX_RECORDINGS", 2)
     _, recorded = pair("s1")
     speakers = Speakers(recorded, range(5))
-    for rows in ([0], [1], [2], [3], [4]):
-        speakers.speak(1)
-        recorded.step(speakers.said[-1][rows], speakers.state, rows)
-    assert len(speakers.state.steps) == 2
+    speakers.speak(1)
+    for row in (0, 1, 0, 4, 0):
+        recorded.step(speakers.said[-1][[row]], speakers.state, [row])
+        if row == 0:
+            kept = speakers.state.steps[(1, 200, False)]
+    assert len(speakers.state.steps) == 2 and speakers.state.steps[(1, 200, False)] is kept
+    assert (2, 200, False) not in speakers.state.steps
 
 
 def refuse(call):
