@@ -267,7 +267,7 @@ class OptimizedEngine:
         return EngineStatus(
             loaded.model.name, True, self._device.label, self._device.name, era=loaded.model.lm.spec.era,
             codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
-            notes=loaded.model.notes, is_watermarked=self.settings.watermark,
+            notes=loaded.model.current_notes, is_watermarked=self.settings.watermark,
             frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
             counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
         )  # fmt: skip
@@ -347,7 +347,8 @@ def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
 
     wishes = PlanWishes(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
-        compile=settings.enable_torch_compile, num_streams=settings.num_streams,
+        compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
+        num_streams=settings.num_streams,
     )  # fmt: skip
     return open_model(find_model(settings.model_dir), device.torch_device(), wishes, settings.voice_fit_steps)
 

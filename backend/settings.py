@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:N.")
     enable_torch_compile: bool = Field(False, description="Compile the models: slower to start, faster to run.")
+    enable_cuda_graphs: bool = Field(
+        True, description="Record the language model's steps on a CUDA card, where that proves right and faster."
+    )
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="Number format of the models: auto, bf16, fp16 or fp32."
     )

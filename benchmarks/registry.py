@@ -15,6 +15,7 @@ CASES: dict[str, str] = {
     "spectral": "benchmarks.spectral",
     "fish_dac": "benchmarks.fish_dac",
     "lm-s1-mini-cpu": "benchmarks.lm_s1_mini",
+    "lm-s1-mini-cuda": "benchmarks.lm_s1_mini_cuda",
     "voice-frame": "benchmarks.voice_frame",
     "s1-mini-speech": "benchmarks.s1_mini_speech",
     "replica": "benchmarks.replica",

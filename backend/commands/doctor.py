@@ -63,7 +63,8 @@ def wishes_of(settings: Settings) -> PlanWishes:
 
     return PlanWishes(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
-        compile=settings.enable_torch_compile, num_streams=settings.num_streams,
+        compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
+        num_streams=settings.num_streams,
     )  # fmt: skip
 
 

@@ -230,11 +230,11 @@ class DualAR(nn.Module):
         return self.output_of(x[-1:])
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        """Tell each of `rows` its next frame [B, R] (and side ids [B, n_side]) and hear what comes after it."""
+        """Tell each of `rows` its next frame [B, R] (and side ids [B, n_side], from anywhere) and hear what comes after."""
         conditioning = None if state.conditioning is None else state.conditioning[list(rows)]
         attend = state.slow.attend_step(rows)
         x = self.embed(
-            frames[:, :, None], None if side is None else side[:, None],
+            frames[:, :, None], None if side is None else side.to(frames.device)[:, None],
             None if conditioning is None else conditioning[:, None], is_scaled=True,
         )[:, 0]  # fmt: skip
         for index, layer in enumerate(self.layers):
@@ -250,12 +250,14 @@ class DualAR(nn.Module):
                 f"The prompt has shape {list(tokens.shape)}; model '{spec.name}' takes [{spec.n_rows}, S] with S of at "
                 "least 1. Build it for this model."
             )
-        main, codes = tokens[0], tokens[1:]
-        if int(main.min()) < 0 or int(main.max()) >= spec.vocab_size:
+        # Looked at together: a card is waited for once.
+        extremes = torch.stack((*tokens[0].aminmax(), *tokens[1:].aminmax()))
+        lowest_id, highest_id, lowest_code, highest_code = extremes.tolist()
+        if lowest_id < 0 or highest_id >= spec.vocab_size:
             raise BadCodes(f"The prompt has ids outside 0...{spec.vocab_size - 1}. Use this model's own tokenizer.")
-        if int(codes.min()) < 0 or int(codes.max()) >= spec.codebook_size:
+        if lowest_code < 0 or highest_code >= spec.codebook_size:
             raise BadCodes(
-                f"The prompt has codes from {int(codes.min())} to {int(codes.max())}; this model's codebooks have "
+                f"The prompt has codes from {lowest_code} to {highest_code}; this model's codebooks have "
                 f"{spec.codebook_size} entries. Encode the reference with this model's codec."
             )
         wanted = (tokens.shape[1], spec.n_side)

@@ -20,21 +20,23 @@ class SlotCache:
     """Keys and values [L, B, H_kv, capacity, d] of the slow stack, one slot a row.
 
     The capacity doubles as the longest row grows, up to `max_frames`; attention reads each row's own used prefix.
+    Behind it lie `n_spare` places which are nobody's past and may be written to.
     """
 
     def __init__(
-        self, config: StackConfig, batch: int, max_frames: int, dtype: torch.dtype, device: torch.device | str
-    ):
-        self.config, self.max_frames = config, max_frames
+        self, config: StackConfig, batch: int, max_frames: int, dtype: torch.dtype, device: torch.device | str,
+        n_spare: int = 0,
+    ):  # fmt: skip
+        self.config, self.max_frames, self.n_spare = config, max_frames, n_spare
         self.lengths = [0] * batch
-        shape = (config.n_layers, batch, config.n_kv_heads, 0, config.head_dim)
+        shape = (config.n_layers, batch, config.n_kv_heads, n_spare, config.head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
         self.values = torch.empty(shape, dtype=dtype, device=device)
         self.table = RopeTable(*(torch.empty(0, 1, config.head_dim // 2, device=device) for _ in range(2)))
 
     @property
     def capacity(self) -> int:
-        return self.keys.shape[3]
+        return self.keys.shape[3] - self.n_spare
 
     def reserve(self, n_frames: int) -> None:
         """Make room for `n_frames` in every slot. Raises `LimitExceeded` beyond the limit."""
@@ -50,7 +52,7 @@ class SlotCache:
         for name in ("keys", "values"):
             old = getattr(self, name)
             # Zeros: what a mask hides still gets multiplied, and memory nobody wrote may hold what is not a number.
-            grown = old.new_zeros(*old.shape[:3], capacity, old.shape[4])
+            grown = old.new_zeros(*old.shape[:3], capacity + self.n_spare, old.shape[4])
             grown[:, :, :, :used] = old[:, :, :, :used]
             setattr(self, name, grown)
         positions = torch.arange(capacity, device=self.keys.device)[None]

@@ -26,6 +26,8 @@ RAS_FRAMES = 10
 # What the second candidate of repetition-aware sampling is drawn with.
 RAS_TEMPERATURE, RAS_TOP_P = 1.0, 0.9
 MIN_TEMPERATURE = 1e-5
+# More ids than any vocabulary has.
+NO_TOP_K = 1 << 20
 # Usually all that top-p keeps is among these: sorting 4 097 ids takes a processor ten times longer.
 N_BEST = 64
 # Up to so many ids, all of them are looked at: the best few are not worth a look of their own.
@@ -80,6 +82,19 @@ class SamplingOptions:
     def is_greedy(self) -> bool:
         return self.temperature == 0 or self.top_k == 1
 
+    @property
+    def pointer(self) -> SamplingOptions:
+        """What the pointer's moves are drawn with."""
+        return replace(PLAIN, temperature=self.pointer_temperature)
+
+    @property
+    def limits(self) -> tuple[float, float, float, float]:
+        """Temperature, top-p, top-k and min-p; a limit that is not wanted has the value that changes nothing."""
+        # Rounded sums pass 1; a top-p of 1 must still drop nothing.
+        top_p = self.top_p if self.top_p < 1 else 2.0
+        top_k = 1 if self.is_greedy else self.top_k or NO_TOP_K
+        return max(self.temperature, MIN_TEMPERATURE), top_p, top_k, self.min_p or 0.0
+
     def uses_ras(self, era: Era) -> bool:
         return era == "s2" if self.ras is None else self.ras
 
@@ -124,19 +139,15 @@ class RowLimits(NamedTuple):
 
     @classmethod
     def of(cls, options: Sequence[SamplingOptions], device: torch.device | str) -> RowLimits:
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
-
-        top_k = None
-        if any(o.top_k is not None or o.is_greedy for o in options):
-            top_k = column([1 if o.is_greedy else o.top_k or 1 << 20 for o in options])
-        min_p = None
-        if any(o.min_p for o in options):
-            min_p = column([o.min_p or 0.0 for o in options])
+        temperature, top_p, top_k, min_p = (
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+            for values in zip(*(o.limits for o in options), strict=True)
+        )
+        is_limited = any(o.top_k is not None or o.is_greedy for o in options)
+        has_least = any(o.min_p for o in options)
         return cls(
-            column([max(o.temperature, MIN_TEMPERATURE) for o in options]),
-            # Rounded sums pass 1; a top-p of 1 must still drop nothing.
-            column([o.top_p if o.top_p < 1 else 2.0 for o in options]), top_k, min_p, all(o.is_greedy for o in options),
+            temperature, top_p, top_k if is_limited else None, min_p if has_least else None,
+            all(o.is_greedy for o in options),
         )  # fmt: skip
 
     def for_ras(self) -> RowLimits:
@@ -286,12 +297,19 @@ class FrameDraw:
 
     def advance(self, logits: Tensor, samplers: Sequence[RowSampler]) -> None:
         """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
-        options = [replace(PLAIN, temperature=s.options.pointer_temperature) for s in samplers]
-        limits = RowLimits.of(options, logits.device)
-        steps = draw(logits.float(), limits, self._keys(self.n_codebooks + 1)).tolist()
-        for sampler, n_phonemes in zip(samplers, steps, strict=True):
-            if sampler.pointer is not None:
-                sampler.pointer.advance(n_phonemes)
+        limits = RowLimits.of([s.options.pointer for s in samplers], logits.device)
+        move_pointers(samplers, self.moves(logits, limits).tolist())
+
+    def moves(self, logits: Tensor, limits: RowLimits) -> Tensor:
+        """By how many phonemes [B] the pointers move."""
+        return draw(logits.float(), limits, self._keys(self.n_codebooks + 1))
 
     def _keys(self, stream: int) -> Tensor:
         return self.keys[:, stream]
+
+
+def move_pointers(samplers: Sequence[RowSampler], moves: Sequence[int]) -> None:
+    """Move the pointers of the rows that have one, each by its number of phonemes."""
+    for sampler, n_phonemes in zip(samplers, moves, strict=True):
+        if sampler.pointer is not None:
+            sampler.pointer.advance(n_phonemes)

@@ -1,126 +1,175 @@
-"""A whole frame as one CUDA graph: slow step, main id, the fast passes, and the frame written back as the next input.
+"""A `DualAR` on a card whose steps and draws are recorded once and then replayed, each by one launch.
 
-Nothing in it waits for the host: noise is a function of seed and frame number, both tensors here. The host reads
-frames a step late and drops what a finished row said after its end. The same code runs without capture on any device,
-which is how it is tested; captured it has not been run on a card yet, nor measured, and the scheduler does not use it.
+Recordings are made when they are first needed, by the thread that owns the model, for numbers of rows and lengths of
+past that are powers of two. Each is compared with what it stands for before it is used; where one cannot be made or
+differs, the model goes on as it is without them. The same code runs without recording on any device, which is how it
+is tested; recorded it has not been run on a card yet, nor measured.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
+from cachetools import LRUCache
 from torch import Tensor, nn
 
+from backend.lm.base import StepOutput
+from backend.lm.blocks import Block
 from backend.lm.dual_ar import DualAR, DualARState
-from backend.lm.kv import FrameCache
-from backend.lm.noise import noise_keys
-from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowLimits, RowSampler
-from backend.nn.rope import RopeTable, rope_table
+from backend.lm.kv import SlotCache
+from backend.lm.sampling import RowSampler, move_pointers
 from backend.optimize.base import Support
+from backend.optimize.graph_draw import DrawKind, GraphDraw
+from backend.optimize.graph_step import GraphStep
+from backend.optimize.recording import Capture, bucket_of, capture_for, distance
 
-BUCKETS = (1, 2, 4, 8, 16, 32, 64)
-WARM_UP = 3
-NO_TOP_K = 1 << 20
-
-
-class StaticFrame:
-    """Frames of up to `batch` rows of at most `capacity` positions, all in tensors that never move."""
-
-    def __init__(self, lm: DualAR, batch: int, capacity: int):
-        self.lm, self.capacity = lm, capacity
-        spec, config, device, dtype = lm.spec, lm.config, lm.device, lm.dtype
-        slow = config.slow
-        shape = (slow.n_layers, batch, slow.n_kv_heads, capacity, slow.head_dim)
-        # Zeros: a masked position still takes part in sums, and must be a number.
-        self.keys, self.values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
-        self.fast = FrameCache(config.fast, batch, spec.n_codebooks, dtype, device)
-        cos, sin = rope_table(torch.arange(capacity, device=device)[None], slow.head_dim, slow.rope_base)
-        self.table = RopeTable(cos[0], sin[0])
-        self.row_index = torch.arange(batch, device=device)
-        self.places = torch.arange(capacity, device=device)
-        self.streams = torch.arange(spec.n_codebooks + 2, device=device)
-        self.positions, self.seeds, self.numbers = (
-            torch.zeros(batch, dtype=torch.long, device=device) for _ in range(3)
-        )
-        self.frames = torch.zeros(batch, spec.n_rows, dtype=torch.long, device=device)
-        self.recent = torch.full((batch, REPETITION_FRAMES, spec.n_rows), -1, device=device)
-        self.temperature, self.top_p, self.top_k, self.min_p, self.penalty = (
-            torch.ones(batch, 1, device=device) for _ in range(5)
-        )
-        self.ras = torch.zeros(batch, dtype=torch.bool, device=device)
-        self.graph: torch.cuda.CUDAGraph | None = None
-
-    def load_row(self, row: int, state: DualARState, source: int, frame: Tensor, sampler: RowSampler) -> None:
-        """Go on in `row` where row `source` of `state` stands, whose last frame [R] it has not been told yet."""
-        n = state.length(source)
-        self.keys[:, row, :, :n] = state.slow.keys[:, source, :, :n]
-        self.values[:, row, :, :n] = state.slow.values[:, source, :, :n]
-        self.positions[row], self.frames[row], self.recent[row] = n, frame, state.recent[source]
-        self.seeds[row], self.numbers[row] = sampler.noise_seed, sampler.frame
-        options = sampler.options
-        limits = RowLimits.of([options], self.keys.device)
-        self.temperature[row], self.top_p[row] = limits.temperature[0], limits.top_p[0]
-        self.top_k[row] = NO_TOP_K if limits.top_k is None else limits.top_k[0]
-        self.min_p[row] = options.min_p or 0.0
-        self.penalty[row] = options.repetition_penalty
-        self.ras[row] = options.uses_ras(self.lm.spec.era) and not options.is_greedy
-
-    def run(self) -> Tensor:
-        """The next frame [B, R] of every row: a tensor that the next run overwrites."""
-        if self.graph is None:
-            self._frame()
-        else:
-            self.graph.replay()
-        return self.frames
-
-    def capture(self) -> None:
-        """Record the frame. Rows are loaded afterwards: recording moves what is in them."""
-        side = torch.cuda.Stream(self.keys.device)
-        side.wait_stream(torch.cuda.current_stream(self.keys.device))
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                self._frame()
-        torch.cuda.current_stream(self.keys.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._frame()
-        self.graph = graph
-        self.positions.zero_()
-
-    def _frame(self) -> None:
-        lm = self.lm
-        x = lm.embed(self.frames[:, :, None], None, None, is_scaled=True)[:, 0]
-        table = RopeTable(*(wave[self.positions] for wave in self.table))
-        mask = self.places <= self.positions[:, None, None, None]
-
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = self.keys[layer], self.values[layer]
-            keys[self.row_index, :, self.positions] = k.to(keys.dtype)
-            values[self.row_index, :, self.positions] = v.to(values.dtype)
-            grouped = q.unflatten(1, (k.shape[1], -1)).to(keys.dtype)
-            return F.scaled_dot_product_attention(grouped, keys, values, mask).flatten(1, 2).to(q.dtype)
-
-        for index, layer in enumerate(lm.layers):
-            x = layer(x, table, attend, index)
-        frames = lm.draw_frame(lm.output_of(x), StaticDraw(self), self.fast)
-        self.recent.copy_(torch.cat((self.recent[:, 1:], frames[:, None]), dim=1))
-        self.frames.copy_(frames)
-        self.numbers.add_(1)
-        # A row past its end goes on at the last place until it is replaced.
-        self.positions.add_(1).clamp_(max=self.capacity - 1)
+log = logging.getLogger(__name__)
+# Of each kind; the least recently used one makes room.
+MAX_RECORDINGS = 32
+LEAST_CAPACITY = 256
+# Memory that grows moves, and takes its recordings with it: so much is taken at once, where that is not too much.
+FIRST_FRAMES, FIRST_BYTES = 1024, 1 << 30
+# How far logits may be from those of a plain step, as 1 less their cosine: rounding stays well below, a recording that
+# reads the wrong memory well above.
+TOLERANCES = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 
-class StaticDraw(FrameDraw):
-    """The decisions of a frame from tensors alone. What a row does not use has the value that changes nothing."""
+@dataclass(slots=True)
+class GraphedState(DualARState):
+    """With the recordings that read and write it."""
 
-    def __init__(self, frame: StaticFrame):
-        self.limits = RowLimits(frame.temperature, frame.top_p, frame.top_k, frame.min_p, is_greedy=False)
-        self.recent, self.n_codebooks = frame.recent, frame.lm.spec.n_codebooks
-        self.keys = noise_keys(frame.seeds, frame.numbers, frame.streams)
-        self.penalty, self.is_endless, self.ras = frame.penalty, None, frame.ras
+    capture: Capture
+    recorded: Tensor | None = None  # the keys that steps were recorded over
+    # By numbers of slots, length of past, and whether there are side ids.
+    steps: LRUCache[tuple[int, int, bool], GraphStep] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
+    # By who draws, the number of rows and what they want.
+    draws: LRUCache[tuple[int, int, DrawKind], GraphDraw] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
+
+    def forget_recordings(self) -> None:
+        self.steps.clear()
+        self.draws.clear()
+
+
+class GraphedDualAR(DualAR):
+    """The model it is made from, with its weights; only `step` and `draw` run otherwise.
+
+    `given_up` says why they do not any more.
+    """
+
+    capture: Capture
+    given_up: str | None
+
+    @classmethod
+    def of(cls, lm: DualAR, capture: Capture | None = None) -> GraphedDualAR:
+        graphed = cls.__new__(cls)
+        graphed.__dict__ = lm.__dict__
+        if graphed.head is None:
+            graphed.narrow_head()
+        graphed.capture, graphed.given_up = capture or capture_for(lm.device), None
+        return graphed
+
+    def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
+        state = super().init_state(batch, max_frames, kv_dtype)
+        most, keys = state.slow.max_frames, state.slow.keys
+        slow = SlotCache(self.config.slow, batch, most, keys.dtype, self.device, n_spare=1)
+        frame_bytes = 2 * slow.keys[:, :, :, :1].numel() * keys.element_size()
+        slow.reserve(min(FIRST_FRAMES, most, max(FIRST_BYTES // frame_bytes, LEAST_CAPACITY)))
+        return GraphedState(slow, state.fast, state.recent, state.conditioning, self.capture)
+
+    def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
+        if self.given_up is not None or not isinstance(state, GraphedState):
+            return super().step(frames, state, rows, side)
+        slow, row_list = state.slow, list(rows)
+        longest = 1 + max(slow.lengths[row] for row in row_list)
+        slow.reserve(longest)
+        key = (
+            bucket_of(1 + max(row_list), len(slow.lengths)), bucket_of(longest, slow.capacity, LEAST_CAPACITY),
+            side is not None,
+        )  # fmt: skip
+        if state.recorded is not slow.keys:
+            # The memory grew, and moved.
+            state.steps.clear()
+            state.recorded = slow.keys
+        graph = state.steps.get(key)
+        if graph is None:
+            graph = self._recorded_step(GraphStep(self, state, *key), frames, state, row_list, side)
+            if graph is None:
+                state.forget_recordings()
+                return super().step(frames, state, rows, side)
+            state.steps[key] = graph
+        graph.load(frames, slow.lengths, row_list, side)
+        out = graph.run(row_list)
+        for row in row_list:
+            slow.lengths[row] += 1
+        return out
+
+    def _recorded_step(
+        self, graph: GraphStep, frames: Tensor, state: GraphedState, rows: list[int], side: Tensor | None
+    ) -> GraphStep | None:
+        """The recording of a step, if it says what the plain one says; None if there are to be none."""
+        if not self._record(graph, state.capture):
+            return None
+        lengths = state.slow.lengths
+        wanted = super().step(frames, state, rows, side)
+        for row in rows:
+            lengths[row] -= 1
+        graph.load(frames, lengths, rows, side)
+        found = graph.run(rows)
+        pairs = [(wanted.logits, found.logits), (wanted.hidden, found.hidden)]
+        pairs += [(wanted.aux[name], found.aux[name]) for name in wanted.aux]
+        tolerance = TOLERANCES[self.dtype]
+        # Written so that what is not a number is far.
+        if far := [d for d in (distance(*pair) for pair in pairs) if not d <= tolerance]:
+            self._give_up(f"a recorded step of {graph.n_slots} rows was {far[0]:.2g} from the plain one")
+            return None
+        return graph
+
+    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
+        if self.given_up is not None or not isinstance(state, GraphedState):
+            return super().draw(out, samplers, state, rows)
+        row_list = list(rows)
+        kind = DrawKind.of(out, samplers, self.spec.era)
+        key = (id(self), bucket_of(len(row_list), len(state.recent)), kind)
+        graph = state.draws.get(key)
+        if graph is None:
+            graph = GraphDraw(self, state.fast, *key[1:])
+            if not self._record(graph, state.capture) or not self._draws_right(graph, out, samplers, state, row_list):
+                state.forget_recordings()
+                return super().draw(out, samplers, state, rows)
+            state.draws[key] = graph
+        graph.load(out, samplers, state.recent, row_list)
+        frames, moves = graph.run(state.recent, len(row_list))
+        for sampler in samplers:
+            sampler.frame += 1
+        if kind.has_pointers and moves is not None:
+            move_pointers(samplers, moves.tolist())
+        return frames
+
+    def _draws_right(
+        self, graph: GraphDraw, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: list[int]
+    ) -> bool:
+        """Whether the recording draws what is drawn without it, from the same memory by the same kernels."""
+        graph.load(out, samplers, state.recent, rows)
+        pairs = zip(graph.compute(), graph.replay(), strict=True)
+        if not all(wanted is None or torch.equal(wanted, found) for wanted, found in pairs):
+            self._give_up(f"a recorded draw of {len(graph.logits)} rows drew other codes than an unrecorded one")
+            return False
+        return True
+
+    def _record(self, graph: GraphStep | GraphDraw, capture: Capture) -> bool:
+        try:
+            graph.record(capture)
+        except RuntimeError as error:
+            self._give_up(f"recording failed ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
+            return False
+        return True
+
+    def _give_up(self, reason: str) -> None:
+        self.given_up = reason
+        log.warning("CUDA graphs are not used for '%s' from now on: %s.", self.spec.name, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +183,19 @@ class CudaGraph:
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not isinstance(model, DualAR):
             return Support(False, f"records DualAR only, not {type(model).__name__}")
-        if model.spec.aux or model.spec.n_side:
-            return Support(False, "a pointer is moved by the host between frames")
         if device.type != "cuda":
             return Support(False, f"graphs exist on CUDA cards; this is {device.type}")
-        return Support(True, "one launch a frame; not yet measured on a card")
+        if type(model) is not DualAR:
+            return Support(False, "its steps run in another way already")
+        if not all(type(block) is Block for stack in (model.layers, model.fast_layers) for block in stack):
+            return Support(False, "its layers are not the plain ones")
+        # Conservative: what quantized and compiled layers do at a call is their own affair, and may wait for the host.
+        if any(type(layer) is not nn.Linear for layer in model.modules() if isinstance(layer, nn.Linear)):
+            return Support(False, "its matrices are quantized, and may wait for the host")
+        if any(module._compiled_call_impl is not None for module in model.modules()):
+            return Support(False, "its layers are compiled, and may wait for the host")
+        return Support(True, "a launch a step and a launch a draw; not yet measured on a card")
 
-    def open(self, lm: DualAR, n_rows: int, capacity: int) -> StaticFrame:
-        """A recorded frame in the smallest bucket that holds `n_rows`."""
-        frame = StaticFrame(lm, bucket_of(n_rows), capacity)
-        frame.capture()
-        return frame
-
-
-def bucket_of(n_rows: int, buckets: Sequence[int] = BUCKETS) -> int:
-    return next(bucket for bucket in buckets if bucket >= n_rows)
+    def apply(self, model: DualAR) -> DualAR:
+        """Record the steps and draws of `model` when they come."""
+        return GraphedDualAR.of(model)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 
 Target = Literal["lm", "codec", "process"]
 
@@ -18,6 +18,7 @@ class PlanWishes:
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     quantization: Literal["none", "int8", "int4"] = "none"
     compile: bool = False
+    cuda_graphs: bool = True
     num_streams: int = 3
     threads: int | None = None
 

@@ -110,11 +110,11 @@ def frame_s(counts: Mapping[Shape, int], seconds: Mapping[Shape, float]) -> floa
 
 def spoken_frame_s(lm: DualAR) -> float:
     """Seconds of one whole frame of one row, sampling included."""
-    spec = lm.spec
+    spec, device = lm.spec, lm.device
     state = lm.init_state(1)
-    tokens = torch.zeros(spec.n_rows, 2, dtype=torch.long)
-    side = torch.zeros(2, spec.n_side, dtype=torch.long) if spec.n_side else None
-    conditioning = torch.zeros(spec.conditioning_dim) if spec.conditioning_dim else None
+    tokens = torch.zeros(spec.n_rows, 2, dtype=torch.long, device=device)
+    side = torch.zeros(2, spec.n_side, dtype=torch.long, device=device) if spec.n_side else None
+    conditioning = torch.zeros(spec.conditioning_dim, device=device) if spec.conditioning_dim else None
     sampler = RowSampler(SamplingOptions.for_era(spec.era))
     out = lm.prefill(Prompt(tokens, conditioning, side), state, 0)
 
@@ -123,6 +123,8 @@ def spoken_frame_s(lm: DualAR) -> float:
         lm.step(frames, state, [0], None if side is None else side[:1])
         # The next one finds the same past.
         state.slow.lengths[0] -= 1
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     return median_s(frame, budget_s=0.15)
 

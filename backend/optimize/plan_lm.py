@@ -10,6 +10,7 @@ from torch import nn
 
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
+from backend.optimize.cuda_graph import GraphedDualAR
 from backend.optimize.decision import Decision, PlanWishes
 from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.registry import OPTIMIZATIONS
@@ -36,6 +37,7 @@ def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanWishes) -> tup
         decisions += _precision(lm, counts, device, wishes, is_quantized)
         decisions.append(_compile(lm, device, wishes, is_quantized))
         decisions.append(_call_tape(lm, device, decisions))
+        decisions.append(_cuda_graph(lm, device, wishes, decisions))
     finally:
         use_threads(before)
     return decisions, threads
@@ -141,6 +143,35 @@ def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision])
         return Decision("call_tape", "lm", False, "not faster here", measured)
     what = "frames of two layers" if is_quantized else "whole frames"
     return Decision("call_tape", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
+
+
+def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanWishes, decided: Sequence[Decision]) -> Decision:
+    optimization = OPTIMIZATIONS["cuda_graph"]()
+    if not wishes.cuda_graphs:
+        return Decision("cuda_graph", "lm", False, "ENABLE_CUDA_GRAPHS is off")
+    support = optimization.supported(device, lm)
+    if not support.ok:
+        return Decision("cuda_graph", "lm", False, support.reason)
+    changed = [d.name for d in decided if d.is_applied and d.name != "threads"]
+    precision = [name for name in changed if name.startswith("precision_")]
+    if odd := [name for name in changed if name not in precision]:
+        return Decision("cuda_graph", "lm", False, f"made for plain layers in floats, not after {odd[0]}")
+    # Of a model that may be large, a layer of each stack shows whether it can be done, and what launches cost.
+    small = first_layers(lm)
+    for name in precision:
+        for part in small._modules.values():
+            # Tables are shared with the model, which stays as it is.
+            if part is not None and not isinstance(part, nn.Embedding):
+                OPTIMIZATIONS[name]().apply(part)
+    whole = spoken_frame_s(small)
+    graphed = GraphedDualAR.of(small)
+    less = spoken_frame_s(graphed)
+    measured = {"plain_ms_per_frame": _ms(whole), "graphed_ms_per_frame": _ms(less)}
+    if graphed.given_up is not None:
+        return Decision("cuda_graph", "lm", False, graphed.given_up, measured)
+    if less >= whole:
+        return Decision("cuda_graph", "lm", False, "not faster here", measured)
+    return Decision("cuda_graph", "lm", True, f"frames of two layers {whole / less:.1f} times as fast", measured)
 
 
 def first_layers(lm: DualAR) -> DualAR:

@@ -8,6 +8,7 @@ from backend.optimize.backend_flags import BackendFlags
 from backend.optimize.base import Optimization
 from backend.optimize.call_tape import CallTape
 from backend.optimize.compile import Compile
+from backend.optimize.cuda_graph import CudaGraph
 from backend.optimize.fold_norm import FoldWeightNorm
 from backend.optimize.half_decoder import HalfDecoder
 from backend.optimize.int4 import Int4
@@ -25,6 +26,7 @@ OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
     "int4": Int4,
     "compile": Compile,
     "call_tape": CallTape,
+    "cuda_graph": CudaGraph,
     "fold_weight_norm": FoldWeightNorm,
     "packed_dac_fp32": lambda: PackedDac("fp32"),
     "packed_dac_bf16": lambda: PackedDac("bf16"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import torch
 
 from backend.lm.base import Era
 from backend.lm.noise import FrameNoise
-from backend.lm.sampling import PLAIN, RAS_FRAMES, RowLimits, RowSampler, SamplingOptions, limit, penalize
+from backend.lm.sampling import RAS_FRAMES, RowLimits, RowSampler, SamplingOptions, limit, penalize
 
 
 class TapeDraw:
@@ -117,7 +116,7 @@ class _Wishes(NamedTuple):
 @lru_cache(maxsize=64)
 def _wishes(options: tuple[SamplingOptions, ...], era: Era) -> _Wishes:
     limits = RowLimits.of(options, "cpu")
-    pointer_limits = RowLimits.of([replace(PLAIN, temperature=o.pointer_temperature) for o in options], "cpu")
+    pointer_limits = RowLimits.of([o.pointer for o in options], "cpu")
     penalty, ras = None, np.array([o.uses_ras(era) and not o.is_greedy for o in options])
     if any(o.repetition_penalty != 1 for o in options):
         penalty = torch.tensor([[o.repetition_penalty] for o in options], dtype=torch.float32)

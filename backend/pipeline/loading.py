@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
+from backend.optimize.cuda_graph import GraphedDualAR
 from backend.optimize.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voice_fitter import VoiceFitter
@@ -57,6 +58,15 @@ class LoadedModel:
     lm_thread: ThreadSetup = PLAIN_THREAD
     codec_thread: ThreadSetup = PLAIN_THREAD
     ignored: tuple[str, ...] = field(default=())
+
+    @property
+    def current_notes(self) -> tuple[str, ...]:
+        """`notes`, with what was given up since they were made."""
+        given_up = self.lm.given_up if isinstance(self.lm, GraphedDualAR) else None
+        if given_up is None:
+            return self.notes
+        off = f"off: cuda_graph (lm): {given_up}"
+        return tuple(off if note.startswith("on: cuda_graph ") else note for note in self.notes)
 
 
 def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:

@@ -193,10 +193,7 @@ class LMWorker:
             return False
         self._at_work = rows
         frames = torch.stack([row.frame for row in rows])  # type: ignore[misc]
-        sides = _sides(rows)
-        out = self.lm.step(
-            frames, self._state, [row.index for row in rows], None if sides is None else sides.to(frames.device)
-        )
+        out = self.lm.step(frames, self._state, [row.index for row in rows], _sides(rows))
         self.batch.add(len(rows))
         self._steps_by_rows[len(rows) - 1] += 1
         self._emit(rows, out)

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.lm.base import StepOutput
 from backend.lm.noise import FrameNoise, exponential, noise_keys
-from backend.lm.pointer import Pointer, side_ids
+from backend.lm.pointer import side_ids
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
 from backend.optimize import call_tape, frame_tape, plan_lm
 from backend.optimize.call_tape import MAX_ROWS, CallTape, TapedDualAR
@@ -22,19 +21,13 @@ from backend.weights.checkpoint import load_lm, read_config
 from backend.weights.int8_rows import from_int8_rows, to_int8_rows
 from tests.lm.tiny import tiny_lm, tiny_prompt
 from tests.optimize.lm_laws import cosine, model, next_logits
+from tests.optimize.speakers import OPTIONS, Speakers, largest_difference
 
 CPU = torch.device("cpu")
 TAPE = CallTape()
 VOICE = Path(__file__).parents[2] / "checkpoints" / "phonogram-mini"
 KINDS = ("v15", "phonogram", "own tables", "s2", "one codebook")
 QUANTIZED_KINDS = ("v15", "s1", "s2", "odd", "one codebook", "own tables")
-OPTIONS = (
-    SamplingOptions.for_era("phonogram"),
-    SamplingOptions(temperature=1.2, top_p=1.0),
-    SamplingOptions(top_k=5, min_p=0.05, repetition_penalty=1.0),
-    SamplingOptions(top_p=0.9, ras=True),
-    SamplingOptions.greedy(),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -58,39 +51,6 @@ def pair(kind, n_bits=32):
     plain.narrow_head()
     assert TAPE.supported(CPU, plain).ok
     return plain, TAPE.apply(copy.deepcopy(plain))
-
-
-class Speakers:
-    """Rows that speak side by side, frame by frame, each after a prompt of its own."""
-
-    def __init__(self, lm, numbers, options=OPTIONS, n_symbols=60, is_endless=False):
-        self.lm, self.rows, self.is_endless = lm, list(range(len(numbers))), is_endless
-        self.state = lm.init_state(len(numbers))
-        prompts = [tiny_prompt(lm, n_text=5 + 3 * n, seed=n) for n in numbers]
-        outs = [lm.prefill(prompt, self.state, row) for row, prompt in enumerate(prompts)]
-        aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
-        self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
-        self.samplers = [RowSampler(options[n % len(options)], seed=n) for n in numbers]
-        if lm.spec.n_side:
-            for n, sampler in zip(numbers, self.samplers, strict=True):
-                symbols = torch.randint(1, 6, (n_symbols,), generator=torch.Generator().manual_seed(n)).numpy()
-                sampler.pointer = Pointer(symbols, lm.spec.n_side, max_spent=lm.config.side_sizes[-1] - 1)
-        self.said = []
-
-    def speak(self, n_frames):
-        for _ in range(n_frames):
-            self.said.append(self.lm.sample(self.out, self.samplers, self.state, self.rows))
-            side = side_ids([sampler.pointer for sampler in self.samplers])
-            self.out = self.lm.step(self.said[-1], self.state, self.rows, side)
-            if self.is_endless:
-                # A row that ended is told nothing more; here it would be, in calls of another kind.
-                self.out.logits[:, -1] = -torch.inf
-        return torch.stack(self.said, dim=1)
-
-
-def largest_difference(a, b):
-    pairs = [(a.logits, b.logits), (a.hidden, b.hidden), *((a.aux[name], b.aux[name]) for name in a.aux)]
-    return max((x - y).abs().nan_to_num(0).max().item() for x, y in pairs)
 
 
 @pytest.mark.parametrize("kind", KINDS)

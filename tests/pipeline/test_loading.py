@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,6 +11,10 @@ from safetensors.torch import save_file
 from backend.codec.spectral import SpectralCodec
 from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
+from backend.optimize import cuda_graph, plan_lm
+from backend.optimize.base import Support
+from backend.optimize.call_tape import CallTape
+from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.pipeline.loading import open_model
 from backend.runtime.request import SpeechRequest
@@ -104,6 +109,41 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
     assert engine.speak(SpeechRequest(text="hello there", seed=1, voice=added.id)).metrics.frames > 0
     assert engine.status().era == "phonogram" and engine.emotions().era == "phonogram"
     engine.close()
+
+
+def eight_speeches(settings, n_at_once):
+    """The codes of eight seeded requests, so many at a time, and what the engine notes afterwards."""
+    engine = OptimizedEngine(settings)
+    engine.load()
+    requests = [SpeechRequest(text="hello there", seed=n, use_memory_cache=False, max_new_tokens=20) for n in range(8)]
+    with ThreadPoolExecutor(n_at_once) as threads:
+        codes = [speech.codes.indices for speech in threads.map(engine.speak, requests)]
+    notes = engine.status().notes
+    engine.close()
+    return codes, next(note for note in notes if "cuda_graph" in note)
+
+
+def refuse(call):
+    raise RuntimeError("a driver's own words")
+
+
+@pytest.mark.parametrize("can_record", [True, False])
+def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoint, tmp_path, monkeypatch, can_record):
+    """As on a card; what would be recorded there runs as it is, or cannot be recorded."""
+    settings = Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu")
+    plain, note = eight_speeches(settings, 1)
+    assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
+    monkeypatch.setattr("backend.optimize.plan.plan_folder", lambda: tmp_path / "other")
+    monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
+    monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
+    monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
+    if not can_record:
+        monkeypatch.setattr(cuda_graph, "capture_for", lambda device: refuse)
+    for n_at_once in (1, 8) if can_record else (8,):
+        found, note = eight_speeches(settings, n_at_once)
+        assert all(map(torch.equal, found, plain))
+        assert note.startswith("on: cuda_graph" if can_record else "off: cuda_graph")
+        assert can_record or "a driver's own words" in note
 
 
 def test_a_damaged_folder_is_an_error_at_load(checkpoint, tmp_path):

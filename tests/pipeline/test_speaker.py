@@ -13,6 +13,7 @@ import torch
 
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
+from backend.optimize.cuda_graph import GraphedDualAR
 from backend.pipeline.speaker import Speaker, SpeakerLimits
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.request import ReferenceClip, SpeechRequest
@@ -23,8 +24,9 @@ LIMITS = {"n_rows": 8, "max_waiting": 32, "max_frames": 1000, "cache_entries": 2
 NOBODY = SpokenVoice()
 
 
-def start_speaker(kind="s1", **changes):
+def start_speaker(kind="s1", is_recorded=False, **changes):
     lm, codec, tokenizer = small_model(kind)
+    lm = GraphedDualAR.of(lm) if is_recorded else lm
     limits = SpeakerLimits(**{**LIMITS, **changes})
     speaker = Speaker(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits)
     speaker.start()
@@ -53,9 +55,9 @@ def clip(seconds=1.0, seed=0, text="some words"):
     return ReferenceClip(file.getvalue(), text)
 
 
-@pytest.mark.parametrize("kind", ["s1", "s2"])
-def test_eight_at_once_get_the_speech_they_get_alone(kind):
-    speaker = start_speaker(kind)
+@pytest.mark.parametrize(("kind", "is_recorded"), [("s1", False), ("s2", False), ("s1", True)])
+def test_eight_at_once_get_the_speech_they_get_alone(kind, is_recorded):
+    speaker = start_speaker(kind, is_recorded)
     requests = [ask(TEXT[: 20 + 3 * seed], seed=seed, max_new_tokens=40) for seed in range(8)]
     alone = [say(speaker, request) for request in requests]
     before = speaker.batch

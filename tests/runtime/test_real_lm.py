@@ -1,10 +1,13 @@
 """The scheduler with a real language model: small, random, and of every era."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.optimize.cuda_graph import GraphedDualAR
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt
 from tests.lm.tiny import tiny_lm, tiny_prompt
@@ -47,6 +50,24 @@ def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len({codes.tobytes() for codes in alone}) == 8
+
+
+@pytest.mark.parametrize("kind", ["s1", "one codebook", "phonogram"])
+def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kind):
+    model = tiny_lm(kind).narrow_head()
+    recorded = GraphedDualAR.of(copy.copy(model))
+    lengths = [9, 14, 20, 31, 40, 52, 66, 71]
+    with running(model, max_frames=200) as worker:
+        plain = [speak(worker, [PromptSource(model, seed, n)])[0] for seed, n in enumerate(lengths)]
+    with running(recorded, max_frames=200) as worker:
+        alone = [speak(worker, [PromptSource(model, seed, n)])[0] for seed, n in enumerate(lengths)]
+        together = speak(worker, [PromptSource(model, seed, n) for seed, n in enumerate(lengths)])
+        # Prompts are read between the steps of those that speak already, in slots of the same memory.
+        assert sum(n > 0 for n in worker.snapshot.steps_by_rows) >= 4
+        assert recorded.given_up is None and worker._state.steps and worker._state.draws
+    for one, other, another in zip(plain, alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, another)
 
 
 @pytest.mark.parametrize("is_bound", [False, True])
