@@ -11,9 +11,10 @@ from starlette.types import Message
 
 from backend.api.engine import SpeechEngine
 from backend.app import Role, build_engine
-from backend.cluster.door import ReplicaLost
 from backend.cluster.replica import Replica
+from backend.cluster.replicas import ReplicaLost, Told
 from backend.errors import Busy, NotAvailable
+from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class RayReplica:
     async def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
         async for message in self._replica.answer(scope, body):
             yield message
+
+    async def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+        async for told in self._replica.speak(wanted, about, is_timed):
+            yield told
 
     def check_health(self) -> None:
         self._replica.require_well()
@@ -161,12 +166,19 @@ class ServedReplicas:
 
         self._handle: DeploymentHandle = serve.get_deployment_handle(name, app_name=name)
 
-    async def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
         """The messages of an answer. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+        return self._ask("answer", scope, body)
+
+    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+        """One speech. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+        return self._ask("speak", wanted, about, is_timed)
+
+    async def _ask(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         from ray.exceptions import RayActorError, TaskCancelledError, WorkerCrashedError
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-        response = self._handle.options(stream=True).answer.remote(scope, body)
+        response = self._handle.options(method_name=method, stream=True).remote(*arguments)
         is_whole = False
         try:
             async for message in response:

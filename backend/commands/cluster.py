@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from backend.commands.serve import SOCKET_MESSAGE_BYTES
+
 app = typer.Typer(no_args_is_help=True, help="Several copies of the server behind one address.")
 
 STOP_LIMIT_S = 10
@@ -34,6 +36,7 @@ def up(
     """Start copies and listen until stopped. Without an address they share this machine."""
     import uvicorn
 
+    from backend.api.routes.speech_socket import MAX_SOCKETS
     from backend.app import configure_logging, warn_if_open
     from backend.cluster import deployment
     from backend.cluster.door import create_door
@@ -54,9 +57,13 @@ def up(
             return
         warn_if_open(settings)
         door = create_door(
-            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK)
-        )
-        uvicorn.run(door, host=settings.host, port=settings.port, timeout_graceful_shutdown=STOP_LIMIT_S)
+            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK),
+            MAX_SOCKETS * size.max_speakers,
+        )  # fmt: skip
+        uvicorn.run(
+            door, host=settings.host, port=settings.port, timeout_graceful_shutdown=STOP_LIMIT_S,
+            ws_max_size=SOCKET_MESSAGE_BYTES,
+        )  # fmt: skip
     finally:
         deployment.leave()
 
