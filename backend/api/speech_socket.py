@@ -125,7 +125,7 @@ class SpeechSocket:
                 if speaker.done():
                     return speaker.result()
                 if not receiving.done():
-                    if self._is_busy:
+                    if self.is_busy:
                         continue
                     await self._tell_error(
                         BadRequest(f"Nothing came for {idle_s:g} s (SOCKET_IDLE_S). Connect again when there is text.")
@@ -146,7 +146,8 @@ class SpeechSocket:
             receiving.cancel()
 
     @property
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Whether something is being said or waits to be."""
         return self._speaking is not None or bool(self._line.items)
 
     async def _take(self, message: Start | TextMessage | Sign) -> None:
@@ -293,9 +294,13 @@ class SpeechSocket:
             self._writer = open_writer(self._start.format, piece.rate_hz, piece.n_channels)
             about = {"type": "audio_start", "format": self._start.format, "sample_rate": piece.rate_hz}
             await self._tell({**about, "channels": piece.n_channels}, era)
+            # Cancelled meanwhile, there is no writer any more.
+            self._require(era)
         assert sentence.speech is not None
         content = await sentence.speech.run(self._writer.push, piece.samples)
         await self._send_sound(content, sentence.index, era)
+        # What was sent before a cancellation is no part of the sound after it.
+        self._require(era)
         sentence.speech.sent(piece.duration_s)
         self._playback.sent(piece.duration_s, time.perf_counter())
         self._sent_s += piece.duration_s

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from backend.api.engine import STOPS
 from backend.api.measures import Measures
 from backend.api.routes.speech_socket import PATH, deny
 from backend.api.speech_answer import client_of
@@ -14,6 +15,7 @@ from backend.api.traffic import Traffic
 from backend.cluster.far_speech import FarSpeech
 from backend.cluster.replica import plain_scope
 from backend.cluster.replicas import Replicas
+from backend.cluster.under_way import UnderWay
 from backend.runtime.request import SpeechRequest
 
 
@@ -24,9 +26,8 @@ class Conversations:
     replicas. What is said is counted, queued, drained and asked again like any request.
     """
 
-    def __init__(self, speakers: Replicas, n_most: int) -> None:
-        self._speakers, self._n_most = speakers, n_most
-        self._n_open = 0
+    def __init__(self, speakers: Replicas, under_way: UnderWay, n_most: int) -> None:
+        self._speakers, self._under_way, self._n_most = speakers, under_way, n_most
         router = APIRouter()
         router.add_api_websocket_route(PATH, self._converse)
         # For the id and the line in the log. Speeches are counted where they are made.
@@ -36,17 +37,19 @@ class Conversations:
         await self._app(scope, receive, send)
 
     async def _converse(self, socket: WebSocket) -> None:
-        if self._n_open >= self._n_most:
-            await deny(socket, self._n_most)
+        under_way = self._under_way
+        if under_way.is_stopping or len(under_way.conversations) >= self._n_most:
+            await deny(socket, self._n_most, STOPS if under_way.is_stopping else None)
             return
         state = {"request_id": socket.state.request_id, "key_name": client_of(socket)}
         about = {**plain_scope(socket.scope), "path": PATH, "state": state}
 
         def speak(wanted: SpeechRequest, is_timed: bool) -> FarSpeech:
-            return FarSpeech(self._speakers, wanted, about, is_timed)
+            return FarSpeech(self._speakers, under_way, wanted, about, is_timed)
 
-        self._n_open += 1
+        conversation = SpeechSocket(socket, speak)
+        under_way.conversations.add(conversation)
         try:
-            await SpeechSocket(socket, speak).run()
+            await conversation.run()
         finally:
-            self._n_open -= 1
+            under_way.conversations.remove(conversation)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,16 +94,33 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
     try:
         if address is None:
             # Who joins a cluster runs code on it, and its ports are open to the network: by itself, Ray asks for a token.
-            ray.init(
-                num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address=LOOPBACK, **quiet,
-            )  # fmt: skip
+            with _unbroken():
+                ray.init(
+                    num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+                    _node_ip_address=LOOPBACK, **quiet,
+                )  # fmt: skip
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError) as error:
         raise NotAvailable(
             f"There is no cluster at '{address or 'this machine'}'. Start one, or name another."
         ) from error
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Lets Ctrl-C wait for the end of the block: broken off, Ray's start leaves processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEngine] = build_engine) -> None:

@@ -18,6 +18,7 @@ from backend.api.speech_answer import BrokenOff, when_client_leaves
 from backend.cluster.conversations import Conversations
 from backend.cluster.replica import plain_scope
 from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas
+from backend.cluster.under_way import UnderWay
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,22 @@ DESK_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/referen
 class Door:
     """An ASGI application that passes requests on."""
 
-    def __init__(self, speakers: Replicas, desk: Replicas, n_sockets: int) -> None:
-        self._speakers, self._desk = speakers, desk
-        self._conversations = Conversations(speakers, n_sockets)
+    def __init__(self, speakers: Replicas, desk: Replicas, under_way: UnderWay, n_sockets: int) -> None:
+        self._speakers, self._desk, self._under_way = speakers, desk, under_way
+        self._conversations = Conversations(speakers, under_way, n_sockets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._conversations(scope, receive, send)
-            return
+        elif scope["method"] in ("GET", "HEAD"):
+            if scope["path"] == "/ready":
+                self._under_way.require_open()
+            await self._ask(scope, receive, send)
+        else:
+            with self._under_way.request():
+                await self._ask(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole_body(receive)
         is_at_desk = scope["path"].startswith(DESK_PATHS)
         replicas = self._desk if is_at_desk else self._speakers
@@ -112,5 +121,6 @@ def create_door(settings: Settings, speakers: Replicas, desk: Replicas, n_socket
     app.state.settings = settings
     add_entrance(app, settings)
     errors.install(app)
-    app.mount("/", Door(speakers, desk, n_sockets))
+    app.state.host = UnderWay()
+    app.mount("/", Door(speakers, desk, app.state.host, n_sockets))
     return app

@@ -12,6 +12,7 @@ from typing import Any
 from backend.api.playback import Playback
 from backend.audio.waveform import Waveform
 from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas, Said, Told
+from backend.cluster.under_way import UnderWay
 from backend.errors import Cancelled, EngineFailure, PhonogramError, SpeakerLost
 from backend.runtime.request import SpeechRequest
 
@@ -21,9 +22,11 @@ log = logging.getLogger(__name__)
 class FarSpeech:
     """A `Speaking`. The replica counts it; a replica that is lost before the first sound is followed by another."""
 
-    def __init__(self, replicas: Replicas, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> None:
+    def __init__(
+        self, replicas: Replicas, under_way: UnderWay, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+    ) -> None:
         self.playback = Playback(time.perf_counter())
-        self._replicas, self._asked = replicas, (wanted, about, is_timed)
+        self._replicas, self._under_way, self._asked = replicas, under_way, (wanted, about, is_timed)
         # Without a limit: what a replica has said lies in this process anyway, and it is not held up by who listens.
         self._told: asyncio.Queue[Told] = asyncio.Queue()
         self._pulling: asyncio.Task[None] | None = None
@@ -31,7 +34,8 @@ class FarSpeech:
         self._is_left = False
 
     async def open(self) -> Waveform:
-        """Ask a replica; returns the first piece."""
+        """Ask a replica; returns the first piece. Raises `Stopping` where the door is being closed."""
+        self._under_way.require_open()
         if not self._is_left:
             self._pulling = asyncio.create_task(self._pull())
             self._pulling.add_done_callback(self._report)

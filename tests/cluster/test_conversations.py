@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from backend import errors
 from backend.cluster.far_speech import FarSpeech
 from backend.cluster.replicas import MAX_TRIES
+from backend.cluster.under_way import UnderWay
 from backend.errors import BadRequest, Busy, EngineFailure, PhonogramError, RetryLater
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
@@ -298,7 +300,7 @@ def test_turns_are_taken_by_the_key_of_the_socket(speakers, desk, engine):
 
 def test_a_speech_left_before_it_was_opened_asks_no_replica(speakers):
     async def leave_first():
-        speech = FarSpeech(speakers, SpeechRequest(text="Never asked."), {}, False)
+        speech = FarSpeech(speakers, UnderWay(), SpeechRequest(text="Never asked."), {}, False)
         speech.leave()
         with pytest.raises(errors.Cancelled):
             await speech.open()
@@ -316,3 +318,41 @@ def test_every_error_comes_out_of_another_process_as_it_went_in():
         assert type(copy) is kind and str(copy) == str(error) and vars(copy) == vars(error)
     told = pickle.loads(pickle.dumps(BadRequest("No.", "voice", "missing")))
     assert (told.param, told.code) == ("voice", "missing") and len(kinds) > 20
+
+
+def test_a_door_that_closes_lets_what_is_said_end_and_takes_nothing_new(http, engine):
+    engine.pause_after_samples = PIECE_SAMPLES
+    host = http.app.state.host
+    with talking(http) as silent, talking(http) as talk:
+        talk.say(type="text", text="This is heard to its end.")
+        talk.say(type="flush")
+        while talk.next() != "sound":
+            pass
+        assert host.n_speeches == 1
+        host.refuse_new()
+        talk.say(type="text", text="This is not begun.")
+        talk.say(type="flush")
+        assert http.get("/ready").status_code == 503 and http.get("/health").status_code == 200
+        refused = http.post("/tts", json={"text": "x"})
+        assert refused.status_code == 503 and refused.json()["error"] == "Stopping"
+        with pytest.raises(WebSocketDenialResponse) as denied, http.websocket_connect(PATH):
+            pass
+        assert denied.value.status_code == 503
+        silent.say(type="text", text="Too late. ")
+        silent.say(type="flush")
+        assert silent.until("error")["error"] == "Stopping"
+        engine.go_on.set()
+        assert talk.until("flushed") and talk.until("error")["error"] == "Stopping"
+        within(2.0, lambda: host.n_speeches == 0)
+    assert talk.sound == pcm_of("This is heard to its end.") and silent.sound == b""
+
+
+def test_a_request_at_the_door_is_waited_for(http, engine):
+    engine.pause_after_samples = PIECE_SAMPLES
+    host = http.app.state.host
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(http.post, "/tts", json={"text": "Some words.", "format": "pcm"})
+        assert engine.paused.wait(5) and host.n_speeches == 1
+        host.refuse_new()
+        engine.go_on.set()
+        assert asked.result().content == pcm_of("Some words.") and host.n_speeches == 0
