@@ -9,7 +9,6 @@ from starlette.websockets import WebSocket
 from backend.api.engine import STOPS
 from backend.api.measures import Measures
 from backend.api.routes.speech_socket import PATH, deny
-from backend.api.speech_answer import client_of
 from backend.api.speech_socket import SpeechSocket
 from backend.api.traffic import Traffic
 from backend.cluster.far_speech import FarSpeech
@@ -41,8 +40,8 @@ class Conversations:
         if under_way.is_stopping or len(under_way.conversations) >= self._n_most:
             await deny(socket, self._n_most, STOPS if under_way.is_stopping else None)
             return
-        state = {"request_id": socket.state.request_id, "key_name": client_of(socket)}
-        about = {**plain_scope(socket.scope), "path": PATH, "state": state}
+        about = {**plain_scope(socket.scope), "path": PATH}
+        about["state"]["request_id"] = socket.state.request_id
 
         def speak(wanted: SpeechRequest, is_timed: bool) -> FarSpeech:
             return FarSpeech(self._speakers, under_way, wanted, about, is_timed)

@@ -93,8 +93,9 @@ class Replica:
 
 
 def plain_scope(scope: Scope) -> dict[str, Any]:
-    """What of a scope another process needs."""
-    return {name: scope[name] for name in SENT if name in scope}
+    """What of a scope another process needs; of its state, whose request it is."""
+    state = {"key_name": scope.get("state", {}).get("key_name")}
+    return {**{name: scope[name] for name in SENT if name in scope}, "state": state}
 
 
 async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
@@ -112,7 +113,7 @@ async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Me
 
     async def run() -> None:
         try:
-            await app({**scope, "state": {}, "extensions": {}}, receive, messages.put)
+            await app({**scope, "state": dict(scope.get("state", {})), "extensions": {}}, receive, messages.put)
         finally:
             with suppress(asyncio.CancelledError):
                 await messages.put(None)

@@ -105,6 +105,15 @@ def test_the_door_asks_who_calls(speakers, desk):
     assert speakers.n_asked == desk.n_asked == 0
 
 
+def test_turns_are_taken_by_key_as_at_a_server_alone(speakers, desk):
+    settings, key = Settings(device="cpu", api_key="a-key-for-the-door"), {"Authorization": "Bearer a-key-for-the-door"}
+    with opened(speakers, desk, settings) as http, asked_here(api_key="a-key-for-the-door") as alone:
+        for one in (http, alone):
+            assert one.post("/tts", json={"text": "Hello."}, headers=key).status_code == 200
+        (name,) = speakers.replica._host.engine.clients
+        assert [name] == alone.engine.clients and name != "testclient"
+
+
 def test_answers_name_their_replica(http):
     assert http.get("/health").headers["x-replica"].isdecimal()
 
