@@ -94,7 +94,7 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
     try:
         if address is None:
             # Who joins a cluster runs code on it, and its ports are open to the network: by itself, Ray asks for a token.
-            with _unbroken():
+            with held_back():
                 ray.init(
                     num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                     _node_ip_address=LOOPBACK, **quiet,
@@ -108,7 +108,7 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
 
 
 @contextmanager
-def _unbroken() -> Iterator[None]:
+def held_back() -> Iterator[None]:
     """Lets Ctrl-C wait for the end of the block: broken off, Ray's start leaves processes behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
