@@ -1,10 +1,24 @@
 """The error tree. Every message says what was found, what was expected, and what to do."""
 
+from __future__ import annotations
+
 import errno
 
 
 class PhonogramError(Exception):
     """Base of every error a user can meet; its text is safe to show (no paths, no stack)."""
+
+
+class RetryLater(PhonogramError):
+    """Base of refusals that pass: worth trying again after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[RetryLater], tuple[str, float]]:
+        # Errors cross from one process to another, and this one cannot be made again of its message alone.
+        return type(self), (str(self), self.retry_after_s)
 
 
 class BadAudio(PhonogramError):
@@ -86,12 +100,8 @@ class UnknownModel(PhonogramError):
     """A model that is not the loaded one, nor a name it answers to."""
 
 
-class Busy(PhonogramError):
+class Busy(RetryLater):
     """The queue is full; worth trying again after `retry_after_s`."""
-
-    def __init__(self, message: str, retry_after_s: float):
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class TimedOut(PhonogramError):
@@ -106,16 +116,16 @@ class EngineFailure(PhonogramError):
     """A fault of ours or of the machine inside a worker; the cause is in the log."""
 
 
+class SpeakerLost(EngineFailure, RetryLater):
+    """A process that ended while it spoke; another may answer after `retry_after_s`."""
+
+
 class NotReady(PhonogramError):
     """An engine that is still loading, or could not be loaded."""
 
 
-class Stopping(NotReady):
+class Stopping(NotReady, RetryLater):
     """A server that finishes what it has begun and takes nothing new; another may answer after `retry_after_s`."""
-
-    def __init__(self, message: str, retry_after_s: float):
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class BadDocument(PhonogramError):

@@ -26,6 +26,7 @@ MAX_THREADS = MAX_SPEECHES + 16
 MAX_TASKS = 8
 # Whoever is refused by a server that stops may find another one in its place then.
 RESTART_S = 5.0
+STOPS = "The server stops and takes no new speech."
 
 
 class SpeechStream(Protocol):
@@ -124,7 +125,7 @@ class EngineHost:
     def require_open(self) -> None:
         """Raise `Stopping` if no new speech is taken."""
         if self.is_stopping:
-            raise Stopping("The server stops and takes no new speech. Try again in a moment.", RESTART_S)
+            raise Stopping(f"{STOPS} Try again in a moment.", RESTART_S)
 
     @property
     def engine(self) -> SpeechEngine:
@@ -137,7 +138,7 @@ class EngineHost:
     @property
     def missing(self) -> str | None:
         """Why no text can be spoken now; None when one can."""
-        return "The server stops and takes no new speech." if self.is_stopping else self._unloaded
+        return STOPS if self.is_stopping else self._unloaded
 
     @property
     def _unloaded(self) -> str | None:

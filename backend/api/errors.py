@@ -75,7 +75,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, errors.PhonogramError):
         raise error
     headers = {}
-    if isinstance(error, errors.Busy | errors.Stopping):
+    if isinstance(error, errors.RetryLater):
         headers = {
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),

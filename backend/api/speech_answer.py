@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from starlette.requests import HTTPConnection, Request
@@ -115,6 +116,14 @@ class OpenSpeech:
     async def next(self) -> Waveform | None:
         """The next piece; None after the last."""
         return await self.host.run(next, self.pieces, None)
+
+    async def sentences(self) -> Sequence[Any]:
+        """When what is said; complete after the last piece."""
+        return await self.host.run(lambda: self.stream.sentences)
+
+    async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a blocking call in a thread of the engine's own share."""
+        return await self.host.run(call, *arguments)
 
     async def whole(self, first: Waveform) -> Waveform:
         """All of it, once it is made."""

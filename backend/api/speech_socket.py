@@ -18,11 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from backend.api.body import describe
 from backend.api.playback import Playback
 from backend.api.socket_messages import MESSAGES, Sign, Start, TextMessage
-from backend.api.speech_answer import OpenSpeech
+from backend.api.speaking import Speak, Speaking
 from backend.api.speech_timed import sentence_times
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
-from backend.errors import BadRequest, Busy, Cancelled, LimitExceeded, PhonogramError, Stopping
+from backend.errors import BadRequest, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost
 from backend.runtime.request import segment_seed
 from backend.settings import Settings
 from backend.text.sentences import SentenceBuffer
@@ -30,8 +30,8 @@ from backend.text.sentences import SentenceBuffer
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 65_536
-# Codes of closing: all was said; nothing came for too long; a message that is none.
-CLOSED_WELL, CLOSED_IDLE, CLOSED_BAD = 1000, 1001, 1003
+# Codes of closing: all was said; nothing came for too long; a message that is none; who spoke was lost.
+CLOSED_WELL, CLOSED_IDLE, CLOSED_BAD, CLOSED_LOST = 1000, 1001, 1003, 1011
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class Sentence:
 
     index: int
     text: str
-    speech: OpenSpeech | None = None
+    speech: Speaking | None = None
     opening: asyncio.Task[Waveform] | None = None
 
     def leave(self) -> None:
@@ -80,8 +80,8 @@ class Line:
 class SpeechSocket:
     """One client's conversation. One task reads what it says, another speaks; both run on the event loop."""
 
-    def __init__(self, socket: WebSocket):
-        self._socket = socket
+    def __init__(self, socket: WebSocket, speak: Speak):
+        self._socket, self._ask = socket, speak
         self._settings: Settings = socket.app.state.settings
         self._start = Start.model_validate({})
         self._has_started = False
@@ -115,7 +115,7 @@ class SpeechSocket:
 
     # Listening.
 
-    async def _listen(self, speaker: asyncio.Task[None]) -> int | None:
+    async def _listen(self, speaker: asyncio.Task[int]) -> int | None:
         """Take messages until the end; returns the code to close with, None if the client closed."""
         idle_s = self._settings.socket_idle_s
         receiving = asyncio.create_task(self._socket.receive())
@@ -123,10 +123,9 @@ class SpeechSocket:
             while True:
                 await asyncio.wait({receiving, speaker}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
                 if speaker.done():
-                    speaker.result()
-                    return CLOSED_WELL
+                    return speaker.result()
                 if not receiving.done():
-                    if self._is_busy:
+                    if self.is_busy:
                         continue
                     await self._tell_error(
                         BadRequest(f"Nothing came for {idle_s:g} s (SOCKET_IDLE_S). Connect again when there is text.")
@@ -147,7 +146,8 @@ class SpeechSocket:
             receiving.cancel()
 
     @property
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Whether something is being said or waits to be."""
         return self._speaking is not None or bool(self._line.items)
 
     async def _take(self, message: Start | TextMessage | Sign) -> None:
@@ -203,14 +203,15 @@ class SpeechSocket:
 
     # Speaking.
 
-    async def _speak(self) -> None:
+    async def _speak(self) -> int:
+        """Say all until the end; returns the code to close with."""
         while True:
             item = await self._line.next()
             era = self._era
             if isinstance(item, Milestone):
                 await self._pass(item, era)
                 if item.kind == "done" and era == self._era:
-                    return
+                    return CLOSED_WELL
                 continue
             self._speaking = item
             try:
@@ -223,6 +224,8 @@ class SpeechSocket:
                     self._speaking = None
                     self._drop_all()
                     await self._tell_error(error, sentence=item.index)
+                    if isinstance(error, SpeakerLost):
+                        return CLOSED_LOST
             finally:
                 self._speaking = None
 
@@ -251,8 +254,7 @@ class SpeechSocket:
                 piece = await speech.next()
             speech.finish()
             if self._start.timings:
-                sentences = await speech.host.run(lambda: speech.stream.sentences)
-                told = [timed.model_dump() for timed in sentence_times(sentences, begins_s)]
+                told = [timed.model_dump() for timed in sentence_times(await speech.sentences(), begins_s)]
                 await self._tell({"type": "timings", "index": sentence.index, "sentences": told}, era)
         finally:
             speech.close()
@@ -263,8 +265,7 @@ class SpeechSocket:
             return
         start = self._start
         seed = None if start.seed is None else segment_seed(start.seed, sentence.index)
-        sentence.speech = OpenSpeech(self._socket, start.request_of(sentence.text, seed), time.perf_counter())
-        sentence.speech.is_streamed = True
+        sentence.speech = self._ask(start.request_of(sentence.text, seed), start.timings)
         sentence.opening = asyncio.create_task(sentence.speech.open())
 
     def _open_ahead(self) -> None:
@@ -276,7 +277,7 @@ class SpeechSocket:
         if upcoming is not None:
             self._open(upcoming)
 
-    async def _wait_for_listener(self, speech: OpenSpeech, era: int) -> None:
+    async def _wait_for_listener(self, speech: Speaking, era: int) -> None:
         """Until less than `pace` seconds of sound lie ahead of the listener, or all is cancelled."""
         now_s = time.perf_counter()
         ahead_s = self._playback.ahead_s(now_s) - self._start.pace
@@ -293,9 +294,13 @@ class SpeechSocket:
             self._writer = open_writer(self._start.format, piece.rate_hz, piece.n_channels)
             about = {"type": "audio_start", "format": self._start.format, "sample_rate": piece.rate_hz}
             await self._tell({**about, "channels": piece.n_channels}, era)
+            # Cancelled meanwhile, there is no writer any more.
+            self._require(era)
         assert sentence.speech is not None
-        content = await sentence.speech.host.run(self._writer.push, piece.samples)
+        content = await sentence.speech.run(self._writer.push, piece.samples)
         await self._send_sound(content, sentence.index, era)
+        # What was sent before a cancellation is no part of the sound after it.
+        self._require(era)
         sentence.speech.sent(piece.duration_s)
         self._playback.sent(piece.duration_s, time.perf_counter())
         self._sent_s += piece.duration_s
@@ -318,7 +323,7 @@ class SpeechSocket:
 
     async def _tell_error(self, error: PhonogramError, **about: Any) -> None:
         body = {"type": "error", "error": type(error).__name__, "message": str(error), **about}
-        if isinstance(error, Busy | Stopping):
+        if isinstance(error, RetryLater):
             body["retry_after_ms"] = round(error.retry_after_s * 1000)
         await self._tell(body)
 

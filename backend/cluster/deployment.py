@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +14,10 @@ from starlette.types import Message
 
 from backend.api.engine import SpeechEngine
 from backend.app import Role, build_engine
-from backend.cluster.door import ReplicaLost
 from backend.cluster.replica import Replica
+from backend.cluster.replicas import ReplicaLost, Told
 from backend.errors import Busy, NotAvailable
+from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +68,10 @@ class RayReplica:
         async for message in self._replica.answer(scope, body):
             yield message
 
+    async def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+        async for told in self._replica.speak(wanted, about, is_timed):
+            yield told
+
     def check_health(self) -> None:
         self._replica.require_well()
 
@@ -86,16 +94,33 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
     try:
         if address is None:
             # Who joins a cluster runs code on it, and its ports are open to the network: by itself, Ray asks for a token.
-            ray.init(
-                num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address=LOOPBACK, **quiet,
-            )  # fmt: skip
+            with held_back():
+                ray.init(
+                    num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+                    _node_ip_address=LOOPBACK, **quiet,
+                )  # fmt: skip
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError) as error:
         raise NotAvailable(
             f"There is no cluster at '{address or 'this machine'}'. Start one, or name another."
         ) from error
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Lets Ctrl-C wait for the end of the block: broken off, Ray's start leaves processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEngine] = build_engine) -> None:
@@ -161,12 +186,19 @@ class ServedReplicas:
 
         self._handle: DeploymentHandle = serve.get_deployment_handle(name, app_name=name)
 
-    async def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
         """The messages of an answer. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+        return self._ask("answer", scope, body)
+
+    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+        """One speech. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+        return self._ask("speak", wanted, about, is_timed)
+
+    async def _ask(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         from ray.exceptions import RayActorError, TaskCancelledError, WorkerCrashedError
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-        response = self._handle.options(stream=True).answer.remote(scope, body)
+        response = self._handle.options(method_name=method, stream=True).remote(*arguments)
         is_whole = False
         try:
             async for message in response:

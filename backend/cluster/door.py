@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
 
 from fastapi import FastAPI, HTTPException
 from starlette.types import Message, Receive, Scope, Send
@@ -14,41 +13,39 @@ from starlette.types import Message, Receive, Scope, Send
 from backend import __version__
 from backend.api import errors
 from backend.api.entrance import add_entrance
-from backend.api.gate import refuse
+from backend.api.routes.speech_socket import MAX_SOCKETS
 from backend.api.speech_answer import BrokenOff, when_client_leaves
+from backend.cluster.conversations import Conversations
 from backend.cluster.replica import plain_scope
+from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas
+from backend.cluster.under_way import UnderWay
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
 # What is kept on disk is written by one process, the desk. What it was asked is not asked twice.
 DESK_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/references")
-MAX_TRIES = 3
-RETRY_S = 2
-
-
-class ReplicaLost(Exception):
-    """A replica ended while it was at work."""
-
-
-class Replicas(Protocol):
-    """Some copies of the application."""
-
-    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
-        """What one of them answers. Raises `ReplicaLost`, and `Busy` if all have more to do than they may."""
-        ...
 
 
 class Door:
     """An ASGI application that passes requests on."""
 
-    def __init__(self, speakers: Replicas, desk: Replicas) -> None:
-        self._speakers, self._desk = speakers, desk
+    def __init__(self, speakers: Replicas, desk: Replicas, under_way: UnderWay, n_sockets: int) -> None:
+        self._speakers, self._desk, self._under_way = speakers, desk, under_way
+        self._conversations = Conversations(speakers, under_way, n_sockets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await refuse(HTTPException(501, "A cluster takes no WebSockets. Use HTTP."), scope, receive, send)
-            return
+            await self._conversations(scope, receive, send)
+        elif scope["method"] in ("GET", "HEAD"):
+            if scope["path"] == "/ready":
+                self._under_way.require_open()
+            await self._ask(scope, receive, send)
+        else:
+            with self._under_way.request():
+                await self._ask(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole_body(receive)
         is_at_desk = scope["path"].startswith(DESK_PATHS)
         replicas = self._desk if is_at_desk else self._speakers
@@ -118,10 +115,12 @@ async def _whole_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def create_door(settings: Settings, speakers: Replicas, desk: Replicas) -> FastAPI:
+def create_door(settings: Settings, speakers: Replicas, desk: Replicas, n_sockets: int = MAX_SOCKETS) -> FastAPI:
     """The application that listens to the network in front of replicas: keys, limits and answers as ever."""
     app = FastAPI(title="Phonogram", version=__version__, openapi_url=None)
+    app.state.settings = settings
     add_entrance(app, settings)
     errors.install(app)
-    app.mount("/", Door(speakers, desk))
+    app.state.host = UnderWay()
+    app.mount("/", Door(speakers, desk, app.state.host, n_sockets))
     return app

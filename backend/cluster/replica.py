@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Scope
 
 from backend.api.engine import EngineHost, SpeechEngine
+from backend.api.speech_answer import OpenSpeech
 from backend.app import Role, build_engine, create_app
+from backend.audio.waveform import Waveform
+from backend.cluster.replicas import Said, Told
+from backend.errors import PhonogramError
+from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,14 +63,39 @@ class Replica:
                 message["headers"] = [*message.get("headers", ()), (b"x-replica", str(os.getpid()).encode())]
             yield message
 
+    async def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+        """One speech in pieces, then `Said` or the error that ended it. Closing the iterator early is the client's leaving.
+
+        `about` is the scope of the connection it is for; its `state` names the request and whose it is.
+        """
+        speech = OpenSpeech(HTTPConnection({**about, "app": self.app}), wanted, time.perf_counter())
+        speech.is_streamed = True
+        try:
+            piece: Waveform | None = await speech.open()
+            while piece is not None:
+                yield piece
+                speech.sent(piece.duration_s)
+                piece = await speech.next()
+            sentences = tuple(await speech.sentences()) if is_timed else ()
+            speech.finish()
+            yield Said(sentences)
+        except PhonogramError as error:
+            yield error
+        except (asyncio.CancelledError, GeneratorExit):
+            speech.leave()
+            raise
+        finally:
+            speech.close()
+
     @property
     def _host(self) -> EngineHost:
         return self.app.state.host
 
 
 def plain_scope(scope: Scope) -> dict[str, Any]:
-    """What of a scope another process needs."""
-    return {name: scope[name] for name in SENT if name in scope}
+    """What of a scope another process needs; of its state, whose request it is."""
+    state = {"key_name": scope.get("state", {}).get("key_name")}
+    return {**{name: scope[name] for name in SENT if name in scope}, "state": state}
 
 
 async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
@@ -81,7 +113,7 @@ async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Me
 
     async def run() -> None:
         try:
-            await app({**scope, "state": {}, "extensions": {}}, receive, messages.put)
+            await app({**scope, "state": dict(scope.get("state", {})), "extensions": {}}, receive, messages.put)
         finally:
             with suppress(asyncio.CancelledError):
                 await messages.put(None)

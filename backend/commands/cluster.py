@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from backend.commands.serve import SOCKET_MESSAGE_BYTES
+
 app = typer.Typer(no_args_is_help=True, help="Several copies of the server behind one address.")
 
-STOP_LIMIT_S = 10
+# What is being said gets this long when the door is closed, connections that remain one second more. The replicas need
+# up to three, and whoever stops it by hand waits for no more than ten.
+MOST_PATIENCE_S = 5.0
+LAST_ANSWERS_S = 1
 
 Address = Annotated[
     str | None,
@@ -34,9 +39,11 @@ def up(
     """Start copies and listen until stopped. Without an address they share this machine."""
     import uvicorn
 
+    from backend.api.routes.speech_socket import MAX_SOCKETS
     from backend.app import configure_logging, warn_if_open
     from backend.cluster import deployment
     from backend.cluster.door import create_door
+    from backend.commands.server import PatientServer, require_free
     from backend.settings import load_settings
 
     configure_logging()
@@ -47,6 +54,9 @@ def up(
     )  # fmt: skip
     # A copy more than speak: the one that keeps voices and jobs.
     n_cores = max(2, round(cores * (size.max_speakers + 1)))
+    if not is_update:
+        # Before the copies are started, which takes half a minute.
+        require_free(settings.host, settings.port)
     deployment.connect(address or ("auto" if is_update else None), n_cores)
     try:
         deployment.deploy(settings, size)
@@ -54,9 +64,14 @@ def up(
             return
         warn_if_open(settings)
         door = create_door(
-            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK)
-        )
-        uvicorn.run(door, host=settings.host, port=settings.port, timeout_graceful_shutdown=STOP_LIMIT_S)
+            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK),
+            MAX_SOCKETS * size.max_speakers,
+        )  # fmt: skip
+        config = uvicorn.Config(
+            door, host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
+            ws_max_size=SOCKET_MESSAGE_BYTES,
+        )  # fmt: skip
+        PatientServer(config, min(settings.shutdown_s, MOST_PATIENCE_S)).run()
     finally:
         deployment.leave()
 

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
+from typing import Protocol
 
 import uvicorn
 
-from backend.api.engine import EngineHost
+from backend.errors import NotAvailable
 
 log = logging.getLogger(__name__)
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise `NotAvailable` if nothing could listen there."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as listener:
+                # As the server does: connections that ended just now do not count.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+                listener.bind(address)
+    except OSError as error:
+        raise NotAvailable(
+            f"Nothing can listen on {host} at port {port}: {(error.strerror or str(error)).lower()}. Stop what does, or "
+            "name another with --host and --port."
+        ) from error
+
+
+class Host(Protocol):
+    """The `state.host` of an application: what a stop waits for."""
+
+    @property
+    def n_speeches(self) -> int: ...
+
+    def refuse_new(self) -> None: ...
 
 
 class PatientServer(uvicorn.Server):
@@ -27,7 +54,7 @@ class PatientServer(uvicorn.Server):
         is_asked_to_stop = await super().on_tick(counter)
         if not is_asked_to_stop or self.force_exit:
             return is_asked_to_stop
-        host: EngineHost | None = getattr(getattr(self.config.app, "state", None), "host", None)
+        host: Host | None = getattr(getattr(self.config.app, "state", None), "host", None)
         if host is None:
             return True
         if self._stops_at_s is None:

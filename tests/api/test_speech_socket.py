@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from starlette.testclient import WebSocketDenialResponse
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from backend.api.speech_socket import SpeechSocket
 from backend.audio.pcm import to_int16
 from backend.errors import Busy, EngineFailure
 from backend.runtime.request import SpeechRequest
@@ -126,6 +127,42 @@ def test_cancel_stops_the_sound_and_new_text_is_spoken_on_the_same_socket():
     assert not talk.of("flushed"), "what was to come after the old text was told after its end"
     assert done["audio_s"] == pytest.approx(len(pcm_of("New words.")) / 2 / RATE_HZ, abs=1e-3)
     assert outcomes["done"] == 1 and outcomes["cancelled"] >= 1
+
+
+@pytest.mark.parametrize("moment", ["audio_start", "sound"])
+def test_a_cancellation_while_something_is_sent_leaves_nothing_behind(monkeypatch, moment):
+    tell, send = SpeechSocket._tell, WebSocket.send_bytes
+    sockets, cancelled = [], threading.Event()
+
+    async def cancel_in_between():
+        # As if the client's word came just now.
+        if not cancelled.is_set():
+            sockets[0]._drop_all()
+            cancelled.set()
+
+    async def tell_and_cancel(self, body, era=None):
+        sockets.append(self)
+        await tell(self, body, era)
+        if body["type"] == moment:
+            await cancel_in_between()
+
+    async def send_and_cancel(self, content):
+        await send(self, content)
+        if moment == "sound":
+            await cancel_in_between()
+
+    monkeypatch.setattr(SpeechSocket, "_tell", tell_and_cancel)
+    monkeypatch.setattr(WebSocket, "send_bytes", send_and_cancel)
+    with talking() as (talk, _, _):
+        talk.say(type="start", pace=0)
+        talk.say(type="text", text="Not wanted any more. ")
+        talk.say(type="flush")
+        assert cancelled.wait(5)
+        talk.say(type="text", text="New words.")
+        talk.say(type="end")
+        done = talk.until("done")
+    assert talk.sound.endswith(pcm_of("New words."))
+    assert done["audio_s"] == pytest.approx(len(pcm_of("New words.")) / 2 / RATE_HZ, abs=1e-3)
 
 
 def test_cancelling_while_a_sentence_waits_for_its_place_starts_nothing():

@@ -7,41 +7,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.api.speech_answer import BrokenOff
-from backend.cluster.door import MAX_TRIES, ReplicaLost, create_door
+from backend.cluster.door import create_door
 from backend.cluster.replica import Replica
+from backend.cluster.replicas import MAX_TRIES
 from backend.errors import Busy, NotAvailable, NotReady
 from backend.settings import Settings
 from tests.api.fake_engine import FakeEngine
 from tests.api.served import asked_here
 from tests.api.test_wire import within
+from tests.cluster.here import SETTINGS, Here, opened
 
 TEXT = "words " * 30
-SETTINGS = Settings(device="cpu")
-
-
-class Here:
-    """Replicas of this process. The `n`-th request is lost after `lost_after[n]` messages."""
-
-    def __init__(self, engine, role="speaker", settings=SETTINGS):
-        self.replica = Replica(settings, role, lambda settings: engine)
-        self.lost_after = {}
-        self.n_asked = 0
-        self.n_closed = 0
-        self.refusal = None
-
-    async def answer(self, scope, body):
-        limit, self.n_asked = self.lost_after.get(self.n_asked, 2**30), self.n_asked + 1
-        if self.refusal is not None:
-            raise self.refusal
-        try:
-            n_sent = 0
-            async for message in self.replica.answer(scope, body):
-                if n_sent == limit:
-                    raise ReplicaLost
-                yield message
-                n_sent += 1
-        finally:
-            self.n_closed += 1
 
 
 @pytest.fixture
@@ -56,18 +32,8 @@ def desk():
 
 @pytest.fixture
 def http(speakers, desk):
-    door = create_door(SETTINGS, speakers, desk)
-
-    async def open_all():
-        await asyncio.gather(speakers.replica.open(), desk.replica.open())
-
-    async def close_all():
-        await asyncio.gather(speakers.replica.close(), desk.replica.close())
-
-    with TestClient(door, raise_server_exceptions=False) as client:
-        client.portal.call(open_all)
+    with opened(speakers, desk) as client:
         yield client
-        client.portal.call(close_all)
 
 
 def ask(http, **changes):
@@ -137,6 +103,15 @@ def test_the_door_asks_who_calls(speakers, desk):
         assert http.post("/tts", content=b"x" * 2**21, headers=key).status_code == 413
         assert [http.get("/voices").status_code for _ in range(5)][-1] == 429
     assert speakers.n_asked == desk.n_asked == 0
+
+
+def test_turns_are_taken_by_key_as_at_a_server_alone(speakers, desk):
+    settings, key = Settings(device="cpu", api_key="a-key-for-the-door"), {"Authorization": "Bearer a-key-for-the-door"}
+    with opened(speakers, desk, settings) as http, asked_here(api_key="a-key-for-the-door") as alone:
+        for one in (http, alone):
+            assert one.post("/tts", json={"text": "Hello."}, headers=key).status_code == 200
+        (name,) = speakers.replica._host.engine.clients
+        assert [name] == alone.engine.clients and name != "testclient"
 
 
 def test_answers_name_their_replica(http):

@@ -1,5 +1,6 @@
 """Two replicas under Ray Serve on this machine: killed and replaced while requests run, and none is lost."""
 
+import json
 import os
 import signal
 import socket
@@ -9,13 +10,17 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 
 import httpx
 import pytest
 import uvicorn
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from backend.settings import ROOT, Settings
+from tests.api.test_speech_socket import PATH
 from tests.cluster import slow_engine
 
 # Looked for, not imported: that alone takes seconds.
@@ -86,6 +91,75 @@ def test_both_replicas_speak(url, http):
     assert len(Counter(answer.headers["x-replica"] for answer in answers)) == 2
 
 
+def said(socket, *texts, ending="end"):
+    """Say each text and flush; the sound until the end, what was told, and the code of closing or None."""
+    sound, told = b"", []
+    for text in texts:
+        socket.send(json.dumps({"type": "text", "text": text}))
+        socket.send(json.dumps({"type": "flush"}))
+    if ending == "end":
+        socket.send(json.dumps({"type": "end"}))
+    try:
+        while ending == "end" or [body["type"] for body in told].count("flushed") < len(texts):
+            message = socket.recv(30)
+            if isinstance(message, bytes):
+                sound += message
+            else:
+                told.append(json.loads(message))
+    except ConnectionClosed as closed:
+        return sound, told, closed.rcvd.code if closed.rcvd else None
+    return sound, told, None
+
+
+@contextmanager
+def talking(url, **start):
+    with connect(url.replace("http", "ws") + PATH, proxy=None) as socket:
+        socket.send(json.dumps({"type": "start", "pace": 0, **start}))
+        yield socket
+
+
+def rows(http, url):
+    """How the speeches on sockets went, by replica; asked until both have answered."""
+    found = {}
+
+    def both_answer():
+        with ThreadPoolExecutor(8) as pool:
+            for answer in pool.map(lambda _: http.get(f"{url}/requests"), range(8)):
+                spoken = [row["status"] for row in answer.json()["requests"] if row["door"] == PATH]
+                found[answer.headers["x-replica"]] = spoken
+        return len(found) == 2
+
+    wait_until(both_answer, 30)
+    return list(found.values())
+
+
+def test_conversations_are_spoken_by_both_replicas_and_sound_like_every_door(url, http):
+    def one(n):
+        with talking(url, seed=n) as socket:
+            return said(socket, f"{TEXT}{n}", "And more. And more than that.")
+
+    with ThreadPoolExecutor(6) as pool:
+        heard = list(pool.map(one, range(6)))
+    for n, (sound, told, code) in enumerate(heard):
+        body = {"text": f"{TEXT}{n}", "seed": n, "format": "pcm"}
+        first = http.post(f"{url}/tts", json=body).content
+        assert code == 1000 and told[-1]["type"] == "done" and sound.startswith(first)
+        assert len(sound) == 320 * sum(len(body["text"]) for body in told if body["type"] == "sentence")
+    assert all("done" in statuses for statuses in rows(http, url))
+
+
+def test_silent_sockets_hold_no_place_and_one_that_leaves_frees_its_own(url, http):
+    # More than both replicas together may have under way and waiting.
+    with ExitStack() as silent:
+        for _ in range(60):
+            silent.enter_context(talking(url))
+        assert {ask(http, url, n).status_code for n in range(4)} == {200}
+        with talking(url) as leaving:
+            leaving.send(json.dumps({"type": "text", "text": f"{TEXT}. " * 3}))
+            time.sleep(slow_engine.THINKING_S / 2)
+        wait_until(lambda: any("cancelled" in statuses for statuses in rows(http, url)), 20)
+
+
 JOIN = "import sys, ray; ray.init(address=sys.argv[1], logging_level='ERROR'); print(ray.nodes())"
 
 
@@ -123,6 +197,22 @@ def test_a_killed_replica_costs_nobody_a_request_and_is_replaced(url, http):
     assert doomed not in {ask(http, url, n).headers["x-replica"] for n in range(4)}
 
 
+def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
+    texts = [f"{TEXT}{n}." for n in range(6)]
+    doomed = ask(http, url, 0).headers["x-replica"]
+    with ExitStack() as opened, ThreadPoolExecutor(6) as pool:
+        talks = [pool.submit(said, opened.enter_context(talking(url, seed=n)), *texts) for n in range(6)]
+        time.sleep(2 * slow_engine.THINKING_S)
+        os.kill(int(doomed), signal.SIGKILL)
+        ends = [talk.result() for talk in talks]
+    for sound, told, code in ends:
+        if code == 1000:
+            assert len(sound) == 320 * sum(map(len, texts))
+        else:
+            assert (code, told[-1]["error"]) == (1011, "SpeakerLost") and len(sound) < 320 * sum(map(len, texts))
+    wait_until(lambda: running() == 2)
+
+
 def test_replacing_all_replicas_costs_nobody_a_request(url, http):
     from backend.cluster import deployment
 
@@ -136,12 +226,26 @@ def test_replacing_all_replicas_costs_nobody_a_request(url, http):
             statuses[ask(http, url, n).status_code] += 1
             n += 1
 
-    asking = [threading.Thread(target=keep_asking) for _ in range(2)]
-    for thread in asking:
-        thread.start()
-    deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
-    is_over.set()
-    for thread in asking:
-        thread.join()
+    n_said, sounds = 0, []
+
+    def keep_talking():
+        nonlocal n_said
+        with talking(url, seed=1) as socket:
+            while not is_over.is_set():
+                n_said += 1
+                sounds.append(said(socket, f"{TEXT}.", ending=None))
+
+    asking = [threading.Thread(target=keep_asking), threading.Thread(target=keep_talking)]
+    with talking(url, seed=2) as silent:
+        said(silent, "Before.", ending=None)
+        for thread in asking:
+            thread.start()
+        deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
+        is_over.set()
+        for thread in asking:
+            thread.join()
+        after, _, code = said(silent, "After.")
+    assert code == 1000 and len(after) == 320 * len("After.")
+    assert n_said > 2 and {(len(sound), code) for sound, _, code in sounds} == {(320 * len(f"{TEXT}."), None)}
     assert set(statuses) == {200} and statuses[200] > 4
     assert not before & {ask(http, url, n).headers["x-replica"] for n in range(8)}

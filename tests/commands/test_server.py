@@ -9,7 +9,8 @@ import pytest
 import uvicorn
 
 from backend.app import create_app
-from backend.commands.server import PatientServer
+from backend.commands.server import PatientServer, require_free
+from backend.errors import NotAvailable
 from backend.settings import Settings
 from tests.api.fake_engine import WAIT_LIMIT_S, FakeEngine
 from tests.api.test_wire import within
@@ -78,3 +79,11 @@ def test_an_idle_server_stops_at_once():
         server.should_exit = True
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_a_port_that_is_taken_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(NotAvailable, match=f"127.0.0.1 at port {port}.*--port"):
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
