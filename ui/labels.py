@@ -117,6 +117,7 @@ SCRIPT: dict[str, object] = {
     "empty": EMPTY,
     "consent_missing": RECORDING_NEEDS_CONSENT,
     "speaking": SPEAKING,
+    "fitting": "Getting to know the voice…",
     "stopped": "Stopped.",
     "spoken": "Spoken.",
     "recalled": "From the history of this browser.",

@@ -59,6 +59,9 @@ export async function speak(values) {
   await panel.end(said);
 }
 
+/** Whether the backend is to fit a voice to the recording first. */
+const isFitted = (said) => Boolean(said.recording && said.fit && said.words?.trim());
+
 /** The fields of `POST /tts`; empty ones are left to the backend. */
 function formOf(said, format, isStreaming, seed = said.seed) {
   const form = new FormData();
@@ -66,7 +69,7 @@ function formOf(said, format, isStreaming, seed = said.seed) {
   if (said.clip) {
     form.append("reference_audio", said.clip, "recording");
     form.append("reference_text", said.words ?? "");
-    sent.fit_reference = said.fit && said.words?.trim() ? true : null;
+    sent.fit_reference = isFitted(said) ? true : null;
   } else {
     sent.voice = said.voice;
   }
@@ -119,7 +122,7 @@ class SpeechPanel {
   begin(said, clicked_ms) {
     this.said = said;
     this.clicked_ms = clicked_ms;
-    this.state.textContent = word("speaking");
+    this.state.textContent = word(isFitted(said) ? "fitting" : "speaking");
     this.step("sent", word("waiting_first"), false);
     document.body.classList.add("pg-busy");
     this.waiting = setInterval(() => this.step("sent", seconds((performance.now() - clicked_ms) / 1000), false), 200);
@@ -127,6 +130,7 @@ class SpeechPanel {
 
   open(said) {
     clearInterval(this.waiting);
+    this.state.textContent = word("speaking");
     this.step("sent", word("accepted"));
     this.step("first", `${Math.round(performance.now() - this.clicked_ms)} ms`);
     this.view.begin(said.rateHz, said.nChannels);
