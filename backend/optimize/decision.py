@@ -40,11 +40,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Decisions in the order they are applied. `is_cached`: read from an earlier start, nothing was measured."""
+    """Decisions in the order they are applied. `is_cached`: read from an earlier start, nothing was measured.
+
+    `busy_share`, 0...1: what others took of all cores when it was.
+    """
 
     decisions: tuple[Decision, ...]
     lm_threads: int
     codec_threads: int
+    busy_share: float = 0.0
     is_cached: bool = False
 
     def applied(self, target: Target) -> tuple[str, ...]:
@@ -57,7 +61,8 @@ class Plan:
     def to_json(self, key: dict[str, Any]) -> str:
         """`key` says for which machine, weights and wishes the plan holds."""
         values = {"version": PLAN_VERSION, "key": key, "lm_threads": self.lm_threads}
-        values |= {"codec_threads": self.codec_threads, "decisions": [asdict(d) for d in self.decisions]}
+        values |= {"codec_threads": self.codec_threads, "busy_share": round(self.busy_share, 3)}
+        values |= {"decisions": [asdict(d) for d in self.decisions]}
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
@@ -69,4 +74,5 @@ class Plan:
         decisions = tuple(Decision(**decision) for decision in values["decisions"])
         if any(type(d.is_applied) is not bool or not isinstance(d.measured, dict) for d in decisions):
             raise ValueError("a decision without its fields")
-        return cls(decisions, int(values["lm_threads"]), int(values["codec_threads"]), is_cached=True)
+        threads = int(values["lm_threads"]), int(values["codec_threads"])
+        return cls(decisions, *threads, busy_share=float(values["busy_share"]), is_cached=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from backend.optimize.decision import Decision, Plan, PlanWishes, Target
+from backend.optimize.other_work import BUSY_SHARE, OtherWork, busy_share_now
 from backend.optimize.plan_cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
 from backend.optimize.plan_codec import codec_decisions
 from backend.optimize.plan_lm import lm_decisions
@@ -27,22 +28,30 @@ def make_plan(
     """Decide what to do with `lm` and `codec`, which stay as they are.
 
     `weights` names their weights (a checkpoint hash; a fingerprint of the models if left out). A plan made on this
-    machine for these weights and wishes is read from `folder` (the user's cache) instead of measuring again.
+    machine for these weights and wishes is read from `folder` (the user's cache) instead of measuring again, except one
+    that was measured beside the work of others as soon as they have gone.
     """
     folder = folder or plan_folder()
     models = [model for model in (lm, codec) if model is not None]
     key = plan_key(device, wishes, weights or "-".join(map(fingerprint, models)))
-    if (kept := read_plan(key, folder)) is not None:
+    kept = read_plan(key, folder)
+    if kept is not None and (kept.busy_share <= BUSY_SHARE or busy_share_now() > BUSY_SHARE):
         return kept
+    others = OtherWork()
     with torch.inference_mode():
         decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], usable_cores())
         if codec is not None:
             decisions += codec_decisions(codec, device, wishes)
     decisions += process_decisions(device, wishes, codec if lm is None else lm)
     # The codec works beside the model; halves keep either from waiting for the other on few cores.
-    plan = Plan(tuple(decisions), lm_threads, max(1, usable_cores() // 2))
+    plan = Plan(tuple(decisions), lm_threads, max(1, usable_cores() // 2), others.share)
     for decision in plan.decisions:
         log.info("%s %s", "applied" if decision.is_applied else "refused", decision)
+    if plan.busy_share > BUSY_SHARE:
+        log.info(
+            "Other programs kept %.0f %% of the processor busy meanwhile; a start without them measures again.",
+            100 * plan.busy_share,
+        )
     write_plan(plan, key, folder)
     return plan
 

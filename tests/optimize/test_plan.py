@@ -1,6 +1,7 @@
 """A plan keeps its reasons, and a second start measures nothing."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,7 +48,16 @@ def has_half_products(codec):
 
 
 @pytest.fixture
-def clock(monkeypatch, tmp_path):
+def others(monkeypatch):
+    """What others take of the processor: nothing, however busy the machine that runs the tests is."""
+    others = SimpleNamespace(share=0.0)
+    monkeypatch.setattr(planner, "OtherWork", lambda: others)
+    monkeypatch.setattr(planner, "busy_share_now", lambda: others.share)
+    return others
+
+
+@pytest.fixture
+def clock(monkeypatch, tmp_path, others):
     clock = Clock()
     monkeypatch.setattr(plan_lm, "product_s", clock.product_s)
     monkeypatch.setattr(plan_lm, "products_s", clock.products_s)
@@ -73,6 +83,19 @@ def test_a_second_start_measures_nothing(clock, lm):
     second = make_plan(lm, None, CPU, INT8)
     assert n_asked and clock.n_asked == n_asked
     assert second.is_cached and not first.is_cached and second.decisions == first.decisions
+
+
+def test_what_was_measured_beside_others_is_measured_again_when_they_have_gone(clock, lm, others, caplog):
+    caplog.set_level("INFO")
+    others.share = 0.6
+    busy = make_plan(lm, None, CPU, INT8)
+    assert "60 % of the processor" in caplog.text and not busy.is_cached
+    assert make_plan(lm, None, CPU, INT8).is_cached, "they are still there"
+    others.share = 0.1
+    free = make_plan(lm, None, CPU, INT8)
+    assert not free.is_cached and free.decisions == busy.decisions
+    others.share = 0.6
+    assert make_plan(lm, None, CPU, INT8).is_cached and make_plan(lm, None, CPU, INT8).busy_share == 0.1
 
 
 @pytest.mark.parametrize("change", ["weights", "wishes", "machine", "hash"])
