@@ -2,7 +2,8 @@
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -33,6 +34,17 @@ QUICK = settings(
 )  # fmt: skip
 
 
+@st.composite
+def drawn(draw, cases):
+    """A request of `cases`. Of those that are wrong on purpose, some their own maker cannot look at."""
+    try:
+        return draw(cases)
+    except ValueError as error:
+        if "Unsupported type: 'Binary'" not in str(error):
+            raise
+        reject()
+
+
 def check_every_operation(app, how):
     """Each operation of the document with requests that fit it and requests that do not."""
     n_checked = 0
@@ -43,7 +55,7 @@ def check_every_operation(app, how):
             cases = operation.as_strategy(generation_mode=mode)
 
             @how
-            @given(case=cases)
+            @given(case=drawn(cases))
             def check(case):
                 case.call_and_validate(checks=CHECKS)
 
