@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from ui import labels
 from ui.answers import Parameter, Spoken, Voice
@@ -65,7 +66,7 @@ def sentence_of(spoken: Spoken) -> str:
     """Whether all went as asked."""
     parts = [labels.SPOKEN]
     if "x-ignored-params" in spoken.headers:
-        parts.append(f"{labels.IGNORED} {spoken.headers['x-ignored-params']}.")
+        parts.append(f"{labels.IGNORED} {unquote(spoken.headers['x-ignored-params']).removesuffix('.')}.")
     if spoken.headers.get("x-finish-reason") == "length":
         parts.append(labels.CUT)
     return " ".join(parts)

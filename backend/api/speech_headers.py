@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
+from urllib.parse import quote
 
 from backend.api.engine import SpeechStream
 from backend.audio.waveform import Waveform
@@ -27,9 +29,9 @@ DESCRIPTIONS = {
     "X-Voice-Note": "Why the default voice speaks instead (`/v1/audio/speech`).",
     "X-Sample-Rate": "Samples per second.",
     "X-Channels": "Channels.",
-    "X-Ignored-Params": "Parameters that were sent and that this checkpoint cannot honor, with commas.",
+    "X-Ignored-Params": "What was sent and cannot be honored, with commas; beyond ASCII, and `%`, percent-encoded UTF-8.",
     "X-Watermark": "`on` if the sound carries the watermark of the settings.",
-    "X-Finish-Reason": "`stop` at the end of the text, `length` if a limit cut it short.",
+    "X-Finish-Reason": "`stop` or `pointer_end`: the text is said; `length`: a limit cut it short; `repetition`: it went in circles.",
     "X-Audio-Seconds": "Length of the sound.",
     "X-Total-Ms": "From the request to the last sound.",
     "X-First-Audio-Ms": "From the request to the first sound.",
@@ -42,6 +44,21 @@ DESCRIPTIONS = {
     "X-Frames-Per-Second": "Frames of codes per second of prediction.",
     "X-Cache-Hits": "What was found in a cache, with commas.",
 }
+# What a header may hold as it is; `%` begins what is encoded.
+PLAIN = "".join(sorted({*string.printable} - {*string.whitespace, "%"})) + " "
+# Clients refuse answers with a header of 8 kB.
+MAX_HEADER_CHARS = 4000
+
+
+def header_text(text: str) -> str:
+    """A sentence as a header can carry it: beyond ASCII as percent-encoded UTF-8, cut where it is endless."""
+    written = ""
+    for character in text:
+        encoded = quote(character, safe=PLAIN, errors="replace")
+        if len(written) + len(encoded) > MAX_HEADER_CHARS:
+            return f"{written}..."
+        written += encoded
+    return written
 
 
 def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float | None = None) -> dict[str, str]:
@@ -56,7 +73,7 @@ def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float
     if stream.is_marked:
         headers["X-Watermark"] = "on"
     if stream.ignored:
-        headers["X-Ignored-Params"] = ", ".join(stream.ignored)
+        headers["X-Ignored-Params"] = header_text(", ".join(stream.ignored))
     return headers
 
 

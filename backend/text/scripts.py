@@ -82,7 +82,8 @@ def _message(stretches: list[Stretch], scripts: Collection[str]) -> str | None:
     if not lost:
         return None
     parts = [
-        f"{len(text)} characters of {script} ('{text[:MAX_NAMED_CHARS]}{'…' if len(text) > MAX_NAMED_CHARS else ''}')"
+        f"{len(text)} character{'s' if len(text) > 1 else ''} of {script} "
+        f"('{text[:MAX_NAMED_CHARS]}{'…' if len(text) > MAX_NAMED_CHARS else ''}')"
         for script, text in lost.items()
     ]
     return f"Not spoken: {', '.join(parts)}; this voice reads {' and '.join(sorted(scripts))}."

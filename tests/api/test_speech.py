@@ -2,6 +2,7 @@
 
 import base64
 import io
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -119,6 +120,26 @@ def test_what_the_checkpoint_ignores_is_named(http):
     for streaming in (False, True):
         answer = http.post("/tts", json={"text": "x", "top_k": 3, "min_p": 0.1, "streaming": streaming})
         assert answer.headers["x-ignored-params"] == "top_k, min_p"
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [("/tts", {"text": "x"}), ("/tts", {"text": "x", "streaming": True}), ("/tts/timed?output=srt", {"text": "x"}),
+     ("/v1/audio/speech", {"input": "x", "model": "tts-1", "voice": "hum", "instructions": "Softly."}),
+     ("/v1/tts", {"text": "x", "format": "mp3", "mp3_bitrate": 64}), ("/v1/text-to-speech/hum", {"text": "x"})],
+)  # fmt: skip
+def test_what_is_ignored_may_be_of_any_script(http, route, body):
+    http.engine.ignored = ("Not spoken: '你好 😀\r\nX-Injected: yes' and 5%",)
+    answer = http.post(route, json=body)
+    assert answer.status_code == 200 and "x-injected" not in answer.headers
+    assert answer.headers["x-ignored-params"].isascii()
+    assert unquote(answer.headers["x-ignored-params"]).startswith(http.engine.ignored[0])
+
+
+def test_endless_lists_of_what_is_ignored_fit_a_header(http):
+    http.engine.ignored = ("好" * 5000,)
+    told = http.post("/tts", json={"text": "x"}).headers["x-ignored-params"]
+    assert len(told) <= 4003 and set(unquote(told, errors="strict").removesuffix("...")) == {"好"}
 
 
 @pytest.mark.parametrize("streaming", [False, True])

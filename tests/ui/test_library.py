@@ -8,6 +8,7 @@ from backend.audio.waveform import Waveform
 from tests.api.fake_engine import FakeEngine
 from tests.api.served import served
 from ui.client import BackendClient, BackendError
+from ui.speaking import sentence_of
 
 SOUND = encode_audio(Waveform.of(0.7 * np.sin(np.arange(8000) / 5).astype(np.float32), 8000), "wav")
 
@@ -47,3 +48,13 @@ def test_strange_id_stays_an_id(client, voice_id):
     for call in (client.preview_voice, client.voice_similarity, client.delete_voice):
         with pytest.raises(BackendError, match="answered 40[04]"):
             call(voice_id)
+
+
+def test_what_was_not_spoken_is_told_in_its_own_letters():
+    engine = FakeEngine()
+    engine.ignored = ("Not spoken: '你好' 😀 and 5% more.",)
+    with served(engine) as url:
+        client = BackendClient(url)
+        told = sentence_of(client.speak("Hello.", {}))
+        client.close()
+    assert told.endswith(engine.ignored[0])

@@ -83,7 +83,7 @@ function readHeaders(said, headers) {
   said.rateHz = Number(headers.get("x-sample-rate"));
   said.nChannels = Number(headers.get("x-channels") ?? 1);
   said.usedSeed = headers.get("x-seed");
-  said.ignored = headers.get("x-ignored-params");
+  said.ignored = decodeURIComponent(headers.get("x-ignored-params") ?? "").replace(/\.$/, "");
   said.requestId = headers.get("x-request-id");
   said.serverFirst_ms = Number(headers.get("x-first-audio-ms"));
   if (!(said.rateHz > 0)) throw new BackendError(word("no_rate"));

@@ -15,7 +15,7 @@ from backend.api.recoded import RecodedStream, Recoder, SoundShape
 from backend.api.routes.models import require_model
 from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
 from backend.api.speech_events import SpeechEvents
-from backend.api.speech_headers import documented_headers
+from backend.api.speech_headers import documented_headers, header_text
 from backend.errors import BadRequest, UnknownVoice
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"])
@@ -88,7 +88,7 @@ def _dressed(request: Request, answer: Response, body: OpenAISpeech, house: Hous
     if house.voice not in (None, body.voice):
         headers["X-Voice"] = str(house.voice)
     if house.note:
-        headers["X-Voice-Note"] = house.note
+        headers["X-Voice-Note"] = header_text(house.note)
     dressed: Response = answer
     if body.response_format == "pcm" and headers["X-Sample-Rate"] != str(PCM_SHAPE.rate_hz):
         recoder = Recoder(PCM_SHAPE, int(headers["X-Sample-Rate"]), int(headers["X-Channels"]))
