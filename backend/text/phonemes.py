@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
+from backend.text.emphasis import plainly_written
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P
@@ -33,6 +35,12 @@ MAX_PARTS = 12
 MAX_LETTERS = 60
 # There are names for numbers up to 36 digits; the reader fails at longer ones, which nobody says as a number anyway.
 ENDLESS_NUMBER = re.compile(r"\d(?:,?\d){32,}")
+# "He said no." is no number, and what was eaten no figure.
+NO_ABBREVIATION = re.compile(r"\b([Nn]o|[Ff]ig)\.(?! ?\d)")
+GIVEN = re.compile(r"(\[[^\]]+\]\([^)]*\))")
+ENDINGS = ("s", "d", "es", "ed", "ing")
+GREEK = re.compile("[\u0370-\u03ff]")
+ENDS_WITH_POINT = re.compile(r"\.[\"'”’)\]\s]*\Z")
 
 
 class Reading(NamedTuple):
@@ -63,12 +71,17 @@ class EnglishPhonemizer:
 
     def read(self, text: str) -> Reading:
         """The symbols of a text, all of them in `SYMBOLS`, and what was left out."""
-        text = unicodedata.normalize("NFC", text)
+        text = _written(unicodedata.normalize("NFC", text), _letters_named)
         kept, skipped = self._speakable(text)
         with self._lock:
-            spoken = self._load()(_without_giants(kept))
+            reader = self._load()
+            plain = _written(kept, lambda words: _plain(reader, words))
+            spoken = reader(_without_giants(plain))
         symbols = NOT_SYMBOL.sub("", spoken.translate(NEAREST))
         symbols = re.sub(r" +(?=[;:,.!?…)]|$)|(?<=[(]) +|^ +", "", re.sub(r" +", " ", symbols))
+        # The point of "D.C." goes with its letters, also where it ends the sentence.
+        if symbols and symbols[-1] in SOUNDS and ENDS_WITH_POINT.search(text):
+            symbols += "."
         return Reading(symbols, skipped)
 
     def _speakable(self, text: str) -> tuple[str, tuple[str, ...]]:
@@ -110,6 +123,36 @@ def _is_said(phonemizer: EnglishPhonemizer, character: str) -> bool:
         # A mark follows its letter: one that belongs to Latin was joined to it before.
         return False
     return phonemizer.says(character)
+
+
+def _written(text: str, change: Callable[[str], str]) -> str:
+    """The text with its words changed, but not where symbols are given."""
+    pieces = GIVEN.split(text)
+    return "".join(piece if index % 2 else change(piece) for index, piece in enumerate(pieces))
+
+
+def _plain(reader: G2P, words: str) -> str:
+    return NO_ABBREVIATION.sub(r"\1 .", plainly_written(words, lambda word: _has_word(reader, word)))
+
+
+def _letters_named(text: str) -> str:
+    """Greek letters as their names, which the reader would cut short."""
+    return GREEK.sub(lambda letter: _greek_name(letter[0], text, letter.start()), text)
+
+
+def _greek_name(letter: str, text: str, place: int) -> str:
+    name = unicodedata.name(letter, "")
+    if not re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (FINAL )?[A-Z]+", name):
+        return letter
+    word = name.split()[-1].lower().replace("lamda", "lambda")
+    before, after = text[place - 1 : place] if place else "", text[place + 1 : place + 2]
+    return (" " if before.isalnum() else "") + word + (" " if after.isalnum() else "")
+
+
+def _has_word(reader: G2P, word: str) -> bool:
+    """Whether a word in small letters is in the dictionary, or a form of one that is."""
+    golds = reader.lexicon.golds
+    return word in golds or any(word.endswith(end) and word[: -len(end)] in golds for end in ENDINGS)
 
 
 def _without_giants(text: str) -> str:

@@ -36,6 +36,9 @@ def test_plain_words_are_known_symbols(read):
         ("I will read it tomorrow.", "I will reed it tomorrow."),
         ("Leicester is a town.", "Lester is a town."),
         ("The price is €5", "The price is five euros"),
+        ("He said no. Then he ate a fig.", "He said know. Then he ate a figg."),
+        ("The α and the β", "The alpha and the beta"),
+        ("a 5Ω and 2λ", "a five omega and two lambda"),
     ],
 )
 def test_written_and_spelled_out_sound_alike(read, written, spoken):
@@ -43,6 +46,11 @@ def test_written_and_spelled_out_sound_alike(read, written, spoken):
         return [c for c in read(text).symbols if c not in "ˈˌ ,"]
 
     assert sounds(written) == sounds(spoken)
+
+
+@pytest.mark.parametrize("text", ["He lives in D.C.", '"At 5 p.m."', "We are in the U.S."])
+def test_the_point_behind_letters_still_ends_the_sentence(read, text):
+    assert read(text).symbols.endswith(".")
 
 
 def test_a_noun_and_a_verb_are_stressed_apart(read):
@@ -76,6 +84,7 @@ def test_what_cannot_be_spoken_is_reported_and_left_out(read, text, skipped):
 
 def test_symbols_of_a_word_can_be_given(read):
     assert read("Say [hibari](/hibˈɑɹi/) now.").symbols == "sˈA hibˈɑɹi nˈW."
+    assert read("[think](/θˈɪŋk AT/) OF NOTHING ELSE").symbols.startswith("θˈɪŋk AT ˌʌv")
     assert set(read("[x](/^你$ˈɑ/)").symbols) <= set(SYMBOLS[2:])
 
 
