@@ -24,8 +24,10 @@ MONTH_OF = {month[:3].lower(): month for month in MONTHS} | {"sept": "September"
 MONTH = r"(?P<month>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)[a-z]{0,6})\.?"
 CURRENCIES = {
     "$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", "sen"),
-    "₹": ("rupee", "paisa"), "US$": ("U S dollar", "cent"),
+    "₹": ("rupee", "paisa"), "₩": ("won", "jeon"), "₽": ("ruble", "kopeck"), "₺": ("lira", "kurush"),
+    "₪": ("shekel", "agora"), "₿": ("bitcoin", "satoshi"), "US$": ("U S dollar", "cent"),
 }  # fmt: skip
+SIGNS = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
 SCALES = {
     "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion", "tn": "trillion",
     "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion",
@@ -40,24 +42,47 @@ UNITS = {
     "dB": "decibel", "°C": "degree Celsius", "°F": "degree Fahrenheit", "°": "degree", "km/h": "kilometer per hour",
     "kph": "kilometer per hour", "mph": "mile per hour", "m/s": "meter per second", "kbps": "kilobit per second",
     "Mbps": "megabit per second", "Gbps": "gigabit per second", "px": "pixel", "m²": "square meter",
-    "km²": "square kilometer", "m³": "cubic meter",
+    "km²": "square kilometer", "m³": "cubic meter", "m/s²": "meter per second squared", "nm": "nanometer",
+    "µm": "micrometer", "μm": "micrometer", "µg": "microgram", "μg": "microgram", "sq ft": "square foot",
+    "sq. ft": "square foot", "yd": "yard", "tsp": "teaspoon", "tbsp": "tablespoon", "sec": "second", "secs": "second",
+    "mins": "minute", "kcal": "kilocalorie", "kJ": "kilojoule", "mAh": "milliamp hour", "MB/s": "megabyte per second",
+    "GB/s": "gigabyte per second", "¢": "cent", "º": "degree", "ºC": "degree Celsius", "ºF": "degree Fahrenheit",
 }  # fmt: skip
 ABBREVIATIONS = {
-    "mr.": "mister", "mrs.": "missus", "ms.": "miz", "dr.": "doctor", "prof.": "professor", "sr.": "senior",
-    "jr.": "junior", "gen.": "general", "col.": "colonel", "capt.": "captain", "lt.": "lieutenant",
-    "sgt.": "sergeant", "rev.": "reverend", "e.g.": "for example", "i.e.": "that is", "vs.": "versus",
-    "etc.": "et cetera", "approx.": "approximately", "dept.": "department", "est.": "established",
-    "fig.": "figure", "vol.": "volume", "pp.": "pages", "ave.": "avenue", "blvd.": "boulevard",
+    "mr.": "mister", "mrs.": "missus", "dr.": "doctor", "prof.": "professor", "sr.": "senior",
+    "jr.": "junior", "e.g.": "for example", "i.e.": "that is", "vs.": "versus", "a.k.a.": "also known as",
+    "etc.": "et cetera", "approx.": "approximately", "dept.": "department", "ave.": "avenue", "blvd.": "boulevard",
+}  # fmt: skip
+# Of these the point may be the end of a sentence too.
+MAYBE_LAST = ("etc.", "jr.", "dept.", "ave.", "blvd.")
+BEFORE_NAMES = {
+    "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant", "Rev": "Reverend",
+    "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Pres": "President", "Hon": "Honorable",
+    "St": "Saint", "Mt": "Mount", "Ft": "Fort", "Ms": "Miz",
+}  # fmt: skip
+BEFORE_NUMBERS = {
+    "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "vol": "volume", "vols": "volumes",
+    "p": "page", "pp": "pages", "ch": "chapter", "est": "established", "sec": "section", "apt": "apartment",
 }  # fmt: skip
 FRACTIONS = {
     "½": "a half", "⅓": "a third", "⅔": "two thirds", "¼": "a quarter", "¾": "three quarters", "⅛": "an eighth",
     "⅕": "a fifth", "⅖": "two fifths", "⅜": "three eighths", "⅝": "five eighths", "⅞": "seven eighths",
 }  # fmt: skip
+# The point of "12 ft. tall", which ends no sentence.
+UNIT_POINT = r"(?:(?:(?<=ft|lb|oz|hr|yd)|(?<=lbs|hrs|min|sec|tsp)|(?<=mins|secs|tbsp))\.(?= [a-z]))?"
+# Units that stand behind ½.
+HALVED = ("tsp", "tbsp", "oz", "lb", "ft", "kg", "km", "mi", "cm", "ml", "l", "hrs", "hr", "h", "min")
 PARTS = {2: "half", 3: "third", 4: "quarter"}
-SYMBOLS = {"&": " and ", "@": " at ", "%": " percent", "=": " equals ", "+": " plus ", "°": " degrees", "×": " times "}
+SYMBOLS = {
+    "&": " and ", "@": " at ", "%": " percent", "=": " equals ", "+": " plus ", "°": " degrees", "×": " times ",
+    "÷": " divided by ", "±": " plus or minus ", "≤": " less than or equal to ", "≥": " greater than or equal to ",
+    "≠": " is not equal to ", "≈": " about ", "√": " square root of ", "∞": " infinity",
+}  # fmt: skip
+ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 TOP_LEVEL = "com|org|net|edu|gov|io|dev|ai|app|info|co|uk|de|fr|eu|us|ca|au|jp|ch|tv|me"
 
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,20})?|\d{1,40}(?:\.\d{1,20})?"
+MONEY = rf"(?P<sign>{SIGNS}) ?(?P<minus>[-−]?)(?P<amount>{NUMBER})(?: ?(?P<scale>thousand|million|billion|trillion|bn|tn|mn|[kKmMbB])\b)?"
 NO_DIGIT_BEFORE, NO_DIGIT_AFTER = r"(?<![\w.,])", r"(?![\d]|[.,]\d)"
 
 
@@ -99,8 +124,19 @@ def _dotted(found: re.Match[str]) -> str:
 
 
 def _money(found: re.Match[str]) -> str:
-    unit, part = CURRENCIES[found["sign"]]
-    amount, scale = found["amount"].replace(",", ""), found["scale"]
+    minus = "minus " if found["minus"] or found["before"] else ""
+    return minus + _amount_of(found["sign"], found["amount"].replace(",", ""), found["scale"])
+
+
+def _money_as_kind(found: re.Match[str]) -> str:
+    """`a $20 bill`: the kind is in the singular."""
+    scale = f" {SCALES[found['scale'].lower()]}" if found["scale"] else ""
+    minus = "minus " if found["minus"] else ""
+    return f"{found['article']} {minus}{cardinal(found['amount'])}{scale} {CURRENCIES[found['sign']][0]}"
+
+
+def _amount_of(sign: str, amount: str, scale: str | None) -> str:
+    unit, part = CURRENCIES[sign]
     if scale:
         return f"{cardinal(amount)} {SCALES[scale.lower()]} {_plural(unit)}"
     whole, _, cents = amount.partition(".")
@@ -135,13 +171,38 @@ def _measure(found: re.Match[str]) -> str:
 
 
 def _abbreviation(found: re.Match[str]) -> str:
-    return ABBREVIATIONS[found[0].lower()] + ("." if found[0].lower() == "etc." else "") * _ends_sentence(found)
+    written = found[0].lower()
+    return ABBREVIATIONS[written] + ("." if written in MAYBE_LAST and _ends_sentence(found) else "")
 
 
 def _ends_sentence(found: re.Match[str]) -> bool:
     """Whether the point that is about to go was the end of a sentence too."""
-    after = found.string[found.end() : found.end() + 2]
-    return found[0].endswith(".") and (not after.strip() or after[0] == "\n" or after[1:].isupper())
+    after = found.string[found.end() : found.end() + 3]
+    # "5 p.m. EST" goes on.
+    begins = after[1:2].isupper() and not after[2:].isupper()
+    return found[0].endswith(".") and (not after.strip() or after[0] == "\n" or begins)
+
+
+def _fraction_behind(found: re.Match[str]) -> str:
+    """`2 1/4`; other pairs of numbers are no amount."""
+    whole, above, below = found.groups()
+    if not int(above) < int(below):
+        return found[0]
+    part = PARTS.get(int(below)) or ordinal(below)
+    if above == "1":
+        return f"{cardinal(whole)} and {'an' if part[0] == 'e' else 'a'} {part}"
+    return f"{cardinal(whole)} and {cardinal(above)} {part}s"
+
+
+def _roman(numeral: str) -> str:
+    """`xiv` as fourteen."""
+    values = [ROMAN_VALUES[letter] for letter in numeral]
+    signed = (-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+    return cardinal(str(sum(signed)))
+
+
+def _parted_thousands(found: re.Match[str]) -> str:
+    return re.sub(r"\D", ",", found[0])
 
 
 def _telephone(found: re.Match[str]) -> str:
@@ -154,8 +215,8 @@ def speak_time(found: re.Match[str]) -> str:
     if not minute:
         return f"{cardinal(str(int(hour)))} {half}"
     if minute == "00":
-        words = cardinal(str(int(hour))) + ("" if half or int(hour) > 12 else " o'clock")
-        words += " hundred" if int(hour) > 12 and not half else ""
+        is_clock = 0 < int(hour) <= 12
+        words = cardinal(str(int(hour))) + ("" if half else " o'clock" if is_clock else " hundred")
     else:
         spoken = f"oh {cardinal(minute[1])}" if minute[0] == "0" else cardinal(minute)
         words = f"{cardinal(str(int(hour)))} {spoken}"
@@ -204,32 +265,62 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<![\w.])(v?)(\d{1,5}(?:\.\d{1,5}){2,5})(?![\w])"), _dotted),
     (re.compile(r"(?<![\w.])(?:" + "|".join(re.escape(a[:-1]) for a in sorted(ABBREVIATIONS, key=len, reverse=True)) + r")\.",
                 re.IGNORECASE), _abbreviation),
-    (re.compile(r"\bSt\.(?= [A-Z])"), lambda m: "Saint"),
-    (re.compile(r"\bNo\.(?= ?\d)"), lambda m: "number"),
+    (re.compile(rf"\b({'|'.join(BEFORE_NAMES)})\.(?= [A-Z][\w'’.])"), lambda m: BEFORE_NAMES[m[1]]),
+    (re.compile(rf"(?<![\w.])({'|'.join(BEFORE_NUMBERS)})\.(?= ?\d)", re.IGNORECASE),
+     lambda m: BEFORE_NUMBERS[m[1].lower()] + ("" if m.string[m.end()] == " " else " ")),
+    (re.compile(r"\b([A-Z][a-z]{1,24}) St(?=[,;!?]?(?: [a-z]|$))"), lambda m: f"{m[1]} Street"),
     (re.compile(r"(?<!\w)#(?=\d)"), lambda m: "number "),
+    # A sentence that sticks to the one before it.
+    (re.compile(r"(?<=[a-z]{2}[!?])(?=[A-Z])|(?<=[a-z]{2}\.)(?=[A-Z][a-z]+[ ,'’])"), lambda m: " "),
+    (re.compile(r"\b((?:chapter|part|act|scene|section|volume|book|appendix|pages?|figure|table|step|phase) )"
+                r"(?=[ivxlc]{2})((?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3}))\b", re.IGNORECASE),
+     lambda m: m[1] + _roman(m[2]) if m[2].islower() else m[0]),
+    (re.compile(r"(?<!\w)\((i{1,3}|iv|vi{0,3}|ix)\)"), lambda m: f"({_roman(m[1])})"),
+    (re.compile(r"(?<![\w.,])(?:[1-9]\d{0,2}(?:[\u00a0\u2009\u202f]\d{3}){1,4}|[1-9]\d{0,2}(?: \d{3}){0,3} 000)(?![\w]|[.,:/-]\d)"),
+     _parted_thousands),
     (re.compile(r"(?<![\w/.-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?![\w-])"), _iso_date),
     (re.compile(r"(?<![\w/.-])(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])/(\d{4})(?![\w/])"), _american_date),
+    (re.compile(r"(?<![\w/.-])(1[3-9]|2\d|3[01])/(0?[1-9]|1[0-2])/(\d{4})(?![\w/])"),
+     lambda m: speak_date(m[1], MONTHS[int(m[2]) - 1], m[3])),
     (re.compile(r"(?<![\w+-])(?:\+?\d{1,3}[ -])?\(?\d{3}\)?[ -]\d{3}[ -]\d{4}(?![\w-])"), _telephone),
+    (re.compile(r"(?<![\w+-])\+\d{1,3}(?:[ .-]\(?\d{1,4}\)?){2,5}(?![\w-])|(?<![\w+-])\(?0\d{2,4}\)? \d{3,4} \d{3,4}(?![\w-])"),
+     lambda m: ("plus " if m[0][0] == "+" else "") + _telephone(m)),
+    (re.compile(r"\b((?:call|dial|phone|ring|telephone|tel|number|text|fax)\b[^\d\n]{0,12})(\d{3}-\d{4}|911|999|112)(?![\w-])",
+                re.IGNORECASE), lambda m: m[1] + ", ".join(digits(part) for part in m[2].split("-"))),
+    (re.compile(r"(?<![\w/.-])24/7(?![\w/])"), lambda m: "twenty-four seven"),
+    (re.compile(r"(?<![\w/.-])9/11(?![\w/])"), lambda m: "nine eleven"),
+    (re.compile(r"(?<![\w-])50[-–/]50(?![\w-])"), lambda m: "fifty-fifty"),
     (re.compile(r"(?<=[\d%]) ?[-–] ?(?=[$£€]?\d)"), lambda m: " to "),
-    (re.compile(rf"(?P<sign>US\$|[$£€¥₹]) ?(?P<amount>{NUMBER})(?: ?(?P<scale>thousand|million|billion|trillion|bn|tn|mn|[kKmMbB])\b)?"
-                rf"{NO_DIGIT_AFTER}"), _money),
-    (re.compile(rf"{NO_DIGIT_BEFORE}({NUMBER}) ?([$£€¥₹])(?!\d)"), _money_behind),
+    (re.compile(rf"(?P<article>\b[Aa]n?) {MONEY}(?= [a-z]){NO_DIGIT_AFTER}"), _money_as_kind),
+    (re.compile(rf"(?P<before>(?<![\w-])[-−])?{MONEY}{NO_DIGIT_AFTER}"), _money),
+    (re.compile(rf"{NO_DIGIT_BEFORE}({NUMBER}) ?({SIGNS})(?!\d)"), _money_behind),
     (re.compile(rf"\b{MONTH} (?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?\b(?:,? (?P<year>[12]\d{{3}})\b)?{NO_DIGIT_AFTER}"),
      _named_date),
     (re.compile(rf"(?<![\w.,])(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?(?: of)? {MONTH}(?!\w)(?:,? (?P<year>[12]\d{{3}})\b)?"),
      _named_date),
     (re.compile(r"(?<![\w:.])(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?![:\d])(?: ?(?P<half>[ap]\.?m\.?(?!\w)))?",
                 re.IGNORECASE), speak_time),
+    (re.compile(r"(?<![\w:.])(?P<hour>1[0-2]|0?[1-9])\.(?P<minute>[0-5]\d) ?(?P<half>[ap]\.?m\.?)(?!\w)", re.IGNORECASE), speak_time),
     (re.compile(r"(?<![\w:.])(?P<hour>1[0-2]|0?[1-9])(?P<minute>) ?(?P<half>[ap]\.?m\.?)(?!\w)", re.IGNORECASE), speak_time),
-    (re.compile(r"(?<![\w.,])(\d{2}|[12]\d{3})'?s(?!\w)"), lambda m: decade(m[1]) if m[1].endswith("0") else m[0]),
+    (re.compile(r"(?<![\w.,])(\d{2}|[12]\d{3})['’]?[sS](?!\w)"), lambda m: decade(m[1]) if m[1].endswith("0") else m[0]),
     (re.compile(rf"{NO_DIGIT_BEFORE}(\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:st|nd|rd|th)\b"), lambda m: ordinal(m[1].replace(",", ""))),
+    (re.compile(r"(?<![\w.,])(\d)['’′] ?(\d{1,2})(?:[\"”″]|['’′]{2})(?!\w)"),
+     lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}"),
+    (re.compile(r"(?<![\w.,])(\d{1,2}) ?(?:ft|feet|foot)\.? (\d{1,2}) ?in\b(?:\.(?= [a-z]))?"),
+     lambda m: f"{_counted(m[1], 'foot')} {_counted(m[2], 'inch')}"),
+    (re.compile(r"(?<![\w.,])(\d{1,4}) ?in\.?(?= (?:wide|long|tall|high|deep|thick|across)\b)"), lambda m: _counted(m[1], "inch")),
+    (re.compile(r"(?<![\w.,])(\d{1,2}) ?h (\d{1,2}) ?m(?:in)?\b"),
+     lambda m: f"{_counted(m[1], 'hour')} {_counted(m[2], 'minute')}"),
     (re.compile(rf"{NO_DIGIT_BEFORE}(?P<amount>[-−]?(?:{NUMBER})) ?(?P<unit>" + "|".join(
-        re.escape(u) for u in sorted(UNITS, key=len, reverse=True)) + r")(?![\w/°'’])"), _measure),
+        re.escape(u) for u in sorted(UNITS, key=len, reverse=True)) + rf")(?![\w/°'’]){UNIT_POINT}"), _measure),
+    (re.compile(rf"(?<=[{''.join(FRACTIONS)}]) ?({'|'.join(HALVED)})(?!\w)"), lambda m: f" {_plural(UNITS[m[1]])}"),
     (re.compile(rf"(?<![\w.,])(\d) ?([{''.join(FRACTIONS)}])"), lambda m: f"{cardinal(m[1])} and {FRACTIONS[m[2]]}"),
     (re.compile(f"[{''.join(FRACTIONS)}]"), lambda m: FRACTIONS[m[0]]),
+    (re.compile(r"(?<![\w.,/])(\d{1,3}) (\d{1,2})/(2|3|4|5|6|8|10|16|32)(?![\w/])"), _fraction_behind),
+    (re.compile(r"\b((?:ratio|odds|scale|proportion)\b[^\d\n]{0,24}\d{1,3}):(?=\d{1,3}\b)", re.IGNORECASE), lambda m: f"{m[1]} to "),
     (re.compile(r"(?<![\w./])(\d{1,6})/(\d{1,6})(?![\w/])"), speak_fraction),
     (re.compile(r"\b((?:in|since|until|till|by|before|after|during|from|around|circa|year|of|to|and|early|late|mid|©) )"
-                r"(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)(?! (?:[a-z]+s|people|percent)\b)", re.IGNORECASE), lambda m: m[1] + year(m[2])),
+                r"(1\d{3}|20\d\d)(?![\w%]|[.,]\d)(?! (?:[a-z]+s|people|percent)\b)", re.IGNORECASE), lambda m: m[1] + year(m[2])),
     (re.compile(r"(?<![\w.])[-−](?=\d)"), lambda m: "minus "),
     (re.compile(r"(?<=\d):(?=\d)"), lambda m: " "),
     # What is left: a figure inside a word is set apart, a long run of digits is read one by one.
@@ -239,6 +330,9 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\d+"), lambda m: _set_apart(m, digits(m[0]))),
     (re.compile(r" ?[" + re.escape("".join(SYMBOLS)) + r"] ?"), lambda m: _symbol(m)),
     (re.compile(r" ?[²³]"), lambda m: " squared" if m[0][-1] == "²" else " cubed"),
+    # Marks of Markdown that a reader would name.
+    (re.compile(r"^#{1,6}[ \t]+(?=\S)", re.MULTILINE), lambda m: ""),
+    (re.compile(r"~{2,}"), lambda m: ""),
 )  # fmt: skip
 
 

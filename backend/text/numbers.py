@@ -19,7 +19,7 @@ ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
     "twelve": "twelfth",
 }  # fmt: skip
-PLURALS = {"foot": "feet", "penny": "pence", "hertz": "hertz", "yen": "yen", "sen": "sen"}
+PLURALS = {"foot": "feet", "inch": "inches", "penny": "pence", "yen": "yen", "sen": "sen", "won": "won"}
 
 
 def cardinal(number: str) -> str:
@@ -66,7 +66,7 @@ def decade(number: str) -> str:
 
 def plural(unit: str) -> str:
     """The plural of a unit's noun."""
-    return PLURALS.get(unit, unit + "s")
+    return unit if unit.endswith("hertz") else PLURALS.get(unit, unit + "s")
 
 
 def letters(text: str) -> str:

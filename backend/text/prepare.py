@@ -14,7 +14,7 @@ from backend.text.markup import parse_markup
 from backend.text.normalize import normalize_english
 from backend.text.pronunciation import convert
 from backend.text.script import Pause, Say, Script, Sounds, Words
-from backend.text.scripts import ERA_SCRIPTS, split_speakable
+from backend.text.scripts import ERA_SCRIPTS, plain_letters, split_speakable
 from backend.text.ssml import parse_ssml
 
 PARSERS: dict[str, Callable[[str], Script]] = {
@@ -62,7 +62,7 @@ def _spoken(span: Words | Sounds, era: str, is_english: bool, lexicon: Lexicon |
     if lexicon is not None:
         spans = lexicon.apply(span.text)
         return "".join(_spoken(inner, era, is_english, None, ignored) for inner in spans)
-    text, removed = adapt_markers(span.text, era)
+    text, removed = adapt_markers(plain_letters(span.text), era)
     if removed:
         form = f"; it writes them such as {written('laughing', era)}" if era in BRACKETS else ""
         ignored.append(f"Markers this model does not know: {', '.join(removed)}{form}.")

@@ -9,7 +9,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 # The first word of a character's Unicode name, where it is not the script's common name.
-NAMED = {"CJK": "Han", "KANGXI": "Han", "HALFWIDTH": "", "FULLWIDTH": "", "IDEOGRAPHIC": "Han", "MODIFIER": ""}
+NAMED = {
+    "CJK": "Han", "KANGXI": "Han", "HALFWIDTH": "", "FULLWIDTH": "", "IDEOGRAPHIC": "Han", "MODIFIER": "",
+    "FEMININE": "Latin", "MASCULINE": "Latin", "KELVIN": "Latin", "ANGSTROM": "Latin", "MICRO": "Greek", "OHM": "Greek",
+}  # fmt: skip
+# Letters that are others in a costume: 𝐛𝐨𝐥𝐝, ｗｉｄｅ, the ligature ﬁ.
+COSTUMES = ("<font>", "<wide>", "<compat>")
 COMMON = ""
 PICTOGRAMS = "pictograms"
 # Fish models were trained on many languages; the built-in voice reads English.
@@ -50,6 +55,16 @@ def script_of(character: str) -> str:
         words = words[1:]
     script = NAMED.get(words[0], words[0].capitalize())
     return COMMON if script in ("Digit", "Letter", "Roman", "Variation") else script.removesuffix("-indic")
+
+
+def plain_letters(text: str) -> str:
+    """The text with bold, script, wide and joined letters as the plain ones they stand for."""
+    return text if text.isascii() else "".join(map(_plain_letter, text))
+
+
+def _plain_letter(character: str) -> str:
+    is_costume = character.isalpha() and unicodedata.decomposition(character).startswith(COSTUMES)
+    return unicodedata.normalize("NFKC", character) if is_costume else character
 
 
 def split_speakable(text: str, scripts: Collection[str] | None) -> Speakable:

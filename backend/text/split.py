@@ -20,7 +20,11 @@ ATOM = re.compile(
     r"|(?<!\d)\d{1,40}(?:[.,:]\d{1,40})+|(?<![\w.-])[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}"
 )
 TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Gen|Col|Capt|Lt|Sgt|Rev|Hon|vs|e\.g|i\.e|(?:[A-Z]\.)*[A-Z])\.\Z")
-MAYBE_LAST = re.compile(r"\b(?:etc|approx|dept|est|fig|no|vol|pp|Jr|Sr|Inc|Ltd|Co|Corp|a\.m|p\.m)\.\Z", re.IGNORECASE)
+MAYBE_LAST = re.compile(
+    r"\b(?:etc|approx|dept|est|fig|no|vol|pp|Jr|Sr|Inc|Ltd|Co|Corp|Mon|Tue|Tues|Wed|Thu|Thur|Thurs|Fri|sq|ft|lbs?|oz"
+    r"|(?:[a-z]\.)+[a-z])\.\Z",
+    re.IGNORECASE,
+)
 
 
 def split_sentences(text: str) -> list[str]:

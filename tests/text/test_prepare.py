@@ -93,6 +93,12 @@ def test_other_scripts_are_left_out_by_name_where_the_voice_cannot_read_them():
         prepare_text("你好", "phonogram")
 
 
+def test_letters_in_costume_are_read_as_the_plain_ones():
+    script = prepare_text("𝐇𝐞𝐥𝐥𝐨 ｙｏｕ, this is ﬁne.", "phonogram")
+    assert script.text == "Hello you, this is fine." and not script.ignored
+    assert prepare_text("5 µm at 20º", "phonogram").ignored == ()
+
+
 @given(text=st.text(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_stretches_joined_are_the_text(text):

@@ -45,6 +45,8 @@ def test_no_piece_of_plain_words_is_too_long(text, max_bytes):
         ("Wait... what? Yes…", ["Wait... ", "what? ", "Yes…"]),
         ("今天。明天！「好。」后天", ["今天。", "明天！", "「好。」", "后天"]),
         ("A title\n\nA text.", ["A title\n\n", "A text."]),
+        ("Open Mon. to Fri., cats, a.k.a. pets, of 2 sq. ft. each.", ["Open Mon. to Fri., cats, a.k.a. pets, of 2 sq. ft. each."]),
+        ("We met on Mon. He left.", ["We met on Mon. ", "He left."]),
         ("See example.com. Then e.g. this.", ["See example.com. ", "Then e.g. this."]),
     ],
 )  # fmt: skip
