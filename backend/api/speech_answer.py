@@ -182,8 +182,9 @@ async def speak(request: Request, wanted: SpeechRequest, format: str, is_streami
             first = await speech.open()
             if not is_streaming:
                 return await _whole(speech, first, format)
+        answer = StreamedSpeech(speech, first, format)
         is_handed_on = True
-        return StreamedSpeech(speech, first, format)
+        return answer
     except Cancelled:
         if not speech.is_left:
             raise

@@ -180,6 +180,13 @@ def test_faults_of_ours_tell_nothing_of_the_inside(http):
     assert "secret" not in answer.text and "Traceback" not in answer.text and "abc-1" in answer.text
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_answer_that_cannot_be_made_leaves_no_speech_open(http, streaming):
+    http.engine.ignored = (None,)  # no header can say this
+    assert http.post("/tts", json={"text": "x", "streaming": streaming}).status_code == 500
+    assert "phonogram_open_speeches 0.0" in http.get("/metrics").text
+
+
 def test_missing_engine_is_said_plainly():
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
