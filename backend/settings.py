@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -14,6 +14,8 @@ from backend.errors import BadSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ROOT / ".env"
+# With or without the mark that some editors put in front.
+ENCODING = "utf-8-sig"
 
 # Each description is the comment above the key in `.env.example`.
 
@@ -128,16 +130,40 @@ class Settings(BaseSettings):
 
 def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """Read the settings; raises `BadSettings` naming every unknown key and every value out of bounds."""
-    from_file = dotenv_values(env_file, encoding="utf-8") if env_file and env_file.is_file() else {}
-    _refuse_unknown(list(from_file), env_file)
+    _refuse_unknown(_keys(env_file) if env_file and env_file.is_file() else [], env_file)
     try:
-        return Settings(_env_file=env_file, _env_file_encoding="utf-8")  # type: ignore[call-arg]
+        return Settings(_env_file=env_file, _env_file_encoding=ENCODING)  # type: ignore[call-arg]
     except ValidationError as error:
         lines = [
-            f"{str(issue['loc'][0]).upper()} is '{issue['input']}': {issue['msg'][:1].lower()}{issue['msg'][1:]}."
+            f"{str(issue['loc'][0]).upper()} is '{issue['input']}': {_wish(issue['type'], issue['msg'], str(issue['loc'][0]))}."
             for issue in error.errors()
         ]
         raise BadSettings(" ".join([*lines, "Correct it in .env or in the environment."])) from error
+
+
+def _wish(kind: str, message: str, name: str) -> str:
+    """What was expected; a pattern in the words that describe the setting."""
+    if kind == "string_pattern_mismatch":
+        return f"expected {(Settings.model_fields[name].description or '').rstrip('.')}"
+    return message[:1].lower() + message[1:]
+
+
+def _keys(env_file: Path) -> list[str]:
+    """The names in the file. A line that cannot be read is refused: it may be the key that locks the door."""
+    try:
+        with env_file.open(encoding=ENCODING) as lines:
+            bindings = list(parse_stream(lines))
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{env_file.name} is no UTF-8 text. Save it as UTF-8.") from error
+    originals = [binding.original for binding in bindings if binding.error]
+    # Blank lines in front are counted with the line that is broken.
+    broken = [str(one.line + one.string[: -len(one.string.lstrip())].count("\n")) for one in originals]
+    if broken:
+        raise BadSettings(
+            f"{env_file.name} cannot be read at line {', '.join(broken)}; expected NAME=value, with every quotation "
+            "mark closed. Correct or remove it."
+        )
+    return [binding.key for binding in bindings if binding.key is not None]
 
 
 def _refuse_unknown(keys: list[str], env_file: Path | None) -> None:

@@ -67,6 +67,30 @@ def test_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
         load_settings(env_file(tmp_path, "CHUNKSIZE=4096\n"))
 
 
+@pytest.mark.parametrize(
+    ("content", "line"), [('PORT=8100\nAPI_KEY="never closed\n', "2"), ("PORT=8100\n\nnot a setting\n", "3")]
+)
+def test_a_line_that_cannot_be_read_stops_the_start(content, line, tmp_path):
+    (tmp_path / ".env").write_text(content)
+    with pytest.raises(BadSettings, match=rf"\.env cannot be read at line {line}; expected NAME=value") as refusal:
+        load_settings(tmp_path / ".env")
+    assert "never" not in str(refusal.value)
+
+
+def test_a_file_of_another_editor_is_read_or_refused_plainly(tmp_path):
+    (tmp_path / ".env").write_text("PORT=8100\n", encoding="utf-8-sig")
+    assert load_settings(tmp_path / ".env").port == 8100
+    (tmp_path / ".env").write_text("PORT=8100\n", encoding="utf-16")
+    with pytest.raises(BadSettings, match="Save it as UTF-8"):
+        load_settings(tmp_path / ".env")
+
+
+def test_a_wrong_device_is_told_in_words(tmp_path):
+    (tmp_path / ".env").write_text("DEVICE=quantum\n")
+    with pytest.raises(BadSettings, match="DEVICE is 'quantum': expected auto, cpu, mps, cuda or cuda:N. Correct"):
+        load_settings(tmp_path / ".env")
+
+
 def test_unrelated_environment_variables_are_left_alone(monkeypatch):
     monkeypatch.setenv("CHUNKSIZE", "4096")
     assert load_settings(None).chunk_size == 8192
