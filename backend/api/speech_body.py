@@ -7,7 +7,7 @@ import binascii
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from backend.audio.files import FILE_FORMATS
 from backend.audio.writers import FORMATS
@@ -116,6 +116,13 @@ class SpeechBody(BaseModel):
     use_memory_cache: Literal["on", "off"] | bool = Field(
         "on" if DEFAULTS["use_memory_cache"] else "off", description="Reuse work on references and texts seen before."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None or name not in cls.model_fields}
 
     def to_request(self) -> SpeechRequest:
         """The same as the engine takes it. Raises `BadRequest` if fields contradict each other."""

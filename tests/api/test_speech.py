@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from backend.api.speech_body import SpeechBody
 from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
 from backend.errors import BadVoice, Busy, EngineFailure, NotAvailable, TimedOut
@@ -113,6 +114,15 @@ def test_empty_fields_of_a_page_count_as_not_sent(http):
     )
     assert answer.status_code == 200
     assert http.engine.asked == [SpeechRequest(text="x", whole=True)]
+
+
+def test_null_is_a_field_left_out(http):
+    names = [name for name in SpeechBody.model_fields if name != "text"]
+    assert http.post("/tts", json={"text": "x", **dict.fromkeys(names)}).status_code == 200
+    assert http.engine.asked == [SpeechRequest(text="x", whole=True)]
+    for body, name in (({"text": None}, "text is missing"), ({"text": "x", "colour": None}, "Unknown field 'colour'")):
+        refused = http.post("/tts", json=body)
+        assert refused.status_code == 400 and name in refused.json()["message"]
 
 
 def test_what_the_checkpoint_ignores_is_named(http):
