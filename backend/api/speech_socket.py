@@ -22,7 +22,7 @@ from backend.api.speaking import Speak, Speaking
 from backend.api.speech_timed import sentence_times
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
-from backend.errors import BadRequest, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost
+from backend.errors import BadRequest, BadText, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost
 from backend.runtime.request import segment_seed
 from backend.settings import Settings
 from backend.text.sentences import SentenceBuffer
@@ -219,11 +219,18 @@ class SpeechSocket:
             except Cancelled:
                 # By the client, or with it.
                 continue
+            except BadText as error:
+                # Nothing in this sentence can be read, as in another script; that says nothing of the others.
+                if era == self._era:
+                    await self._tell_error(error, sentence=item.index)
             except PhonogramError as error:
                 if era == self._era:
+                    is_ending = any(isinstance(later, Milestone) and later.kind == "done" for later in self._line.items)
                     self._speaking = None
                     self._drop_all()
                     await self._tell_error(error, sentence=item.index)
+                    if is_ending:
+                        self._line.add(Milestone("done"))
                     if isinstance(error, SpeakerLost):
                         return CLOSED_LOST
             finally:

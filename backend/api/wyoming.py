@@ -21,7 +21,7 @@ from backend.api.wyoming_events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Even
 from backend.api.wyoming_text import SpokenText, markup_of, text_of, voice_of
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
-from backend.errors import BadSettings, Busy, PhonogramError
+from backend.errors import BadSettings, BadText, Busy, PhonogramError
 from backend.monitor.log_lines import REQUEST_ID
 from backend.runtime.request import Markup, SpeechRequest
 from backend.settings import Settings
@@ -172,7 +172,11 @@ class WyomingConnection:
 
     async def _go_on(self, told: SpokenText, sentences: list[str]) -> None:
         for sentence in sentences:
-            await self._speak(sentence, told.voice, told.markup)
+            try:
+                await self._speak(sentence, told.voice, told.markup)
+            except BadText as error:
+                # A sentence in another script, say; the others are spoken.
+                log.info("A sentence was passed over: %s", error)
 
     async def _speak(self, text: str, voice: str | None, markup: Markup) -> None:
         wanted = SpeechRequest(text=text, voice=voice, seed=SEED, markup=markup)

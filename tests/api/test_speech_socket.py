@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backend.api.speech_socket import SpeechSocket
 from backend.audio.pcm import to_int16
-from backend.errors import Busy, EngineFailure
+from backend.errors import BadText, Busy, EngineFailure
 from backend.runtime.request import SpeechRequest
 from tests.api.fake_engine import PIECE_SAMPLES, RATE_HZ, FakeEngine, sound_of
 from tests.api.served import asked_here
@@ -267,6 +267,28 @@ def test_a_sentence_that_fails_is_told_and_the_socket_goes_on():
         talk.say(type="end")
         talk.until("done")
     assert [request.text for request in engine.asked] == ["One.", "Again."] and talk.sound == pcm_of("Again.")
+
+
+def test_a_sentence_nobody_can_read_leaves_the_others():
+    engine = FakeEngine()
+    engine.refusals["你好。"] = BadText("Not spoken: 2 characters of Han.")
+    with talking(engine) as (talk, _, _):
+        talk.say(type="text", text="One. 你好。 Two.")
+        talk.say(type="end")
+        error = talk.until("error")
+        assert (error["error"], error["sentence"]) == ("BadText", 1)
+        talk.until("done")
+    assert talk.sound == pcm_of("One.", "Two.")
+
+
+def test_a_failure_after_the_end_still_closes_the_socket():
+    engine = FakeEngine()
+    engine.refusal = EngineFailure("The lm thread failed.")
+    with talking(engine) as (talk, _, _):
+        talk.say(type="text", text="One. Two.")
+        talk.say(type="end")
+        assert talk.until("error")["sentence"] == 0
+        talk.until("done")
 
 
 def test_a_failure_midway_is_told():

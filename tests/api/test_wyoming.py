@@ -23,7 +23,7 @@ from wyoming.tts import (
 )
 
 from backend.api.wyoming import listening_host
-from backend.errors import BadSettings, Busy, EngineFailure
+from backend.errors import BadSettings, BadText, Busy, EngineFailure
 from backend.settings import Settings
 from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
 from tests.api.served import asked_here, served
@@ -117,6 +117,16 @@ def test_streamed_text_is_spoken_sentence_by_sentence_and_once(door):
     assert kinds == ["audio-start", "audio-stop", "synthesize-stopped"]
     wanted = np.concatenate([sound_of(asked, 0)[0] for asked in door[1].asked[n_asked:]])
     np.testing.assert_allclose(sound_in(answers), wanted, atol=1e-4)
+
+
+def test_a_sentence_nobody_can_read_leaves_the_others(door):
+    door[1].refusals["你好。"] = BadText("Not spoken: 2 characters of Han.")
+    n_asked = len(door[1].asked)
+    events = [SynthesizeStart(voice=HUM), SynthesizeChunk("One. 你好。 Two."), SynthesizeStop()]
+    answers = ask(door[0], *events, until=(SynthesizeStopped, Error))
+    assert answers[-1].type == "synthesize-stopped"
+    wanted = [sound_of(asked, 0)[0] for asked in door[1].asked[n_asked:] if asked.text != "你好。"]
+    np.testing.assert_allclose(sound_in(answers), np.concatenate(wanted), atol=1e-4)
 
 
 def test_the_first_sentence_is_heard_before_the_text_has_ended(door):
