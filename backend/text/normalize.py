@@ -69,7 +69,7 @@ FRACTIONS = {
     "⅕": "a fifth", "⅖": "two fifths", "⅜": "three eighths", "⅝": "five eighths", "⅞": "seven eighths",
 }  # fmt: skip
 # The point of "12 ft. tall", which ends no sentence.
-UNIT_POINT = r"(?:(?:(?<=ft|lb|oz|hr|yd)|(?<=lbs|hrs|min|sec|tsp)|(?<=mins|secs|tbsp))\.(?= [a-z]))?"
+UNIT_POINT = r"(?:(?:(?<=ft|lb|oz|hr|yd|kg|mg|km|cm|mm|ml)|(?<=lbs|hrs|min|sec|tsp)|(?<=mins|secs|tbsp))\.(?= [a-z]))?"
 # Units that stand behind ½.
 HALVED = ("tsp", "tbsp", "oz", "lb", "ft", "kg", "km", "mi", "cm", "ml", "l", "hrs", "hr", "h", "min")
 PARTS = {2: "half", 3: "third", 4: "quarter"}
@@ -206,7 +206,11 @@ def _parted_thousands(found: re.Match[str]) -> str:
 
 
 def _telephone(found: re.Match[str]) -> str:
-    return ", ".join(digits(part) for part in re.findall(r"\d+", found[0]))
+    return _telephone_parts(found[0])
+
+
+def _telephone_parts(number: str) -> str:
+    return ", ".join(digits(part) for part in re.findall(r"\d+", number))
 
 
 def speak_time(found: re.Match[str]) -> str:
@@ -285,12 +289,14 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<![\w+-])(?:\+?\d{1,3}[ -])?\(?\d{3}\)?[ -]\d{3}[ -]\d{4}(?![\w-])"), _telephone),
     (re.compile(r"(?<![\w+-])\+\d{1,3}(?:[ .-]\(?\d{1,4}\)?){2,5}(?![\w-])|(?<![\w+-])\(?0\d{2,4}\)? \d{3,4} \d{3,4}(?![\w-])"),
      lambda m: ("plus " if m[0][0] == "+" else "") + _telephone(m)),
-    (re.compile(r"\b((?:call|dial|phone|ring|telephone|tel|number|text|fax)\b[^\d\n]{0,12})(\d{3}-\d{4}|911|999|112)(?![\w-])",
-                re.IGNORECASE), lambda m: m[1] + ", ".join(digits(part) for part in m[2].split("-"))),
+    (re.compile(r"\b((?:call|dial|phone|ring|telephone|tel|number|text|fax)\b[^\d\n]{0,12})(\d{3}-\d{4})(?![\w-])",
+                re.IGNORECASE), lambda m: m[1] + _telephone_parts(m[2])),
+    (re.compile(r"\b((?:call|dial|phone|ring) )(911|999|112)(?![\w-])(?![.,]\d)", re.IGNORECASE), lambda m: m[1] + digits(m[2])),
+    (re.compile(r"\b([CF])#(?!\w)"), lambda m: f"{m[1]} sharp"),
     (re.compile(r"(?<![\w/.-])24/7(?![\w/])"), lambda m: "twenty-four seven"),
     (re.compile(r"(?<![\w/.-])9/11(?![\w/])"), lambda m: "nine eleven"),
     (re.compile(r"(?<![\w-])50[-–/]50(?![\w-])"), lambda m: "fifty-fifty"),
-    (re.compile(r"(?<=[\d%]) ?[-–] ?(?=[$£€]?\d)"), lambda m: " to "),
+    (re.compile(r"(?:(?<=[\d%])|(?<=\d[ap]m)) ?[-–] ?(?=[$£€]?\d)"), lambda m: " to "),
     (re.compile(rf"(?P<article>\b[Aa]n?) {MONEY}(?= [a-z]){NO_DIGIT_AFTER}"), _money_as_kind),
     (re.compile(rf"(?P<before>(?<![\w-])[-−])?{MONEY}{NO_DIGIT_AFTER}"), _money),
     (re.compile(rf"{NO_DIGIT_BEFORE}({NUMBER}) ?({SIGNS})(?!\d)"), _money_behind),

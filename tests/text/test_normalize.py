@@ -68,6 +68,8 @@ from backend.text.say_as import say_as
         ("Gov. Smith, Mt. Fuji, Gen. Lee; on 5th Ave. He left.",
          "Governor Smith, Mount Fuji, General Lee; on fifth avenue. He left."),
         ("At 5 p.m. EST. Cats, a.k.a. pets, on Main St", "At five PM EST. Cats, also known as pets, on Main Street"),
+        ("9am-5pm, C#, 5 mg. of it, number 911, call 911",
+         "nine AM to five PM, C sharp, five milligrams of it, number nine hundred and eleven, call nine one one"),
         ("# Title\nA ~~struck~~ word", "Title\nA struck word"),
         ("Fine.How are you?I am well. a.b and Node.js", "Fine. How are you? I am well. a.b and Node.js"),
         ("Nothing to change here.", "Nothing to change here."),
