@@ -274,8 +274,6 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
      lambda m: BEFORE_NUMBERS[m[1].lower()] + ("" if m.string[m.end()] == " " else " ")),
     (re.compile(r"\b([A-Z][a-z]{1,24}) St(?=[,;!?]?(?: [a-z]|$))"), lambda m: f"{m[1]} Street"),
     (re.compile(r"(?<!\w)#(?=\d)"), lambda m: "number "),
-    # A sentence that sticks to the one before it.
-    (re.compile(r"(?<=[a-z]{2}[!?])(?=[A-Z])|(?<=[a-z]{2}\.)(?=[A-Z][a-z]+[ ,'’])"), lambda m: " "),
     (re.compile(r"\b((?:chapter|part|act|scene|section|volume|book|appendix|pages?|figure|table|step|phase) )"
                 r"(?=[ivxlc]{2})((?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3}))\b", re.IGNORECASE),
      lambda m: m[1] + _roman(m[2]) if m[2].islower() else m[0]),
@@ -337,8 +335,10 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r" ?[" + re.escape("".join(SYMBOLS)) + r"] ?"), lambda m: _symbol(m)),
     (re.compile(r" ?[²³]"), lambda m: " squared" if m[0][-1] == "²" else " cubed"),
     # Marks of Markdown that a reader would name.
-    (re.compile(r"^#{1,6}[ \t]+(?=\S)", re.MULTILINE), lambda m: ""),
+    (re.compile(r"^(?:#{1,6}[ \t]+){1,9}(?=[^\s#])", re.MULTILINE), lambda m: ""),
     (re.compile(r"~{2,}"), lambda m: ""),
+    # A sentence that sticks to the one before it.
+    (re.compile(r"(?<=[a-z]{2}[!?])(?=[A-Z])|(?<=[a-z]{2}\.)(?=[A-Z][a-z]+[ ,'’])"), lambda m: " "),
 )  # fmt: skip
 
 
