@@ -9,8 +9,6 @@ import psutil
 # The first start often comes right behind an installation. Above this share of all cores, what is measured says as much
 # about the others as about us.
 BUSY_SHARE = 0.25
-
-
 WATCHED_S = 0.3
 
 

@@ -32,7 +32,8 @@ class FittedReferences:
 
     def __init__(self, fitter: VoiceFitter, device: torch.device | str):
         self._fitter, self._device = fitter, device
-        self.cache: BoundedCache[SpokenVoice | CannotFit] = BoundedCache(KEPT_VOICES, KEPT_VOICES, lambda _: 1)
+        # Of what cannot be fitted, the reason.
+        self.cache: BoundedCache[SpokenVoice | str] = BoundedCache(KEPT_VOICES, KEPT_VOICES, lambda _: 1)
         self._turn, self._count = threading.Lock(), threading.Lock()
         self._n_here = 0
 
@@ -54,17 +55,17 @@ class FittedReferences:
                     found = self._fit(text, codes, start, name)
                     if is_kept:
                         self.cache.put(name, found)
-        if isinstance(found, CannotFit):
-            raise found
+        if isinstance(found, str):
+            raise CannotFit(found)
         return found
 
-    def _fit(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> SpokenVoice | CannotFit:
+    def _fit(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> SpokenVoice | str:
         try:
             kept = self._fitter.fit(text, codes, start)
         except CannotFit as error:
-            return error
+            return str(error)
         voice = self._fitter.spoken(kept, name, self._device)
-        return voice or CannotFit("The model changed while a voice was fitted to it. Try again.")
+        return voice or "The model changed while a voice was fitted to it. Try again."
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -56,9 +56,8 @@ class ReferenceStage:
 
     def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
         """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
-        asked = request.fit_reference
         if given is not None:
-            return replace(given, ignored=("fit_reference: no reference came along",)) if asked else given
+            return self._fitted((), given, request.use_memory_cache) if request.fit_reference else given
         references, n_hits = [], 0
         for clip in request.references:
             key = content_key(self._codes_hash, clip.audio)
@@ -71,7 +70,7 @@ class ReferenceStage:
                 n_hits += 1
             references.append(Reference(clip.text, codes))
         voice = self.voice_of(tuple(references))
-        if asked:
+        if request.fit_reference:
             voice = self._fitted(references, voice, request.use_memory_cache)
         return replace(voice, cache_hits=n_hits)
 

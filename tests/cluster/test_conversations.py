@@ -51,17 +51,6 @@ def speakers(engine):
     return Here(engine)
 
 
-@pytest.fixture
-def desk():
-    return Here(FakeEngine(), "desk")
-
-
-@pytest.fixture
-def http(speakers, desk):
-    with opened(speakers, desk) as client:
-        yield client
-
-
 @contextmanager
 def talking(http):
     with http.websocket_connect(PATH) as socket:

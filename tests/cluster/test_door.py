@@ -25,17 +25,6 @@ def speakers():
     return Here(FakeEngine())
 
 
-@pytest.fixture
-def desk():
-    return Here(FakeEngine(), "desk")
-
-
-@pytest.fixture
-def http(speakers, desk):
-    with opened(speakers, desk) as client:
-        yield client
-
-
 def ask(http, **changes):
     return http.post("/tts", json={"text": TEXT, "seed": 4, "streaming": True, "format": "pcm", **changes})
 

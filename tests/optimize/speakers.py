@@ -47,6 +47,13 @@ class Speakers:
                 self.out.logits[:, -1] = -torch.inf
         return torch.stack(self.said, dim=1)
 
+    def speak_on(self, rows):
+        """A frame of all, and one step more of `rows` alone."""
+        self.speak(1)
+        side = side_ids([self.samplers[row].pointer for row in rows])
+        out = self.lm.step(self.said[-1][rows], self.state, rows, side)
+        self.out.logits[rows], self.out.hidden[rows] = out.logits, out.hidden
+
 
 def largest_difference(a, b):
     pairs = [(a.logits, b.logits), (a.hidden, b.hidden), *((a.aux[name], b.aux[name]) for name in a.aux)]

@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from backend.errors import LimitExceeded
-from backend.lm.pointer import side_ids
 from backend.lm.sampling import RowSampler
 from backend.optimize import cuda_graph, graph_draw, graph_step
 from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
@@ -73,11 +72,7 @@ def test_rows_come_and_go_between_frames():
     wanted, found = Speakers(plain, range(5)), Speakers(recorded, range(5))
     for rows in ([0, 1, 2], [2, 0], [1], [4, 3], [0, 1, 2, 3, 4]):
         for speakers in (wanted, found):
-            speakers.speak(1)
-            frames, side = speakers.said[-1][rows], side_ids([speakers.samplers[row].pointer for row in rows])
-            out = speakers.lm.step(frames, speakers.state, rows, side)
-            for part, new in ((speakers.out.logits, out.logits), (speakers.out.hidden, out.hidden)):
-                part[rows] = new
+            speakers.speak_on(rows)
         assert torch.equal(found.said[-1], wanted.said[-1])
         assert largest_difference(found.out, wanted.out) <= GRAPH.tolerance
     assert found.state.slow.lengths == wanted.state.slow.lengths

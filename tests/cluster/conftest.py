@@ -1,0 +1,17 @@
+"""A door in front of the `speakers` of a test, and a desk."""
+
+import pytest
+
+from tests.api.fake_engine import FakeEngine
+from tests.cluster.here import Here, opened
+
+
+@pytest.fixture
+def desk():
+    return Here(FakeEngine(), "desk")
+
+
+@pytest.fixture
+def http(speakers, desk):
+    with opened(speakers, desk) as client:
+        yield client
