@@ -95,7 +95,22 @@ class SpeechEngine(Protocol):
     def clear_caches(self) -> dict[str, int]: ...
 
 
-class EngineHost:
+class Stoppable:
+    """Takes new speech until it is told not to."""
+
+    is_stopping = False
+
+    def refuse_new(self) -> None:
+        """From now on take no new speech; what is open goes on."""
+        self.is_stopping = True
+
+    def require_open(self) -> None:
+        """Raise `Stopping` if no new speech is taken."""
+        if self.is_stopping:
+            raise Stopping(f"{STOPS} Try again in a moment.", RESTART_S)
+
+
+class EngineHost(Stoppable):
     """Loads the engine off the event loop, so that the server answers at once, and runs calls in threads."""
 
     def __init__(self, build: Callable[[], SpeechEngine]) -> None:
@@ -103,7 +118,6 @@ class EngineHost:
         self._loading: Future[SpeechEngine] | None = None
         self.n_speeches = self.n_tasks = 0
         self.n_sockets = 0
-        self.is_stopping = False
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 
     def start(self) -> None:
@@ -117,15 +131,6 @@ class EngineHost:
         """Wait until loading is over, however it ended."""
         if self._loading is not None:
             self._loading.exception(timeout_s)
-
-    def refuse_new(self) -> None:
-        """From now on take no new speech; what is open goes on."""
-        self.is_stopping = True
-
-    def require_open(self) -> None:
-        """Raise `Stopping` if no new speech is taken."""
-        if self.is_stopping:
-            raise Stopping(f"{STOPS} Try again in a moment.", RESTART_S)
 
     @property
     def engine(self) -> SpeechEngine:

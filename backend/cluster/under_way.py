@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.api.engine import RESTART_S, STOPS
+from backend.api.engine import Stoppable
 from backend.api.speech_socket import SpeechSocket
-from backend.errors import Stopping
 
 
-class UnderWay:
+class UnderWay(Stoppable):
     """Counts what a stop waits for: requests, and conversations that have something to say."""
 
     def __init__(self) -> None:
-        self.is_stopping = False
         self._n_requests = 0
         self.conversations: set[SpeechSocket] = set()
 
@@ -22,15 +20,6 @@ class UnderWay:
     def n_speeches(self) -> int:
         """What is being answered or said."""
         return self._n_requests + sum(one.is_busy for one in self.conversations)
-
-    def refuse_new(self) -> None:
-        """From now on take nothing new; what is open goes on."""
-        self.is_stopping = True
-
-    def require_open(self) -> None:
-        """Raise `Stopping` if nothing new is taken."""
-        if self.is_stopping:
-            raise Stopping(f"{STOPS} Try again in a moment.", RESTART_S)
 
     @contextmanager
     def request(self) -> Iterator[None]:
