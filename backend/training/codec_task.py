@@ -100,6 +100,8 @@ class CodecTask:
             self._wrapped_discriminators = self.fabric.setup_module(self.discriminators)
             if is_fresh and not self.is_quantized:
                 self._quantize()
+        elif is_fresh and self.recipe.init is None:
+            self._init_codec()
 
     def set_lr(self, phase_step: int, scale: float) -> float:
         """Follow the schedule at a step of the phase; returns the codec's learning rate."""
@@ -179,13 +181,21 @@ class CodecTask:
         return real[:, :, first : first + n_kept], fake[:, :, first : first + n_kept]
 
     def _losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        distance = self.spectral_loss(fake, real)
+        distance = self.spectral_loss(fake, real, self._drawn_windows())
         losses = {"mel": distance.mel, "loudness": distance.loudness}
         if self.spectral_loss.complex_windows:
             losses["complex"] = distance.complex
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
         return losses
+
+    def _drawn_windows(self) -> tuple[int, ...] | None:
+        """The windows this step is judged through: a few at random are cheaper and in the mean the same."""
+        windows, n_drawn = self.spectral_loss.windows, self.recipe.loss.n_windows_per_step
+        if n_drawn is None or n_drawn >= len(windows):
+            return None
+        order = torch.randperm(len(windows), generator=self._rng)[:n_drawn]
+        return tuple(windows[i] for i in order.tolist())
 
     def _adversarial_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         assert self.discriminators is not None, "not in the adversarial phase"
@@ -247,6 +257,17 @@ class CodecTask:
             return {}
         return audition(self.average.module, self.auditioned, self.spectral_loss, self.is_quantized, folder)
 
+    @torch.no_grad()
+    def _init_codec(self) -> None:
+        """Let the codec start from the statistics of as many frames as its codebooks will."""
+        if type(self.codec).init_from is CausalCodec.init_from:
+            return
+        sampler = self.sampler
+        n_batches = -(-self.recipe.warmup.n_frames * self.spec.hop_samples // (sampler.batch * sampler.n_samples))
+        audio = torch.cat([torch.from_numpy(sampler.next_batch()) for _ in range(n_batches)])
+        self.codec.init_from(audio.to(self.device))
+        self.average.module.load_state_dict(self.codec.state_dict())
+
     def _quantize(self) -> None:
         if self.has_placeable_codebooks:
             self.place_codebooks(self.sampler)
@@ -261,14 +282,10 @@ class CodecTask:
     @torch.no_grad()
     def place_codebooks(self, sampler: SegmentSampler) -> None:
         """Put the codes of every stage among fresh latents, by k-means, and forget the averages of the old ones."""
-        n_missing, latents = self.recipe.warmup.n_frames, []
+        n_frames = sampler.batch * sampler.n_samples // self.spec.hop_samples
+        n_batches = -(-self.recipe.warmup.n_frames // n_frames)
         self.codec.eval()
-        while n_missing > 0:
-            audio = torch.from_numpy(sampler.next_batch()).to(self.device)
-            latent = self.codec.reconstruct(audio, is_quantized=False).latent
-            latents.append(latent.transpose(1, 2).flatten(0, 1))
-            n_missing -= latents[-1].shape[0]
-        self.codec.quantizer.init_from(torch.cat(latents).T[None])
+        self.codec.place_codebooks(torch.from_numpy(sampler.next_batch()).to(self.device) for _ in range(n_batches))
         self.codec.train()
         for name in self.phase.freeze:
             getattr(self.codec, name).eval()

@@ -45,11 +45,12 @@ class SpectralLoss(nn.Module):
             filters = torch.from_numpy(mel_filters(rate_hz, window, n_bins)).float()
             self.register_buffer(f"filters_{window}", filters, persistent=False)
 
-    def forward(self, audio: Tensor, target: Tensor) -> SpectralDistance:
-        """The distances of `audio` [B, C, N] from `target` of the same shape."""
+    def forward(self, audio: Tensor, target: Tensor, windows: tuple[int, ...] | None = None) -> SpectralDistance:
+        """The distances of `audio` [B, C, N] from `target` of the same shape, through all or only some `windows`."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
         mel, loudness, complex_ = audio.new_zeros(()), audio.new_zeros(()), audio.new_zeros(())
-        for window in self.windows:
+        used = self.windows if windows is None else windows
+        for window in used:
             with torch.no_grad():
                 wanted = self._spectra(target, window)
             spectra = self._spectra(audio, window)
@@ -65,7 +66,8 @@ class SpectralLoss(nn.Module):
                 difference = torch.view_as_real(spectra) * gain[..., None]
                 difference = difference - torch.view_as_real(wanted) * wanted_gain[..., None]
                 complex_ = complex_ + difference.abs().mean()
-        n_mel, n_complex = max(len(self.mel_windows), 1), max(len(self.complex_windows), 1)
+        n_mel = max(sum(window in self.mel_windows for window in used), 1)
+        n_complex = max(sum(window in self.complex_windows for window in used), 1)
         return SpectralDistance(mel / n_mel, loudness / n_mel, complex_ / n_complex)
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:

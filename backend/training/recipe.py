@@ -56,6 +56,7 @@ class LossBlock(Block):
     mel_windows: tuple[int, ...] = (256, 512, 1024, 2048)
     mel_bins: tuple[int, ...] = (32, 64, 96, 128)
     complex_windows: tuple[int, ...] = (512, 1024)
+    n_windows_per_step: Annotated[int, Field(ge=1)] | None = None  # judge through so many at random, to save time
     floor: Annotated[float, Field(gt=0.0)] = 3e-4
     mel: float = 15.0
     loudness: float = 0.0
