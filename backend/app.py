@@ -11,14 +11,14 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from backend import __version__
-from backend.api import document, errors
-from backend.api.engine import EngineHost, SpeechEngine
+from backend.api import errors, openapi
+from backend.api.engine_host import EngineHost, SpeechEngine
 from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
-from backend.api.machine import read_machine
-from backend.api.measures import Measures
-from backend.api.recent import RecentSpeeches
+from backend.api.metrics import Measures
+from backend.api.request_history import RecentSpeeches
 from backend.api.routes import ROUTERS
+from backend.api.system_info import read_machine
 from backend.api.traffic import Traffic
 from backend.api.wyoming import WyomingServer
 from backend.errors import BadSettings
@@ -90,7 +90,7 @@ def create_app(
         add_entrance(app, settings)
     app.add_middleware(Traffic, measures=app.state.measures)
     errors.install(app)
-    document.install(app)
+    openapi.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from backend.api.body_limit import BodyLimit
-from backend.api.code_file_answer import CODE_FILE_HEADERS
+from backend.api.codec_response import CODE_FILE_HEADERS
 from backend.api.gate import Gate
 from backend.api.patience import Patience
 from backend.api.portions import Portions

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import content_type, parse, read_form, read_json, unsupported
+from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
 from backend.api.speech_body import bounded
 from backend.errors import BadRequest
 from backend.pipeline.audiobook import BOOK_FORMATS

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from backend.api.body import content_type, off_loop, parse, read_form, read_json, unsupported
+from backend.api.request_parsing import content_type, off_loop, parse, read_form, read_json, unsupported
 from backend.errors import BadRequest
 
 Model = TypeVar("Model", bound=BaseModel)

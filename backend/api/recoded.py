@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from backend.api.engine import EngineHost, host_of
+from backend.api.engine_host import EngineHost, host_of
 from backend.api.speech_answer import MEDIA_TYPES, speak
 from backend.audio.encoder import CODINGS
 from backend.audio.pcm import from_int16

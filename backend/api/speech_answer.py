@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.engine import MAX_SPEECHES, EngineHost, SpeechStream
-from backend.api.measures import Measures, Outcome
+from backend.api.engine_host import MAX_SPEECHES, EngineHost, SpeechStream
+from backend.api.metrics import Measures, Outcome
 from backend.api.playback import Playback
-from backend.api.recent import RecentSpeech, RecentSpeeches
+from backend.api.request_history import RecentSpeech, RecentSpeeches
 from backend.api.speech_headers import headers_at_end, headers_at_start
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform

@@ -6,7 +6,7 @@ import string
 from typing import Any
 from urllib.parse import quote
 
-from backend.api.engine import SpeechStream
+from backend.api.engine_host import SpeechStream
 from backend.audio.waveform import Waveform
 
 # Header, field of the metrics, factor, digits after the point.

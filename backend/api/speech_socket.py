@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from backend.api.body import describe
 from backend.api.playback import Playback
+from backend.api.request_parsing import describe
 from backend.api.socket_messages import MESSAGES, Sign, Start, TextMessage
 from backend.api.speaking import Speak, Speaking
 from backend.api.speech_timed import sentence_times

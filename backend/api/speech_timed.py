@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from backend.api.engine import SpeechStream
+from backend.api.engine_host import SpeechStream
 from backend.api.speech_answer import CLIENT_GONE, OpenSpeech, encoded, when_client_leaves
 from backend.api.speech_headers import headers_at_end, headers_at_start
 from backend.audio.waveform import Waveform

@@ -10,7 +10,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.measures import Measures
+from backend.api.metrics import Measures
 from backend.monitor.log_lines import REQUEST_ID
 
 log = logging.getLogger(__name__)

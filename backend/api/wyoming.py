@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from backend import __version__
-from backend.api.engine import EngineHost
+from backend.api.engine_host import EngineHost
 from backend.api.errors import status_of
 from backend.api.speech_answer import OpenSpeech
 from backend.api.wyoming_events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Event, read_event

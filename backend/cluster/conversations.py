@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from backend.api.engine import STOPS
-from backend.api.measures import Measures
+from backend.api.engine_host import STOPS
+from backend.api.metrics import Measures
 from backend.api.routes.speech_socket import PATH, deny
 from backend.api.speech_socket import SpeechSocket
 from backend.api.traffic import Traffic

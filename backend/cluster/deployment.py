@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message
 
-from backend.api.engine import SpeechEngine
+from backend.api.engine_host import SpeechEngine
 from backend.app import Role, build_engine
 from backend.cluster.replica import Replica
 from backend.cluster.replicas import ReplicaLost, Told

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Scope
 
-from backend.api.engine import EngineHost, SpeechEngine
+from backend.api.engine_host import EngineHost, SpeechEngine
 from backend.api.speech_answer import OpenSpeech
 from backend.app import Role, build_engine, create_app
 from backend.audio.waveform import Waveform

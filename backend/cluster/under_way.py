@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.api.engine import Stoppable
+from backend.api.engine_host import Stoppable
 from backend.api.speech_socket import SpeechSocket
 
 

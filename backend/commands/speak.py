@@ -17,7 +17,7 @@ from backend.errors import BadRequest, OutputError
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 if TYPE_CHECKING:
-    from backend.api.engine import SpeechEngine, SpeechStream
+    from backend.api.engine_host import SpeechEngine, SpeechStream
 
 Sampling = Annotated[float | None, typer.Option(show_default="the voice's own")]
 

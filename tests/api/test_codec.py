@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.engine import MAX_TASKS
+from backend.api.engine_host import MAX_TASKS
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
 from tests.api.fake_engine import FakeEngine

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from backend.api.engine import MAX_SPEECHES
+from backend.api.engine_host import MAX_SPEECHES
 from backend.errors import EngineFailure
 from tests.api.fake_engine import WAIT_LIMIT_S, FakeEngine
 from tests.api.served import served

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.body import content_type, read_json, settings_of, unsupported
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.openai_speech import OpenAISpeech, openai_schema
 from backend.api.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
 from backend.api.recoded import RecodedStream, Recoder, SoundShape
+from backend.api.request_parsing import content_type, read_json, settings_of, unsupported
 from backend.api.routes.models import require_model
 from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
 from backend.api.speech_events import SpeechEvents

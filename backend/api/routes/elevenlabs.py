@@ -8,11 +8,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.body import content_type, read_json, require_short, unsupported
 from backend.api.elevenlabs_body import USUAL_FORMAT, ElevenLabsBody, shape_of
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.recoded import speak_as
+from backend.api.request_parsing import content_type, read_json, require_short, unsupported
 from backend.api.speech_answer import MEDIA_TYPES
 from backend.api.speech_headers import documented_headers
 from backend.errors import UnknownVoice

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import parse, read_form
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.packed_body import MSGPACK, packed, read_packed
+from backend.api.request_parsing import parse, read_form
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
 

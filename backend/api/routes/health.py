@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from backend import __version__
-from backend.api.machine import Machine
+from backend.api.system_info import Machine
 
 router = APIRouter(tags=["system"])
 

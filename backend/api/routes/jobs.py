@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.job_body import (
     ChoiceBody,

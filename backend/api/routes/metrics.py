@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from backend.api.engine import host_of
-from backend.api.measures import Measures
+from backend.api.engine_host import host_of
+from backend.api.metrics import Measures
 
 router = APIRouter(tags=["system"])
 

@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.errors import UnknownModel
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 
 router = APIRouter(tags=["system"])
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from backend.api.recent import MOST_KEPT, RecentSpeeches
+from backend.api.request_history import MOST_KEPT, RecentSpeeches
 
 router = APIRouter(tags=["system"])
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.api.body import read_speech_body
 from backend.api.errors import documented
+from backend.api.request_parsing import read_speech_body
 from backend.api.speech_answer import MEDIA_TYPES, speak
 from backend.api.speech_body import form_schema, json_schema
 from backend.api.speech_headers import documented_headers

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from backend.api.engine import EngineHost
+from backend.api.engine_host import EngineHost
 from backend.api.speaking import Speaking
 from backend.api.speech_answer import OpenSpeech
 from backend.api.speech_socket import SpeechSocket

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import content_type, parse, read_form, read_json, unsupported
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
+from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
 from backend.api.speech_answer import MEDIA_TYPES, speak
 from backend.api.speech_body import Format
 from backend.errors import BadRequest

@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.speech_body import SpeechBody
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import MAX_REFERENCES

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from backend.api.envelope import OpenAIErrorBody, is_enveloped
+from backend.api.error_formats import OpenAIErrorBody, is_enveloped
 
 
 def install(app: FastAPI) -> None:
