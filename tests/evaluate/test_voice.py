@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
-from backend.cli import app
+from backend.cli import evaluate_voice
+from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
-from backend.evaluate import voice_command, voice_judges
+from backend.evaluate import voice_judges
 from backend.evaluate.cloned_voices import ClonedVoices
 from backend.evaluate.voice_page import render_voice_page
 from backend.evaluate.voice_run import evaluate_voices, read_sentences
@@ -188,7 +189,7 @@ def test_through_a_codec_is_as_long_and_in_step(corpus, tmp_path, monkeypatch):
 
 def test_the_command_writes_results_table_and_page(corpus, tmp_path, monkeypatch):
     (tmp_path / "said.json").write_text(json.dumps(TEXTS))
-    monkeypatch.setattr(voice_command, "open_engine", lambda checkpoint, voices, stack: Parrot(checkpoint))
+    monkeypatch.setattr(evaluate_voice, "open_engine", lambda checkpoint, voices, stack: Parrot(checkpoint))
     arguments = ["evaluate", "voice", "mine", "--sentences", str(tmp_path / "said.json"), "--recordings", str(corpus),
                  "--teacher", str(corpus)]  # fmt: skip
     for name in ("json", "markdown", "report"):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from backend.audio.files import read_audio, write_audio
 from backend.audio.waveform import Waveform
-from backend.cli import app
+from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.codes import Codes
 from backend.data.shards import ShardDataset

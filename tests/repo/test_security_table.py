@@ -25,7 +25,7 @@ CLIENTS = {
 }
 CLIENTS |= {"urllib", "websockets", "xmlrpc", "huggingface_hub"}
 # Fetching on the owner's command, from the one place that is named there.
-MAY_CONNECT = {"backend/weights/hub.py", "backend/commands/download.py"}
+MAY_CONNECT = {"backend/weights/hub.py", "backend/cli/download.py"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 
 
@@ -57,7 +57,7 @@ def test_the_owners_download_cannot_be_reached_from_the_server():
             seen.add(name)
             waiting += graph[name]
     assert "backend.opt_engine" in seen and "backend.weights.reader" in seen
-    assert not {"backend.weights.hub", "backend.commands.download"} & seen
+    assert not {"backend.weights.hub", "backend.cli.download"} & seen
 
 
 def test_nothing_in_the_backend_runs_text_as_code():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.commands.progress import progress_bar
-from backend.commands.speak import loaded_engine
+from backend.cli.progress import progress_bar
+from backend.cli.speak import loaded_engine
 from backend.errors import BadDocument, JobConflict, OutputError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ def serve(
     import uvicorn
 
     from backend.app import configure_logging, create_app
-    from backend.commands.server import PatientServer
+    from backend.cli.graceful_server import PatientServer
     from backend.settings import load_settings
 
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 from backend.app import create_app
-from backend.commands.server import PatientServer, require_free
+from backend.cli.graceful_server import PatientServer, require_free
 from backend.errors import NotAvailable
 from backend.settings import Settings
 from tests.api.fake_engine import WAIT_LIMIT_S, FakeEngine

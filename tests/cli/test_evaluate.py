@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from backend import cli
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
+from backend.cli import main as cli
 from backend.codec.registry import CODECS
 from backend.data.synthetic import speech_like
 from backend.evaluate import program

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from backend import cli
 from backend.audio.files import read_audio, write_audio
 from backend.audio.waveform import Waveform
+from backend.cli import main as cli
 from backend.codec.registry import CODECS
 from backend.compression.header import ContainerHeader
 from backend.weights import save_codec, shelf
@@ -155,7 +155,7 @@ def test_the_real_command_reports_version_usage_and_damage(tmp_path):
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys, backend.cli, backend.compression.survey; "
+        "import sys, backend.cli.main, backend.compression.survey; "
         "print([m for m in ('torch', 'soundfile', 'rich.progress') if m in sys.modules])"
     )
     assert run("-c", code).stdout.strip() == "[]"

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend import __version__
-from backend.commands.cluster import app as cluster_app
-from backend.commands.doctor import doctor
-from backend.commands.download import download
-from backend.commands.progress import progress_bar
-from backend.commands.read import read
-from backend.commands.serve import serve
-from backend.commands.speak import speak, voices
-from backend.commands.watermark import app as watermark_app
+from backend.cli.cluster import app as cluster_app
+from backend.cli.data import app as data_app
+from backend.cli.doctor import doctor
+from backend.cli.download import download
+from backend.cli.evaluate import app as evaluate_app
+from backend.cli.progress import progress_bar
+from backend.cli.read import read
+from backend.cli.serve import serve
+from backend.cli.speak import speak, voices
+from backend.cli.train import app as train_app
+from backend.cli.watermark import app as watermark_app
 from backend.errors import PhonogramError
-from backend.evaluate.command import app as evaluate_app
-from backend.pipeline.data_command import app as data_app
-from backend.training.command import app as train_app
 
 if TYPE_CHECKING:
     from backend.compression.survey import ContainerSurvey

@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError
 
-from backend import cli
+from backend.cli import main as cli
 from backend.weights import hub, shelf
 from backend.weights.hub import HUB_CHECKPOINTS
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backend.commands.serve import SOCKET_MESSAGE_BYTES
+from backend.cli.serve import SOCKET_MESSAGE_BYTES
 
 app = typer.Typer(no_args_is_help=True, help="Several copies of the server behind one address.")
 
@@ -41,9 +41,9 @@ def up(
 
     from backend.api.routes.speech_socket import MAX_SOCKETS
     from backend.app import configure_logging, warn_if_open
+    from backend.cli.graceful_server import PatientServer, require_free
     from backend.cluster import deployment
     from backend.cluster.door import create_door
-    from backend.commands.server import PatientServer, require_free
     from backend.settings import load_settings
 
     configure_logging()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli.evaluate_voice import voice
 from backend.errors import BadAudio, BadSettings
 from backend.evaluate.terminal import require_folder, step_bar, write_whole
-from backend.evaluate.voice_command import voice
 
 if TYPE_CHECKING:
     from backend.evaluate.judges import Panel

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import backend.app
-from backend import cli
 from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
+from backend.cli import main as cli
 from backend.errors import EngineFailure, NotAvailable
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from tests.api.fake_engine import FakeEngine, sound_of
@@ -179,7 +179,7 @@ def test_voices_are_listed(phonogram, engine, capsys):
 
 def test_serve_starts_the_server_where_it_is_told(phonogram, monkeypatch):
     started = []
-    monkeypatch.setattr("backend.commands.server.PatientServer.run", lambda server: started.append(server.config))
+    monkeypatch.setattr("backend.cli.graceful_server.PatientServer.run", lambda server: started.append(server.config))
     monkeypatch.setenv("PORT", "8123")
     assert phonogram("serve") == 0
     assert phonogram("serve", "--host", "0.0.0.0", "--port", "8200") == 0

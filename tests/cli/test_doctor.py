@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from backend.cli import app
+from backend.cli.main import app
 from backend.optimize.plan_cache import FOLDER_VARIABLE
 from backend.weights.tiny import write_tiny_checkpoint
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 import backend.app
-from backend import cli
+from backend.cli import main as cli
 from backend.errors import BadText, EngineFailure
 from tests.api.fake_engine import FakeEngine
 
@@ -18,7 +18,7 @@ def engine(tmp_path, monkeypatch):
     engine = FakeEngine()
     monkeypatch.setattr(backend.app, "build_engine", lambda settings: engine)
     monkeypatch.setattr("backend.pipeline.longform.POLL_S", 0.01)
-    monkeypatch.setattr("backend.commands.read.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("backend.cli.read.LOOK_EVERY_S", 0.01)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.md").write_text(BOOK)

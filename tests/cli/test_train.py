@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
-from backend.cli import app
+from backend.cli.main import app
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 from backend.training.runlog import read_rows
@@ -49,5 +49,7 @@ def test_missing_preset_is_asked_for():
 
 
 def test_help_loads_no_framework():
-    code = "import sys; import backend.cli; sys.exit(any(m in sys.modules for m in ('torch', 'lightning', 'hydra')))"
+    code = (
+        "import sys; import backend.cli.main; sys.exit(any(m in sys.modules for m in ('torch', 'lightning', 'hydra')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from backend.cli import app
+from backend.cli.main import app
 from backend.data.utterances import read_utterances
 from backend.errors import BadSettings
 

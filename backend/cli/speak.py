@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from backend.commands.progress import activity
+from backend.cli.progress import activity
 from backend.errors import BadRequest, OutputError
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
