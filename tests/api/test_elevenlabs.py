@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.elevenlabs_body import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
+from backend.api.compat.elevenlabs_schemas import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
 from tests.api.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, sound_of
 from tests.api.served import asked_here, served
 from tests.audio.decoding import decoded

@@ -9,7 +9,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from backend.api.fish_body import form_schema, json_schema
+from backend.api.compat.fish_schemas import form_schema, json_schema
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
 from tests.api.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine

@@ -8,8 +8,8 @@ import numpy as np
 import openai
 import pytest
 
-from backend.api.openai_speech import EXTENSIONS
-from backend.api.openai_voices import OPENAI_VOICES
+from backend.api.compat.openai_schemas import EXTENSIONS
+from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform

@@ -8,7 +8,7 @@ import numpy as np
 import openai
 import pytest
 
-from backend.api.openai_voices import OPENAI_VOICES
+from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.opt_engine import OptimizedEngine
 from tests.api.served import served
 from tests.api.test_openai_client import client_of

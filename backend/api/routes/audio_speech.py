@@ -6,15 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from backend.api.compat.openai_schemas import OpenAISpeech, openai_schema
+from backend.api.compat.openai_sse import SpeechEvents
+from backend.api.compat.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.openai_speech import OpenAISpeech, openai_schema
-from backend.api.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
 from backend.api.recoded import RecodedStream, Recoder, SoundShape
 from backend.api.request_parsing import content_type, read_json, settings_of, unsupported
 from backend.api.routes.models import require_model
 from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
-from backend.api.speech_events import SpeechEvents
 from backend.api.speech_headers import documented_headers, header_text
 from backend.errors import BadRequest, UnknownVoice
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.elevenlabs_body import USUAL_FORMAT, ElevenLabsBody, shape_of
+from backend.api.compat.elevenlabs_schemas import USUAL_FORMAT, ElevenLabsBody, shape_of
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.recoded import speak_as

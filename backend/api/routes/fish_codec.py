@@ -8,9 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
 from backend.api.engine_host import SpeechEngine, host_of
 from backend.api.errors import documented
-from backend.api.packed_body import MSGPACK, packed, read_packed
 from backend.api.request_parsing import settings_of
 from backend.api.speech_body import Sound
 from backend.audio.files import read_audio

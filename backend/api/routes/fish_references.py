@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.packed_body import MSGPACK, packed, read_packed
 from backend.api.request_parsing import parse, read_form
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from backend.api.compat.fish_msgpack import MSGPACK, read_packed
+from backend.api.compat.fish_schemas import FishBody, form_schema, json_schema
 from backend.api.errors import documented
-from backend.api.fish_body import FishBody, form_schema, json_schema
-from backend.api.packed_body import MSGPACK, read_packed
 from backend.api.recoded import speak_as
 from backend.api.request_parsing import content_type, parse, read_form, require_short, with_references
 from backend.api.speech_answer import MEDIA_TYPES
