@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from backend import __version__
 from backend.api import errors, openapi
+from backend.api.compat.wyoming.server import WyomingServer
 from backend.api.engine_host import EngineHost, SpeechEngine
 from backend.api.entrance import add_entrance
 from backend.api.keys import SHORT_KEY_CHARS, KeyRing
@@ -20,7 +21,6 @@ from backend.api.request_history import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.system_info import read_machine
 from backend.api.traffic import Traffic
-from backend.api.wyoming import WyomingServer
 from backend.errors import BadSettings
 from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits

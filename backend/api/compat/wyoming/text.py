@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.api.wyoming_events import Event
+from backend.api.compat.wyoming.events import Event
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import Markup
 from backend.text.sentences import SentenceBuffer

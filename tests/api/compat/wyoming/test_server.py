@@ -22,7 +22,7 @@ from wyoming.tts import (
     SynthesizeVoice,
 )
 
-from backend.api.wyoming import listening_host
+from backend.api.compat.wyoming.server import listening_host
 from backend.errors import BadSettings, BadText, Busy, EngineFailure
 from backend.settings import Settings
 from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
@@ -222,7 +222,7 @@ def test_an_error_reaches_a_client_that_talks_on(door):
 
 
 def test_a_client_that_never_stops_talking_is_cut_off(monkeypatch):
-    monkeypatch.setattr("backend.api.wyoming.LINGER_S", 0.1)
+    monkeypatch.setattr("backend.api.compat.wyoming.server.LINGER_S", 0.1)
     with wyoming() as (port, _), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(b"[]\n")
         until_s = time.monotonic() + 10
