@@ -13,7 +13,8 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.job_body import (
+from backend.api.jobs.events import job_events
+from backend.api.jobs.schemas import (
     ChoiceBody,
     JobBody,
     JobList,
@@ -29,7 +30,6 @@ from backend.api.job_body import (
     sentence_body,
     take_body,
 )
-from backend.api.job_events import job_events
 from backend.api.speech_answer import MEDIA_TYPES
 from backend.pipeline.audiobook import BOOK_FORMATS
 from backend.pipeline.jobs import JobDesk

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from backend.api.engine_host import EngineHost
-from backend.api.job_body import job_fields, sentence_body
+from backend.api.jobs.schemas import job_fields, sentence_body
 from backend.errors import UnknownJob
 from backend.pipeline.jobs import JobDesk
 from backend.store.job_records import JobRecord
