@@ -14,13 +14,13 @@ from backend import __version__
 from backend.api import errors, openapi
 from backend.api.compat.wyoming.server import WyomingServer
 from backend.api.engine_host import EngineHost, SpeechEngine
-from backend.api.entrance import add_entrance
-from backend.api.keys import SHORT_KEY_CHARS, KeyRing
 from backend.api.metrics import Measures
+from backend.api.middleware.api_keys import SHORT_KEY_CHARS, KeyRing
+from backend.api.middleware.install import add_entrance
+from backend.api.middleware.request_log import Traffic
 from backend.api.request_history import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.system_info import read_machine
-from backend.api.traffic import Traffic
 from backend.errors import BadSettings
 from backend.monitor.log_lines import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend import __version__
 from backend.api import errors
-from backend.api.entrance import add_entrance
+from backend.api.middleware.install import add_entrance
 from backend.api.routes.speech_socket import MAX_SOCKETS
 from backend.api.speech_answer import BrokenOff, when_client_leaves
 from backend.cluster.conversations import Conversations

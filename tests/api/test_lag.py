@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.portions import PORTION_BYTES
+from backend.api.middleware.chunking import PORTION_BYTES
 from backend.api.speech_body import PART_CHARS, Reference
 from backend.opt_engine import OptimizedEngine
 from tests.api.fake_engine import FakeEngine

@@ -11,13 +11,13 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.api.body_limit import FREE_BYTES, BodyLimit
+from backend.api.middleware.body_limit import FREE_BYTES, BodyLimit
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.errors import Busy
 from backend.opt_engine import OptimizedEngine
+from tests.api.middleware.test_security_headers import INSIDE, told
 from tests.api.served import asked_here
-from tests.api.test_shield import INSIDE, told
 from tests.api.uploads import bad_bytes, good_files, uploads_of
 from tests.pipeline.small_model import small_model
 from tests.test_opt_engine import open_small, settings_in

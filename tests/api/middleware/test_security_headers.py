@@ -10,8 +10,8 @@ import pytest
 
 from backend import errors
 from backend.api.errors import STATUS
-from backend.api.patience import ClientStalled, Patience
-from backend.api.shield import HEADERS
+from backend.api.middleware.security_headers import HEADERS
+from backend.api.middleware.timeouts import ClientStalled, Patience
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
 from tests.api.fake_engine import FakeEngine

@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from backend.api import errors
-from backend.api.hosts import HostNames
-from backend.api.keys import KeyRing, sent_key
-from backend.api.origins import is_foreign_page
-from backend.api.rate import RateLimit
+from backend.api.middleware.api_keys import KeyRing, sent_key
+from backend.api.middleware.csrf import is_foreign_page
+from backend.api.middleware.rate_limit import RateLimit
+from backend.api.middleware.trusted_hosts import HostNames
 from backend.errors import Busy
 from backend.settings import Settings
 

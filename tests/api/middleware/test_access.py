@@ -7,9 +7,9 @@ from fastapi import WebSocket
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
-from backend.api.hosts import HostNames
-from backend.api.keys import KeyRing, key_name
-from backend.api.rate import MAX_CALLERS, PER_MIN_FROM_AFAR, RateLimit
+from backend.api.middleware.api_keys import KeyRing, key_name
+from backend.api.middleware.rate_limit import MAX_CALLERS, PER_MIN_FROM_AFAR, RateLimit
+from backend.api.middleware.trusted_hosts import HostNames
 from backend.app import create_app, warn_if_open
 from backend.settings import Settings
 from tests.api.fake_engine import FakeEngine

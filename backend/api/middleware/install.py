@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from backend.api.body_limit import BodyLimit
 from backend.api.codec_response import CODE_FILE_HEADERS
-from backend.api.gate import Gate
-from backend.api.patience import Patience
-from backend.api.portions import Portions
-from backend.api.shield import Shield
+from backend.api.middleware.access import Gate
+from backend.api.middleware.body_limit import BodyLimit
+from backend.api.middleware.chunking import Portions
+from backend.api.middleware.security_headers import Shield
+from backend.api.middleware.timeouts import Patience
 from backend.api.speech_headers import DESCRIPTIONS
 from backend.settings import Settings
 
