@@ -1,8 +1,6 @@
 """Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
 
 from backend.api.routes import (
-    audio_speech,
-    audio_voices,
     cache,
     codec,
     elevenlabs,
@@ -12,12 +10,14 @@ from backend.api.routes import (
     fish_speech,
     health,
     jobs,
-    metrics,
-    models,
+    openai_models,
+    openai_speech,
+    openai_voices,
     ready,
     requests,
     speech,
     speech_socket,
+    system,
     voices,
 )
 
@@ -25,7 +25,7 @@ ROUTERS = (
     speech.router,
     speech_socket.router,
     voices.router,
-    audio_voices.router,
+    openai_voices.router,
     codec.router,
     fish_speech.router,
     fish_references.router,
@@ -35,9 +35,9 @@ ROUTERS = (
     health.router,
     ready.router,
     requests.router,
-    metrics.router,
+    system.router,
     cache.router,
     jobs.router,
-    audio_speech.router,
-    models.router,
+    openai_speech.router,
+    openai_models.router,
 )

@@ -13,7 +13,7 @@ from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.recoded import RecodedStream, Recoder, SoundShape
 from backend.api.request_parsing import content_type, read_json, settings_of, unsupported
-from backend.api.routes.models import require_model
+from backend.api.routes.openai_models import require_model
 from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
 from backend.api.speech_headers import documented_headers, header_text
 from backend.errors import BadRequest, UnknownVoice
