@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from backend.api.playback import Playback
+from backend.api.speech.playback_clock import Playback
 from backend.data.recipes.templates import template_sentence
 
 MODEL = "phonogram-mini"

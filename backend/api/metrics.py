@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from backend.api.playback import Playback
+from backend.api.speech.playback_clock import Playback
 from backend.lm.guard import REASONS
 
 Outcome = Literal["done", "cancelled", "failed", "refused"]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from backend.api.engine_host import host_of
-from backend.api.speech_body import SpeechBody
+from backend.api.speech.request import SpeechBody
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import MAX_REFERENCES
 from backend.settings import Settings

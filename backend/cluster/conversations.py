@@ -10,7 +10,7 @@ from backend.api.engine_host import STOPS
 from backend.api.metrics import Measures
 from backend.api.middleware.request_log import Traffic
 from backend.api.routes.speech_socket import PATH, deny
-from backend.api.speech_socket import SpeechSocket
+from backend.api.speech.websocket import SpeechSocket
 from backend.cluster.far_speech import FarSpeech
 from backend.cluster.replica import plain_scope
 from backend.cluster.replicas import Replicas

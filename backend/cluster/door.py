@@ -14,7 +14,7 @@ from backend import __version__
 from backend.api import errors
 from backend.api.middleware.install import add_entrance
 from backend.api.routes.speech_socket import MAX_SOCKETS
-from backend.api.speech_answer import BrokenOff, when_client_leaves
+from backend.api.speech.response import BrokenOff, when_client_leaves
 from backend.cluster.conversations import Conversations
 from backend.cluster.replica import plain_scope
 from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas

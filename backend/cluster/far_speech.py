@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from backend.api.playback import Playback
+from backend.api.speech.playback_clock import Playback
 from backend.audio.waveform import Waveform
 from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas, Said, Told
 from backend.cluster.under_way import UnderWay

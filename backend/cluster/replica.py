@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Scope
 
 from backend.api.engine_host import EngineHost, SpeechEngine
-from backend.api.speech_answer import OpenSpeech
+from backend.api.speech.response import OpenSpeech
 from backend.app import Role, build_engine, create_app
 from backend.audio.waveform import Waveform
 from backend.cluster.replicas import Said, Told

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.api.engine_host import Stoppable
-from backend.api.speech_socket import SpeechSocket
+from backend.api.speech.websocket import SpeechSocket
 
 
 class UnderWay(Stoppable):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from backend.api.middleware.chunking import PORTION_BYTES
-from backend.api.speech_body import PART_CHARS, Reference
+from backend.api.speech.request import PART_CHARS, Reference
 from backend.opt_engine import OptimizedEngine
 from tests.api.fake_engine import FakeEngine
 from tests.api.served import asked_here, served

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from backend.api.speech_body import SpeechBody
+from backend.api.speech.request import SpeechBody
 from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
 from backend.errors import BadVoice, Busy, EngineFailure, NotAvailable, TimedOut

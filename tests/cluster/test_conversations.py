@@ -19,7 +19,7 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.api.fake_engine import PIECE_SAMPLES, FakeEngine
 from tests.api.served import asked_here
-from tests.api.test_speech_socket import PATH, Talk, pcm_of
+from tests.api.speech.test_websocket import PATH, Talk, pcm_of
 from tests.api.test_wire import within
 from tests.cluster.here import SETTINGS, Here, opened
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.api.speech_answer import BrokenOff
+from backend.api.speech.response import BrokenOff
 from backend.cluster.door import create_door
 from backend.cluster.replica import Replica
 from backend.cluster.replicas import MAX_TRIES

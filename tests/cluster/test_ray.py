@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from backend.settings import ROOT, Settings
-from tests.api.test_speech_socket import PATH
+from tests.api.speech.test_websocket import PATH
 from tests.cluster import slow_engine
 
 # Looked for, not imported: that alone takes seconds.

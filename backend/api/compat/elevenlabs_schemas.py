@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.recoded import SoundShape
-from backend.api.speech_body import DEFAULTS, bounded
+from backend.api.speech.request import DEFAULTS, bounded
+from backend.api.speech.transcode import SoundShape
 from backend.errors import BadRequest
 from backend.runtime.request import BOUNDS, SpeechRequest
 

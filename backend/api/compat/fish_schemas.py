@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from backend.api.recoded import SoundShape
-from backend.api.speech_body import DEFAULTS, Reference, bounded
+from backend.api.speech.request import DEFAULTS, Reference, bounded
+from backend.api.speech.transcode import SoundShape
 from backend.runtime.request import BOUNDS, MAX_REFERENCES, MAX_VOICE_CHARS, Latency, ReferenceClip, SpeechRequest
 
 MP3_KBPS = (64, 128, 192)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from backend.api.request_parsing import parse
-from backend.api.speech_body import SpeechBody, bounded, json_schema
+from backend.api.speech.request import SpeechBody, bounded, json_schema
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS
 

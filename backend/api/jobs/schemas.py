@@ -10,7 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
-from backend.api.speech_body import bounded
+from backend.api.speech.request import bounded
 from backend.errors import BadRequest
 from backend.pipeline.audiobook import BOOK_FORMATS
 from backend.pipeline.jobs import MAX_TAKE_CHARS, MAX_TITLE_CHARS

@@ -11,7 +11,7 @@ from backend.api.middleware.body_limit import BodyLimit
 from backend.api.middleware.chunking import Portions
 from backend.api.middleware.security_headers import Shield
 from backend.api.middleware.timeouts import Patience
-from backend.api.speech_headers import DESCRIPTIONS
+from backend.api.speech.headers import DESCRIPTIONS
 from backend.settings import Settings
 
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from backend.api.compat.elevenlabs_schemas import USUAL_FORMAT, ElevenLabsBody, shape_of
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.recoded import speak_as
 from backend.api.request_parsing import content_type, read_json, require_short, unsupported
-from backend.api.speech_answer import MEDIA_TYPES
-from backend.api.speech_headers import documented_headers
+from backend.api.speech.headers import documented_headers
+from backend.api.speech.response import MEDIA_TYPES
+from backend.api.speech.transcode import speak_as
 from backend.errors import UnknownVoice
 from backend.runtime.request import MAX_VOICE_CHARS
 

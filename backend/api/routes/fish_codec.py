@@ -12,7 +12,7 @@ from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
 from backend.api.engine_host import SpeechEngine, host_of
 from backend.api.errors import documented
 from backend.api.request_parsing import settings_of
-from backend.api.speech_body import Sound
+from backend.api.speech.request import Sound
 from backend.audio.files import read_audio
 from backend.errors import BadAudio, BadCodes
 

@@ -30,7 +30,7 @@ from backend.api.jobs.schemas import (
     sentence_body,
     take_body,
 )
-from backend.api.speech_answer import MEDIA_TYPES
+from backend.api.speech.response import MEDIA_TYPES
 from backend.pipeline.audiobook import BOOK_FORMATS
 from backend.pipeline.jobs import JobDesk
 

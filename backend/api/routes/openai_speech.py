@@ -11,11 +11,11 @@ from backend.api.compat.openai_sse import SpeechEvents
 from backend.api.compat.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.recoded import RecodedStream, Recoder, SoundShape
 from backend.api.request_parsing import content_type, read_json, settings_of, unsupported
 from backend.api.routes.openai_models import require_model
-from backend.api.speech_answer import MEDIA_TYPES, StreamedSpeech, speak
-from backend.api.speech_headers import documented_headers, header_text
+from backend.api.speech.headers import documented_headers, header_text
+from backend.api.speech.response import MEDIA_TYPES, StreamedSpeech, speak
+from backend.api.speech.transcode import RecodedStream, Recoder, SoundShape
 from backend.errors import BadRequest, UnknownVoice
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"])

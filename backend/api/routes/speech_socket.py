@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from backend.api.engine_host import EngineHost
-from backend.api.speaking import Speaking
-from backend.api.speech_answer import OpenSpeech
-from backend.api.speech_socket import SpeechSocket
+from backend.api.speech.protocol import Speaking
+from backend.api.speech.response import OpenSpeech
+from backend.api.speech.websocket import SpeechSocket
 from backend.runtime.request import SpeechRequest
 
 router = APIRouter()

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
-from backend.api.speech_answer import MEDIA_TYPES, speak
-from backend.api.speech_body import Format
+from backend.api.speech.request import Format
+from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.errors import BadRequest
 from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS, ReferenceClip, SpeechRequest
 

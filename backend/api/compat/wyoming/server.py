@@ -18,7 +18,7 @@ from backend.api.compat.wyoming.events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTE
 from backend.api.compat.wyoming.text import SpokenText, markup_of, text_of, voice_of
 from backend.api.engine_host import EngineHost
 from backend.api.errors import status_of
-from backend.api.speech_answer import OpenSpeech
+from backend.api.speech.response import OpenSpeech
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
 from backend.errors import BadSettings, BadText, Busy, PhonogramError

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.speech_body import DEFAULTS, Format, bounded
+from backend.api.speech.request import DEFAULTS, Format, bounded
 from backend.runtime.request import MAX_VOICE_CHARS, Latency, Markup, SpeechRequest
 
 MAX_PACE_S = 3600.0

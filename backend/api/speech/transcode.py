@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.engine_host import EngineHost, host_of
-from backend.api.speech_answer import MEDIA_TYPES, speak
+from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.audio.encoder import CODINGS
 from backend.audio.pcm import from_int16
 from backend.audio.resample import StreamResampler, resampled_length

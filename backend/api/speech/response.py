@@ -18,9 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from backend.api.engine_host import MAX_SPEECHES, EngineHost, SpeechStream
 from backend.api.metrics import Measures, Outcome
-from backend.api.playback import Playback
 from backend.api.request_history import RecentSpeech, RecentSpeeches
-from backend.api.speech_headers import headers_at_end, headers_at_start
+from backend.api.speech.headers import headers_at_end, headers_at_start
+from backend.api.speech.playback_clock import Playback
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer

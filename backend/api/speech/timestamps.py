@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from backend.api.engine_host import SpeechStream
-from backend.api.speech_answer import CLIENT_GONE, OpenSpeech, encoded, when_client_leaves
-from backend.api.speech_headers import headers_at_end, headers_at_start
+from backend.api.speech.headers import headers_at_end, headers_at_start
+from backend.api.speech.response import CLIENT_GONE, OpenSpeech, encoded, when_client_leaves
 from backend.audio.waveform import Waveform
 from backend.errors import Cancelled
 from backend.runtime.request import SpeechRequest

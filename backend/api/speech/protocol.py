@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from backend.api.playback import Playback
+from backend.api.speech.playback_clock import Playback
 from backend.audio.waveform import Waveform
 from backend.runtime.request import SpeechRequest
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.api.playback import Playback
+from backend.api.speech.playback_clock import Playback
 
 
 def heard(*pieces, arrived_s=100.0):

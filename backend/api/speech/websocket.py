@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from backend.api.playback import Playback
 from backend.api.request_parsing import describe
-from backend.api.socket_messages import MESSAGES, Sign, Start, TextMessage
-from backend.api.speaking import Speak, Speaking
-from backend.api.speech_timed import sentence_times
+from backend.api.speech.playback_clock import Playback
+from backend.api.speech.protocol import Speak, Speaking
+from backend.api.speech.timestamps import sentence_times
+from backend.api.speech.websocket_messages import MESSAGES, Sign, Start, TextMessage
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
 from backend.errors import BadRequest, BadText, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from backend.api.speech_socket import SpeechSocket
+from backend.api.speech.websocket import SpeechSocket
 from backend.audio.pcm import to_int16
 from backend.errors import BadText, Busy, EngineFailure
 from backend.runtime.request import SpeechRequest
