@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from backend.audio.encoder import CODINGS, StreamEncoder
+from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.errors import BadAudio, OutputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from backend.audio.encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
-from backend.audio.headers import require_complete, sound_format
+from backend.audio.file_sniffing import require_complete, sound_format
+from backend.audio.lossy_encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
 from backend.audio.mp3 import counted_mp3
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample

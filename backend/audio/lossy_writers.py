@@ -10,7 +10,7 @@ from __future__ import annotations
 import av
 import numpy as np
 
-from backend.audio.encoder import CODINGS, StreamEncoder
+from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.audio.mp3 import gapless_frame
 from backend.audio.sample_writer import SampleWriter
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backend.audio.audiobook import Chapter, write_audiobook
-from backend.audio.joins import OVERLAP_S, fade_edges
+from backend.audio.crossfade import OVERLAP_S, fade_edges
 from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
 from backend.errors import BadAudio

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from backend.audio.stretch import MAX_SPEED, MIN_SPEED
+from backend.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from backend.errors import TimedOut
 from backend.lm.base import Prompt
 from backend.lm.guard import FinishReason, SpeakingPace, Watch, worse

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from backend.audio.joins import OVERLAP_S, StreamJoiner
+from backend.audio.crossfade import OVERLAP_S, StreamJoiner
 from backend.audio.loudness import normalize_loudness
-from backend.audio.stretch import MAX_SPEED, MIN_SPEED, StreamStretcher
+from backend.audio.time_stretch import MAX_SPEED, MIN_SPEED, StreamStretcher
 from backend.audio.watermark import StreamMarker
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec

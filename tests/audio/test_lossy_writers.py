@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from backend.audio.encoder import CODINGS
 from backend.audio.files import read_audio
+from backend.audio.lossy_encoder import CODINGS
 from backend.audio.mp3 import FrameHeader
 from backend.audio.resample import resampled_length
 from backend.audio.writers import LOSSY, open_writer

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.engine_host import EngineHost, host_of
 from backend.api.speech.response import MEDIA_TYPES, speak
-from backend.audio.encoder import CODINGS
+from backend.audio.lossy_encoder import CODINGS
 from backend.audio.pcm import from_int16
 from backend.audio.resample import StreamResampler, resampled_length
 from backend.audio.writers import open_writer

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from backend.audio.headers import require_complete, sound_format
+from backend.audio.file_sniffing import require_complete, sound_format
 from backend.errors import BadAudio
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.audio.joins import StreamJoiner, fade_edges, fade_in, join
+from backend.audio.crossfade import StreamJoiner, fade_edges, fade_in, join
 from backend.audio.waveform import Waveform
 from backend.data import synthetic
 from backend.errors import BadAudio

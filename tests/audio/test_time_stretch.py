@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.audio.stretch import StreamStretcher, stretch
+from backend.audio.time_stretch import StreamStretcher, stretch
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio
 
