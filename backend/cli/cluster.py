@@ -42,14 +42,14 @@ def up(
     from backend.api.routes.speech_socket import MAX_SOCKETS
     from backend.app import configure_logging, warn_if_open
     from backend.cli.graceful_server import PatientServer, require_free
-    from backend.cluster import deployment
-    from backend.cluster.door import create_door
+    from backend.cluster import ray_serve
+    from backend.cluster.gateway import create_door
     from backend.settings import load_settings
 
     configure_logging()
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings().model_copy(update=changes)
-    size = deployment.Size(
+    size = ray_serve.Size(
         replicas, max(replicas, max_replicas or replicas), cores, cards, desk_cards=cards
     )  # fmt: skip
     # A copy more than speak: the one that keeps voices and jobs.
@@ -57,14 +57,14 @@ def up(
     if not is_update:
         # Before the copies are started, which takes half a minute.
         require_free(settings.host, settings.port)
-    deployment.connect(address or ("auto" if is_update else None), n_cores)
+    ray_serve.connect(address or ("auto" if is_update else None), n_cores)
     try:
-        deployment.deploy(settings, size)
+        ray_serve.deploy(settings, size)
         if is_update:
             return
         warn_if_open(settings)
         door = create_door(
-            settings, deployment.ServedReplicas(deployment.SPEAKERS), deployment.ServedReplicas(deployment.DESK),
+            settings, ray_serve.ServedReplicas(ray_serve.SPEAKERS), ray_serve.ServedReplicas(ray_serve.DESK),
             MAX_SOCKETS * size.max_speakers,
         )  # fmt: skip
         config = uvicorn.Config(
@@ -73,27 +73,27 @@ def up(
         )  # fmt: skip
         PatientServer(config, min(settings.shutdown_s, MOST_PATIENCE_S)).run()
     finally:
-        deployment.leave()
+        ray_serve.leave()
 
 
 @app.command()
 def status(address: Address = "auto") -> None:
     """Tell how many copies run, and in what state."""
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
-    deployment.connect(address)
-    found = deployment.status()
+    ray_serve.connect(address)
+    found = ray_serve.status()
     typer.echo(f"{found.application} {found.message}".strip())
     for part, states in found.replicas.items():
         typer.echo(f"  {part:9} {', '.join(f'{n} {state.lower()}' for state, n in states.items())}")
-    deployment.leave()
+    ray_serve.leave()
 
 
 @app.command()
 def down(address: Address = "auto") -> None:
     """End all copies."""
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
-    deployment.connect(address)
-    deployment.shut_down()
-    deployment.leave()
+    ray_serve.connect(address)
+    ray_serve.shut_down()
+    ray_serve.leave()

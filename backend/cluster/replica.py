@@ -17,7 +17,7 @@ from backend.api.engine_host import EngineHost, SpeechEngine
 from backend.api.speech.response import OpenSpeech
 from backend.app import Role, build_engine, create_app
 from backend.audio.waveform import Waveform
-from backend.cluster.replicas import Said, Told
+from backend.cluster.replica_pool import Said, Told
 from backend.errors import PhonogramError
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings

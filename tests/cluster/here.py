@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from fastapi.testclient import TestClient
 
-from backend.cluster.door import create_door
+from backend.cluster.gateway import create_door
 from backend.cluster.replica import Replica
-from backend.cluster.replicas import ReplicaLost
+from backend.cluster.replica_pool import ReplicaLost
 from backend.settings import Settings
 
 SETTINGS = Settings(device="cpu")

@@ -34,16 +34,16 @@ START_LIMIT_S = 120.0
 
 @pytest.fixture(scope="module")
 def url():
-    from backend.cluster import deployment
-    from backend.cluster.door import create_door
+    from backend.cluster import ray_serve
+    from backend.cluster.gateway import create_door
 
     settings = Settings(_env_file=None, device="cpu", max_batch=4, max_queue=16)
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{before}"
-    deployment.connect(None, n_cores=4)
+    ray_serve.connect(None, n_cores=4)
     try:
-        deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
-        door = create_door(settings, deployment.ServedReplicas("speakers"), deployment.ServedReplicas("desk"))
+        ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
+        door = create_door(settings, ray_serve.ServedReplicas("speakers"), ray_serve.ServedReplicas("desk"))
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             server = uvicorn.Server(uvicorn.Config(door, log_level="critical", timeout_graceful_shutdown=2))
@@ -55,8 +55,8 @@ def url():
             server.should_exit = True
             thread.join(10)
     finally:
-        deployment.shut_down()
-        deployment.leave()
+        ray_serve.shut_down()
+        ray_serve.leave()
         os.environ["PYTHONPATH"] = before
 
 
@@ -72,9 +72,9 @@ def wait_until(is_so, limit_s=START_LIMIT_S):
 
 
 def running():
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
-    return deployment.status().replicas["speakers"].get("RUNNING", 0)
+    return ray_serve.status().replicas["speakers"].get("RUNNING", 0)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
 
 
 def test_replacing_all_replicas_costs_nobody_a_request(url, http):
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
     before = {ask(http, url, n).headers["x-replica"] for n in range(8)}
     settings = Settings(_env_file=None, device="cpu", max_batch=4, max_queue=16, cache_limit=7)
@@ -240,7 +240,7 @@ def test_replacing_all_replicas_costs_nobody_a_request(url, http):
         said(silent, "Before.", ending=None)
         for thread in asking:
             thread.start()
-        deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
+        ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
         is_over.set()
         for thread in asking:
             thread.join()

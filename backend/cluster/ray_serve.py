@@ -15,7 +15,7 @@ from starlette.types import Message
 from backend.api.engine_host import SpeechEngine
 from backend.app import Role, build_engine
 from backend.cluster.replica import Replica
-from backend.cluster.replicas import ReplicaLost, Told
+from backend.cluster.replica_pool import ReplicaLost, Told
 from backend.errors import Busy, NotAvailable
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings

@@ -11,9 +11,9 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from backend import errors
-from backend.cluster.far_speech import FarSpeech
-from backend.cluster.replicas import MAX_TRIES
-from backend.cluster.under_way import UnderWay
+from backend.cluster.in_flight import UnderWay
+from backend.cluster.remote_speech import FarSpeech
+from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import BadRequest, Busy, EngineFailure, PhonogramError, RetryLater
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings

@@ -11,10 +11,10 @@ from backend.api.metrics import Measures
 from backend.api.middleware.request_log import Traffic
 from backend.api.routes.speech_socket import PATH, deny
 from backend.api.speech.websocket import SpeechSocket
-from backend.cluster.far_speech import FarSpeech
+from backend.cluster.in_flight import UnderWay
+from backend.cluster.remote_speech import FarSpeech
 from backend.cluster.replica import plain_scope
-from backend.cluster.replicas import Replicas
-from backend.cluster.under_way import UnderWay
+from backend.cluster.replica_pool import Replicas
 from backend.runtime.request import SpeechRequest
 
 

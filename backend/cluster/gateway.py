@@ -15,10 +15,10 @@ from backend.api import errors
 from backend.api.middleware.install import add_entrance
 from backend.api.routes.speech_socket import MAX_SOCKETS
 from backend.api.speech.response import BrokenOff, when_client_leaves
-from backend.cluster.conversations import Conversations
+from backend.cluster.in_flight import UnderWay
 from backend.cluster.replica import plain_scope
-from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas
-from backend.cluster.under_way import UnderWay
+from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaLost, Replicas
+from backend.cluster.websocket_gateway import Conversations
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)

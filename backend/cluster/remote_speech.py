@@ -11,8 +11,8 @@ from typing import Any
 
 from backend.api.speech.playback_clock import Playback
 from backend.audio.waveform import Waveform
-from backend.cluster.replicas import MAX_TRIES, RETRY_S, ReplicaLost, Replicas, Said, Told
-from backend.cluster.under_way import UnderWay
+from backend.cluster.in_flight import UnderWay
+from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaLost, Replicas, Said, Told
 from backend.errors import Cancelled, EngineFailure, PhonogramError, SpeakerLost
 from backend.runtime.request import SpeechRequest
 

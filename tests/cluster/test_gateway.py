@@ -7,9 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.api.speech.response import BrokenOff
-from backend.cluster.door import create_door
+from backend.cluster.gateway import create_door
 from backend.cluster.replica import Replica
-from backend.cluster.replicas import MAX_TRIES
+from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import Busy, NotAvailable, NotReady
 from backend.settings import Settings
 from tests.api.fake_engine import FakeEngine

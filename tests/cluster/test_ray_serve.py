@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from backend.cluster.deployment import connect, held_back
+from backend.cluster.ray_serve import connect, held_back
 from backend.errors import NotAvailable
 
 
