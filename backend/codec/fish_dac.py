@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backend.codec.base import CausalCodec, Reconstruction
 from backend.codec.dac_layers import ConvStackState, DacDecoder, DacEncoder
-from backend.codec.vq_factorized import FactorizedQuantizer
+from backend.codec.vq.factorized import FactorizedQuantizer
 from backend.codes import CodecSpec
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 from backend.nn.convnext import CausalConvNeXt

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.codec.base import CausalCodec, Reconstruction
-from backend.codec.vq import EMAQuantizer, ResidualVQ
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec
 from backend.nn.conv import ConvState
 from backend.nn.mixer import FrameMixer

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from backend.codec.base import CausalCodec
-from backend.codec.vq import codebook_usage, dropout_rows, effective_dimension
+from backend.codec.vq.residual import codebook_usage, dropout_rows, effective_dimension
 from backend.data.cache import CachedClip
 from backend.data.segments import SegmentSampler
 from backend.errors import BadSettings

@@ -25,7 +25,7 @@ BACKEND = python_files("backend")
 
 
 def part_of(module: str) -> str:
-    """`backend.codec.vq` -> `codec`; the package itself is the empty part."""
+    """`backend.codec.vq.residual` -> `codec`; the package itself is the empty part."""
     return module.partition(".")[2].partition(".")[0]
 
 

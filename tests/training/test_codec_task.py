@@ -3,7 +3,7 @@ import torch
 from lightning.fabric import Fabric
 
 from backend.codec.registry import build_codec
-from backend.codec.vq import dropout_rows
+from backend.codec.vq.residual import dropout_rows
 from backend.configs import compose_preset, preset_names
 from backend.errors import BadSettings
 from backend.training.balancer import Balancer

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.codec.vq_ema import EMAQuantizer
-from backend.codec.vq_factorized import FactorizedQuantizer
-from backend.codec.vq_gradient import Gradient, pass_gradient
-from backend.codec.vq_usage import CodebookUsage, codebook_usage, effective_dimension
+from backend.codec.vq.ema import EMAQuantizer
+from backend.codec.vq.factorized import FactorizedQuantizer
+from backend.codec.vq.straight_through import Gradient, pass_gradient
+from backend.codec.vq.usage import CodebookUsage, codebook_usage, effective_dimension
 from backend.errors import BadCodes, CodebookMismatch
 from backend.nn.derived import DerivedInEval
 

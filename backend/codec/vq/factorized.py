@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.codec.vq_gradient import Gradient, pass_gradient
+from backend.codec.vq.straight_through import Gradient, pass_gradient
 from backend.nn.derived import DerivedInEval
 
 

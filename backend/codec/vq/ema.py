@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.codec.vq_gradient import straight_through
+from backend.codec.vq.straight_through import straight_through
 from backend.nn.derived import DerivedInEval
 
 # Candidates for restarts are rows of the batch taken with this stride: no generator whose state would have to be saved.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.codec.vq import codebook_usage, effective_dimension
+from backend.codec.vq.residual import codebook_usage, effective_dimension
 from backend.errors import BadCodes
 
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.codec.vq import EMAQuantizer, FactorizedQuantizer, ResidualVQ, dropout_rows
+from backend.codec.vq.residual import EMAQuantizer, FactorizedQuantizer, ResidualVQ, dropout_rows
 from backend.errors import BadCodes, CodebookMismatch
 
 

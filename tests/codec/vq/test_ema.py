@@ -2,7 +2,7 @@ import copy
 
 import torch
 
-from backend.codec.vq import EMAQuantizer, ResidualVQ, codebook_usage
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ, codebook_usage
 
 
 def clusters(n_clusters=16, frames=512, dim=8, spread=0.01, seed=0):
