@@ -27,7 +27,7 @@ from backend.cli.watermark import app as watermark_app
 from backend.errors import PhonogramError
 
 if TYPE_CHECKING:
-    from backend.compression.survey import ContainerSurvey
+    from backend.compression.codes.inspect import ContainerSurvey
 
 # Nothing heavy is imported up here: a command imports what it runs, so `--help` answers at once.
 # One command is a function of its own module, listed below; a group is a Typer, joined with `app.add_typer`.
@@ -97,7 +97,7 @@ def decode(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a code file back into a sound file, with the codec that wrote it."""
-    from backend.compression.survey import survey_file
+    from backend.compression.codes.inspect import survey_file
     from backend.pipeline.code_file import decode_file, require_free, require_sound_suffix
 
     # What can be refused is refused before a model is loaded.
@@ -123,7 +123,7 @@ def info(
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a code file and tell what it holds. Bitrates are counted from its bytes."""
-    from backend.compression.survey import survey_file
+    from backend.compression.codes.inspect import survey_file
 
     survey = survey_file(source)
     header = survey.header

@@ -12,9 +12,9 @@ import torch
 
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
-from backend.compression.container import ContainerReader, ContainerWriter
-from backend.compression.header import ContainerHeader
-from backend.compression.survey import ContainerSurvey
+from backend.compression.codes.container import ContainerReader, ContainerWriter
+from backend.compression.codes.header import ContainerHeader
+from backend.compression.codes.inspect import ContainerSurvey
 from backend.errors import BadCodes, BadContainer, CodebookMismatch, LimitExceeded
 from backend.pipeline.transcode import check_written_by, fit_to_codec
 

@@ -14,7 +14,7 @@ import numpy as np
 from backend.audio.files import FILE_FORMATS, read_audio, write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
-from backend.compression.survey import ContainerSurvey, open_container, survey_container, survey_file
+from backend.compression.codes.inspect import ContainerSurvey, open_container, survey_container, survey_file
 from backend.errors import LimitExceeded, OutputError
 from backend.pipeline.transcode import Progress, decode_pieces, encode_waveform
 

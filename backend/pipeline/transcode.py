@@ -12,8 +12,8 @@ from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
-from backend.compression.container import ContainerReader, ContainerWriter
-from backend.compression.header import HASH_DIGITS, ContainerHeader
+from backend.compression.codes.container import ContainerReader, ContainerWriter
+from backend.compression.codes.header import HASH_DIGITS, ContainerHeader
 from backend.errors import BadAudio, BadContainer
 
 Progress = Callable[[int, int], None]  # samples done, samples in all

@@ -12,8 +12,8 @@ import torch
 
 from backend.audio.waveform import Waveform
 from backend.codes import CodecSpec, Codes
-from backend.compression.container import ContainerWriter
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.container import ContainerWriter
+from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.code_bytes import CodeFile, read_file
 from backend.pipeline.timings import TimedSentence, TimedWord

@@ -11,8 +11,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from backend.compression.container import ContainerWriter
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.container import ContainerWriter
+from backend.compression.codes.header import ContainerHeader
 from backend.pipeline.transcode import frames_for
 from tests.audio.fuzz_reading import CODINGS, encoded, mutated, resealed
 from tests.text.documents.books import epub

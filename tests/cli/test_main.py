@@ -11,7 +11,7 @@ from backend.audio.files import read_audio, write_audio
 from backend.audio.waveform import Waveform
 from backend.cli import main as cli
 from backend.codec.registry import CODECS
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.header import ContainerHeader
 from backend.weights import save_codec, shelf
 from tests.codec.tiny import REGISTERED, TinyCodec
 from tests.compression.mutations import mutations
@@ -111,7 +111,7 @@ def test_a_failure_midway_leaves_no_partial_output(place, monkeypatch, capsys):
     def full(self, *arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("backend.compression.container.ContainerWriter.finish", full)
+    monkeypatch.setattr("backend.compression.codes.container.ContainerWriter.finish", full)
     before = sorted(place.rglob("*"))
     assert phonogram(monkeypatch, "encode", "a.wav", "-o", "a.pgc", "--codec", "small") == 2
     assert "No space left" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_the_real_command_reports_version_usage_and_damage(tmp_path):
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys, backend.cli.main, backend.compression.survey; "
+        "import sys, backend.cli.main, backend.compression.codes.inspect; "
         "print([m for m in ('torch', 'soundfile', 'rich.progress') if m in sys.modules])"
     )
     assert run("-c", code).stdout.strip() == "[]"

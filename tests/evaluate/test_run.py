@@ -7,7 +7,7 @@ import torch
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.registry import CODECS
-from backend.compression.survey import survey_file
+from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 from backend.evaluate.cache import ResultCache

@@ -6,9 +6,9 @@ import torch
 
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
-from backend.compression.container import ContainerReader, ContainerWriter
-from backend.compression.header import ContainerHeader
-from backend.compression.survey import survey_container
+from backend.compression.codes.container import ContainerReader, ContainerWriter
+from backend.compression.codes.header import ContainerHeader
+from backend.compression.codes.inspect import survey_container
 from backend.errors import BadAudio, BadCodes, BadContainer
 from backend.pipeline import transcode
 from backend.pipeline.transcode import decode_pieces, encode_waveform

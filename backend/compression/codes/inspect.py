@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from backend.compression.container import ContainerReader
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.container import ContainerReader
+from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadContainer
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from backend.errors import BadContainer
+from tests.compression.codes.test_container import header, read, write
 from tests.compression.mutations import join, mutations, split
-from tests.compression.test_container import header, read, write
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,8 +14,8 @@ from zlib import crc32
 
 import numpy as np
 
-from backend.compression.bits import pack_bits, packed_bytes, unpack_bits
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.bit_packing import pack_bits, packed_bytes, unpack_bits
+from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadCodes, BadContainer, CodebookMismatch
 
 BLOCK_FRAMES = 512

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.compression.bits import pack_bits, packed_bytes, unpack_bits
+from backend.compression.codes.bit_packing import pack_bits, packed_bytes, unpack_bits
 from backend.errors import BadCodes
 
 WIDTHS = st.lists(st.integers(1, 16), min_size=1, max_size=12)

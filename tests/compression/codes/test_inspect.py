@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 
-from backend.compression.survey import survey_container
-from tests.compression.test_container import header, write
+from backend.compression.codes.inspect import survey_container
+from tests.compression.codes.test_container import header, write
 
 
 @pytest.mark.parametrize("is_announced", [True, False])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.codes import CodecSpec
-from backend.compression.container import ContainerReader, ContainerWriter
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.container import ContainerReader, ContainerWriter
+from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadCodes, BadContainer, CodebookMismatch
 
 HASH = "3f9a" * 16
