@@ -66,10 +66,10 @@ def synthesize(
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
 ) -> None:
     """Have another synthesizer speak a corpus to learn from, with exact durations."""
-    from backend.data.heldout import HeldOut
     from backend.data.recipes.sentences import read_excluded, read_texts_file
     from backend.data.recipes.synthesis import Synthesis, given_lines, lines
     from backend.data.recipes.synthesis import synthesize as speak
+    from backend.data.splits import HeldOut
     from backend.text.phonemes import EnglishPhonemizer
 
     if not prefix.isalpha() or not prefix.islower():
@@ -159,9 +159,9 @@ def tokenize(
     # Imported here: `--help` should not wait seconds for them.
     import torch
 
-    from backend.data.heldout import HeldOut
     from backend.data.manifest import Clip
-    from backend.data.shards import ShardSpec, ShardWriter
+    from backend.data.splits import HeldOut
+    from backend.data.token_shards import ShardSpec, ShardWriter
     from backend.data.utterances import played_in_turn, read_utterances
     from backend.device import find_device
     from backend.pipeline.tokenize import tokenize_corpus

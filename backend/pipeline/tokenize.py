@@ -11,7 +11,7 @@ import torch
 from backend.audio.files import read_audio
 from backend.codec.base import CausalCodec
 from backend.data.frame_alignment import frame_alignment
-from backend.data.shards import NO_SYMBOL, CodedUtterance, ShardWriter
+from backend.data.token_shards import NO_SYMBOL, CodedUtterance, ShardWriter
 from backend.data.utterances import Utterance
 from backend.errors import BadAudio, LimitExceeded
 from backend.pipeline.transcode import fit_to_codec, frames_for

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backend.codec.base import CausalCodec
 from backend.codec.vq.residual import codebook_usage, dropout_rows, effective_dimension
-from backend.data.cache import CachedClip
+from backend.data.audio_cache import CachedClip
 from backend.data.segments import SegmentSampler
 from backend.errors import BadSettings
 from backend.training.audition import audition

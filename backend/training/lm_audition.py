@@ -15,7 +15,7 @@ from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import Codes
-from backend.data.shards import CodedUtterance
+from backend.data.token_shards import CodedUtterance
 from backend.lm.generate import Generation, generate
 from backend.lm.pointer import Pointer
 from backend.lm.sampling import SamplingOptions

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.data.shards import CodedUtterance
+from backend.data.token_shards import CodedUtterance
 from backend.lm.pointer_path import pointer_path
 from backend.lm.voice_prompt import whole_utterance
 from backend.text.phoneme_tokenizer import PhonemeTokenizer

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from backend.data.shards import CodedUtterance, ShardDataset
 from backend.data.token_batches import TokenBatches
+from backend.data.token_shards import CodedUtterance, ShardDataset
 from backend.errors import BadSettings
 from backend.training.lm_batch import Passage, PassageReader, VoiceBatch
 from backend.training.lm_recipe import ShardBlock

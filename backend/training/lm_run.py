@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from backend.data.shards import ShardDataset
+from backend.data.token_shards import ShardDataset
 from backend.errors import BadSettings
 from backend.metrics.recognition import Recognizer
 from backend.text.phoneme_tokenizer import PhonemeTokenizer

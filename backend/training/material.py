@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 
 from backend.codes import CodecSpec
+from backend.data.audio_cache import AudioCache, CachedClip, cache_folder
 from backend.data.augment import Augmentation
-from backend.data.cache import AudioCache, CachedClip, cache_folder
-from backend.data.heldout import HeldOut
 from backend.data.manifest import read_clips
 from backend.data.segments import SegmentSampler
+from backend.data.splits import HeldOut
 from backend.errors import BadSettings
 from backend.training.recipe import DataBlock, PhaseBlock
 

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 
 from backend.codec.registry import build_codec
 from backend.configs import compose_preset
-from backend.data.cache import CachedClip
+from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.audition import audition
 from backend.training.codec_task import CodecTask

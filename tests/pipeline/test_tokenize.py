@@ -12,7 +12,7 @@ from backend.audio.waveform import Waveform
 from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.codes import Codes
-from backend.data.shards import ShardDataset
+from backend.data.token_shards import ShardDataset
 from backend.errors import BadSettings
 from backend.weights import codes_hash, save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from backend.codec.registry import build_codec
 from backend.configs import compose_preset, preset_names
 from backend.configs.compose import FOLDER
-from backend.data.shards import ShardSpec
+from backend.data.token_shards import ShardSpec
 from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
 from backend.lm.generate import generate

@@ -9,7 +9,7 @@ import numpy as np
 from lightning.fabric import Fabric
 
 from backend.codec.spectral import SpectralCodec
-from backend.data.cache import CachedClip
+from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.codec_task import CodecTask
 from backend.training.loop import Loop

@@ -9,7 +9,7 @@ import numpy as np
 from lightning.fabric import Fabric
 
 from backend.configs import compose_preset
-from backend.data.shards import CodedUtterance, ShardDataset, ShardSpec, ShardWriter
+from backend.data.token_shards import CodedUtterance, ShardDataset, ShardSpec, ShardWriter
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes import SOUNDS, SYMBOLS
 from backend.training.lm_batch import PassageReader

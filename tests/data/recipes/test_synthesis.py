@@ -9,11 +9,11 @@ import pytest
 
 from backend.audio.files import read_audio
 from backend.data.frame_alignment import DurationUnit
-from backend.data.heldout import HeldOut
 from backend.data.manifest import read_clips
 from backend.data.recipes.sentences import Excluded
 from backend.data.recipes.synthesis import Synthesis, given_lines, lines, synthesize
 from backend.data.recipes.teacher import Spoken, with_output
+from backend.data.splits import HeldOut
 from backend.data.utterances import read_utterances
 from backend.errors import BadSettings
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
-from backend.data.cache import AudioCache
+from backend.data.audio_cache import AudioCache
 from backend.data.manifest import Clip, read_clips
 from backend.data.synthetic import speech_like
 from backend.errors import BadContainer, BadSettings
@@ -71,7 +71,7 @@ def test_torn_index_line_is_decoded_again(tmp_path):
 def test_built_cache_decodes_nothing_again(tmp_path, monkeypatch):
     clips = recordings(tmp_path / "speech")
     AudioCache(tmp_path / "cache", RATE_HZ).build(clips)
-    monkeypatch.setattr("backend.data.cache.read_audio", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr("backend.data.audio_cache.read_audio", lambda *_, **__: pytest.fail("decoded again"))
     AudioCache(tmp_path / "cache", RATE_HZ).build(clips)
 
 

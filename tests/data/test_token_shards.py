@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from backend.data.shards import INDEX, NO_SYMBOL, CodedUtterance, ShardDataset, ShardSpec, ShardWriter
 from backend.data.token_batches import TokenBatches
+from backend.data.token_shards import INDEX, NO_SYMBOL, CodedUtterance, ShardDataset, ShardSpec, ShardWriter
 from backend.errors import BadContainer, BadSettings
 
 SPEC = ShardSpec("spectral", "ab" * 32, 24_000, 960, (1024, 1024))
