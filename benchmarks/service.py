@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from backend.api.speech.playback_clock import Playback
-from backend.data.recipes.templates import template_sentence
+from backend.data.synthesis.templates import template_sentence
 
 MODEL = "phonogram-mini"
 CONCURRENCY = (1, 2, 4, 8)

@@ -17,8 +17,8 @@ import typer
 from backend.errors import BadSettings
 
 if TYPE_CHECKING:
-    from backend.data.recipes.hibari import HibariTeacher
-    from backend.data.recipes.kokoro import Kokoro
+    from backend.data.synthesis.hibari import HibariTeacher
+    from backend.data.synthesis.kokoro import Kokoro
 
 app = typer.Typer(help="Make and prepare speech to learn from.", no_args_is_help=True)
 
@@ -66,10 +66,10 @@ def synthesize(
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
 ) -> None:
     """Have another synthesizer speak a corpus to learn from, with exact durations."""
-    from backend.data.recipes.sentences import read_excluded, read_texts_file
-    from backend.data.recipes.synthesis import Synthesis, given_lines, lines
-    from backend.data.recipes.synthesis import synthesize as speak
     from backend.data.splits import HeldOut
+    from backend.data.synthesis.corpus import Synthesis, given_lines, lines
+    from backend.data.synthesis.corpus import synthesize as speak
+    from backend.data.synthesis.text_filters import read_excluded, read_texts_file
     from backend.text.phonemes import EnglishPhonemizer
 
     if not prefix.isalpha() or not prefix.islower():
@@ -105,19 +105,19 @@ def synthesize(
 def open_teacher(name: str, model: Path | None, voices: Path | None, threads: int) -> Kokoro | HibariTeacher:
     """The synthesizer called `name`. Raises `BadSettings` for another name and for missing files."""
     if name == "hibari":
-        from backend.data.recipes.hibari import HibariTeacher
+        from backend.data.synthesis.hibari import HibariTeacher
 
         return HibariTeacher(threads)
     if name != "kokoro" or model is None or voices is None:
         raise BadSettings(f"The teacher is '{name}'; expected hibari, or kokoro with --model FILE and --voices DIR.")
-    from backend.data.recipes.kokoro import Kokoro
+    from backend.data.synthesis.kokoro import Kokoro
 
     return Kokoro(model, voices, threads)
 
 
 def read_texts(wordnet: Path | None, austen: Path | None) -> list[str]:
-    from backend.data.recipes.austen import austen_sentences
-    from backend.data.recipes.wordnet import wordnet_sentences
+    from backend.data.synthesis.austen import austen_sentences
+    from backend.data.synthesis.wordnet import wordnet_sentences
 
     return [*(wordnet_sentences(wordnet) if wordnet else ()), *(austen_sentences(austen) if austen else ())]
 

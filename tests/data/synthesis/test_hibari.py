@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.data.recipes.hibari import HibariTeacher
+from backend.data.synthesis.hibari import HibariTeacher
 from backend.errors import BadSettings
 
 SYMBOLS = "həlˈO ðˈɛɹ."

@@ -16,10 +16,10 @@ from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.data.frame_alignment import DurationUnit
 from backend.data.manifest import AUDIO_FOLDER, MANIFEST_NAME, Clip
-from backend.data.recipes.sentences import WORDS, Excluded
-from backend.data.recipes.teacher import Spoken, Teacher
-from backend.data.recipes.templates import template_sentence
 from backend.data.splits import HeldOut
+from backend.data.synthesis.teacher import Spoken, Teacher
+from backend.data.synthesis.templates import template_sentence
+from backend.data.synthesis.text_filters import WORDS, Excluded
 from backend.errors import BadSettings, OutputError
 
 FILES_PER_FOLDER = 1000

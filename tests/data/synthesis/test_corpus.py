@@ -10,10 +10,10 @@ import pytest
 from backend.audio.files import read_audio
 from backend.data.frame_alignment import DurationUnit
 from backend.data.manifest import read_clips
-from backend.data.recipes.sentences import Excluded
-from backend.data.recipes.synthesis import Synthesis, given_lines, lines, synthesize
-from backend.data.recipes.teacher import Spoken, with_output
 from backend.data.splits import HeldOut
+from backend.data.synthesis.corpus import Synthesis, given_lines, lines, synthesize
+from backend.data.synthesis.teacher import Spoken, with_output
+from backend.data.synthesis.text_filters import Excluded
 from backend.data.utterances import read_utterances
 from backend.errors import BadSettings
 

@@ -7,10 +7,10 @@ import zlib
 
 import pytest
 
-from backend.data.recipes.austen import austen_sentences
-from backend.data.recipes.sentences import Excluded, read_excluded, split_sentences, tidy
-from backend.data.recipes.templates import template_sentence
-from backend.data.recipes.wordnet import wordnet_sentences
+from backend.data.synthesis.austen import austen_sentences
+from backend.data.synthesis.templates import template_sentence
+from backend.data.synthesis.text_filters import Excluded, read_excluded, split_sentences, tidy
+from backend.data.synthesis.wordnet import wordnet_sentences
 from backend.errors import BadSettings
 
 

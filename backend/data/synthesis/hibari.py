@@ -11,7 +11,7 @@ import numpy as np
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.frame_alignment import DurationUnit
-from backend.data.recipes.teacher import Spoken, open_network
+from backend.data.synthesis.teacher import Spoken, open_network
 from backend.errors import BadSettings
 
 RATE_HZ = 24_000

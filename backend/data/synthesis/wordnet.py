@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from backend.data.recipes.sentences import tidy
+from backend.data.synthesis.text_filters import tidy
 from backend.errors import BadSettings
 
 FILES = ("data.noun", "data.verb", "data.adj", "data.adv")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.data.frame_alignment import DurationUnit
-from backend.data.recipes.teacher import Spoken, open_network, read_network
+from backend.data.synthesis.teacher import Spoken, open_network, read_network
 from backend.errors import BadCheckpoint, BadSettings
 
 RATE_HZ = 24_000

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from backend.data.recipes.sentences import split_sentences, tidy
+from backend.data.synthesis.text_filters import split_sentences, tidy
 from backend.errors import BadSettings
 
 DATA_FILE = "Rdata.rdb"
