@@ -31,7 +31,7 @@ def doctor(
     """Look at the machine, the checkpoint and the plan for it. Measures what was not measured before."""
     from backend.device import find_device
     from backend.errors import PhonogramError
-    from backend.evaluate.provenance import machine
+    from backend.evaluation.provenance import machine
     from backend.settings import load_settings
 
     settings = load_settings()

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.errors import BadSettings
-from backend.evaluate.terminal import require_folder, step_bar, write_whole
+from backend.evaluation.terminal import require_folder, step_bar, write_whole
 
 if TYPE_CHECKING:
-    from backend.evaluate.voice_judges import VoicePanel
-    from backend.evaluate.voice_run import VoiceOutcome
-    from backend.evaluate.voice_system import EngineVoices, VoiceSystem
+    from backend.evaluation.voice_judges import VoicePanel
+    from backend.evaluation.voice_run import VoiceOutcome
+    from backend.evaluation.voice_system import EngineVoices, VoiceSystem
 
 FORMAT = 1
 
@@ -62,10 +62,10 @@ def voice(
 ) -> None:
     """Measure voices: word errors, skips and loops, likeness, melody, pace and speed."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluate.voice_judges import open_voice_panel
-    from backend.evaluate.voice_page import render_voice_page
-    from backend.evaluate.voice_run import evaluate_voices, read_sentences
-    from backend.evaluate.voice_summary import as_markdown, summarize_voices
+    from backend.evaluation.voice_judges import open_voice_panel
+    from backend.evaluation.voice_page import render_voice_page
+    from backend.evaluation.voice_run import evaluate_voices, read_sentences
+    from backend.evaluation.voice_summary import as_markdown, summarize_voices
 
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
@@ -96,8 +96,8 @@ def open_systems(
     recordings: list[Path], codec: str | None, stack: ExitStack,
 ) -> list[VoiceSystem]:  # fmt: skip
     """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
-    from backend.evaluate.cloned_voices import ClonedVoices
-    from backend.evaluate.voice_system import Recordings, ThroughCodec
+    from backend.evaluation.cloned_voices import ClonedVoices
+    from backend.evaluation.voice_system import Recordings, ThroughCodec
     from backend.weights.shelf import find_codec
 
     if (checkpoint or teacher) and not texts:
@@ -123,7 +123,7 @@ def open_systems(
 
 def open_engine(checkpoint: str, voices: str | None, stack: ExitStack) -> EngineVoices:
     """An engine for a checkpoint folder; it is closed with the stack."""
-    from backend.evaluate.voice_system import EngineVoices
+    from backend.evaluation.voice_system import EngineVoices
     from backend.opt_engine import OptimizedEngine
     from backend.settings import load_settings
     from backend.weights.checkpoint import checkpoint_hash
@@ -145,7 +145,7 @@ def as_document(
     n_sentences: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything found, as one JSON object."""
-    from backend.evaluate.provenance import machine, versions
+    from backend.evaluation.provenance import machine, versions
     from backend.metrics.confidence import LEVEL, N_RESAMPLES
 
     takes = [{key: value for key, value in asdict(take).items() if key != "file"} for take in outcome.takes]

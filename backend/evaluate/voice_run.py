@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backend.evaluation.run import spread
+from backend.evaluation.voice_judges import RATE_HZ, VoiceJudge
+from backend.evaluation.voice_system import Prompt, VoiceSystem, text_key
+
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, EngineFailure, NoScore
-from backend.evaluate.cache import ResultCache
-from backend.evaluate.run import spread
-from backend.evaluate.voice_judges import RATE_HZ, VoiceJudge
-from backend.evaluate.voice_system import Prompt, VoiceSystem, text_key
+from backend.evaluation.result_cache import ResultCache
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from backend.evaluation.lyra import FILES
+from backend.evaluation.peers import PEERS, open_peers
 
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from backend.errors import BadAudio, BadSettings, NotAvailable
-from backend.evaluate import program
-from backend.evaluate.lyra import FILES
-from backend.evaluate.peers import PEERS, open_peers
+from backend.evaluation import program
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.bitrate import kbps
 

@@ -3,6 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from backend.evaluation.judges import RATE_HZ, Judge, Pair, Score, Words, open_panel
+from backend.evaluation.run import evaluate, find_sounds, measure_delay, read_transcripts
+from backend.evaluation.summary import compare, summarize
+from backend.evaluation.system import Original, codec_systems
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
@@ -10,11 +14,7 @@ from backend.codec.registry import CODECS
 from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
-from backend.evaluate.cache import ResultCache
-from backend.evaluate.judges import RATE_HZ, Judge, Pair, Score, Words, open_panel
-from backend.evaluate.run import evaluate, find_sounds, measure_delay, read_transcripts
-from backend.evaluate.summary import compare, summarize
-from backend.evaluate.system import Original, codec_systems
+from backend.evaluation.result_cache import ResultCache
 from backend.pipeline.code_file import encode_file
 from backend.weights import codes_hash, save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec
@@ -204,7 +204,7 @@ class Echo:
 
 @pytest.fixture
 def echo(monkeypatch, tmp_path):
-    monkeypatch.setattr("backend.evaluate.judges.Recognizer", Echo)
+    monkeypatch.setattr("backend.evaluation.judges.Recognizer", Echo)
     (tmp_path / "model.bin").write_bytes(b"weights")
     return tmp_path
 

@@ -5,6 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from backend.evaluation.cloned_voices import ClonedVoices
+from backend.evaluation.voice_page import render_voice_page
+from backend.evaluation.voice_run import evaluate_voices, read_sentences
+from backend.evaluation.voice_summary import as_markdown, summarize_voices
+from backend.evaluation.voice_system import EngineVoices, Prompt, Recordings, Take, ThroughCodec
 from typer.testing import CliRunner
 
 from backend.audio.files import write_audio
@@ -13,12 +18,7 @@ from backend.cli import evaluate_voice
 from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
-from backend.evaluate import voice_judges
-from backend.evaluate.cloned_voices import ClonedVoices
-from backend.evaluate.voice_page import render_voice_page
-from backend.evaluate.voice_run import evaluate_voices, read_sentences
-from backend.evaluate.voice_summary import as_markdown, summarize_voices
-from backend.evaluate.voice_system import EngineVoices, Prompt, Recordings, Take, ThroughCodec
+from backend.evaluation import voice_judges
 from backend.pipeline.voices import Voice
 from backend.settings import Settings
 from backend.weights import save_codec
