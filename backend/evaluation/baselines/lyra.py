@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from backend.evaluation.system import Coded, file_hash
 
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import NotAvailable
+from backend.evaluation.system import Coded, file_hash
 from backend.metrics.optional import require_package
 
 RATE_HZ = 16_000

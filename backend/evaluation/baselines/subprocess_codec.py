@@ -6,9 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from backend.evaluation.system import file_hash
-
 from backend.errors import BadAudio, NotAvailable
+from backend.evaluation.system import file_hash
 
 TIMEOUT_S = 120.0
 

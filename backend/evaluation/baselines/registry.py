@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from backend.errors import BadSettings, NotAvailable
 from backend.evaluation.codec2 import Codec2
 from backend.evaluation.lyra import Lyra
 from backend.evaluation.opus import Opus
 from backend.evaluation.system import Original, System
-
-from backend.errors import BadSettings, NotAvailable
 
 PEERS: dict[str, Callable[[Path | None], System]] = {
     "original": lambda folder: Original(),

@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from backend.evaluation.program import program_version, require_program, run_program
-from backend.evaluation.system import Coded
 
 from backend.audio.pcm import from_int16, to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
+from backend.evaluation.program import program_version, require_program, run_program
+from backend.evaluation.system import Coded
 
 RATE_HZ = 8000
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from backend.audio.files import read_audio, write_audio
+from backend.audio.waveform import Waveform
 from backend.evaluation.ogg_opus import opus_cost
 from backend.evaluation.program import program_version, require_program, run_program
 from backend.evaluation.system import Coded
-
-from backend.audio.files import read_audio, write_audio
-from backend.audio.waveform import Waveform
 
 
 class Opus:
