@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from backend.evaluation.plots import rate_plot, spectrogram
-from backend.evaluation.system import System
 
 from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio
+from backend.evaluation.plots import rate_plot, spectrogram
+from backend.evaluation.system import System
 
 N_EXAMPLES = 3
 EXAMPLE_S = 4.0

@@ -10,14 +10,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from backend.evaluation.judges import RATE_HZ, Judge, Pair, Score
-from backend.evaluation.system import Coded, System, file_hash
 
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, NoScore
+from backend.evaluation.judges import RATE_HZ, Judge, Pair, Score
 from backend.evaluation.result_cache import ResultCache
+from backend.evaluation.system import Coded, System, file_hash
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.bitrate import kbps
 

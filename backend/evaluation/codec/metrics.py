@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
-from backend.evaluation.system import file_hash
 
 from backend.errors import NoScore, NotAvailable
+from backend.evaluation.system import file_hash
 from backend.metrics.error_rates import character_error_rate, word_error_rate
 from backend.metrics.intelligibility import stoi
 from backend.metrics.optional import package_version, require_package

@@ -6,9 +6,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
 from backend.evaluation.judges import Judge
 from backend.evaluation.run import Outcome, Result
-
 from backend.metrics.bitrate import kbps
 from backend.metrics.confidence import Interval, bootstrap_mean
 
