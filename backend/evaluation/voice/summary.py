@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from backend.evaluation.voice_run import TakeResult, VoiceOutcome
 
+from backend.evaluation.voice_run import TakeResult, VoiceOutcome
 from backend.metrics.confidence import bootstrap_mean
 
 Row = dict[str, Any]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from backend.evaluation.system import file_hash
 
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
+from backend.evaluation.system import file_hash
 from backend.pipeline.transcode import fit_to_codec, frames_for
 from backend.weights import load_codec, weights_hash
 

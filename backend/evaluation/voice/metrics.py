@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from backend.evaluation.judges import seat
-from backend.evaluation.system import file_hash
-from backend.evaluation.voice_system import Prompt
 
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
 from backend.errors import NoScore, NotAvailable
+from backend.evaluation.judges import seat
+from backend.evaluation.system import file_hash
+from backend.evaluation.voice_system import Prompt
 from backend.metrics.error_rates import character_error_rate, word_error_rate
 from backend.metrics.naturalness import Dnsmos
 from backend.metrics.optional import package_version

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from backend.evaluation.system import file_hash
-from backend.evaluation.voice_system import EngineVoices, Prompt, Take, timed_take
 
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
+from backend.evaluation.system import file_hash
+from backend.evaluation.voice_system import EngineVoices, Prompt, Take, timed_take
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 if TYPE_CHECKING:

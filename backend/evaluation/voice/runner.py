@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.evaluation.run import spread
-from backend.evaluation.voice_judges import RATE_HZ, VoiceJudge
-from backend.evaluation.voice_system import Prompt, VoiceSystem, text_key
-
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, EngineFailure, NoScore
 from backend.evaluation.result_cache import ResultCache
+from backend.evaluation.run import spread
+from backend.evaluation.voice_judges import RATE_HZ, VoiceJudge
+from backend.evaluation.voice_system import Prompt, VoiceSystem, text_key
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 
