@@ -13,8 +13,8 @@ import torch
 
 from backend.lm.base import Prompt, StepOutput
 from backend.lm.dual_ar import DualAR
-from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.text_pointer import Pointer, side_ids
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import use_threads
 from backend.weights.checkpoint import load_lm, read_config

@@ -12,7 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from backend.api.speech.playback_clock import Playback
-from backend.lm.guard import REASONS
+from backend.lm.runaway import REASONS
 
 Outcome = Literal["done", "cancelled", "failed", "refused"]
 

@@ -20,9 +20,9 @@ from backend.errors import BadCodes
 from backend.lm.base import FrameDrawer, Prompt, RowPrefix, StepOutput
 from backend.lm.blocks import Block
 from backend.lm.config import DualARConfig
-from backend.lm.kv import FrameCache, SlotCache
-from backend.lm.pointer import ADVANCE
+from backend.lm.kv_cache import FrameCache, SlotCache
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
+from backend.lm.text_pointer import ADVANCE
 from backend.nn.norms import RMSNorm
 from backend.nn.rope import RopeTable
 

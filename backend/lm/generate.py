@@ -11,9 +11,9 @@ from torch import Tensor
 
 from backend.errors import LimitExceeded
 from backend.lm.base import Prompt, TokenLM
-from backend.lm.guard import FinishReason, LoopDetector, Watch
-from backend.lm.pointer import Pointer, side_ids
+from backend.lm.runaway import FinishReason, LoopDetector, Watch
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.text_pointer import Pointer, side_ids
 
 
 class Generation(NamedTuple):

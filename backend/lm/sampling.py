@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from backend.errors import BadSettings
-from backend.lm.noise import exponential, noise_keys
+from backend.lm.counter_rng import exponential, noise_keys
 
 if TYPE_CHECKING:
     from backend.lm.base import Era, FrameDrawer
-    from backend.lm.pointer import Pointer
+    from backend.lm.text_pointer import Pointer
 
 REPETITION_FRAMES = 16
 RAS_FRAMES = 10

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from backend.lm.base import Prompt
-from backend.lm.pointer import Pointer
 from backend.lm.pointer_path import path_sides
+from backend.lm.text_pointer import Pointer
 
 
 def pointed_prompt(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from backend.lm.base import StepOutput
 from backend.lm.blocks import Block
 from backend.lm.dual_ar import DualAR, DualARState
-from backend.lm.kv import SlotCache
+from backend.lm.kv_cache import SlotCache
 from backend.lm.sampling import RowSampler, move_pointers
 from backend.optimize.base import Support
 from backend.optimize.graph_draw import DrawKind, GraphDraw

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from backend.lm.base import StepOutput
 from backend.lm.dual_ar import DualARState
-from backend.lm.pointer import ADVANCE
 from backend.lm.sampling import RowSampler
+from backend.lm.text_pointer import ADVANCE
 from backend.optimize.tape_draw import TapeDraw
 from backend.optimize.tape_matrix import Call, norm_calls
 from backend.optimize.tape_stack import RowBuffers, run
 
 if TYPE_CHECKING:
-    from backend.lm.kv import SlotCache
+    from backend.lm.kv_cache import SlotCache
     from backend.optimize.call_tape import TapedDualAR
 
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from backend.lm.base import Era, StepOutput
-from backend.lm.noise import noise_keys
-from backend.lm.pointer import ADVANCE
+from backend.lm.counter_rng import noise_keys
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowLimits, RowSampler, SamplingOptions
+from backend.lm.text_pointer import ADVANCE
 from backend.optimize.recording import Recording, SentNumbers
 
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR
-    from backend.lm.kv import FrameCache
+    from backend.lm.kv_cache import FrameCache
 
 # Lines of whole numbers: the rows of the state, their seeds, how many frames each has drawn.
 ROWS, SEED, NUMBER = range(3)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from backend.lm.base import Era
-from backend.lm.noise import FrameNoise
+from backend.lm.counter_rng import FrameNoise
 from backend.lm.sampling import RAS_FRAMES, RowLimits, RowSampler, SamplingOptions, limit, penalize
 
 

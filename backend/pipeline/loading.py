@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.dual_ar import DualAR
-    from backend.lm.speaker import SpeakerEncoder
+    from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.optimize.decision import Plan, PlanWishes
     from backend.text.tokenizer import Tokenizer
     from backend.weights.checkpoint import Checkpoint

@@ -24,7 +24,7 @@ from backend.text.prompts.layout import Reference
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.lm.speaker import SpeakerEncoder
+    from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.pipeline.fitted_references import FittedReferences
 
 CACHE_BYTES = 64 * 2**20

@@ -15,7 +15,7 @@ import torch
 from backend.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from backend.errors import TimedOut
 from backend.lm.base import Prompt
-from backend.lm.guard import FinishReason, SpeakingPace, Watch, worse
+from backend.lm.runaway import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt
 from backend.pipeline.voice import SpokenVoice

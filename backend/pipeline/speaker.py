@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
-    from backend.lm.speaker import SpeakerEncoder
+    from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.pipeline.voice_fitter import VoiceFitter
     from backend.text.lexicon import Lexicon
     from backend.text.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ import torch
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError
-from backend.lm.guard import FinishReason
+from backend.lm.runaway import FinishReason
 from backend.pipeline.synthesis import Synthesis
 from backend.pipeline.timings import SpansOf, TimedSentence, timed_sentences
 from backend.runtime.session import Session

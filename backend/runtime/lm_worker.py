@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from backend.errors import LimitExceeded, PhonogramError
-from backend.lm.guard import FinishReason, LoopDetector, worse
+from backend.lm.runaway import FinishReason, LoopDetector, worse
 from backend.monitor.counters import Count, Tally
 from backend.runtime.caches import BoundedCache, CacheCounts, content_key
 from backend.runtime.pace import Pace

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.errors import Busy
-from backend.lm.guard import LoopDetector
+from backend.lm.runaway import LoopDetector
 from backend.runtime.pace import Pace
 from backend.runtime.session import SegmentPrompt, Session
 from backend.runtime.waiting import WaitingLine

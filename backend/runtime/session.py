@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
-from backend.lm.guard import FinishReason, Watch
+from backend.lm.runaway import FinishReason, Watch
 from backend.monitor.log_lines import REQUEST_ID
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from backend.codec.base import CausalCodec
 from backend.errors import BadSettings
 from backend.lm.dual_ar import DualAR
-from backend.lm.speaker import SpeakerEncoder
+from backend.lm.speaker_encoder import SpeakerEncoder
 from backend.training.voice_model import NAME, VoiceModel
 
 GAIN, PROJECTION_STD = 0.1, 0.05

@@ -17,8 +17,8 @@ from backend.codec.base import CausalCodec
 from backend.codes import Codes
 from backend.data.token_shards import CodedUtterance
 from backend.lm.generate import Generation, generate
-from backend.lm.pointer import Pointer
 from backend.lm.sampling import SamplingOptions
+from backend.lm.text_pointer import Pointer
 from backend.lm.voice_prompt import pointed_prompt
 from backend.metrics.error_rates import word_error_rate
 from backend.metrics.recognition import RATE_HZ, Recognizer

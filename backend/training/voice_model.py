@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
-from backend.lm.pointer import ADVANCE
-from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
+from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.lm.teacher_forcing import residual_logits, states
+from backend.lm.text_pointer import ADVANCE
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_recipe import ModelBlock

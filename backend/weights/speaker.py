@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from backend.errors import BadCheckpoint
-from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
+from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.weights.codec import check_fit
 from backend.weights.int8_rows import from_int8_rows
 from backend.weights.reader import read_tensors

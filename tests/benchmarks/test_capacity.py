@@ -5,7 +5,7 @@ import json
 import torch
 
 from backend.lm.config import DualARConfig
-from backend.lm.kv import SlotCache
+from backend.lm.kv_cache import SlotCache
 from benchmarks.capacity import CHECKPOINT, HEADROOM, RESULTS, kv_bytes_per_frame, n_replicas, sheet
 from tests.repo.tree import ROOT
 

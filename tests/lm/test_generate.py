@@ -8,10 +8,10 @@ from backend.errors import LimitExceeded
 from backend.lm.base import Prompt
 from backend.lm.config import DualARConfig
 from backend.lm.generate import Watch, generate
-from backend.lm.pointer import Pointer
 from backend.lm.registry import build_lm
 from backend.lm.sampling import SamplingOptions
 from backend.lm.teacher_forcing import states
+from backend.lm.text_pointer import Pointer
 from backend.weights.fish_lm import dual_ar_from_tensors
 from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
 from tests.repo.tree import ROOT

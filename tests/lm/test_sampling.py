@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from backend.errors import BadSettings
-from backend.lm.noise import noise_keys
+from backend.lm.counter_rng import noise_keys
 from backend.lm.sampling import (
     MAX_SWIFT,
     FrameDraw,

@@ -3,8 +3,8 @@
 import torch
 
 from backend.lm.base import Prompt, StepOutput
-from backend.lm.pointer import Pointer, side_ids
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.text_pointer import Pointer, side_ids
 from tests.lm.tiny import tiny_prompt
 
 OPTIONS = (

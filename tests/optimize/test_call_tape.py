@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.lm.noise import FrameNoise, exponential, noise_keys
-from backend.lm.pointer import side_ids
+from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
+from backend.lm.text_pointer import side_ids
 from backend.optimize import call_tape, frame_tape, plan_lm
 from backend.optimize.call_tape import MAX_ROWS, CallTape, TapedDualAR
 from backend.optimize.decision import PlanWishes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
+from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.text.control_tokens import ControlTokens
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from tests.codec.tiny import TinyCodec

@@ -338,7 +338,7 @@ def test_speed_in_the_text_is_that_of_its_words(speaker):
 
 def test_speech_far_longer_than_its_text_is_ended(speaker, monkeypatch):
     """The small model never ends by itself."""
-    monkeypatch.setattr("backend.lm.guard.SPARE_S", 0.5)
+    monkeypatch.setattr("backend.lm.runaway.SPARE_S", 0.5)
     speech = say(speaker, ask("Hi.", max_new_tokens=900))
     assert speech.finish_reason == "length" and speech.metrics.frames < 80
     again = say(speaker, ask("Hi.", max_new_tokens=900, whole=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.lm.pointer import Pointer
+from backend.lm.text_pointer import Pointer
 from backend.pipeline.speaker import Speaker, SpeakerLimits
 from backend.pipeline.timings import SoundSpan, timed_sentences
 from backend.pipeline.voice import SpokenVoice

@@ -46,7 +46,7 @@ def spoken(engine, name):
 
 @pytest.fixture(autouse=True)
 def _noise_says_nothing(monkeypatch):
-    monkeypatch.setattr("backend.lm.voice_fit.OTHER_WORDS", 1e9)
+    monkeypatch.setattr("backend.lm.voice_adaptation.OTHER_WORDS", 1e9)
 
 
 def test_a_voice_is_fitted_when_it_is_added_and_never_again(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
-from backend.lm.guard import Watch
+from backend.lm.runaway import Watch
 from backend.runtime.session import Frame, SegmentStart
 from tests.runtime.fake_lm import FakeLM, FakeSampler
 from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for

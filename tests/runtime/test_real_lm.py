@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 
-from backend.lm.pointer import Pointer
 from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.text_pointer import Pointer
 from backend.optimize.cuda_graph import GraphedDualAR
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt

@@ -9,7 +9,7 @@ from backend.codes import Codes
 from backend.errors import BadCheckpoint
 from backend.lm.base import Prompt
 from backend.lm.generate import generate
-from backend.lm.pointer import Pointer
+from backend.lm.text_pointer import Pointer
 from backend.text.prompts.conversation import start_conversation
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec import save_codec

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from backend.lm.dual_ar import FAST, DualAR
 from backend.lm.generate import generate
-from backend.lm.pointer import ADVANCE
 from backend.lm.pointer_path import pointer_path
 from backend.lm.sampling import SamplingOptions
 from backend.lm.teacher_forcing import residual_logits, states
+from backend.lm.text_pointer import ADVANCE
 from backend.lm.voice_prompt import pointed_prompt, whole_utterance
 
 LEARNING_RATE, FAST_LEARNING_RATE = 0.1, 5e-4

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from backend.lm.noise import exponential, mix, noise_keys, uniform
+from backend.lm.counter_rng import exponential, mix, noise_keys, uniform
 from backend.lm.sampling import RowLimits, SamplingOptions, draw
 
 STREAMS = torch.arange(4)

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import BadSettings
-from backend.lm.pointer import Pointer
 from backend.lm.pointer_path import path_sides, pointer_path
+from backend.lm.text_pointer import Pointer
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 5), st.randoms())

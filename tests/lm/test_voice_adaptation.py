@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backend.lm.generate import generate
-from backend.lm.voice_fit import READING, Recording, fit_voice, read_along, warp
+from backend.lm.voice_adaptation import READING, Recording, fit_voice, read_along, warp
 from backend.lm.voice_prompt import pointed_prompt
 from tests.pipeline.small_model import small_voice_model
 
@@ -34,7 +34,7 @@ def test_the_recording_is_likelier_in_the_fitted_voice_and_the_models_weights_st
         return cross_entropy(logits, labels, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode(is_inference):
-        patch.setattr("backend.lm.voice_fit.F.cross_entropy", heard)
+        patch.setattr("backend.lm.voice_adaptation.F.cross_entropy", heard)
         fitted = fit_voice(lm, start, recording, 12)
     totals = np.array(losses).reshape(12, 2).sum(axis=1)
     assert totals[-1] < totals[0] - 0.01 and (np.diff(totals) < 0).mean() > 0.8

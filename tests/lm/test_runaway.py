@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.lm.guard import LoopDetector, SpeakingPace
+from backend.lm.runaway import LoopDetector, SpeakingPace
 
 
 def frames_until_noticed(ids):
