@@ -119,7 +119,7 @@ def as_document(
     from backend.evaluation.judges import RATE_HZ
     from backend.evaluation.provenance import machine, versions
     from backend.evaluation.run import as_json
-    from backend.metrics.confidence import LEVEL, N_RESAMPLES
+    from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
     from backend.weights.codec import MANIFEST, read_manifest
 
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}

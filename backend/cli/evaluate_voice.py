@@ -146,7 +146,7 @@ def as_document(
 ) -> dict[str, Any]:  # fmt: skip
     """Everything found, as one JSON object."""
     from backend.evaluation.provenance import machine, versions
-    from backend.metrics.confidence import LEVEL, N_RESAMPLES
+    from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
 
     takes = [{key: value for key, value in asdict(take).items() if key != "file"} for take in outcome.takes]
     return {

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend import __version__
 from backend.device import processor_name
-from backend.metrics.optional import package_version
+from backend.metrics.optional_packages import package_version
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-python", "ai-edge-litert",
             "resemblyzer", "faster-whisper")  # fmt: skip

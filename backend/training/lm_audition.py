@@ -20,8 +20,8 @@ from backend.lm.generate import Generation, generate
 from backend.lm.sampling import SamplingOptions
 from backend.lm.text_pointer import Pointer
 from backend.lm.voice_prompt import pointed_prompt
-from backend.metrics.error_rates import word_error_rate
-from backend.metrics.recognition import RATE_HZ, Recognizer
+from backend.metrics.asr import RATE_HZ, Recognizer
+from backend.metrics.wer import word_error_rate
 from backend.training.lm_material import VoiceMaterial
 from backend.training.lm_recipe import AuditionBlock
 from backend.training.voice_model import VoiceModel

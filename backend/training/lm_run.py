@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 
 from backend.data.token_shards import ShardDataset
 from backend.errors import BadSettings
-from backend.metrics.recognition import Recognizer
+from backend.metrics.asr import Recognizer
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes import SYMBOLS
 from backend.training.code_geometry import add_geometry, plain

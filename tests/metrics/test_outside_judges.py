@@ -8,12 +8,12 @@ import pytest
 
 from backend.data.synthetic import silence, speech_like
 from backend.errors import NoScore, NotAvailable
-from backend.metrics import quality
-from backend.metrics.intelligibility import stoi
-from backend.metrics.optional import package_version, require_package
-from backend.metrics.quality import SELF_CHECK, Visqol, pesq
-from backend.metrics.recognition import FILES, Recognizer
-from backend.metrics.speaker import SpeakerEncoder
+from backend.metrics import pesq_visqol
+from backend.metrics.asr import FILES, Recognizer
+from backend.metrics.optional_packages import package_version, require_package
+from backend.metrics.pesq_visqol import SELF_CHECK, Visqol, pesq
+from backend.metrics.speaker_similarity import SpeakerEncoder
+from backend.metrics.stoi import stoi
 
 RATE_HZ = 16_000
 SPEECH = speech_like(2.0, RATE_HZ, seed=3)[0]
@@ -174,5 +174,5 @@ def test_transcripts_join_their_segments(tmp_path, monkeypatch):
 
 
 def test_the_check_sound_is_the_same_everywhere():
-    clean, noisy = quality.self_check_pair(0.005)
+    clean, noisy = pesq_visqol.self_check_pair(0.005)
     assert len(clean) == RATE_HZ and np.abs(noisy - clean).max() == pytest.approx(0.005, rel=0.01)

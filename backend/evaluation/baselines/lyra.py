@@ -10,7 +10,7 @@ from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import NotAvailable
 from backend.evaluation.system import Coded, file_hash
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
 HOP_SAMPLES = 320

@@ -13,13 +13,13 @@ import numpy as np
 
 from backend.errors import NoScore, NotAvailable
 from backend.evaluation.system import file_hash
-from backend.metrics.error_rates import character_error_rate, word_error_rate
-from backend.metrics.intelligibility import stoi
-from backend.metrics.optional import package_version, require_package
-from backend.metrics.quality import Visqol, pesq
-from backend.metrics.recognition import Recognizer
+from backend.metrics.asr import Recognizer
+from backend.metrics.optional_packages import package_version, require_package
+from backend.metrics.pesq_visqol import Visqol, pesq
 from backend.metrics.reconstruction import mel_distance_db, si_sdr_db
-from backend.metrics.speaker import SpeakerEncoder
+from backend.metrics.speaker_similarity import SpeakerEncoder
+from backend.metrics.stoi import stoi
+from backend.metrics.wer import character_error_rate, word_error_rate
 
 Seated = TypeVar("Seated")
 # Everything is judged at one rate, so that no judge sees another band than the others.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import FLOOR, magnitudes
 
 PANEL_INCHES = (4.2, 3.4)

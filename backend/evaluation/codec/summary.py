@@ -10,7 +10,7 @@ import numpy as np
 from backend.evaluation.judges import Judge
 from backend.evaluation.run import Outcome, Result
 from backend.metrics.bitrate import kbps
-from backend.metrics.confidence import Interval, bootstrap_mean
+from backend.metrics.bootstrap import Interval, bootstrap_mean
 
 
 def summarize(outcome: Outcome, systems: list[str], judges: list[Judge]) -> list[dict[str, Any]]:

@@ -17,13 +17,13 @@ from backend.errors import NoScore, NotAvailable
 from backend.evaluation.judges import seat
 from backend.evaluation.system import file_hash
 from backend.evaluation.voice_system import Prompt
-from backend.metrics.error_rates import character_error_rate, word_error_rate
-from backend.metrics.naturalness import Dnsmos
-from backend.metrics.optional import package_version
+from backend.metrics.asr import Recognizer
+from backend.metrics.dnsmos import Dnsmos
+from backend.metrics.optional_packages import package_version
 from backend.metrics.pitch import melody
-from backend.metrics.recognition import Recognizer
-from backend.metrics.speaker import SpeakerEncoder
-from backend.metrics.word_runs import word_runs
+from backend.metrics.skips_and_repeats import word_runs
+from backend.metrics.speaker_similarity import SpeakerEncoder
+from backend.metrics.wer import character_error_rate, word_error_rate
 
 RATE_HZ = 16_000
 # More says nothing new of a speaker.

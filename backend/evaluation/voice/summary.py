@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backend.evaluation.voice_run import TakeResult, VoiceOutcome
-from backend.metrics.confidence import bootstrap_mean
+from backend.metrics.bootstrap import bootstrap_mean
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from backend.metrics.error_rates import normalize
+from backend.metrics.wer import normalize
 
 # One or two words are a slip, or the recognizer's; three in a row are a place that was not spoken, or spoken twice.
 RUN_WORDS = 3

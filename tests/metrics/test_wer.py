@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import NoScore
-from backend.metrics.error_rates import character_error_rate, edit_distance, normalize, word_error_rate
+from backend.metrics.wer import character_error_rate, edit_distance, normalize, word_error_rate
 
 
 @pytest.mark.parametrize(

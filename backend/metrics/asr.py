@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import NotAvailable
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
 BEAM = 5

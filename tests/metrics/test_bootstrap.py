@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.metrics.confidence import bootstrap_mean
+from backend.metrics.bootstrap import bootstrap_mean
 
 
 def test_the_interval_contains_the_mean_and_shrinks_with_files():

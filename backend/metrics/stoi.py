@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from backend.errors import NoScore
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import require_pair
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backend.errors import NoScore
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.metrics.error_rates import edit_distance
-from backend.metrics.word_runs import alignment, word_runs
+from backend.metrics.skips_and_repeats import alignment, word_runs
+from backend.metrics.wer import edit_distance
 
 SAID = "the small cat sat on the wide mat today"
 

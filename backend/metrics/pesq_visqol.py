@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backend.errors import NoScore, NotAvailable
-from backend.metrics.optional import require_package
+from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import require_pair
 
 SPEECH_RATE_HZ = 16_000
