@@ -22,7 +22,7 @@ from backend.api.request_history import RecentSpeeches
 from backend.api.routes import ROUTERS
 from backend.api.system_info import read_machine
 from backend.errors import BadSettings
-from backend.monitor.log_lines import FORMATTERS, LogFormat
+from backend.monitor.log_format import FORMATTERS, LogFormat
 from backend.pipeline.jobs import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 

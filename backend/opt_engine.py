@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from backend.device import Device, find_device
 from backend.errors import LimitExceeded, NotAvailable, NotReady
-from backend.monitor.card import CardMonitor, CardReading
+from backend.monitor.gpu import CardMonitor, CardReading
 from backend.monitor.process import ProcessMonitor, ProcessReading
 from backend.runtime.caches import content_key
 from backend.runtime.idle import IdleTimer

@@ -13,7 +13,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
-from backend.monitor.log_lines import REQUEST_ID
+from backend.monitor.log_format import REQUEST_ID
 from backend.pipeline.transcode import fit_to_codec
 
 Made = TypeVar("Made")

@@ -12,7 +12,7 @@ import torch
 
 from backend.errors import LimitExceeded, PhonogramError
 from backend.lm.runaway import FinishReason, LoopDetector, worse
-from backend.monitor.counters import Count, Tally
+from backend.monitor.statistics import Count, Tally
 from backend.runtime.caches import BoundedCache, CacheCounts, content_key
 from backend.runtime.pace import Pace
 from backend.runtime.scheduler import Row, Scheduler

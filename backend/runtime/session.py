@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
 from backend.lm.runaway import FinishReason, Watch
-from backend.monitor.log_lines import REQUEST_ID
+from backend.monitor.log_format import REQUEST_ID
 from backend.runtime.streams import BoundedStream
 from backend.runtime.timeline import Timeline
 

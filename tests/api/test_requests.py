@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from backend.errors import Busy, EngineFailure
-from backend.monitor.log_lines import FORMATTERS
+from backend.monitor.log_format import FORMATTERS
 from tests.api.served import asked_here
 
 

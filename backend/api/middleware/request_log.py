@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.metrics import Measures
-from backend.monitor.log_lines import REQUEST_ID
+from backend.monitor.log_format import REQUEST_ID
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from backend.api.speech.response import OpenSpeech
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
 from backend.errors import BadSettings, BadText, Busy, PhonogramError
-from backend.monitor.log_lines import REQUEST_ID
+from backend.monitor.log_format import REQUEST_ID
 from backend.runtime.request import Markup, SpeechRequest
 from backend.settings import Settings
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from backend.monitor.counters import RECENT, Count, Tally
+from backend.monitor.statistics import RECENT, Count, Tally
 
 
 def test_adding_from_threads_loses_nothing():

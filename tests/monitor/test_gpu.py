@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from backend.errors import NotAvailable
-from backend.monitor.card import CardMonitor
+from backend.monitor.gpu import CardMonitor
 
 
 class NVMLError(Exception):
