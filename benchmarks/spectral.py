@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.codec.spectral import SpectralCodec
-from backend.nn.packed import PackedLinear
+from backend.nn.packed_linear import PackedLinear
 from backend.optimize.half_decoder import HalfDecoder
 from benchmarks.limits import gemm_gflop_per_s
 from benchmarks.timing import timed

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from backend.codec.spectral import SpectralCodec
-from backend.nn.packed import HAS_PACKED_PRODUCT, PackedLinear
+from backend.nn.packed_linear import HAS_PACKED_PRODUCT, PackedLinear
 from backend.optimize.base import Support
 
 

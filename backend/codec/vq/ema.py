@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.codec.vq.straight_through import straight_through
-from backend.nn.derived import DerivedInEval
+from backend.nn.cached_weights import DerivedInEval
 
 # Candidates for restarts are rows of the batch taken with this stride: no generator whose state would have to be saved.
 _STRIDE = 2_654_435_761

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.codec.vq.straight_through import Gradient, pass_gradient
-from backend.nn.derived import DerivedInEval
+from backend.nn.cached_weights import DerivedInEval
 
 
 class FactorizedQuantizer(DerivedInEval):

@@ -16,7 +16,7 @@ from backend.codec.vq.factorized import FactorizedQuantizer
 from backend.codec.vq.straight_through import Gradient, pass_gradient
 from backend.codec.vq.usage import CodebookUsage, codebook_usage, effective_dimension
 from backend.errors import BadCodes, CodebookMismatch
-from backend.nn.derived import DerivedInEval
+from backend.nn.cached_weights import DerivedInEval
 
 __all__ = [
     "CodebookUsage",

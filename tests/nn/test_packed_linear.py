@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.nn.packed import FEW_ROWS, HAS_PACKED_PRODUCT, PackedLinear
+from backend.nn.packed_linear import FEW_ROWS, HAS_PACKED_PRODUCT, PackedLinear
 
 
 def pair(activation="none"):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.nn.derived import DerivedInEval
+from backend.nn.cached_weights import DerivedInEval
 
 # Above this many rows the general product catches up.
 FEW_ROWS = 8

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.nn.conv import ConvState
-from backend.nn.packed import PackedLinear
+from backend.nn.packed_linear import PackedLinear
 
 # Below this many frames a sum over shifted views beats a depthwise convolution call.
 SHORT_FRAMES = 16

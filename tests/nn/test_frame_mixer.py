@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.nn.mixer import SHORT_FRAMES, FrameMixer
+from backend.nn.frame_mixer import SHORT_FRAMES, FrameMixer
 
 
 @pytest.fixture
