@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from backend.optimize.cuda_streams import Streams
 from backend.optimize.decision import Decision, Plan, PlanWishes, Target
 from backend.optimize.other_work import BUSY_SHARE, OtherWork, busy_share_now
 from backend.optimize.plan_cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
 from backend.optimize.plan_codec import codec_decisions
 from backend.optimize.plan_lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.streams import Streams
 from backend.optimize.threads import usable_cores
 
 __all__ = ["Decision", "Plan", "PlanWishes", "apply_plan", "make_plan", "prepare_process"]

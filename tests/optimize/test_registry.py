@@ -6,12 +6,12 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from backend.optimize.backend_flags import BackendFlags
-from backend.optimize.compile import Compile
-from backend.optimize.fold_norm import FoldWeightNorm
+from backend.optimize.cuda_streams import Streams
+from backend.optimize.fold_weight_norm import FoldWeightNorm
 from backend.optimize.precision import Precision
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.streams import Streams
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts
+from backend.optimize.torch_compile import Compile
 from tests.optimize.lm_laws import cosine, model, next_logits
 
 CPU = torch.device("cpu")
