@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backend.codec.spectral import SpectralCodec
 from backend.nn.packed_linear import PackedLinear
-from backend.optimize.half_decoder import HalfDecoder
+from backend.optimize.codec.bf16_decoder import HalfDecoder
 from benchmarks.limits import gemm_gflop_per_s
 from benchmarks.timing import timed
 

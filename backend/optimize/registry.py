@@ -7,13 +7,13 @@ from collections.abc import Callable
 from backend.optimize.backend_flags import BackendFlags
 from backend.optimize.base import Optimization
 from backend.optimize.call_tape import CallTape
+from backend.optimize.codec.bf16_decoder import HalfDecoder
+from backend.optimize.codec.packed_dac import PackedDac
 from backend.optimize.cuda_graph import CudaGraph
 from backend.optimize.cuda_streams import Streams
 from backend.optimize.fold_weight_norm import FoldWeightNorm
-from backend.optimize.half_decoder import HalfDecoder
 from backend.optimize.int4 import Int4
 from backend.optimize.int8 import Int8
-from backend.optimize.packed_dac import PackedDac
 from backend.optimize.precision import Precision
 from backend.optimize.threads import Threads
 from backend.optimize.torch_compile import Compile

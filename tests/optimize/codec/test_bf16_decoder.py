@@ -3,7 +3,7 @@ import torch
 
 from backend.codec.soundstream import SoundStream
 from backend.codec.spectral import SpectralCodec
-from backend.optimize.half_decoder import HalfDecoder
+from backend.optimize.codec.bf16_decoder import HalfDecoder
 
 CPU = torch.device("cpu")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from backend.codes import Codes
-from backend.optimize import packed_dac
-from backend.optimize.packed_dac import PackedDac
+from backend.optimize.codec import packed_dac
+from backend.optimize.codec.packed_dac import PackedDac
 from backend.weights.fish_codec import load_fish_codec
 from tests.codec.laws import decode_in_pieces, encode_in_pieces, noise
 from tests.codec.test_fish_dac import CONFIG, GOLDEN, LAWS
