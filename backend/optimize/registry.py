@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from backend.optimize.backend_flags import BackendFlags
 from backend.optimize.base import Optimization
-from backend.optimize.call_tape import CallTape
 from backend.optimize.codec.bf16_decoder import HalfDecoder
 from backend.optimize.codec.packed_dac import PackedDac
+from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph import CudaGraph
 from backend.optimize.cuda_streams import Streams
 from backend.optimize.fold_weight_norm import FoldWeightNorm

@@ -8,7 +8,7 @@ from torch import nn
 
 from backend.optimize import plan_lm
 from backend.optimize.base import Support
-from backend.optimize.call_tape import CallTape
+from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.optimize.int8 import Int8

@@ -10,7 +10,7 @@ from torch import nn
 from backend.codec.spectral import SpectralCodec
 from backend.optimize import measure, plan_codec, plan_lm
 from backend.optimize import plan as planner
-from backend.optimize.call_tape import TapedDualAR
+from backend.optimize.cpu_graph.model import TapedDualAR
 from backend.optimize.decision import Plan
 from backend.optimize.fused_block import FusedBlock
 from backend.optimize.plan import PlanWishes, apply_plan, make_plan, prepare_process

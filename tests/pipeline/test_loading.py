@@ -13,7 +13,7 @@ from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
 from backend.optimize import cuda_graph, plan_lm
 from backend.optimize.base import Support
-from backend.optimize.call_tape import CallTape
+from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.pipeline.loading import open_model

@@ -9,14 +9,15 @@ import torch
 from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
 from backend.lm.text_pointer import side_ids
-from backend.optimize import call_tape, frame_tape, plan_lm
-from backend.optimize.call_tape import MAX_ROWS, CallTape, TapedDualAR
+from backend.optimize import plan_lm
+from backend.optimize.cpu_graph import model, step
+from backend.optimize.cpu_graph.model import MAX_ROWS, CallTape, TapedDualAR
+from backend.optimize.cpu_graph.sampler import TapeDraw
 from backend.optimize.decision import PlanWishes
 from backend.optimize.int4 import Int4
 from backend.optimize.int8 import Int8
 from backend.optimize.plan_lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.tape_draw import TapeDraw
 from backend.weights.checkpoint import load_lm, read_config
 from backend.weights.int8_rows import from_int8_rows, to_int8_rows
 from tests.lm.tiny import tiny_lm, tiny_prompt
@@ -147,7 +148,7 @@ def test_it_is_refused_with_the_reason(monkeypatch):
     assert "processor" in reason(device="cuda")
     assert "DualAR only" in TAPE.supported(CPU, torch.nn.Linear(2, 2)).reason
     assert "bound" in TAPE.supported(CPU, pair("v15")[1]).reason
-    monkeypatch.setattr(call_tape, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(model, "MAX_WEIGHTS", 100)
     assert "M weights" in reason()
     assert "float32" in TAPE.supported(CPU, tiny_lm("v15").bfloat16()).reason
 
@@ -164,7 +165,7 @@ def quantize(request):
 @pytest.fixture(params=["narrow", "wide"])
 def _either_way_of_attending(request, monkeypatch):
     if request.param == "wide":
-        monkeypatch.setattr(frame_tape, "WIDE", 0)
+        monkeypatch.setattr(step, "WIDE", 0)
 
 
 @pytest.mark.usefixtures("_either_way_of_attending")
@@ -238,7 +239,7 @@ def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, i
 
 
 def test_a_model_that_is_refused_is_not_copied_first(monkeypatch):
-    monkeypatch.setattr(call_tape, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(model, "MAX_WEIGHTS", 100)
     monkeypatch.setattr(plan_lm.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
     decisions, _ = lm_decisions(tiny_lm("own tables").narrow_head(), CPU, PlanWishes(mixed_precision="fp32", threads=1))
     (found,) = [d for d in decisions if d.name == "call_tape"]

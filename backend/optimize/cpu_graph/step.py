@@ -14,13 +14,13 @@ from backend.lm.base import StepOutput
 from backend.lm.dual_ar import DualARState
 from backend.lm.sampling import RowSampler
 from backend.lm.text_pointer import ADVANCE
-from backend.optimize.tape_draw import TapeDraw
-from backend.optimize.tape_matrix import Call, norm_calls
-from backend.optimize.tape_stack import RowBuffers, run
+from backend.optimize.cpu_graph.block import RowBuffers, run
+from backend.optimize.cpu_graph.matmul import Call, norm_calls
+from backend.optimize.cpu_graph.sampler import TapeDraw
 
 if TYPE_CHECKING:
     from backend.lm.kv_cache import SlotCache
-    from backend.optimize.call_tape import TapedDualAR
+    from backend.optimize.cpu_graph.model import TapedDualAR
 
 
 # Keys and values of a position and a layer from which a past of some hundreds leaves the caches.

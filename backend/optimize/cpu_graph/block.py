@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from backend.lm.blocks import Block
+from backend.optimize.cpu_graph.matmul import Call, FloatMatrix, NormedMatrix, Scratch, lengths, tape_matrix
 from backend.optimize.fused_block import FusedBlock
-from backend.optimize.tape_matrix import Call, FloatMatrix, NormedMatrix, Scratch, lengths, tape_matrix
 
 
 class BlockMatrices:

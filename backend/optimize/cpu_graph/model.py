@@ -18,10 +18,10 @@ from backend.lm.dual_ar import DualAR, DualARState
 from backend.lm.sampling import RowSampler
 from backend.nn.rope import rope_table
 from backend.optimize.base import Support
-from backend.optimize.frame_tape import FrameTape, StepTape
+from backend.optimize.cpu_graph.block import BlockMatrices
+from backend.optimize.cpu_graph.matmul import NormedMatrix, tape_matrix
+from backend.optimize.cpu_graph.step import FrameTape, StepTape
 from backend.optimize.fused_block import FusedBlock
-from backend.optimize.tape_matrix import NormedMatrix, tape_matrix
-from backend.optimize.tape_stack import BlockMatrices
 
 # Larger float32 models spend their time in products, and a second copy of their weights would not be small.
 MAX_WEIGHTS = 64_000_000
