@@ -12,7 +12,7 @@ import torch
 from backend.lm.base import Prompt, StepOutput
 from backend.lm.dual_ar import DualAR
 from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.layers import readings
 from backend.optimize.measure import median_s
 from benchmarks.s1_mini import CONFIG

@@ -10,7 +10,7 @@ from torch import nn
 
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.decision import Decision, PlanWishes
 from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.registry import OPTIMIZATIONS

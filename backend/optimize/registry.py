@@ -9,7 +9,7 @@ from backend.optimize.base import Optimization
 from backend.optimize.codec.bf16_decoder import HalfDecoder
 from backend.optimize.codec.packed_dac import PackedDac
 from backend.optimize.cpu_graph.model import CallTape
-from backend.optimize.cuda_graph import CudaGraph
+from backend.optimize.cuda_graph.model import CudaGraph
 from backend.optimize.cuda_streams import Streams
 from backend.optimize.fold_weight_norm import FoldWeightNorm
 from backend.optimize.int4 import Int4

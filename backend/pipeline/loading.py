@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voice_fitter import VoiceFitter

@@ -9,7 +9,7 @@ from torch import nn
 from backend.optimize import plan_lm
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
-from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
+from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.optimize.int8 import Int8
 from backend.optimize.plan_lm import lm_decisions

@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 from backend.codec.spectral import SpectralCodec
 from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
-from backend.optimize import cuda_graph, plan_lm
+from backend.optimize import plan_lm
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
-from backend.optimize.cuda_graph import CudaGraph, GraphedDualAR
+from backend.optimize.cuda_graph import model
+from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
 from backend.pipeline.loading import open_model
 from backend.runtime.request import SpeechRequest
@@ -138,7 +139,7 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
     monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
     monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
     if not can_record:
-        monkeypatch.setattr(cuda_graph, "capture_for", lambda device: refuse)
+        monkeypatch.setattr(model, "capture_for", lambda device: refuse)
     for n_at_once in (1, 8) if can_record else (8,):
         found, note = eight_speeches(settings, n_at_once)
         assert all(map(torch.equal, found, plain))

@@ -13,7 +13,7 @@ import torch
 
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.pipeline.speaker import Speaker, SpeakerLimits
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.request import ReferenceClip, SpeechRequest

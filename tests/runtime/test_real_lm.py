@@ -7,7 +7,7 @@ import pytest
 
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.text_pointer import Pointer
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt
 from tests.lm.tiny import tiny_lm, tiny_prompt

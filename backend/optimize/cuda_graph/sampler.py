@@ -13,7 +13,7 @@ from backend.lm.base import Era, StepOutput
 from backend.lm.counter_rng import noise_keys
 from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowLimits, RowSampler, SamplingOptions
 from backend.lm.text_pointer import ADVANCE
-from backend.optimize.recording import Recording, SentNumbers
+from backend.optimize.cuda_graph.capture import Recording, SentNumbers
 
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backend.lm.base import StepOutput
 from backend.nn.rope import RopeTable
-from backend.optimize.recording import Recording, SentNumbers
+from backend.optimize.cuda_graph.capture import Recording, SentNumbers
 
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR, DualARState

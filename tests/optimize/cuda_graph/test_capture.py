@@ -6,7 +6,15 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from backend.optimize.recording import WARM_UP, CardCapture, SentNumbers, bucket_of, capture_for, distance, uncaptured
+from backend.optimize.cuda_graph.capture import (
+    WARM_UP,
+    CardCapture,
+    SentNumbers,
+    bucket_of,
+    capture_for,
+    distance,
+    uncaptured,
+)
 
 
 class Driver:

@@ -22,9 +22,9 @@ from backend.lm.dual_ar import DualAR, DualARState
 from backend.lm.kv_cache import SlotCache
 from backend.lm.sampling import RowSampler, move_pointers
 from backend.optimize.base import Support
-from backend.optimize.graph_draw import DrawKind, GraphDraw
-from backend.optimize.graph_step import GraphStep
-from backend.optimize.recording import Capture, bucket_of, capture_for, distance
+from backend.optimize.cuda_graph.capture import Capture, bucket_of, capture_for, distance
+from backend.optimize.cuda_graph.sampler import DrawKind, GraphDraw
+from backend.optimize.cuda_graph.step import GraphStep
 
 log = logging.getLogger(__name__)
 # Of each kind; the least recently used one makes room.
