@@ -16,7 +16,7 @@ from backend.lm.base import Prompt, StepOutput
 from backend.lm.dual_ar import DualAR
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.optimize.decision import PlanWishes
-from backend.optimize.layers import readings
+from backend.optimize.lowbit.replace_linears import readings
 from backend.optimize.measure import product_s, read_gb_per_s, shapes
 from backend.optimize.plan_lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS

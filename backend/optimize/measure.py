@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from backend.lm.base import Prompt
 from backend.lm.dual_ar import DualAR
 from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.int4 import Int4Matrix
-from backend.optimize.int8 import Int8Matrix
-from backend.optimize.layers import readings
+from backend.optimize.lowbit.int4 import Int4Matrix
+from backend.optimize.lowbit.int8 import Int8Matrix
+from backend.optimize.lowbit.replace_linears import readings
 from backend.optimize.precision import DTYPES
 
 ProductFormat = Literal["fp32", "bf16", "fp16", "int8", "int4"]

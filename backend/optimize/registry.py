@@ -12,8 +12,8 @@ from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph.model import CudaGraph
 from backend.optimize.cuda_streams import Streams
 from backend.optimize.fold_weight_norm import FoldWeightNorm
-from backend.optimize.int4 import Int4
-from backend.optimize.int8 import Int8
+from backend.optimize.lowbit.int4 import Int4
+from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.precision import Precision
 from backend.optimize.threads import Threads
 from backend.optimize.torch_compile import Compile

@@ -11,7 +11,7 @@ from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.decision import PlanWishes
-from backend.optimize.int8 import Int8
+from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.plan_lm import lm_decisions
 from backend.optimize.precision import Precision
 from tests.optimize.lm_laws import model

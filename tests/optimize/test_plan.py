@@ -12,7 +12,7 @@ from backend.optimize import measure, plan_codec, plan_lm
 from backend.optimize import plan as planner
 from backend.optimize.cpu_graph.model import TapedDualAR
 from backend.optimize.decision import Plan
-from backend.optimize.fused_block import FusedBlock
+from backend.optimize.lowbit.fused_block import FusedBlock
 from backend.optimize.plan import PlanWishes, apply_plan, make_plan, prepare_process
 from backend.optimize.plan_cache import FOLDER_VARIABLE, plan_folder
 from tests.optimize.lm_laws import model, next_logits

@@ -15,7 +15,7 @@ from torch import nn
 
 from backend.lm.blocks import Block
 from backend.optimize.cpu_graph.matmul import Call, FloatMatrix, NormedMatrix, Scratch, lengths, tape_matrix
-from backend.optimize.fused_block import FusedBlock
+from backend.optimize.lowbit.fused_block import FusedBlock
 
 
 class BlockMatrices:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from backend.nn.norms import RMSNorm
-from backend.optimize.int8 import TINY, Int8Matrix
-from backend.optimize.layers import MatrixLinear
-from backend.optimize.quantized_products import as_halves, half_product, has_half_product
+from backend.optimize.lowbit.cpu_kernels import as_halves, half_product, has_half_product
+from backend.optimize.lowbit.int8 import TINY, Int8Matrix
+from backend.optimize.lowbit.replace_linears import MatrixLinear
 
 Call = Callable[[], object]
 

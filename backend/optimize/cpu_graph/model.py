@@ -21,7 +21,7 @@ from backend.optimize.base import Support
 from backend.optimize.cpu_graph.block import BlockMatrices
 from backend.optimize.cpu_graph.matmul import NormedMatrix, tape_matrix
 from backend.optimize.cpu_graph.step import FrameTape, StepTape
-from backend.optimize.fused_block import FusedBlock
+from backend.optimize.lowbit.fused_block import FusedBlock
 
 # Larger float32 models spend their time in products, and a second copy of their weights would not be small.
 MAX_WEIGHTS = 64_000_000

@@ -14,8 +14,8 @@ from backend.optimize.cpu_graph import model, step
 from backend.optimize.cpu_graph.model import MAX_ROWS, CallTape, TapedDualAR
 from backend.optimize.cpu_graph.sampler import TapeDraw
 from backend.optimize.decision import PlanWishes
-from backend.optimize.int4 import Int4
-from backend.optimize.int8 import Int8
+from backend.optimize.lowbit.int4 import Int4
+from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.plan_lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.weights.checkpoint import load_lm, read_config

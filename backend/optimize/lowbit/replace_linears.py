@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from backend.lm.dual_ar import DualAR
-from backend.optimize.fused_block import FusedBlock, TurnTable
+from backend.optimize.lowbit.fused_block import FusedBlock, TurnTable
 
 MakeMatrix = Callable[..., Callable[[Tensor], Tensor]]
 MakeLinear = Callable[[nn.Linear], nn.Module]

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.optimize import cards
 from backend.optimize.base import Support
-from backend.optimize.layers import quantize_layers, readings
-from backend.optimize.quantized_products import INT4_GROUP, int4_product, int4_reason
+from backend.optimize.lowbit import bitsandbytes
+from backend.optimize.lowbit.cpu_kernels import INT4_GROUP, int4_product, int4_reason
+from backend.optimize.lowbit.replace_linears import quantize_layers, readings
 
 
 class Int4Matrix:
@@ -40,7 +40,7 @@ class Int4:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if device.type == "cuda":
-            return cards.supported(model)
+            return bitsandbytes.supported(model)
         if device.type != "cpu":
             return Support(False, f"4-bit products exist for processors and CUDA cards, not for {device.type}")
         odd = [found for found in readings(model) if found.linear.in_features % INT4_GROUP]
@@ -52,5 +52,5 @@ class Int4:
     def apply(self, model: nn.Module) -> nn.Module:
         """Replace the matrices of `model`, in place."""
         if next(model.parameters()).is_cuda:
-            return cards.quantize(model, 4)
+            return bitsandbytes.quantize(model, 4)
         return quantize_layers(model, Int4Matrix)

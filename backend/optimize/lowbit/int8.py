@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from backend.optimize import cards
 from backend.optimize.base import Support
-from backend.optimize.layers import quantize_layers
-from backend.optimize.quantized_products import int8_product, int8_reason
+from backend.optimize.lowbit import bitsandbytes
+from backend.optimize.lowbit.cpu_kernels import int8_product, int8_reason
+from backend.optimize.lowbit.replace_linears import quantize_layers
 
 TINY = 1e-30  # so that a row of zeros stays one
 
@@ -50,7 +50,7 @@ class Int8:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if device.type == "cuda":
-            return cards.supported(model)
+            return bitsandbytes.supported(model)
         if device.type != "cpu":
             return Support(False, f"8-bit products exist for processors and CUDA cards, not for {device.type}")
         reason = int8_reason()
@@ -59,5 +59,5 @@ class Int8:
     def apply(self, model: nn.Module) -> nn.Module:
         """Replace the matrices of `model`, in place."""
         if next(model.parameters()).is_cuda:
-            return cards.quantize(model, 8)
+            return bitsandbytes.quantize(model, 8)
         return quantize_layers(model, Int8Matrix)
