@@ -342,7 +342,7 @@ class OptimizedEngine:
 
 
 def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
-    from backend.optimize.decision import PlanWishes
+    from backend.optimize.planner.decision import PlanWishes
     from backend.pipeline.loading import find_model, open_model
 
     wishes = PlanWishes(

@@ -15,10 +15,10 @@ import torch
 from backend.lm.base import Prompt, StepOutput
 from backend.lm.dual_ar import DualAR
 from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.decision import PlanWishes
 from backend.optimize.lowbit.replace_linears import readings
-from backend.optimize.measure import product_s, read_gb_per_s, shapes
-from backend.optimize.plan_lm import lm_decisions
+from backend.optimize.planner.benchmark import product_s, read_gb_per_s, shapes
+from backend.optimize.planner.decision import PlanWishes
+from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import use_threads
 from benchmarks.fish_dac import peak_gb as peak_of_ancestors_gb

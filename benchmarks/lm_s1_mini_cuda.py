@@ -14,7 +14,7 @@ from backend.lm.dual_ar import DualAR
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.lowbit.replace_linears import readings
-from backend.optimize.measure import median_s
+from backend.optimize.planner.benchmark import median_s
 from benchmarks.s1_mini import CONFIG
 
 BATCHES = (1, 16, 64)

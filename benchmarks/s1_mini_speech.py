@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.opt_engine import OptimizedEngine
-from backend.optimize.plan_cache import FOLDER_VARIABLE
+from backend.optimize.planner.cache import FOLDER_VARIABLE
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec import save_codec

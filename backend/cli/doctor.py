@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from backend.device import Device
-    from backend.optimize.decision import Plan, PlanWishes
+    from backend.optimize.planner.decision import Plan, PlanWishes
     from backend.settings import Settings
 
 # Modules that are not needed to start, and what is missing without them.
@@ -47,7 +47,7 @@ def doctor(
 
 
 def _plan(settings: Settings, device: Device) -> tuple[str, Plan]:
-    from backend.optimize.plan import make_plan
+    from backend.optimize.planner.plan import make_plan
     from backend.pipeline.loading import find_model
     from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 
@@ -59,7 +59,7 @@ def _plan(settings: Settings, device: Device) -> tuple[str, Plan]:
 
 
 def wishes_of(settings: Settings) -> PlanWishes:
-    from backend.optimize.decision import PlanWishes
+    from backend.optimize.planner.decision import PlanWishes
 
     return PlanWishes(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
 from backend.optimize.cuda_graph.model import GraphedDualAR
-from backend.optimize.plan import apply_plan, make_plan, prepare_process
+from backend.optimize.planner.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voice_fitter import VoiceFitter
 from backend.pipeline.voices import BuiltInVoice, Voice
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backend.lm.base import TokenLM
     from backend.lm.dual_ar import DualAR
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.optimize.decision import Plan, PlanWishes
+    from backend.optimize.planner.decision import Plan, PlanWishes
     from backend.text.tokenizer import Tokenizer
     from backend.weights.checkpoint import Checkpoint
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.cli.main import app
-from backend.optimize.plan_cache import FOLDER_VARIABLE
+from backend.optimize.planner.cache import FOLDER_VARIABLE
 from backend.weights.tiny import write_tiny_checkpoint
 
 

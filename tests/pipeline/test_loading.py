@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 from backend.codec.spectral import SpectralCodec
 from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
-from backend.optimize import plan_lm
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph import model
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
-from backend.optimize.decision import PlanWishes
+from backend.optimize.planner import lm
+from backend.optimize.planner.decision import PlanWishes
 from backend.pipeline.loading import open_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
@@ -72,7 +72,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.optimize.plan.plan_folder", lambda: tmp_path)
+    monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path)
 
 
 def test_everything_in_the_folder_arrives(checkpoint):
@@ -134,10 +134,10 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
     settings = Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu")
     plain, note = eight_speeches(settings, 1)
     assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
-    monkeypatch.setattr("backend.optimize.plan.plan_folder", lambda: tmp_path / "other")
+    monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
-    monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
+    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
     if not can_record:
         monkeypatch.setattr(model, "capture_for", lambda device: refuse)
     for n_at_once in (1, 8) if can_record else (8,):

@@ -9,14 +9,14 @@ import torch
 from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
 from backend.lm.text_pointer import side_ids
-from backend.optimize import plan_lm
 from backend.optimize.cpu_graph import model, step
 from backend.optimize.cpu_graph.model import MAX_ROWS, CallTape, TapedDualAR
 from backend.optimize.cpu_graph.sampler import TapeDraw
-from backend.optimize.decision import PlanWishes
 from backend.optimize.lowbit.int4 import Int4
 from backend.optimize.lowbit.int8 import Int8
-from backend.optimize.plan_lm import lm_decisions
+from backend.optimize.planner import lm
+from backend.optimize.planner.decision import PlanWishes
+from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.weights.checkpoint import load_lm, read_config
 from backend.weights.int8_rows import from_int8_rows, to_int8_rows
@@ -208,11 +208,9 @@ def test_a_quantized_row_says_the_same_alone_and_beside_others(quantize, kind):
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_the_plan_binds_the_calls_of_quantized_models(monkeypatch, quantization):
-    monkeypatch.setattr(
-        plan_lm, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1)
-    )
+    monkeypatch.setattr(lm, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1))
     times = iter((4e-3, 1e-3))
-    monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: next(times))
+    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: next(times))
     lm = model("s1").bfloat16()
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
     decisions, _ = lm_decisions(lm, CPU, PlanWishes(quantization=quantization, threads=1))
@@ -230,7 +228,7 @@ def test_the_plan_binds_the_calls_of_quantized_models(monkeypatch, quantization)
 @pytest.mark.parametrize(("seconds", "is_applied"), [((4e-3, 1e-3), True), ((1e-3, 4e-3), False)])
 def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, is_applied):
     times = iter(seconds)
-    monkeypatch.setattr(plan_lm, "spoken_frame_s", lambda lm: next(times))
+    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: next(times))
     lm = tiny_lm("own tables").narrow_head()
     decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="fp32", threads=1))
     (found,) = [d for d in decisions if d.name == "call_tape"]
@@ -240,7 +238,7 @@ def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, i
 
 def test_a_model_that_is_refused_is_not_copied_first(monkeypatch):
     monkeypatch.setattr(model, "MAX_WEIGHTS", 100)
-    monkeypatch.setattr(plan_lm.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
+    monkeypatch.setattr(lm.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
     decisions, _ = lm_decisions(tiny_lm("own tables").narrow_head(), CPU, PlanWishes(mixed_precision="fp32", threads=1))
     (found,) = [d for d in decisions if d.name == "call_tape"]
     assert not found.is_applied and "M weights" in found.reason

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from backend.codes import Codes
-from backend.optimize.decision import Decision, PlanWishes
-from backend.optimize.measure import medians_in_turn_s
+from backend.optimize.planner.benchmark import medians_in_turn_s
+from backend.optimize.planner.decision import Decision, PlanWishes
 from backend.optimize.registry import OPTIMIZATIONS
 
 N_FRAMES = 4

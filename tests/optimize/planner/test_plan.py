@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from backend.codec.spectral import SpectralCodec
-from backend.optimize import measure, plan_codec, plan_lm
-from backend.optimize import plan as planner
 from backend.optimize.cpu_graph.model import TapedDualAR
-from backend.optimize.decision import Plan
 from backend.optimize.lowbit.fused_block import FusedBlock
-from backend.optimize.plan import PlanWishes, apply_plan, make_plan, prepare_process
-from backend.optimize.plan_cache import FOLDER_VARIABLE, plan_folder
+from backend.optimize.planner import benchmark, codec, lm
+from backend.optimize.planner import plan as planner
+from backend.optimize.planner.cache import FOLDER_VARIABLE, plan_folder
+from backend.optimize.planner.decision import Plan
+from backend.optimize.planner.plan import PlanWishes, apply_plan, make_plan, prepare_process
 from tests.optimize.lm_laws import model, next_logits
 
 CPU = torch.device("cpu")
@@ -59,10 +59,10 @@ def others(monkeypatch):
 @pytest.fixture
 def clock(monkeypatch, tmp_path, others):
     clock = Clock()
-    monkeypatch.setattr(plan_lm, "product_s", clock.product_s)
-    monkeypatch.setattr(plan_lm, "products_s", clock.products_s)
-    monkeypatch.setattr(plan_lm, "spoken_frame_s", clock.spoken_frame_s)
-    monkeypatch.setattr(plan_codec, "decode_s", clock.decode_s)
+    monkeypatch.setattr(lm, "product_s", clock.product_s)
+    monkeypatch.setattr(lm, "products_s", clock.products_s)
+    monkeypatch.setattr(lm, "spoken_frame_s", clock.spoken_frame_s)
+    monkeypatch.setattr(codec, "decode_s", clock.decode_s)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     return clock
 
@@ -109,7 +109,7 @@ def test_anything_else_is_measured_anew(clock, lm, monkeypatch, change):
     elif change == "hash":
         weights = "0123"
     else:
-        monkeypatch.setattr("backend.optimize.plan_cache.processor_name", lambda: "another")
+        monkeypatch.setattr("backend.optimize.planner.cache.processor_name", lambda: "another")
     assert not make_plan(lm, None, CPU, wishes, weights=weights).is_cached
 
 
@@ -163,7 +163,7 @@ def test_half_precision_is_chosen_where_it_is_much_faster(clock, lm):
 
 
 def test_the_thread_count_is_the_measured_one(clock, lm, monkeypatch):
-    monkeypatch.setattr(plan_lm, "usable_cores", lambda: 2)
+    monkeypatch.setattr(lm, "usable_cores", lambda: 2)
     plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8"))
     assert plan.lm_threads == 1
     assert decision(plan, "threads").measured["ms_with_2"] == 10 * decision(plan, "threads").measured["ms_with_1"]
@@ -176,14 +176,14 @@ def test_compiling_is_refused_for_quantized_layers(clock, lm):
 
 def test_a_slow_while_of_the_machine_falls_on_both_that_are_compared(monkeypatch):
     now_s = 0.0
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: now_s)
 
     def work(seconds):
         nonlocal now_s
         # Ten times as slow in the second half.
         now_s += seconds * (10 if now_s > 1 else 1)
 
-    quick_s, slow_s = measure.medians_in_turn_s([lambda: work(0.01), lambda: work(0.012)], budget_s=1.0)
+    quick_s, slow_s = benchmark.medians_in_turn_s([lambda: work(0.01), lambda: work(0.012)], budget_s=1.0)
     assert slow_s == pytest.approx(1.2 * quick_s)
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
 from backend.optimize.cuda_graph.model import GraphedDualAR
-from backend.optimize.decision import Decision, PlanWishes
-from backend.optimize.measure import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
+from backend.optimize.planner.benchmark import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
+from backend.optimize.planner.decision import Decision, PlanWishes
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts, usable_cores, use_threads
 

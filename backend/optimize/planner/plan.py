@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from backend.optimize.cuda_streams import Streams
-from backend.optimize.decision import Decision, Plan, PlanWishes, Target
-from backend.optimize.other_work import BUSY_SHARE, OtherWork, busy_share_now
-from backend.optimize.plan_cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
-from backend.optimize.plan_codec import codec_decisions
-from backend.optimize.plan_lm import lm_decisions
+from backend.optimize.planner.cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
+from backend.optimize.planner.codec import codec_decisions
+from backend.optimize.planner.cpu_load import BUSY_SHARE, OtherWork, busy_share_now
+from backend.optimize.planner.decision import Decision, Plan, PlanWishes, Target
+from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import usable_cores
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from backend.device import processor_name
-from backend.optimize.decision import Plan, PlanWishes
+from backend.optimize.planner.decision import Plan, PlanWishes
 from backend.optimize.threads import usable_cores
 
 log = logging.getLogger(__name__)

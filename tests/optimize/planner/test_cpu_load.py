@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from backend.optimize import other_work
+from backend.optimize.planner import cpu_load
 
 
 class Times(SimpleNamespace):
@@ -20,7 +20,7 @@ class Machine:
         self.now_s = 100.0
         self.all = Times(user=50.0, system=10.0, idle=300.0, iowait=5.0, guest=3.0)
         self.own = SimpleNamespace(user=20.0, system=2.0)
-        monkeypatch.setattr(other_work.time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(cpu_load.time, "monotonic", lambda: self.now_s)
         monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
         monkeypatch.setattr(psutil, "cpu_times", lambda: self.all)
         monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(cpu_times=lambda: self.own))
@@ -31,7 +31,7 @@ class Machine:
 )
 def test_others_are_all_but_this_program(monkeypatch, all_s, own_s, share):
     machine = Machine(monkeypatch)
-    watch = other_work.OtherWork()
+    watch = cpu_load.OtherWork()
     machine.now_s += 10
     machine.all = Times(user=50 + all_s, system=10.0, idle=340 - all_s, iowait=5.0, guest=3.0)
     machine.own = SimpleNamespace(user=20 + own_s, system=2.0)
