@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
     from backend.pipeline.code_bytes import CodeFile
-    from backend.pipeline.loading import LoadedModel
+    from backend.pipeline.model_loading import LoadedModel
     from backend.pipeline.speaker import Speaker, SpeakerCounts
     from backend.pipeline.speech import Speech, SpeechStream
     from backend.pipeline.voices import Voice, VoiceBook
@@ -343,7 +343,7 @@ class OptimizedEngine:
 
 def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
     from backend.optimize.planner.decision import PlanWishes
-    from backend.pipeline.loading import find_model, open_model
+    from backend.pipeline.model_loading import find_model, open_model
 
     wishes = PlanWishes(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,

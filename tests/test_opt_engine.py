@@ -19,7 +19,7 @@ from backend.errors import (
     VoiceExists,
 )
 from backend.opt_engine import OptimizedEngine
-from backend.pipeline.loading import LoadedModel, find_model
+from backend.pipeline.model_loading import LoadedModel, find_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.pipeline.small_model import small_model

@@ -48,7 +48,7 @@ def doctor(
 
 def _plan(settings: Settings, device: Device) -> tuple[str, Plan]:
     from backend.optimize.planner.plan import make_plan
-    from backend.pipeline.loading import find_model
+    from backend.pipeline.model_loading import find_model
     from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 
     folder = find_model(settings.model_dir)

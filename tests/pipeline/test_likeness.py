@@ -5,7 +5,7 @@ import torch
 
 from backend.errors import BadVoice, NotSupported, UnknownVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
-from backend.pipeline.loading import LoadedModel
+from backend.pipeline.model_loading import LoadedModel
 from backend.pipeline.voice import SpokenVoice
 from backend.pipeline.voices import BuiltInVoice, Voice
 from backend.runtime.request import SpeechRequest

@@ -17,7 +17,7 @@ from backend.optimize.cuda_graph import model
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.planner import lm
 from backend.optimize.planner.decision import PlanWishes
-from backend.pipeline.loading import open_model
+from backend.pipeline.model_loading import open_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec import codes_hash, save_codec
