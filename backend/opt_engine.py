@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
-    from backend.pipeline.code_bytes import CodeFile
+    from backend.pipeline.codec.in_memory import CodeFile
     from backend.pipeline.model_loading import LoadedModel
     from backend.pipeline.speaker import Speaker, SpeakerCounts
     from backend.pipeline.speech import Speech, SpeechStream
@@ -167,14 +167,14 @@ class OptimizedEngine:
 
     def decode_indices(self, sounds: Sequence[np.ndarray]) -> list[Waveform]:
         """The sounds of bare codes [K, T]. Raises `BadCodes`, and `LimitExceeded` if all last past MAX_AUDIO_S."""
-        from backend.pipeline.code_bytes import decode_indices
+        from backend.pipeline.codec.in_memory import decode_indices
 
         with self._in_use() as loaded:
             return decode_indices(sounds, loaded.speaker, self.settings.max_audio_s)
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
         """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
-        from backend.pipeline.code_bytes import encode_file
+        from backend.pipeline.codec.in_memory import encode_file
 
         self._check_length(waveform)
         with self._in_use() as loaded:
@@ -182,14 +182,14 @@ class OptimizedEngine:
 
     def decode_file(self, content: bytes) -> Waveform:
         """The sound of a code file. Raises `BadContainer` for damage and for a file of another codec."""
-        from backend.pipeline.code_bytes import decode_file
+        from backend.pipeline.codec.in_memory import decode_file
 
         with self._in_use() as loaded:
             return decode_file(content, loaded.speaker, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def read_code_file(self, content: bytes) -> CodeFile:
         """What a code file says and the codes in it, whichever codec wrote it. Raises `BadContainer` for damage."""
-        from backend.pipeline.code_bytes import read_file
+        from backend.pipeline.codec.in_memory import read_file
 
         with self._in_use() as loaded:
             spec = loaded.model.codec.spec

@@ -164,7 +164,7 @@ def tokenize(
     from backend.data.token_shards import ShardSpec, ShardWriter
     from backend.data.utterances import played_in_turn, read_utterances
     from backend.device import find_device
-    from backend.pipeline.tokenize import tokenize_corpus
+    from backend.pipeline.codec.tokenize_corpus import tokenize_corpus
     from backend.weights import codes_hash, load_codec
     from backend.weights.shelf import find_codec
 

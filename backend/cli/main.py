@@ -72,7 +72,7 @@ def encode(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a sound file into a code file."""
-    from backend.pipeline.code_file import encode_file, require_free
+    from backend.pipeline.codec.on_disk import encode_file, require_free
     from backend.weights import codes_hash, load_codec
     from backend.weights.shelf import find_codec
 
@@ -98,7 +98,7 @@ def decode(
 ) -> None:
     """Turn a code file back into a sound file, with the codec that wrote it."""
     from backend.compression.codes.inspect import survey_file
-    from backend.pipeline.code_file import decode_file, require_free, require_sound_suffix
+    from backend.pipeline.codec.on_disk import decode_file, require_free, require_sound_suffix
 
     # What can be refused is refused before a model is loaded.
     require_free(output, source, overwrite)

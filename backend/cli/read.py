@@ -42,7 +42,7 @@ def read(
 ) -> None:
     """Read a book or an article aloud into one file with chapters. Stopped, the same command goes on."""
     from backend.pipeline.audiobook import BOOK_FORMATS
-    from backend.pipeline.code_file import require_free
+    from backend.pipeline.codec.on_disk import require_free
     from backend.pipeline.jobs import JobDesk, JobLimits
     from backend.runtime.caches import content_key
     from backend.settings import load_settings

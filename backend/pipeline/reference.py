@@ -12,7 +12,7 @@ import torch
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.errors import BadRequest, CannotFit
-from backend.pipeline.codec_tasks import Encoding
+from backend.pipeline.codec.tasks import Encoding
 from backend.pipeline.voice import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.codec_worker import CodecWorker

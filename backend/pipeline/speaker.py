@@ -14,7 +14,7 @@ from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError, UnknownVoice
 from backend.monitor.statistics import Count, Tally, TallySnapshot
-from backend.pipeline.codec_tasks import Decoding, Encoding
+from backend.pipeline.codec.tasks import Decoding, Encoding
 from backend.pipeline.fitted_references import FittedReferences
 from backend.pipeline.reference import BASE_S, PATIENCE, ReferenceStage
 from backend.pipeline.semantic import SemanticStage

@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.compression.codes.container import ContainerWriter
 from backend.compression.codes.header import ContainerHeader
-from backend.pipeline.transcode import frames_for
+from backend.pipeline.codec.stream import frames_for
 from tests.audio.fuzz_reading import CODINGS, encoded, mutated, resealed
 from tests.text.documents.books import epub
 

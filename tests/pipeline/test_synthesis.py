@@ -9,7 +9,7 @@ import torch
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import Cancelled, EngineFailure
-from backend.pipeline.codec_tasks import Decoding, Encoding
+from backend.pipeline.codec.tasks import Decoding, Encoding
 from backend.pipeline.synthesis import GROUPS, Synthesis, SynthesisStage
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import SpeechRequest

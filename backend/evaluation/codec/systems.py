@@ -13,7 +13,7 @@ import numpy as np
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.compression.codes.inspect import survey_container
-from backend.pipeline.transcode import decode_pieces, encode_waveform
+from backend.pipeline.codec.stream import decode_pieces, encode_waveform
 from backend.weights import codes_hash, load_codec, weights_hash
 
 

@@ -16,7 +16,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
 from backend.evaluation.system import file_hash
-from backend.pipeline.transcode import fit_to_codec, frames_for
+from backend.pipeline.codec.stream import fit_to_codec, frames_for
 from backend.weights import load_codec, weights_hash
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 from backend.evaluation.result_cache import ResultCache
-from backend.pipeline.code_file import encode_file
+from backend.pipeline.codec.on_disk import encode_file
 from backend.weights import codes_hash, save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec
 from tests.evaluate.fakes import UNDECIDED, Counted, Delayed, Refusing

@@ -14,7 +14,7 @@ from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
 from backend.monitor.log_format import REQUEST_ID
-from backend.pipeline.transcode import fit_to_codec
+from backend.pipeline.codec.stream import fit_to_codec
 
 Made = TypeVar("Made")
 PIECE_S = 1.0

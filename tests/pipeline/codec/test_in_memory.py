@@ -9,7 +9,7 @@ from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from backend.errors import BadCodes, BadContainer, LimitExceeded
 from backend.opt_engine import OptimizedEngine
-from backend.pipeline.transcode import decode_pieces, encode_waveform
+from backend.pipeline.codec.stream import decode_pieces, encode_waveform
 from tests.codec.tiny import TinyCodec
 from tests.test_opt_engine import open_small, settings_in
 

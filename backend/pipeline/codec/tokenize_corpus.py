@@ -14,7 +14,7 @@ from backend.data.frame_alignment import frame_alignment
 from backend.data.token_shards import NO_SYMBOL, CodedUtterance, ShardWriter
 from backend.data.utterances import Utterance
 from backend.errors import BadAudio, LimitExceeded
-from backend.pipeline.transcode import fit_to_codec, frames_for
+from backend.pipeline.codec.stream import fit_to_codec, frames_for
 
 SHARD_UTTERANCES = 256
 MAX_DURATION_S = 60.0

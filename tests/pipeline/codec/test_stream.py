@@ -10,8 +10,8 @@ from backend.compression.codes.container import ContainerReader, ContainerWriter
 from backend.compression.codes.header import ContainerHeader
 from backend.compression.codes.inspect import survey_container
 from backend.errors import BadAudio, BadCodes, BadContainer
-from backend.pipeline import transcode
-from backend.pipeline.transcode import decode_pieces, encode_waveform
+from backend.pipeline.codec import stream
+from backend.pipeline.codec.stream import decode_pieces, encode_waveform
 from tests.codec.tiny import TinyCodec
 
 HASH = "3f9a" * 16
@@ -64,8 +64,8 @@ def test_long_sounds_meet_the_codec_in_pieces_with_the_same_result(monkeypatch):
     )
     content = encode(waveform, codec)
     decoded = decode(content, codec)
-    assert max(seen) <= transcode.PIECE_S * 8000 and len(seen) >= 6
-    monkeypatch.setattr(transcode, "PIECE_S", 100.0)
+    assert max(seen) <= stream.PIECE_S * 8000 and len(seen) >= 6
+    monkeypatch.setattr(stream, "PIECE_S", 100.0)
     assert encode(waveform, codec) == content
     assert np.abs(decode(content, codec) - decoded).max() < 1e-5
 

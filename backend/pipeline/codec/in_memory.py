@@ -16,7 +16,7 @@ from backend.compression.codes.container import ContainerReader, ContainerWriter
 from backend.compression.codes.header import ContainerHeader
 from backend.compression.codes.inspect import ContainerSurvey
 from backend.errors import BadCodes, BadContainer, CodebookMismatch, LimitExceeded
-from backend.pipeline.transcode import check_written_by, fit_to_codec
+from backend.pipeline.codec.stream import check_written_by, fit_to_codec
 
 if TYPE_CHECKING:
     from backend.codes import CodecSpec

@@ -16,7 +16,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.compression.codes.inspect import ContainerSurvey, open_container, survey_container, survey_file
 from backend.errors import LimitExceeded, OutputError
-from backend.pipeline.transcode import Progress, decode_pieces, encode_waveform
+from backend.pipeline.codec.stream import Progress, decode_pieces, encode_waveform
 
 # A sound is held in memory as a whole: four hours are 1.4 GB at 24 kHz.
 MAX_DURATION_S = 4 * 3600.0
