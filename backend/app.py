@@ -23,7 +23,7 @@ from backend.api.routes import ROUTERS
 from backend.api.system_info import read_machine
 from backend.errors import BadSettings
 from backend.monitor.log_format import FORMATTERS, LogFormat
-from backend.pipeline.jobs import JobDesk, JobLimits
+from backend.pipeline.longform.job_service import JobDesk, JobLimits
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)

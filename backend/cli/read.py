@@ -16,7 +16,7 @@ from backend.cli.speak import loaded_engine
 from backend.errors import BadDocument, JobConflict, OutputError
 
 if TYPE_CHECKING:
-    from backend.pipeline.jobs import JobDesk
+    from backend.pipeline.longform.job_service import JobDesk
     from backend.store.job_records import JobRecord
 
 LOOK_EVERY_S = 0.2
@@ -41,9 +41,9 @@ def read(
     is_overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Read a book or an article aloud into one file with chapters. Stopped, the same command goes on."""
-    from backend.pipeline.audiobook import BOOK_FORMATS
     from backend.pipeline.codec.on_disk import require_free
-    from backend.pipeline.jobs import JobDesk, JobLimits
+    from backend.pipeline.longform.audiobook import BOOK_FORMATS
+    from backend.pipeline.longform.job_service import JobDesk, JobLimits
     from backend.runtime.caches import content_key
     from backend.settings import load_settings
     from backend.store.job_records import Delivery

@@ -17,7 +17,7 @@ BOOK = "# One\n\nThe kettle is on the stove.\n\nThe tea is nearly ready now.\n\n
 def engine(tmp_path, monkeypatch):
     engine = FakeEngine()
     monkeypatch.setattr(backend.app, "build_engine", lambda settings: engine)
-    monkeypatch.setattr("backend.pipeline.longform.POLL_S", 0.01)
+    monkeypatch.setattr("backend.pipeline.longform.job_runner.POLL_S", 0.01)
     monkeypatch.setattr("backend.cli.read.LOOK_EVERY_S", 0.01)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 import time
 from contextlib import contextmanager
 
-from backend.pipeline.jobs import JobDesk, JobLimits
+from backend.pipeline.longform.job_service import JobDesk, JobLimits
 from backend.store.job_records import Delivery
 from tests.api.fake_engine import FakeEngine
 

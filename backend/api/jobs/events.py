@@ -10,7 +10,7 @@ from typing import Any
 from backend.api.engine_host import EngineHost
 from backend.api.jobs.schemas import job_fields, sentence_body
 from backend.errors import UnknownJob
-from backend.pipeline.jobs import JobDesk
+from backend.pipeline.longform.job_service import JobDesk
 from backend.store.job_records import JobRecord
 
 ENDED = ("done", "cancelled", "failed")

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
 from backend.api.speech.request import bounded
 from backend.errors import BadRequest
-from backend.pipeline.audiobook import BOOK_FORMATS
-from backend.pipeline.jobs import MAX_TAKE_CHARS, MAX_TITLE_CHARS
+from backend.pipeline.longform.audiobook import BOOK_FORMATS
+from backend.pipeline.longform.job_service import MAX_TAKE_CHARS, MAX_TITLE_CHARS
 from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS
 from backend.store.job_records import ChapterRecord, Delivery, JobRecord, JobState, SentenceRecord, TakeRecord
 from backend.text.documents.reader import DocumentKind

@@ -31,8 +31,8 @@ from backend.api.jobs.schemas import (
     take_body,
 )
 from backend.api.speech.response import MEDIA_TYPES
-from backend.pipeline.audiobook import BOOK_FORMATS
-from backend.pipeline.jobs import JobDesk
+from backend.pipeline.longform.audiobook import BOOK_FORMATS
+from backend.pipeline.longform.job_service import JobDesk
 
 router = APIRouter(tags=["jobs"])
 

@@ -27,7 +27,7 @@ from backend.errors import (
     TimedOut,
     UnknownJob,
 )
-from backend.pipeline.audiobook import write_book
+from backend.pipeline.longform.audiobook import write_book
 from backend.runtime.caches import content_key
 from backend.runtime.request import SpeechRequest
 from backend.runtime.worker import Worker

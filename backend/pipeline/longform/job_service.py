@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import BadRequest, JobConflict, PhonogramError, UnknownJob
-from backend.pipeline.audiobook import BOOK_FORMATS
+from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.runtime.caches import content_key
 from backend.runtime.request import SpeechRequest
 from backend.store.job_records import (
@@ -31,7 +31,7 @@ from backend.text.documents.reader import DocumentKind, read_document
 from backend.text.documents.sentences import chapter_titles, sentences_of
 
 if TYPE_CHECKING:
-    from backend.pipeline.longform import JobRunner, SentenceEngine
+    from backend.pipeline.longform.job_runner import JobRunner, SentenceEngine
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ class JobDesk:
 
     def _open(self) -> tuple[JobStore, JobRunner]:
         # What runs jobs brings the models' library along, which a server without jobs need not wait for.
-        from backend.pipeline.longform import JobRunner
+        from backend.pipeline.longform.job_runner import JobRunner
 
         with self._lock:
             if self._is_closed:

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from backend.errors import BadText, Busy, EngineFailure, JobConflict, OutputError
-from backend.pipeline.audiobook import BOOK_FORMATS
+from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.store.job_database import ProcessLock
 from tests.api.fake_engine import FakeEngine
 from tests.pipeline.reading import BOOK, LIMITS, SENTENCES, accept, desk_in, read_until_killed, until
@@ -38,7 +38,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.pipeline.reading", "backend.pipeline.longform"])
+    context.set_forkserver_preload(["tests.pipeline.reading", "backend.pipeline.longform.job_runner"])
     return context
 
 
@@ -123,7 +123,7 @@ def test_a_disk_almost_full_is_noticed_before_it_is_full(tmp_path, monkeypatch):
 
 
 def test_a_job_over_the_quota_pauses(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.pipeline.longform.QUOTA_EVERY_S", 0.0)
+    monkeypatch.setattr("backend.pipeline.longform.job_runner.QUOTA_EVERY_S", 0.0)
     with desk_in(tmp_path, limits=replace(LIMITS, quota_bytes=100_000)) as desk:
         job = until(desk, accept(desk).id, "paused")
         assert "DATA_QUOTA_MB" in job.reason and 0 < job.n_done < job.n_sentences
@@ -214,7 +214,7 @@ def test_a_full_queue_is_waited_for(tmp_path):
 
 
 def test_a_sentence_that_fails_three_times_pauses_the_job_with_the_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.pipeline.longform.POLL_S", 0.01)
+    monkeypatch.setattr("backend.pipeline.longform.job_runner.POLL_S", 0.01)
     with desk_in(tmp_path) as desk:
         desk.engine.refusals[SENTENCES[3]] = EngineFailure("The model lost its way.")
         job = until(desk, accept(desk).id, "paused")
