@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from backend.codes import Codes
     from backend.pipeline.codec.in_memory import CodeFile
     from backend.pipeline.model_loading import LoadedModel
-    from backend.pipeline.speaker import Speaker, SpeakerCounts
-    from backend.pipeline.speech import Speech, SpeechStream
-    from backend.pipeline.voices import Voice, VoiceBook
+    from backend.pipeline.speech.stream import Speech, SpeechStream
+    from backend.pipeline.speech.synthesizer import Speaker, SpeakerCounts
+    from backend.pipeline.speech.voice_library import Voice, VoiceBook
     from backend.runtime.caches import CacheCounts
     from backend.runtime.lm_worker import BatchSnapshot
 
@@ -300,8 +300,8 @@ class OptimizedEngine:
             self._idle.end()
 
     def _started(self) -> _Loaded:
-        from backend.pipeline.speaker import Speaker, SpeakerLimits
-        from backend.pipeline.voices import VoiceBook
+        from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+        from backend.pipeline.speech.voice_library import VoiceBook
         from backend.store.voices import VoiceStore
         from backend.text.lexicon import Lexicon
 

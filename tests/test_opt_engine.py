@@ -23,7 +23,7 @@ from backend.pipeline.model_loading import LoadedModel, find_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.pipeline.small_model import small_model
-from tests.pipeline.test_speaker import clip
+from tests.pipeline.speech.test_synthesizer import clip
 
 
 def open_small(settings, device, codes_hash="codes-1"):

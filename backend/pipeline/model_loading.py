@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 from backend.errors import NotAvailable
 from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.planner.plan import apply_plan, make_plan, prepare_process
-from backend.pipeline.voice import SpokenVoice
-from backend.pipeline.voice_fitter import VoiceFitter
-from backend.pipeline.voices import BuiltInVoice, Voice
+from backend.pipeline.speech.voice_adaptation import VoiceFitter
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
 from backend.runtime.caches import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phoneme_tokenizer import PhonemeTokenizer

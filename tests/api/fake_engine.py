@@ -16,7 +16,7 @@ from backend.compression.codes.container import ContainerWriter
 from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.codec.in_memory import CodeFile, read_file
-from backend.pipeline.timings import TimedSentence, TimedWord
+from backend.pipeline.speech.timestamps import TimedSentence, TimedWord
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.store.voices import check_new_voice
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.codes import Codes
-from backend.pipeline.speaker import Speaker, SpeakerLimits
+from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
 from tests.pipeline.small_model import small_model
-from tests.pipeline.test_speaker import LIMITS, NOBODY, ask, say
+from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, say
 
 
 def looping_speaker(is_for_ever=False):

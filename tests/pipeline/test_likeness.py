@@ -6,12 +6,12 @@ import torch
 from backend.errors import BadVoice, NotSupported, UnknownVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.model_loading import LoadedModel
-from backend.pipeline.voice import SpokenVoice
-from backend.pipeline.voices import BuiltInVoice, Voice
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.pipeline.small_model import small_voice_model
-from tests.pipeline.test_speaker import clip
+from tests.pipeline.speech.test_synthesizer import clip
 from tests.test_opt_engine import open_small, settings_in
 
 

@@ -24,7 +24,7 @@ from backend.weights.codec import codes_hash, save_codec
 from backend.weights.voices import read_voices
 from tests.lm.tiny import SHARED
 from tests.pipeline.small_model import small_voice_model
-from tests.pipeline.test_speaker import clip
+from tests.pipeline.speech.test_synthesizer import clip
 
 CPU = torch.device("cpu")
 

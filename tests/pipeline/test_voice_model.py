@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from backend.errors import BadRequest
-from backend.pipeline.speaker import Speaker, SpeakerLimits
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from tests.pipeline.small_model import small_voice_model
-from tests.pipeline.test_speaker import LIMITS, NOBODY, ask, clip, say
+from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, clip, say
 
 
 def start(has_encoder=True):

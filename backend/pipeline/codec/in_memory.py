@@ -20,7 +20,7 @@ from backend.pipeline.codec.stream import check_written_by, fit_to_codec
 
 if TYPE_CHECKING:
     from backend.codes import CodecSpec
-    from backend.pipeline.speaker import Speaker
+    from backend.pipeline.speech.synthesizer import Speaker
 
 
 @dataclass(frozen=True, slots=True, eq=False)

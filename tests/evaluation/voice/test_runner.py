@@ -19,7 +19,7 @@ from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
 from backend.evaluation import voice_judges
-from backend.pipeline.voices import Voice
+from backend.pipeline.speech.voice_library import Voice
 from backend.settings import Settings
 from backend.weights import save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec

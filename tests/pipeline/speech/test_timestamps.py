@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.lm.text_pointer import Pointer
-from backend.pipeline.speaker import Speaker, SpeakerLimits
-from backend.pipeline.timings import SoundSpan, timed_sentences
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+from backend.pipeline.speech.timestamps import SoundSpan, timed_sentences
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import SpokenSegment
 from backend.text.word_spans import WordSpan

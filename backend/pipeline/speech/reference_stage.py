@@ -13,7 +13,7 @@ from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.errors import BadRequest, CannotFit
 from backend.pipeline.codec.tasks import Encoding
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import LMWorker
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.pipeline.fitted_references import FittedReferences
+    from backend.pipeline.speech.adapted_references import FittedReferences
 
 CACHE_BYTES = 64 * 2**20
 # A codec that takes longer than this is stuck: the slowest here needs a second for a second.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.errors import Busy, CannotFit
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.text.prompts.layout import Reference
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from backend.pipeline.voice_fitter import VoiceFitter
+    from backend.pipeline.speech.voice_adaptation import VoiceFitter
 
 # Each is some 20 MB.
 KEPT_VOICES = 4

@@ -18,7 +18,7 @@ from backend.lm.base import Prompt
 from backend.lm.runaway import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.pace import frame_budget, usual_frames

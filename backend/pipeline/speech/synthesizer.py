@@ -15,12 +15,12 @@ from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError, UnknownVoice
 from backend.monitor.statistics import Count, Tally, TallySnapshot
 from backend.pipeline.codec.tasks import Decoding, Encoding
-from backend.pipeline.fitted_references import FittedReferences
-from backend.pipeline.reference import BASE_S, PATIENCE, ReferenceStage
-from backend.pipeline.semantic import SemanticStage
-from backend.pipeline.speech import SpeechMetrics, SpeechStream
-from backend.pipeline.synthesis import SynthesisStage
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.adapted_references import FittedReferences
+from backend.pipeline.speech.decode_stage import SynthesisStage
+from backend.pipeline.speech.reference_stage import BASE_S, PATIENCE, ReferenceStage
+from backend.pipeline.speech.semantic_stage import SemanticStage
+from backend.pipeline.speech.stream import SpeechMetrics, SpeechStream
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.caches import BoundedCache, CacheCounts
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import BatchSnapshot, LMWorker
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.pipeline.voice_fitter import VoiceFitter
+    from backend.pipeline.speech.voice_adaptation import VoiceFitter
     from backend.text.lexicon import Lexicon
     from backend.text.tokenizer import Tokenizer
 

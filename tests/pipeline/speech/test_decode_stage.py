@@ -10,7 +10,7 @@ from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import Cancelled, EngineFailure
 from backend.pipeline.codec.tasks import Decoding, Encoding
-from backend.pipeline.synthesis import GROUPS, Synthesis, SynthesisStage
+from backend.pipeline.speech.decode_stage import GROUPS, Synthesis, SynthesisStage
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session

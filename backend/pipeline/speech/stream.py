@@ -14,8 +14,8 @@ from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError
 from backend.lm.runaway import FinishReason
-from backend.pipeline.synthesis import Synthesis
-from backend.pipeline.timings import SpansOf, TimedSentence, timed_sentences
+from backend.pipeline.speech.decode_stage import Synthesis
+from backend.pipeline.speech.timestamps import SpansOf, TimedSentence, timed_sentences
 from backend.runtime.session import Session
 from backend.runtime.timeline import Span
 

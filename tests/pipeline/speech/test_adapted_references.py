@@ -6,11 +6,11 @@ import time
 import pytest
 
 from backend.errors import BadRequest, Busy, TimedOut
-from backend.pipeline.fitted_references import MAX_WAITING
+from backend.pipeline.speech.adapted_references import MAX_WAITING
 from backend.runtime.request import ReferenceClip, SpeechRequest
+from tests.pipeline.speech.test_synthesizer import clip
+from tests.pipeline.speech.test_voice_adaptation import WORDS, engine_in
 from tests.pipeline.test_likeness import loaded, open_voices
-from tests.pipeline.test_speaker import clip
-from tests.pipeline.test_voice_fitter import WORDS, engine_in
 
 CLIP = ReferenceClip(clip().audio, WORDS)
 

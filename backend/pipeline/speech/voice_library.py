@@ -11,7 +11,7 @@ import torch
 
 from backend.codes import Codes
 from backend.errors import BadVoice, CannotFit, NotSupported, OutputError, UnknownVoice, VoiceExists
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.caches import BoundedCache
 from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
 from backend.text.prompts.layout import Reference
@@ -19,8 +19,8 @@ from backend.text.prompts.layout import Reference
 if TYPE_CHECKING:
     import numpy as np
 
-    from backend.pipeline.speaker import Speaker
-    from backend.pipeline.voice_fitter import VoiceFitter
+    from backend.pipeline.speech.synthesizer import Speaker
+    from backend.pipeline.speech.voice_adaptation import VoiceFitter
     from backend.runtime.request import ReferenceClip
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import torch
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
 from backend.optimize.cuda_graph.model import GraphedDualAR
-from backend.pipeline.speaker import Speaker, SpeakerLimits
-from backend.pipeline.voice import SpokenVoice
+from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from tests.pipeline.small_model import small_model
 

@@ -19,7 +19,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
-from backend.pipeline.timings import SoundSpan
+from backend.pipeline.speech.timestamps import SoundSpan
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
