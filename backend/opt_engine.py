@@ -14,8 +14,8 @@ from backend.device import Device, find_device
 from backend.errors import LimitExceeded, NotAvailable, NotReady
 from backend.monitor.gpu import CardMonitor, CardReading
 from backend.monitor.process import ProcessMonitor, ProcessReading
-from backend.runtime.caches import content_key
-from backend.runtime.idle import IdleTimer
+from backend.runtime.idle_unload import IdleTimer
+from backend.runtime.lru_cache import content_key
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.settings import Settings
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from backend.pipeline.speech.stream import Speech, SpeechStream
     from backend.pipeline.speech.synthesizer import Speaker, SpeakerCounts
     from backend.pipeline.speech.voice_library import Voice, VoiceBook
-    from backend.runtime.caches import CacheCounts
     from backend.runtime.lm_worker import BatchSnapshot
+    from backend.runtime.lru_cache import CacheCounts
 
 log = logging.getLogger(__name__)
 

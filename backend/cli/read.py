@@ -44,7 +44,7 @@ def read(
     from backend.pipeline.codec.on_disk import require_free
     from backend.pipeline.longform.audiobook import BOOK_FORMATS
     from backend.pipeline.longform.job_service import JobDesk, JobLimits
-    from backend.runtime.caches import content_key
+    from backend.runtime.lru_cache import content_key
     from backend.settings import load_settings
     from backend.store.job_records import Delivery
     from backend.text.documents.reader import SUFFIXES

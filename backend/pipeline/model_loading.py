@@ -13,7 +13,7 @@ from backend.optimize.planner.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.speech.voice_adaptation import VoiceFitter
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
-from backend.runtime.caches import content_key
+from backend.runtime.lru_cache import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint, load_lm

@@ -13,10 +13,10 @@ import torch
 from backend.errors import LimitExceeded, PhonogramError
 from backend.lm.runaway import FinishReason, LoopDetector, worse
 from backend.monitor.statistics import Count, Tally
-from backend.runtime.caches import BoundedCache, CacheCounts, content_key
-from backend.runtime.pace import Pace
+from backend.runtime.lru_cache import BoundedCache, CacheCounts, content_key
 from backend.runtime.scheduler import Row, Scheduler
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.throughput import Pace
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup, Worker
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import numpy as np
 
 from backend.errors import Busy
 from backend.lm.runaway import LoopDetector
-from backend.runtime.pace import Pace
+from backend.runtime.fair_queue import WaitingLine
 from backend.runtime.session import SegmentPrompt, Session
-from backend.runtime.waiting import WaitingLine
+from backend.runtime.throughput import Pace
 
 if TYPE_CHECKING:
     from torch import Tensor

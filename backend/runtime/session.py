@@ -12,8 +12,8 @@ import numpy as np
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
 from backend.lm.runaway import FinishReason, Watch
 from backend.monitor.log_format import REQUEST_ID
-from backend.runtime.streams import BoundedStream
-from backend.runtime.timeline import Timeline
+from backend.runtime.bounded_stream import BoundedStream
+from backend.runtime.trace import Timeline
 
 if TYPE_CHECKING:
     from backend.lm.base import Prompt

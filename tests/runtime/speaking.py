@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from backend.runtime.lm_worker import LMWorker
-from backend.runtime.pace import Pace
 from backend.runtime.session import Frame, SegmentPrompt, Session
+from backend.runtime.throughput import Pace
 from tests.runtime.fake_lm import N_CODEBOOKS, FakeLM, FakePrompt, FakeSampler
 
 

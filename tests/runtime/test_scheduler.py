@@ -5,9 +5,9 @@ import time
 import pytest
 
 from backend.errors import Busy
-from backend.runtime.pace import Pace
 from backend.runtime.scheduler import Scheduler
 from backend.runtime.session import Session
+from backend.runtime.throughput import Pace
 from tests.runtime.speaking import ReadySource
 
 FRAMES_PER_S = 50.0

@@ -28,7 +28,7 @@ from backend.errors import (
     UnknownJob,
 )
 from backend.pipeline.longform.audiobook import write_book
-from backend.runtime.caches import content_key
+from backend.runtime.lru_cache import content_key
 from backend.runtime.request import SpeechRequest
 from backend.runtime.worker import Worker
 from backend.store.job_records import RUNNABLE, JobRecord, TakeTask

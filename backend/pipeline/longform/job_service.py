@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from backend.errors import BadRequest, JobConflict, PhonogramError, UnknownJob
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
-from backend.runtime.caches import content_key
+from backend.runtime.lru_cache import content_key
 from backend.runtime.request import SpeechRequest
 from backend.store.job_records import (
     RUNNABLE,

@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.errors import Busy, CannotFit
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.runtime.caches import BoundedCache, content_key
+from backend.runtime.lru_cache import BoundedCache, content_key
 from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:

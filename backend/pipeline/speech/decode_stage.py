@@ -20,11 +20,11 @@ from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
 from backend.pipeline.speech.timestamps import SoundSpan
+from backend.runtime.bounded_stream import BoundedStream
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
-from backend.runtime.streams import BoundedStream
-from backend.runtime.timeline import Timeline
+from backend.runtime.trace import Timeline
 
 # Frames decoded at once, from the start of a segment on; the last number repeats. Fixed by the frame's number alone,
 # never by when frames arrive, so that the sound of the same codes is the same to the last bit. Sixteen frames cost the

@@ -14,11 +14,11 @@ from backend.audio.waveform import Waveform
 from backend.errors import BadRequest, CannotFit
 from backend.pipeline.codec.tasks import Encoding
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import LMWorker
+from backend.runtime.lru_cache import BoundedCache, content_key
 from backend.runtime.request import SpeechRequest
-from backend.runtime.timeline import Timeline
+from backend.runtime.trace import Timeline
 from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:

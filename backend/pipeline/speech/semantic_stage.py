@@ -19,12 +19,12 @@ from backend.lm.runaway import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.runtime.caches import BoundedCache, content_key
 from backend.runtime.lm_worker import LMWorker
-from backend.runtime.pace import frame_budget, usual_frames
+from backend.runtime.lru_cache import BoundedCache, content_key
 from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
-from backend.runtime.timeline import Timeline
+from backend.runtime.throughput import frame_budget, usual_frames
+from backend.runtime.trace import Timeline
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
 from backend.text.script import Say, Script

@@ -17,7 +17,7 @@ from backend.lm.runaway import FinishReason
 from backend.pipeline.speech.decode_stage import Synthesis
 from backend.pipeline.speech.timestamps import SpansOf, TimedSentence, timed_sentences
 from backend.runtime.session import Session
-from backend.runtime.timeline import Span
+from backend.runtime.trace import Span
 
 # Waiting for a piece longer than the request's own deadline by this much means a thread is stuck.
 GRACE_S = 60.0

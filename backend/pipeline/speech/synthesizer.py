@@ -21,12 +21,12 @@ from backend.pipeline.speech.reference_stage import BASE_S, PATIENCE, ReferenceS
 from backend.pipeline.speech.semantic_stage import SemanticStage
 from backend.pipeline.speech.stream import SpeechMetrics, SpeechStream
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.runtime.caches import BoundedCache, CacheCounts
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import BatchSnapshot, LMWorker
-from backend.runtime.pace import Pace
+from backend.runtime.lru_cache import BoundedCache, CacheCounts
 from backend.runtime.request import SpeechRequest
-from backend.runtime.timeline import Timeline
+from backend.runtime.throughput import Pace
+from backend.runtime.trace import Timeline
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.word_spans import word_spans

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.runtime.caches import content_key
+from backend.runtime.lru_cache import content_key
 from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:

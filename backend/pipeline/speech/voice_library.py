@@ -12,7 +12,7 @@ import torch
 from backend.codes import Codes
 from backend.errors import BadVoice, CannotFit, NotSupported, OutputError, UnknownVoice, VoiceExists
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.runtime.caches import BoundedCache
+from backend.runtime.lru_cache import BoundedCache
 from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
 from backend.text.prompts.layout import Reference
 

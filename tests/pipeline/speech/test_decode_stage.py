@@ -14,7 +14,7 @@ from backend.pipeline.speech.decode_stage import GROUPS, Synthesis, SynthesisSta
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
-from backend.runtime.timeline import Timeline
+from backend.runtime.trace import Timeline
 from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.reader import read_tensors
 from tests.codec.test_fish_dac import CONFIG, GOLDEN

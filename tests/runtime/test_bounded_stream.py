@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from backend.errors import BadAudio, Cancelled, TimedOut
-from backend.runtime.streams import BoundedStream
+from backend.runtime.bounded_stream import BoundedStream
 
 
 def test_items_come_in_order_and_then_the_end():

@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.runtime.caches import BoundedCache, content_key
+from backend.runtime.lru_cache import BoundedCache, content_key
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=60)), max_size=60))

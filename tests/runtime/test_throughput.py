@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.runtime.pace import Pace, frame_budget
+from backend.runtime.throughput import Pace, frame_budget
 
 
 def test_a_slower_machine_and_a_longer_text_get_more_time():
