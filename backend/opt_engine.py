@@ -302,7 +302,7 @@ class OptimizedEngine:
     def _started(self) -> _Loaded:
         from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
         from backend.pipeline.speech.voice_library import VoiceBook
-        from backend.store.voices import VoiceStore
+        from backend.storage.voices import VoiceStore
         from backend.text.lexicon import Lexicon
 
         settings = self.settings

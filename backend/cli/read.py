@@ -17,7 +17,7 @@ from backend.errors import BadDocument, JobConflict, OutputError
 
 if TYPE_CHECKING:
     from backend.pipeline.longform.job_service import JobDesk
-    from backend.store.job_records import JobRecord
+    from backend.storage.job_models import JobRecord
 
 LOOK_EVERY_S = 0.2
 # Earlier readings of a document: one that changed in a few places is read again in no time.
@@ -46,7 +46,7 @@ def read(
     from backend.pipeline.longform.job_service import JobDesk, JobLimits
     from backend.runtime.lru_cache import content_key
     from backend.settings import load_settings
-    from backend.store.job_records import Delivery
+    from backend.storage.job_models import Delivery
     from backend.text.documents.reader import SUFFIXES
 
     format = output.suffix.removeprefix(".").lower()

@@ -18,7 +18,7 @@ from backend.errors import BadRequest, Cancelled, UnknownVoice, VoiceExists
 from backend.pipeline.codec.in_memory import CodeFile, read_file
 from backend.pipeline.speech.timestamps import TimedSentence, TimedWord
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from backend.store.voices import check_new_voice
+from backend.storage.voices import check_new_voice
 
 RATE_HZ = 8000
 PIECE_SAMPLES = 800

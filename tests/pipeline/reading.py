@@ -4,7 +4,7 @@ import time
 from contextlib import contextmanager
 
 from backend.pipeline.longform.job_service import JobDesk, JobLimits
-from backend.store.job_records import Delivery
+from backend.storage.job_models import Delivery
 from tests.api.fake_engine import FakeEngine
 
 SENTENCES = [f"This is sentence number {number} of the book, and it is spoken." for number in range(24)]

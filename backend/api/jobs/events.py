@@ -11,7 +11,7 @@ from backend.api.engine_host import EngineHost
 from backend.api.jobs.schemas import job_fields, sentence_body
 from backend.errors import UnknownJob
 from backend.pipeline.longform.job_service import JobDesk
-from backend.store.job_records import JobRecord
+from backend.storage.job_models import JobRecord
 
 ENDED = ("done", "cancelled", "failed")
 LOOK_EVERY_S = 0.25

@@ -15,7 +15,7 @@ from backend.errors import BadRequest
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.pipeline.longform.job_service import MAX_TAKE_CHARS, MAX_TITLE_CHARS
 from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS
-from backend.store.job_records import ChapterRecord, Delivery, JobRecord, JobState, SentenceRecord, TakeRecord
+from backend.storage.job_models import ChapterRecord, Delivery, JobRecord, JobState, SentenceRecord, TakeRecord
 from backend.text.documents.reader import DocumentKind
 
 BookFormat = Literal["m4b", "mp3", "opus", "wav", "flac"]

@@ -14,9 +14,9 @@ from backend.audio.crossfade import OVERLAP_S, fade_edges
 from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
 from backend.errors import BadAudio
-from backend.store.job_records import JobRecord, SentenceRecord
-from backend.store.jobs import JobStore
-from backend.store.sounds import require_room
+from backend.storage.job_models import JobRecord, SentenceRecord
+from backend.storage.jobs import JobStore
+from backend.storage.take_files import require_room
 
 BOOK_FORMATS = ("m4b", "mp3", "opus", "wav", "flac")
 LOOK_EVERY = 16

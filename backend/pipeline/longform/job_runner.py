@@ -31,8 +31,8 @@ from backend.pipeline.longform.audiobook import write_book
 from backend.runtime.lru_cache import content_key
 from backend.runtime.request import SpeechRequest
 from backend.runtime.worker import Worker
-from backend.store.job_records import RUNNABLE, JobRecord, TakeTask
-from backend.store.jobs import JobStore
+from backend.storage.job_models import RUNNABLE, JobRecord, TakeTask
+from backend.storage.jobs import JobStore
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from backend.errors import BadRequest, JobConflict, PhonogramError, UnknownJob
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.runtime.lru_cache import content_key
 from backend.runtime.request import SpeechRequest
-from backend.store.job_records import (
+from backend.storage.job_models import (
     RUNNABLE,
     ChapterRecord,
     Delivery,
@@ -25,7 +25,7 @@ from backend.store.job_records import (
     SentenceRecord,
     TakeRecord,
 )
-from backend.store.jobs import DATABASE, JobStore
+from backend.storage.jobs import DATABASE, JobStore
 from backend.text.documents.document import Document
 from backend.text.documents.reader import DocumentKind, read_document
 from backend.text.documents.sentences import chapter_titles, sentences_of

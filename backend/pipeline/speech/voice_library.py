@@ -13,7 +13,7 @@ from backend.codes import Codes
 from backend.errors import BadVoice, CannotFit, NotSupported, OutputError, UnknownVoice, VoiceExists
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.lru_cache import BoundedCache
-from backend.store.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
+from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
 from backend.text.prompts.layout import Reference
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import soundfile
 
 from backend.errors import BadText, Busy, EngineFailure, JobConflict, OutputError
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
-from backend.store.job_database import ProcessLock
+from backend.storage.database import ProcessLock
 from tests.api.fake_engine import FakeEngine
 from tests.pipeline.reading import BOOK, LIMITS, SENTENCES, accept, desk_in, read_until_killed, until
 
@@ -114,7 +114,7 @@ def test_a_full_disk_pauses_the_job_and_leaves_nothing_half_written(processes, t
 
 def test_a_disk_almost_full_is_noticed_before_it_is_full(tmp_path, monkeypatch):
     with desk_in(tmp_path) as desk:
-        monkeypatch.setattr("backend.store.sounds.shutil.disk_usage", lambda folder: SimpleNamespace(free=2**20))
+        monkeypatch.setattr("backend.storage.take_files.shutil.disk_usage", lambda folder: SimpleNamespace(free=2**20))
         stopped = until(desk, accept(desk).id, "paused")
         assert stopped.reason == "The disk has 1 MB left and 65 MB are needed. Free some space, then resume."
         monkeypatch.undo()

@@ -15,8 +15,8 @@ from itertools import groupby
 from pathlib import Path
 
 from backend.errors import JobConflict, UnknownJob
-from backend.store.job_database import JobDatabase, ProcessLock
-from backend.store.job_records import (
+from backend.storage.database import JobDatabase, ProcessLock
+from backend.storage.job_models import (
     RUNNABLE,
     ChapterRecord,
     Delivery,
@@ -27,7 +27,7 @@ from backend.store.job_records import (
     TakeRecord,
     TakeTask,
 )
-from backend.store.sounds import RESERVE_BYTES, SoundFiles
+from backend.storage.take_files import RESERVE_BYTES, SoundFiles
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_TAKES = 100

@@ -9,7 +9,7 @@ import torch
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import BadVoice, StorageFull, UnknownVoice, VoiceExists
-from backend.store.voices import CODES, RECORD, SAMPLE, VoiceStore
+from backend.storage.voices import CODES, RECORD, SAMPLE, VoiceStore
 
 SOUND = Waveform.of(np.sin(np.arange(8000) / 20).astype(np.float32) * 0.5, 8000)
 CODES_OF_IT = Codes(torch.arange(60).reshape(1, 3, 20), "tiny")
@@ -88,7 +88,7 @@ def test_a_write_that_fails_leaves_nothing_behind(store, tmp_path, monkeypatch, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"backend.store.voices.{failing}", full)
+    monkeypatch.setattr(f"backend.storage.voices.{failing}", full)
     with pytest.raises(StorageFull, match="No space"):
         add(store)
     assert list((tmp_path / "voices").iterdir()) == []
