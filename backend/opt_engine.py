@@ -243,7 +243,7 @@ class OptimizedEngine:
 
     def emotions(self) -> EmotionGuide:
         """The markers that change how a text is spoken."""
-        from backend.text.emotions import markers
+        from backend.text.markup.emotions import markers
 
         with self._in_use() as loaded:
             era = loaded.model.lm.spec.era

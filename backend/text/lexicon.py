@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from backend.errors import BadText, LimitExceeded
+from backend.text.markup.speech_script import Sounds, Words
 from backend.text.pronunciation import ALPHABETS, convert
-from backend.text.script import Sounds, Words
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 2_000_000

@@ -2,7 +2,7 @@ import pytest
 
 from backend.errors import BadText, LimitExceeded
 from backend.text.lexicon import Lexicon
-from backend.text.script import Sounds, Words
+from backend.text.markup.speech_script import Sounds, Words
 
 LINES = """
 # words of this house

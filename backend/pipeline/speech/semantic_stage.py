@@ -25,9 +25,9 @@ from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.throughput import frame_budget, usual_frames
 from backend.runtime.trace import Timeline
+from backend.text.markup.speech_script import Say, Script
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
-from backend.text.script import Say, Script
 
 if TYPE_CHECKING:
     from backend.text.lexicon import Lexicon

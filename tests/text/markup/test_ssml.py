@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadText, LimitExceeded
-from backend.text.script import Pause, Say, Sounds, Words
-from backend.text.ssml import parse_ssml
+from backend.text.markup.speech_script import Pause, Say, Sounds, Words
+from backend.text.markup.ssml import parse_ssml
 
 LAUGHS = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
 BOMBS = {

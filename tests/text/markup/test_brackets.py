@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadText
-from backend.text.markup import parse_markup, write_markup
-from backend.text.script import Pause, Say, Script, Sounds, Words
+from backend.text.markup.brackets import parse_markup, write_markup
+from backend.text.markup.speech_script import Pause, Say, Script, Sounds, Words
 
 PLAIN = st.text(alphabet="ab \\[]()/:.!é你\n", min_size=1, max_size=20)
 SPANS = st.one_of(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from backend.errors import BadText
+from backend.text.markup.speech_script import Pause, Script, ScriptWriter, Sounds, Words, checked_pause, checked_speed
 from backend.text.pronunciation import ALPHABETS
-from backend.text.script import Pause, Script, ScriptWriter, Sounds, Words, checked_pause, checked_speed
 
 DIRECTIVE = re.compile(
     r"\\(?P<escaped>[\\\[\]])"
