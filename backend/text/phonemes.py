@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
-from backend.text.emphasis import plainly_written
+from backend.text.normalization.letter_case import plainly_written
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P

@@ -13,7 +13,7 @@ from backend.text.markup.brackets import parse_markup
 from backend.text.markup.emotions import BRACKETS, adapt_markers, written
 from backend.text.markup.speech_script import Pause, Say, Script, Sounds, Words
 from backend.text.markup.ssml import parse_ssml
-from backend.text.normalize import normalize_english
+from backend.text.normalization.english import normalize_english
 from backend.text.pronunciation import convert
 from backend.text.scripts import ERA_SCRIPTS, plain_letters, split_speakable
 

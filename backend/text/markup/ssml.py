@@ -12,7 +12,7 @@ from xml.parsers import expat
 from backend.errors import BadText, LimitExceeded
 from backend.text.markup.brackets import parse_duration
 from backend.text.markup.speech_script import MAX_SPEED, MIN_SPEED, Script, ScriptWriter, Sounds, Words, checked_speed
-from backend.text.say_as import say_as
+from backend.text.normalization.say_as import say_as
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32

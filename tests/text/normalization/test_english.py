@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.text.language import looks_english
-from backend.text.normalize import normalize_english
-from backend.text.numbers import cardinal, decade, letters, ordinal, year
-from backend.text.say_as import say_as
+from backend.text.normalization.english import normalize_english
+from backend.text.normalization.numbers import cardinal, decade, letters, ordinal, year
+from backend.text.normalization.say_as import say_as
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from backend.text.normalize import MONTHS, NUMBER, normalize_english, speak_date, speak_fraction, speak_time
-from backend.text.numbers import cardinal, letters, ordinal, year
+from backend.text.normalization.english import MONTHS, NUMBER, normalize_english, speak_date, speak_fraction, speak_time
+from backend.text.normalization.numbers import cardinal, letters, ordinal, year
 
 
 def say_as(text: str, kind: str, form: str = "") -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.text.emphasis import plainly_written
+from backend.text.normalization.letter_case import plainly_written
 from backend.text.phonemes import EnglishPhonemizer
 
 WORDS = frozenset([

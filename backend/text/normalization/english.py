@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from backend.text.numbers import cardinal, decade, digits, ordinal, plural, year
+from backend.text.normalization.numbers import cardinal, decade, digits, ordinal, plural, year
 
 PROTECTED = re.compile(
     r"(<\|phoneme_start\|>[\s\S]{0,400}?<\|phoneme_end\|>|<\|[^|<>\s]{1,32}\|>|\[[a-z][a-z' -]{0,48}\])"
