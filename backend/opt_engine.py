@@ -303,7 +303,7 @@ class OptimizedEngine:
         from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
         from backend.pipeline.speech.voice_library import VoiceBook
         from backend.storage.voices import VoiceStore
-        from backend.text.lexicon import Lexicon
+        from backend.text.phonemes.lexicon import Lexicon
 
         settings = self.settings
         # Before the model, which takes longer to read: a bad line in it is told at once.

@@ -70,7 +70,7 @@ def synthesize(
     from backend.data.synthesis.corpus import Synthesis, given_lines, lines
     from backend.data.synthesis.corpus import synthesize as speak
     from backend.data.synthesis.text_filters import read_excluded, read_texts_file
-    from backend.text.phonemes import EnglishPhonemizer
+    from backend.text.phonemes.english import EnglishPhonemizer
 
     if not prefix.isalpha() or not prefix.islower():
         raise BadSettings(f"--prefix is '{prefix}'; expected letters a to z.")

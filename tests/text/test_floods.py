@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from backend.errors import PhonogramError
-from backend.text.phonemes import EnglishPhonemizer
+from backend.text.phonemes.english import EnglishPhonemizer
 from backend.text.prepare import prepare_text
 from backend.text.split import split_to_length
 

@@ -3,11 +3,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadText
-from backend.text.lexicon import Lexicon
 from backend.text.markup.emotions import MARKERS, adapt_markers, find_markers, markers
 from backend.text.markup.speech_script import Pause, Say
+from backend.text.phonemes.alphabets import ERA_ALPHABET, convert
+from backend.text.phonemes.lexicon import Lexicon
 from backend.text.prepare import prepare_text
-from backend.text.pronunciation import ERA_ALPHABET, convert
 from backend.text.scripts import script_of, split_speakable
 from backend.text.split import split_sentences
 

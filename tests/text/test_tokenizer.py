@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backend.errors import BadCheckpoint
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.phonemes import SYMBOLS
+from backend.text.phonemes.english import SYMBOLS
 from backend.text.tiktoken_tokenizer import ORDER_S1, read_ranks
 from backend.text.tokenizer import load_tokenizer
 from tests.text.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of

@@ -30,7 +30,7 @@ from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
 
 if TYPE_CHECKING:
-    from backend.text.lexicon import Lexicon
+    from backend.text.phonemes.lexicon import Lexicon
     from backend.text.prompts.conversation import Conversation
     from backend.text.tokenizer import Tokenizer
 

@@ -29,7 +29,7 @@ from backend.runtime.throughput import Pace
 from backend.runtime.trace import Timeline
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.word_spans import word_spans
+from backend.text.phonemes.word_spans import word_spans
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from backend.lm.base import TokenLM
     from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.pipeline.speech.voice_adaptation import VoiceFitter
-    from backend.text.lexicon import Lexicon
+    from backend.text.phonemes.lexicon import Lexicon
     from backend.text.tokenizer import Tokenizer
 
 WARM_UP_TEXT = "One, two, three, four, five."

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from backend.runtime.session import SpokenSegment
+from backend.text.phonemes.word_spans import WordSpan
 from backend.text.split import split_sentences
-from backend.text.word_spans import WordSpan
 
 # How the words of a text lie over its symbols; None where the model has no pointer over symbols.
 SpansOf = Callable[[str], list[WordSpan]]

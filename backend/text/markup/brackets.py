@@ -10,7 +10,7 @@ import re
 
 from backend.errors import BadText
 from backend.text.markup.speech_script import Pause, Script, ScriptWriter, Sounds, Words, checked_pause, checked_speed
-from backend.text.pronunciation import ALPHABETS
+from backend.text.phonemes.alphabets import ALPHABETS
 
 DIRECTIVE = re.compile(
     r"\\(?P<escaped>[\\\[\]])"

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.text.normalization.letter_case import plainly_written
-from backend.text.phonemes import EnglishPhonemizer
+from backend.text.phonemes.english import EnglishPhonemizer
 
 WORDS = frozenset([
     "a", "am", "and", "big", "can", "cat", "do", "down", "good", "he", "hello", "id", "it", "let", "long", "nato",

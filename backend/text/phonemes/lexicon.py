@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backend.errors import BadText, LimitExceeded
 from backend.text.markup.speech_script import Sounds, Words
-from backend.text.pronunciation import ALPHABETS, convert
+from backend.text.phonemes.alphabets import ALPHABETS, convert
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 2_000_000

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from backend.errors import BadSettings
-from backend.text.phonemes import SYMBOLS, EnglishPhonemizer
+from backend.text.phonemes.english import SYMBOLS, EnglishPhonemizer
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from backend.text.control_tokens import PHONEME_END, PHONEME_START
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.phonemes import PUNCTUATION
+from backend.text.phonemes.english import PUNCTUATION
 from backend.text.prompts.turns import SPEAKER_TAG
 
 # A pronunciation given in the text may hold spaces and is one word.

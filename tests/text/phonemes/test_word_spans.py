@@ -3,7 +3,7 @@
 import pytest
 
 from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.word_spans import word_spans
+from backend.text.phonemes.word_spans import word_spans
 
 READINGS = {"$5": "five dollars", "12": "twelve", "10-15": "ten to fifteen"}
 

@@ -1,8 +1,8 @@
 import pytest
 
 from backend.errors import BadText, LimitExceeded
-from backend.text.lexicon import Lexicon
 from backend.text.markup.speech_script import Sounds, Words
+from backend.text.phonemes.lexicon import Lexicon
 
 LINES = """
 # words of this house
