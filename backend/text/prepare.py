@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from backend.errors import BadText
 from backend.text.control_tokens import PHONEME_END, PHONEME_START
-from backend.text.language import looks_english
 from backend.text.markup.brackets import parse_markup
 from backend.text.markup.emotions import BRACKETS, adapt_markers, written
 from backend.text.markup.speech_script import Pause, Say, Script, Sounds, Words
@@ -15,7 +14,8 @@ from backend.text.markup.ssml import parse_ssml
 from backend.text.normalization.english import normalize_english
 from backend.text.phonemes.alphabets import convert
 from backend.text.phonemes.lexicon import Lexicon
-from backend.text.scripts import ERA_SCRIPTS, plain_letters, split_speakable
+from backend.text.segmentation.language_detection import looks_english
+from backend.text.segmentation.unicode_scripts import ERA_SCRIPTS, plain_letters, split_speakable
 
 PARSERS: dict[str, Callable[[str], Script]] = {
     "plain": lambda text: Script((Say((Words(text),)),)),

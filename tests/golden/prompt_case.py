@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backend.errors import BadCheckpoint, BadText, LimitExceeded
-from backend.text.clean_v15 import clean_v15, split_v15
 from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import Conversation, start_conversation
 from backend.text.prompts.layout import Reference
+from backend.text.segmentation.fish_v15 import clean_v15, split_v15
 from backend.text.tokenizer import Tokenizer, load_tokenizer
 from tests.golden.finding import Finding
 

@@ -8,8 +8,8 @@ from backend.text.markup.speech_script import Pause, Say
 from backend.text.phonemes.alphabets import ERA_ALPHABET, convert
 from backend.text.phonemes.lexicon import Lexicon
 from backend.text.prepare import prepare_text
-from backend.text.scripts import script_of, split_speakable
-from backend.text.split import split_sentences
+from backend.text.segmentation.sentences import split_sentences
+from backend.text.segmentation.unicode_scripts import script_of, split_speakable
 
 ERAS = sorted(ERA_ALPHABET)
 MARKED = "(excited) I found it! [laughing] No way, (in a hurry tone) come [short pause] here (the red one)."

@@ -25,7 +25,7 @@ from backend.audio.writers import FORMATS, Writer, open_writer
 from backend.errors import BadRequest, BadText, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost
 from backend.runtime.request import segment_seed
 from backend.settings import Settings
-from backend.text.sentences import SentenceBuffer
+from backend.text.segmentation.incremental import SentenceBuffer
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.runtime.session import SpokenSegment
 from backend.text.phonemes.word_spans import WordSpan
-from backend.text.split import split_sentences
+from backend.text.segmentation.sentences import split_sentences
 
 # How the words of a text lie over its symbols; None where the model has no pointer over symbols.
 SpansOf = Callable[[str], list[WordSpan]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backend.text.documents.document import Block, BlockKind, Document
-from backend.text.split import split_sentences, split_to_length
+from backend.text.segmentation.sentences import split_sentences, split_to_length
 
 # A model speaks single words badly and needs seconds for a page: both are kept out.
 MIN_CHARS = 24

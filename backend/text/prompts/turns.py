@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from backend.text.split import split_to_length
+from backend.text.segmentation.sentences import split_to_length
 
 SPEAKER_TAG = re.compile(r"<\|speaker:(\d+)\|>")
 # The published model was trained with at most this many turns in a message.

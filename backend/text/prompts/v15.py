@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.text.clean_v15 import clean_v15, split_v15
 from backend.text.prompts.columns import Columns
 from backend.text.prompts.layout import Reference, Room, Spoken
 from backend.text.prompts.turns import Segment, segments_of
+from backend.text.segmentation.fish_v15 import clean_v15, split_v15
 
 TASK = "Speak out the provided text."
 # Of the window, this much is left to the speech that is to come.

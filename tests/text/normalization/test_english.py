@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.text.language import looks_english
 from backend.text.normalization.english import normalize_english
 from backend.text.normalization.numbers import cardinal, decade, letters, ordinal, year
 from backend.text.normalization.say_as import say_as
+from backend.text.segmentation.language_detection import looks_english
 
 
 @pytest.mark.parametrize(

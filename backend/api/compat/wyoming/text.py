@@ -7,7 +7,7 @@ from typing import Any
 from backend.api.compat.wyoming.events import Event
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import Markup
-from backend.text.sentences import SentenceBuffer
+from backend.text.segmentation.incremental import SentenceBuffer
 
 MARKUPS: dict[str | None, Markup] = {None: "plain", "text": "plain", "ssml": "ssml"}
 

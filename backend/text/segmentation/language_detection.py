@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from backend.text.scripts import script_of
+from backend.text.segmentation.unicode_scripts import script_of
 
 # Small words that tell a language.
 ENGLISH = frozenset({

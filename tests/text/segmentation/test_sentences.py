@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.text.clean_v15 import split_v15
-from backend.text.split import split_sentences, split_to_length
+from backend.text.segmentation.fish_v15 import split_v15
+from backend.text.segmentation.sentences import split_sentences, split_to_length
 
 PARTS = st.lists(
     st.one_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from backend.text.split import split_sentences, split_to_length
+from backend.text.segmentation.sentences import split_sentences, split_to_length
 
 # What may stand open at the end of the text so far: its closing part may come, and no cut may fall inside.
 OPEN_MARK = re.compile(

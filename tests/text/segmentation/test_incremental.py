@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from backend.text.sentences import MAX_SENTENCE_BYTES, SentenceBuffer
+from backend.text.segmentation.incremental import MAX_SENTENCE_BYTES, SentenceBuffer
 
 TEXTS = [
     "Dr. Smith paid $3.50 at 5 p.m. yesterday. He left! Did he? Yes... he did.",
