@@ -15,7 +15,7 @@ from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
 from backend.runtime.lru_cache import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint, load_lm
 from backend.weights.codec import codes_hash
 from backend.weights.shelf import CHECKPOINTS
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR
     from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.optimize.planner.decision import Plan, PlanWishes
-    from backend.text.tokenizer import Tokenizer
+    from backend.text.tokenizers.base import Tokenizer
     from backend.weights.checkpoint import Checkpoint
 
 # In this order: the published model where somebody put it, else the voice that comes with the program.

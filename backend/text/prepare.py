@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from backend.errors import BadText
-from backend.text.control_tokens import PHONEME_END, PHONEME_START
 from backend.text.markup.brackets import parse_markup
 from backend.text.markup.emotions import BRACKETS, adapt_markers, written
 from backend.text.markup.speech_script import Pause, Say, Script, Sounds, Words
@@ -16,6 +15,7 @@ from backend.text.phonemes.alphabets import convert
 from backend.text.phonemes.lexicon import Lexicon
 from backend.text.segmentation.language_detection import looks_english
 from backend.text.segmentation.unicode_scripts import ERA_SCRIPTS, plain_letters, split_speakable
+from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START
 
 PARSERS: dict[str, Callable[[str], Script]] = {
     "plain": lambda text: Script((Say((Words(text),)),)),

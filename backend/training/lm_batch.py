@@ -12,7 +12,7 @@ from torch import Tensor
 from backend.data.token_shards import CodedUtterance
 from backend.lm.pointer_path import pointer_path
 from backend.lm.voice_prompt import whole_utterance
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 
 class VoiceBatch(NamedTuple):

@@ -10,8 +10,8 @@ from lightning.fabric import Fabric
 from backend.data.token_shards import ShardDataset
 from backend.errors import BadSettings
 from backend.metrics.asr import Recognizer
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.english import SYMBOLS
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.code_geometry import add_geometry, plain
 from backend.training.lm_audition import Auditions
 from backend.training.lm_batch import PassageReader

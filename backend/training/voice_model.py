@@ -14,7 +14,7 @@ from backend.lm.dual_ar import DualAR
 from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.lm.teacher_forcing import residual_logits, states
 from backend.lm.text_pointer import ADVANCE
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_recipe import ModelBlock
 from backend.weights.fish_lm import dual_ar_from_tensors

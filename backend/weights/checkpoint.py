@@ -25,7 +25,7 @@ from backend.weights.lora import DEFAULT_ALPHA, has_lora, merge_lora
 from backend.weights.reader import read_tensors
 
 if TYPE_CHECKING:
-    from backend.text.tokenizer import Tokenizer
+    from backend.text.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
@@ -58,7 +58,7 @@ def load_checkpoint(
     file of low-rank changes to add. Raises `BadCheckpoint` for whatever is missing, damaged, or does not fit.
     """
     # Here, not on top: reading a language model needs no tokenizer libraries.
-    from backend.text.tokenizer import load_tokenizer
+    from backend.text.tokenizers.base import load_tokenizer
 
     folder = Path(folder)
     manifest = read_config(folder)

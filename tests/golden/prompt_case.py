@@ -14,7 +14,7 @@ from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import Conversation, start_conversation
 from backend.text.prompts.layout import Reference
 from backend.text.segmentation.fish_v15 import clean_v15, split_v15
-from backend.text.tokenizer import Tokenizer, load_tokenizer
+from backend.text.tokenizers.base import Tokenizer, load_tokenizer
 from tests.golden.finding import Finding
 
 KINDS = ("tokenize_", "prompts_", "normalise_")

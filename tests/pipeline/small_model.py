@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
-from backend.text.control_tokens import ControlTokens
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizers.control_tokens import ControlTokens
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from tests.codec.tiny import TinyCodec
 from tests.lm.tiny import tiny_lm
 

@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
-from backend.text.tokenizer import Tokenizer, load_tokenizer
+from backend.text.tokenizers.base import Tokenizer, load_tokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 FOLDER = Path(__file__).parents[1] / "golden" / "prompts"
 ERAS = ("s1", "s2", "v15", "phonogram")

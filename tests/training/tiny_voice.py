@@ -10,8 +10,8 @@ from lightning.fabric import Fabric
 
 from backend.configs import compose_preset
 from backend.data.token_shards import CodedUtterance, ShardDataset, ShardSpec, ShardWriter
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.english import SOUNDS, SYMBOLS
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.lm_batch import PassageReader
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
 from backend.training.lm_run import build_run

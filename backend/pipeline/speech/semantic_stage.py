@@ -32,7 +32,7 @@ from backend.text.prompts.conversation import start_conversation
 if TYPE_CHECKING:
     from backend.text.phonemes.lexicon import Lexicon
     from backend.text.prompts.conversation import Conversation
-    from backend.text.tokenizer import Tokenizer
+    from backend.text.tokenizers.base import Tokenizer
 
 CACHE_BYTES = 64 * 2**20
 CHUNK_BYTES = 200

@@ -28,8 +28,8 @@ from backend.runtime.request import SpeechRequest
 from backend.runtime.throughput import Pace
 from backend.runtime.trace import Timeline
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.word_spans import word_spans
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from backend.lm.speaker_encoder import SpeakerEncoder
     from backend.pipeline.speech.voice_adaptation import VoiceFitter
     from backend.text.phonemes.lexicon import Lexicon
-    from backend.text.tokenizer import Tokenizer
+    from backend.text.tokenizers.base import Tokenizer
 
 WARM_UP_TEXT = "One, two, three, four, five."
 WARM_UP_FRAMES = 24

@@ -12,7 +12,7 @@ from backend.errors import CannotFit
 from backend.lm.voice_adaptation import FittedVoice, Recording, fit_voice, max_advance, read_along
 from backend.nn.trim_memory import return_freed_memory
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,10 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from backend.text.control_tokens import PHONEME_END, PHONEME_START
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.english import PUNCTUATION
 from backend.text.prompts.turns import SPEAKER_TAG
+from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 # A pronunciation given in the text may hold spaces and is one word.
 WORD = re.compile(rf"(?:{re.escape(PHONEME_START)}.*?{re.escape(PHONEME_END)}|\S)+", re.DOTALL)

@@ -14,7 +14,7 @@ from backend.text.prompts.s1 import S1Layout
 from backend.text.prompts.s2 import S2Layout
 from backend.text.prompts.turns import Segment, is_silent
 from backend.text.prompts.v15 import V15Layout
-from backend.text.tokenizer import Tokenizer
+from backend.text.tokenizers.base import Tokenizer
 
 # Frames a prompt leaves to the speech that follows it, unless the model's whole memory is small.
 N_RESERVED = 2048

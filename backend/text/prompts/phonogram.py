@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 
 from backend.errors import BadText
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.prompts.columns import Columns
 from backend.text.prompts.layout import Reference, Room, Spoken
 from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, segments_of, split_turns
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 
 class PhonogramLayout:

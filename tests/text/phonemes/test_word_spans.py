@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.word_spans import word_spans
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 READINGS = {"$5": "five dollars", "12": "twelve", "10-15": "ten to fifteen"}
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backend.errors import BadCheckpoint
-from backend.text.control_tokens import PHONEME_END, PHONEME_START, ControlTokens, read_json
 from backend.text.phonemes.english import ACCENTS, EnglishPhonemizer
+from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START, ControlTokens, read_json
 
 PHONEMES_JSON = "phonemes.json"
 VERBATIM = re.compile(f"({re.escape(PHONEME_START)}.*?(?:{re.escape(PHONEME_END)}|$))", re.DOTALL)

@@ -13,7 +13,7 @@ from pathlib import Path
 import tiktoken
 
 from backend.errors import BadCheckpoint
-from backend.text.control_tokens import PHONEME_PAIR, ControlTokens, read_json, without_lone_surrogates
+from backend.text.tokenizers.control_tokens import PHONEME_PAIR, ControlTokens, read_json, without_lone_surrogates
 
 TIKTOKEN_FILE = "tokenizer.tiktoken"
 SPECIAL_TOKENS_FILE = "special_tokens.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import tokenizers
 
 from backend.errors import BadCheckpoint
-from backend.text.control_tokens import PHONEME_PAIR, ControlTokens, without_lone_surrogates
+from backend.text.tokenizers.control_tokens import PHONEME_PAIR, ControlTokens, without_lone_surrogates
 
 TOKENIZER_JSON = "tokenizer.json"
 PHONEME_SPLIT = re.compile("(" + "|".join(re.escape(token) for token in sorted(PHONEME_PAIR)) + ")")

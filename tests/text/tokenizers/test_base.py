@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadCheckpoint
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.phonemes.english import SYMBOLS
-from backend.text.tiktoken_tokenizer import ORDER_S1, read_ranks
-from backend.text.tokenizer import load_tokenizer
+from backend.text.tokenizers.base import load_tokenizer
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
+from backend.text.tokenizers.tiktoken import ORDER_S1, read_ranks
 from tests.text.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of
 
 CONTROLS = ["im_start", "im_end", "semantic:0", "semantic:63", "voice", "interleave", "pad", "text", "speaker:0"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from backend.errors import BadCheckpoint
-from backend.text.hf_tokenizer import TOKENIZER_JSON, HFTokenizer
-from backend.text.phoneme_tokenizer import PHONEMES_JSON, PhonemeTokenizer
-from backend.text.tiktoken_tokenizer import TIKTOKEN_FILE, TiktokenTokenizer
+from backend.text.tokenizers.huggingface import TOKENIZER_JSON, HFTokenizer
+from backend.text.tokenizers.phoneme import PHONEMES_JSON, PhonemeTokenizer
+from backend.text.tokenizers.tiktoken import TIKTOKEN_FILE, TiktokenTokenizer
 
 
 class Tokenizer(Protocol):
