@@ -43,11 +43,11 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     # Imported here: `--help` should not wait seconds for them.
     from backend.codec.registry import build_codec
     from backend.configs import compose_preset
-    from backend.training.codec_task import CodecTask
+    from backend.training.codec.config import read_recipe
+    from backend.training.codec.dataset import open_material
+    from backend.training.codec.task import CodecTask
     from backend.training.loop import Loop
-    from backend.training.material import open_material
     from backend.training.progress import reporter
-    from backend.training.recipe import read_recipe
     from backend.weights import load_codec, save_codec
 
     preset, changes = _preset_of(settings)
@@ -142,8 +142,8 @@ def selftest(
     """Learn three synthetic clips by heart: proof, in about two minutes on one core, that training works here."""
     import torch
 
+    from backend.training.codec.selftest import selftest as run_selftest
     from backend.training.progress import reporter
-    from backend.training.selftest import selftest as run_selftest
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary, reporter(sys.stderr) as report:

@@ -8,8 +8,8 @@ import torch
 
 from backend.errors import BadSettings
 from backend.training import loop as loop_module
+from backend.training.codec.losses import SpectralDistance
 from backend.training.loop import TrainingFailed
-from backend.training.losses import SpectralDistance
 from backend.training.runlog import read_rows
 from backend.training.snapshot import snapshots
 from backend.weights import load_codec, save_codec

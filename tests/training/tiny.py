@@ -11,9 +11,9 @@ from lightning.fabric import Fabric
 from backend.codec.spectral import SpectralCodec
 from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
-from backend.training.codec_task import CodecTask
+from backend.training.codec.config import Recipe, read_recipe
+from backend.training.codec.task import CodecTask
 from backend.training.loop import Loop
-from backend.training.recipe import Recipe, read_recipe
 
 RATE_HZ = 8000
 CODEC = {

@@ -2,7 +2,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from backend.training.selftest import MAX_MEL, MIN_STOI, selftest
+from backend.training.codec.selftest import MAX_MEL, MIN_STOI, selftest
 
 
 def test_codec_that_hardly_learned_fails(tmp_path):
@@ -16,7 +16,7 @@ def test_codec_that_hardly_learned_fails(tmp_path):
 
 
 def test_missing_stoi_is_said_and_the_spectrum_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.training.selftest.find_spec", lambda name: None)
+    monkeypatch.setattr("backend.training.codec.selftest.find_spec", lambda name: None)
     result = selftest(tmp_path, ["recon.steps=1", "warmup.max_steps=0", "log_every=1", "warmup.n_frames=512"])
     assert result.stoi is None and "not measured" in str(result)
 

@@ -5,8 +5,8 @@ import numpy as np
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
-from backend.training.material import build_sampler, open_material
-from backend.training.recipe import DataBlock, PhaseBlock
+from backend.training.codec.config import DataBlock, PhaseBlock
+from backend.training.codec.dataset import build_sampler, open_material
 from tests.training.tiny import RATE_HZ, tiny_codec
 
 

@@ -4,7 +4,7 @@ import yaml
 from backend.configs import compose_preset, preset_names
 from backend.configs.compose import FOLDER
 from backend.errors import BadSettings
-from backend.training.recipe import Recipe, read_recipe
+from backend.training.codec.config import Recipe, read_recipe
 
 
 @pytest.mark.parametrize("preset", preset_names("codec"))

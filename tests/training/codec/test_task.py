@@ -6,9 +6,9 @@ from backend.codec.registry import build_codec
 from backend.codec.vq.residual import dropout_rows
 from backend.configs import compose_preset, preset_names
 from backend.errors import BadSettings
-from backend.training.balancer import Balancer
-from backend.training.codec_task import CodecTask
-from backend.training.recipe import read_recipe
+from backend.training.codec.balancer import Balancer
+from backend.training.codec.config import read_recipe
+from backend.training.codec.task import CodecTask
 from tests.training.tiny import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
 
 TINY_CONFIGS = {

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from backend.training.gan import Verdict
+from backend.training.codec.adversarial import Verdict
 
 SLOPE = 0.2
 # Spectra are compressed to |X|^0.3, or quiet high bands would not be looked at; below `FLOOR` they fade out.

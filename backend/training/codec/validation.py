@@ -15,7 +15,7 @@ from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.audio_cache import CachedClip
-from backend.training.losses import SpectralLoss
+from backend.training.codec.losses import SpectralLoss
 
 MAX_CLIP_S = 5.0
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.training.losses import SpectralLoss
+from backend.training.codec.losses import SpectralLoss
 
 
 def loss() -> SpectralLoss:

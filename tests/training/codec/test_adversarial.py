@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.training.gan import Verdict, adversarial_loss, discriminator_loss, feature_loss, right_share
+from backend.training.codec.adversarial import Verdict, adversarial_loss, discriminator_loss, feature_loss, right_share
 
 
 def verdicts(logit: float, feature: float = 1.0) -> list[Verdict]:

@@ -14,7 +14,7 @@ from backend.data.manifest import read_clips
 from backend.data.segments import SegmentSampler
 from backend.data.splits import HeldOut
 from backend.errors import BadSettings
-from backend.training.recipe import DataBlock, PhaseBlock
+from backend.training.codec.config import DataBlock, PhaseBlock
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
