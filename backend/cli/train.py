@@ -19,8 +19,8 @@ from backend.errors import BadSettings
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from backend.training.loop import Loop
-    from backend.training.run_recipe import RunRecipe
+    from backend.training.loop.config import RunRecipe
+    from backend.training.loop.loop import Loop
 
 app = typer.Typer(help="Train codecs and voices, and look after training runs.", no_args_is_help=True)
 
@@ -46,8 +46,8 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     from backend.training.codec.config import read_recipe
     from backend.training.codec.dataset import open_material
     from backend.training.codec.task import CodecTask
-    from backend.training.loop import Loop
-    from backend.training.progress import reporter
+    from backend.training.loop.loop import Loop
+    from backend.training.loop.progress import reporter
     from backend.weights import load_codec, save_codec
 
     preset, changes = _preset_of(settings)
@@ -87,7 +87,7 @@ def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
     from backend.configs import compose_preset
     from backend.training.lm_recipe import read_lm_recipe
     from backend.training.lm_run import open_run
-    from backend.training.progress import reporter
+    from backend.training.loop.progress import reporter
 
     preset, changes = _preset_of(settings)
     recipe = read_lm_recipe(compose_preset("lm", preset, changes))
@@ -143,7 +143,7 @@ def selftest(
     import torch
 
     from backend.training.codec.selftest import selftest as run_selftest
-    from backend.training.progress import reporter
+    from backend.training.loop.progress import reporter
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary, reporter(sys.stderr) as report:
@@ -156,7 +156,7 @@ def selftest(
 @app.command()
 def doctor(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
     """Say how a run is doing, from its log, with the numbers that say so."""
-    from backend.training.health import examine
+    from backend.training.loop.diagnosis import examine
 
     verdict = examine(run)
     typer.echo(f"{verdict.state}: {verdict.reason}")

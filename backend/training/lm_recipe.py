@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from backend.training.run_recipe import Block, OptimizerBlock, Paths, Probability, RunRecipe, check_recipe
+from backend.training.loop.config import Block, OptimizerBlock, Paths, Probability, RunRecipe, check_recipe
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0.0)]

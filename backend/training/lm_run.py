@@ -18,7 +18,7 @@ from backend.training.lm_batch import PassageReader
 from backend.training.lm_material import VoiceMaterial
 from backend.training.lm_recipe import LMRecipe
 from backend.training.lm_task import LMTask
-from backend.training.loop import Loop, Reporter
+from backend.training.loop.loop import Loop, Reporter
 from backend.training.voice_export import export_voice
 from backend.training.voice_model import VoiceModel, build_voice_model, load_voice_weights
 from backend.weights import codes_hash, load_codec

@@ -11,13 +11,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from backend.training.average import WeightAverage
 from backend.training.code_geometry import plain
-from backend.training.guard import guarded_step
 from backend.training.lm_batch import VoiceBatch
 from backend.training.lm_material import VoiceMaterial
 from backend.training.lm_recipe import LMRecipe
-from backend.training.optimizer import build_optimizer, follow_schedule
+from backend.training.loop.ema import WeightAverage
+from backend.training.loop.guards import guarded_step
+from backend.training.loop.optimizer import build_optimizer, follow_schedule
 from backend.training.voice_model import VoiceLosses, VoiceModel
 
 # How the averaged voice sounds; given by the command, which knows the codec and the recognizer.

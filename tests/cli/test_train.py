@@ -10,7 +10,7 @@ from backend.audio.waveform import Waveform
 from backend.cli.main import app
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
-from backend.training.runlog import read_rows
+from backend.training.loop.run_log import read_rows
 from backend.weights import load_codec
 from tests.training.tiny import CODEC, RATE_HZ
 

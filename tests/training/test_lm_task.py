@@ -23,7 +23,7 @@ from backend.lm.voice_prompt import pointed_prompt
 from backend.training.lm_audition import Auditions
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
 from backend.training.lm_run import open_run
-from backend.training.runlog import read_rows
+from backend.training.loop.run_log import read_rows
 from backend.weights import codes_hash, save_codec
 from backend.weights.checkpoint import load_checkpoint
 from tests.training.tiny import RATE_HZ, tiny_codec
@@ -37,7 +37,7 @@ def dataset(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _exact_log(monkeypatch):
-    monkeypatch.setattr("backend.training.runlog._plain", lambda value: value)
+    monkeypatch.setattr("backend.training.loop.run_log._plain", lambda value: value)
 
 
 def entered(recipe, dataset) -> Any:

@@ -13,7 +13,7 @@ from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.codec.config import Recipe, read_recipe
 from backend.training.codec.task import CodecTask
-from backend.training.loop import Loop
+from backend.training.loop.loop import Loop
 
 RATE_HZ = 8000
 CODEC = {

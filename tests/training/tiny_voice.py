@@ -15,7 +15,7 @@ from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.lm_batch import PassageReader
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
 from backend.training.lm_run import build_run
-from backend.training.loop import Loop
+from backend.training.loop.loop import Loop
 
 SPEC = ShardSpec("tiny", "0" * 64, 8000, 320, (32, 32, 32))
 

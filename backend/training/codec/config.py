@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from backend.errors import BadSettings
-from backend.training.run_recipe import (
+from backend.training.loop.config import (
     Block,
     GuardBlock,
     OptimizerBlock,

@@ -16,7 +16,7 @@ from backend.data.synthetic import speech_like
 from backend.training.codec.config import read_recipe
 from backend.training.codec.task import CodecTask
 from backend.training.codec.validation import audition
-from backend.training.loop import Loop, Reporter
+from backend.training.loop.loop import Loop, Reporter
 
 N_CLIPS = 3
 CLIP_S = 2.0

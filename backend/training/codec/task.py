@@ -15,7 +15,6 @@ from backend.codec.vq.residual import codebook_usage, dropout_rows, effective_di
 from backend.data.audio_cache import CachedClip
 from backend.data.segments import SegmentSampler
 from backend.errors import BadSettings
-from backend.training.average import WeightAverage
 from backend.training.codec.adversarial import adversarial_loss, discriminator_loss, feature_loss, right_share
 from backend.training.codec.balancer import Balancer
 from backend.training.codec.config import Recipe, WaveformLoss
@@ -23,9 +22,10 @@ from backend.training.codec.dataset import build_sampler
 from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
 from backend.training.codec.validation import audition
-from backend.training.guard import CollapseGuard, guarded_step
-from backend.training.optimizer import build_optimizer, follow_schedule
-from backend.training.recent import RecentRows
+from backend.training.loop.ema import WeightAverage
+from backend.training.loop.guards import CollapseGuard, guarded_step
+from backend.training.loop.optimizer import build_optimizer, follow_schedule
+from backend.training.loop.ring_buffer import RecentRows
 from backend.training.warmup import Plateau
 
 N_RECENT_CODES = 16384

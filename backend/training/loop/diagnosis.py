@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from backend.errors import BadSettings
-from backend.training.runlog import LOG_NAME, read_rows
+from backend.training.loop.run_log import LOG_NAME, read_rows
 
 State = Literal["healthy", "collapsed", "discriminator too strong", "diverged"]
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from backend.errors import BadSettings
-from backend.training.health import examine
-from backend.training.loop import TrainingFailed
+from backend.training.loop.diagnosis import examine
+from backend.training.loop.loop import TrainingFailed
 from tests.training.tiny import tiny_loop, tiny_recipe
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.training.average import WeightAverage
+from backend.training.loop.ema import WeightAverage
 from tests.training.tiny import tiny_codec
 
 

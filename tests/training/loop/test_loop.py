@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from backend.errors import BadSettings
-from backend.training import loop as loop_module
 from backend.training.codec.losses import SpectralDistance
-from backend.training.loop import TrainingFailed
-from backend.training.runlog import read_rows
-from backend.training.snapshot import snapshots
+from backend.training.loop import loop as loop_module
+from backend.training.loop.loop import TrainingFailed
+from backend.training.loop.run_log import read_rows
+from backend.training.loop.snapshot import snapshots
 from backend.weights import load_codec, save_codec
 from tests.training.tiny import tiny_loop, tiny_recipe
 
@@ -27,7 +27,7 @@ def events(out) -> list[str]:
 @pytest.fixture(autouse=True)
 def _exact_log(monkeypatch):
     # The log rounds; equality of runs is tested on every bit.
-    monkeypatch.setattr("backend.training.runlog._plain", lambda value: value)
+    monkeypatch.setattr("backend.training.loop.run_log._plain", lambda value: value)
 
 
 class Killed(BaseException):

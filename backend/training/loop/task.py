@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from backend.training.average import WeightAverage
+from backend.training.loop.ema import WeightAverage
 
 
 class Task(Protocol):

@@ -12,12 +12,12 @@ import torch
 from lightning.fabric import Fabric
 
 from backend.errors import BadSettings, PhonogramError
-from backend.training.guard import DivergenceGuard
-from backend.training.meters import Meters
-from backend.training.run_recipe import RunRecipe
-from backend.training.runlog import RunLog
-from backend.training.snapshot import load_snapshot, random_state, restore_random_state, save_snapshot, snapshots
-from backend.training.task import Task
+from backend.training.loop.config import RunRecipe
+from backend.training.loop.guards import DivergenceGuard
+from backend.training.loop.metric_averages import Meters
+from backend.training.loop.run_log import RunLog
+from backend.training.loop.snapshot import load_snapshot, random_state, restore_random_state, save_snapshot, snapshots
+from backend.training.loop.task import Task
 
 Reporter = Callable[[int, int, dict[str, Any]], None]
 Exporter = Callable[[Any, dict[str, Any]], None]

@@ -1,6 +1,6 @@
 import torch
 
-from backend.training.recent import RecentRows
+from backend.training.loop.ring_buffer import RecentRows
 
 
 def test_ring_holds_the_last_rows():

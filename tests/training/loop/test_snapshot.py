@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from backend.errors import BadCheckpoint
-from backend.training import snapshot as module
-from backend.training.snapshot import load_snapshot, save_snapshot, snapshots
+from backend.training.loop import snapshot as module
+from backend.training.loop.snapshot import load_snapshot, save_snapshot, snapshots
 
 STATE = {
     "step": 3, "lr": 0.1 + 0.2, "names": ["a", "b"], "none": None, "flag": True, "big": 2**120,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from backend.training.guard import CollapseGuard, DivergenceGuard, guarded_step
+from backend.training.loop.guards import CollapseGuard, DivergenceGuard, guarded_step
 
 
 def optimizer_with_history() -> tuple[torch.optim.AdamW, torch.nn.Parameter]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from backend.training.run_recipe import OptimizerBlock
+from backend.training.loop.config import OptimizerBlock
 from backend.training.schedule import warmup_cosine
 
 
