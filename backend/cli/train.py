@@ -42,12 +42,12 @@ def codec(
 def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     # Imported here: `--help` should not wait seconds for them.
     from backend.codec.registry import build_codec
-    from backend.configs import compose_preset
     from backend.training.codec.config import read_recipe
     from backend.training.codec.dataset import open_material
     from backend.training.codec.task import CodecTask
     from backend.training.loop.loop import Loop
     from backend.training.loop.progress import reporter
+    from backend.training.presets import compose_preset
     from backend.weights import load_codec, save_codec
 
     preset, changes = _preset_of(settings)
@@ -84,10 +84,10 @@ def lm(
 
 
 def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
-    from backend.configs import compose_preset
     from backend.training.lm_recipe import read_lm_recipe
     from backend.training.lm_run import open_run
     from backend.training.loop.progress import reporter
+    from backend.training.presets import compose_preset
 
     preset, changes = _preset_of(settings)
     recipe = read_lm_recipe(compose_preset("lm", preset, changes))

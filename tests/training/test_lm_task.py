@@ -12,8 +12,6 @@ from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from backend.codec.registry import build_codec
-from backend.configs import compose_preset, preset_names
-from backend.configs.compose import FOLDER
 from backend.data.token_shards import ShardSpec
 from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
@@ -24,6 +22,8 @@ from backend.training.lm_audition import Auditions
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
 from backend.training.lm_run import open_run
 from backend.training.loop.run_log import read_rows
+from backend.training.presets import compose_preset, preset_names
+from backend.training.presets.compose import FOLDER
 from backend.weights import codes_hash, save_codec
 from backend.weights.checkpoint import load_checkpoint
 from tests.training.tiny import RATE_HZ, tiny_codec

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from lightning.fabric import Fabric
 
-from backend.configs import compose_preset
 from backend.data.token_shards import CodedUtterance, ShardDataset, ShardSpec, ShardWriter
 from backend.text.phonemes.english import SOUNDS, SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
@@ -16,6 +15,7 @@ from backend.training.lm_batch import PassageReader
 from backend.training.lm_recipe import LMRecipe, read_lm_recipe
 from backend.training.lm_run import build_run
 from backend.training.loop.loop import Loop
+from backend.training.presets import compose_preset
 
 SPEC = ShardSpec("tiny", "0" * 64, 8000, 320, (32, 32, 32))
 

@@ -10,13 +10,13 @@ import numpy as np
 from lightning.fabric import Fabric
 
 from backend.codec.registry import build_codec
-from backend.configs import compose_preset
 from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.codec.config import read_recipe
 from backend.training.codec.task import CodecTask
 from backend.training.codec.validation import audition
 from backend.training.loop.loop import Loop, Reporter
+from backend.training.presets import compose_preset
 
 N_CLIPS = 3
 CLIP_S = 2.0

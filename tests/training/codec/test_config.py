@@ -1,10 +1,10 @@
 import pytest
 import yaml
 
-from backend.configs import compose_preset, preset_names
-from backend.configs.compose import FOLDER
 from backend.errors import BadSettings
 from backend.training.codec.config import Recipe, read_recipe
+from backend.training.presets import compose_preset, preset_names
+from backend.training.presets.compose import FOLDER
 
 
 @pytest.mark.parametrize("preset", preset_names("codec"))

@@ -4,11 +4,11 @@ from lightning.fabric import Fabric
 
 from backend.codec.registry import build_codec
 from backend.codec.vq.residual import dropout_rows
-from backend.configs import compose_preset, preset_names
 from backend.errors import BadSettings
 from backend.training.codec.balancer import Balancer
 from backend.training.codec.config import read_recipe
 from backend.training.codec.task import CodecTask
+from backend.training.presets import compose_preset, preset_names
 from tests.training.tiny import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
 
 TINY_CONFIGS = {
