@@ -84,10 +84,10 @@ def lm(
 
 
 def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
-    from backend.training.lm_recipe import read_lm_recipe
-    from backend.training.lm_run import open_run
     from backend.training.loop.progress import reporter
     from backend.training.presets import compose_preset
+    from backend.training.voice.build import open_run
+    from backend.training.voice.config import read_lm_recipe
 
     preset, changes = _preset_of(settings)
     recipe = read_lm_recipe(compose_preset("lm", preset, changes))

@@ -11,11 +11,11 @@ from lightning.fabric import Fabric
 from backend.data.token_shards import CodedUtterance, ShardDataset, ShardSpec, ShardWriter
 from backend.text.phonemes.english import SOUNDS, SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
-from backend.training.lm_batch import PassageReader
-from backend.training.lm_recipe import LMRecipe, read_lm_recipe
-from backend.training.lm_run import build_run
 from backend.training.loop.loop import Loop
 from backend.training.presets import compose_preset
+from backend.training.voice.batch import PassageReader
+from backend.training.voice.build import build_run
+from backend.training.voice.config import LMRecipe, read_lm_recipe
 
 SPEC = ShardSpec("tiny", "0" * 64, 8000, 320, (32, 32, 32))
 

@@ -11,8 +11,8 @@ import numpy as np
 from backend.data.token_batches import TokenBatches
 from backend.data.token_shards import CodedUtterance, ShardDataset
 from backend.errors import BadSettings
-from backend.training.lm_batch import Passage, PassageReader, VoiceBatch
-from backend.training.lm_recipe import ShardBlock
+from backend.training.voice.batch import Passage, PassageReader, VoiceBatch
+from backend.training.voice.config import ShardBlock
 
 
 class VoiceMaterial:

@@ -12,15 +12,15 @@ from backend.errors import BadSettings
 from backend.metrics.asr import Recognizer
 from backend.text.phonemes.english import SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
-from backend.training.code_geometry import add_geometry, plain
-from backend.training.lm_audition import Auditions
-from backend.training.lm_batch import PassageReader
-from backend.training.lm_material import VoiceMaterial
-from backend.training.lm_recipe import LMRecipe
-from backend.training.lm_task import LMTask
 from backend.training.loop.loop import Loop, Reporter
-from backend.training.voice_export import export_voice
-from backend.training.voice_model import VoiceModel, build_voice_model, load_voice_weights
+from backend.training.voice.batch import PassageReader
+from backend.training.voice.code_embeddings import add_geometry, plain
+from backend.training.voice.config import LMRecipe
+from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.export import export_voice
+from backend.training.voice.model import VoiceModel, build_voice_model, load_voice_weights
+from backend.training.voice.task import LMTask
+from backend.training.voice.validation import Auditions
 from backend.weights import codes_hash, load_codec
 
 

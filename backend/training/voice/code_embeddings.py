@@ -16,7 +16,7 @@ from backend.codec.base import CausalCodec
 from backend.errors import BadSettings
 from backend.lm.dual_ar import DualAR
 from backend.lm.speaker_encoder import SpeakerEncoder
-from backend.training.voice_model import NAME, VoiceModel
+from backend.training.voice.model import NAME, VoiceModel
 
 GAIN, PROJECTION_STD = 0.1, 0.05
 

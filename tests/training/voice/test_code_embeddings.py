@@ -7,8 +7,8 @@ from backend.errors import BadSettings
 from backend.lm.teacher_forcing import residual_logits, states
 from backend.text.phonemes.english import SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
-from backend.training.code_geometry import add_geometry, code_vectors, plain
-from backend.training.voice_model import VoiceModel, build_voice_model
+from backend.training.voice.code_embeddings import add_geometry, code_vectors, plain
+from backend.training.voice.model import VoiceModel, build_voice_model
 from backend.weights.fish_lm import published_shapes
 from tests.training.tiny import tiny_codec
 from tests.training.tiny_voice import tiny_recipe

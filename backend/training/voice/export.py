@@ -14,10 +14,10 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
-from backend.training.lm_audition import mean_voice
-from backend.training.lm_material import VoiceMaterial
-from backend.training.lm_recipe import ExportBlock
-from backend.training.voice_model import VoiceModel
+from backend.training.voice.config import ExportBlock
+from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.model import VoiceModel
+from backend.training.voice.validation import mean_voice
 from backend.weights.fish_lm import published_shapes
 from backend.weights.int8_rows import to_int8_rows
 from backend.weights.speaker import SPEAKER_WEIGHTS

@@ -18,12 +18,12 @@ from backend.lm.config import DualARConfig
 from backend.lm.generate import generate
 from backend.lm.sampling import SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt
-from backend.training.lm_audition import Auditions
-from backend.training.lm_recipe import LMRecipe, read_lm_recipe
-from backend.training.lm_run import open_run
 from backend.training.loop.run_log import read_rows
 from backend.training.presets import compose_preset, preset_names
 from backend.training.presets.compose import FOLDER
+from backend.training.voice.build import open_run
+from backend.training.voice.config import LMRecipe, read_lm_recipe
+from backend.training.voice.validation import Auditions
 from backend.weights import codes_hash, save_codec
 from backend.weights.checkpoint import load_checkpoint
 from tests.training.tiny import RATE_HZ, tiny_codec

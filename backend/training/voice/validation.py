@@ -22,9 +22,9 @@ from backend.lm.text_pointer import Pointer
 from backend.lm.voice_prompt import pointed_prompt
 from backend.metrics.asr import RATE_HZ, Recognizer
 from backend.metrics.wer import word_error_rate
-from backend.training.lm_material import VoiceMaterial
-from backend.training.lm_recipe import AuditionBlock
-from backend.training.voice_model import VoiceModel
+from backend.training.voice.config import AuditionBlock
+from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.model import VoiceModel
 
 N_REFERENCES = 4
 # Frames per phoneme of the teacher, times this, is as long as anything may take.

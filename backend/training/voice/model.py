@@ -15,8 +15,8 @@ from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.lm.teacher_forcing import residual_logits, states
 from backend.lm.text_pointer import ADVANCE
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
-from backend.training.lm_batch import VoiceBatch
-from backend.training.lm_recipe import ModelBlock
+from backend.training.voice.batch import VoiceBatch
+from backend.training.voice.config import ModelBlock
 from backend.weights.fish_lm import dual_ar_from_tensors
 from backend.weights.int8_rows import from_int8_rows
 from backend.weights.reader import read_tensors

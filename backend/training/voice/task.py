@@ -11,14 +11,14 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from backend.training.code_geometry import plain
-from backend.training.lm_batch import VoiceBatch
-from backend.training.lm_material import VoiceMaterial
-from backend.training.lm_recipe import LMRecipe
 from backend.training.loop.ema import WeightAverage
 from backend.training.loop.guards import guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
-from backend.training.voice_model import VoiceLosses, VoiceModel
+from backend.training.voice.batch import VoiceBatch
+from backend.training.voice.code_embeddings import plain
+from backend.training.voice.config import LMRecipe
+from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.model import VoiceLosses, VoiceModel
 
 # How the averaged voice sounds; given by the command, which knows the codec and the recognizer.
 Listen = Callable[[VoiceModel, Path], dict[str, Any]]
