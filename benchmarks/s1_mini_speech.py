@@ -13,8 +13,8 @@ from backend.opt_engine import OptimizedEngine
 from backend.optimize.planner.cache import FOLDER_VARIABLE
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from backend.weights.codec import save_codec
-from backend.weights.tiny import CONTROLS
+from backend.weights.codec_checkpoint import save_codec
+from backend.weights.tiny_checkpoint import CONTROLS
 from benchmarks.fish_dac import random_fish_dac
 from benchmarks.s1_mini import CONFIG, write_checkpoint
 

@@ -166,7 +166,7 @@ def tokenize(
     from backend.device import find_device
     from backend.pipeline.codec.tokenize_corpus import tokenize_corpus
     from backend.weights import codes_hash, load_codec
-    from backend.weights.shelf import find_codec
+    from backend.weights.locate import find_codec
 
     torch.set_num_threads(threads)
     kept_out = HeldOut(speakers=tuple(heldout or ()))

@@ -15,7 +15,7 @@ def download(
     """Fetch a checkpoint from the Hugging Face Hub, after saying under which license."""
     from backend.errors import BadRequest
     from backend.weights.hub import CARD, fetch_checkpoint, hub_checkpoint
-    from backend.weights.shelf import CHECKPOINTS
+    from backend.weights.locate import CHECKPOINTS
 
     wanted = hub_checkpoint(name)
     typer.echo(f"{name} comes from {CARD.format(repo=wanted.repo)}")

@@ -63,7 +63,7 @@ def codec(
     from backend.evaluation.run import evaluate, find_sounds, read_transcripts
     from backend.evaluation.summary import compare, summarize
     from backend.evaluation.system import codec_systems
-    from backend.weights.shelf import find_codec
+    from backend.weights.locate import find_codec
 
     for target in (json_file, report_file):
         require_folder(target)
@@ -120,7 +120,7 @@ def as_document(
     from backend.evaluation.provenance import machine, versions
     from backend.evaluation.run import as_json
     from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
-    from backend.weights.codec import MANIFEST, read_manifest
+    from backend.weights.codec_checkpoint import MANIFEST, read_manifest
 
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
     return {

@@ -98,7 +98,7 @@ def open_systems(
     """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
     from backend.evaluation.cloned_voices import ClonedVoices
     from backend.evaluation.voice_system import Recordings, ThroughCodec
-    from backend.weights.shelf import find_codec
+    from backend.weights.locate import find_codec
 
     if (checkpoint or teacher) and not texts:
         raise BadSettings("There is nothing to say: give --sentences FILE with a JSON list.")

@@ -74,7 +74,7 @@ def encode(
     """Turn a sound file into a code file."""
     from backend.pipeline.codec.on_disk import encode_file, require_free
     from backend.weights import codes_hash, load_codec
-    from backend.weights.shelf import find_codec
+    from backend.weights.locate import find_codec
 
     require_free(output, source, overwrite)
     folder = find_codec(codec)
@@ -106,7 +106,7 @@ def decode(
     survey_file(source)
 
     from backend.weights import codes_hash, load_codec
-    from backend.weights.shelf import find_codec
+    from backend.weights.locate import find_codec
 
     folder = find_codec(codec)
     model = load_codec(folder)

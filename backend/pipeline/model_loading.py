@@ -17,10 +17,10 @@ from backend.runtime.lru_cache import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint, load_lm
-from backend.weights.codec import codes_hash
-from backend.weights.shelf import CHECKPOINTS
+from backend.weights.codec_checkpoint import codes_hash
+from backend.weights.locate import CHECKPOINTS
 from backend.weights.speaker import load_speaker
-from backend.weights.voices import read_voices
+from backend.weights.voice_embeddings import read_voices
 
 if TYPE_CHECKING:
     import torch

@@ -18,11 +18,11 @@ from backend.lm.base import Era
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.registry import lm_class
-from backend.weights.codec import load_codec
+from backend.weights.codec_checkpoint import load_codec
 from backend.weights.fish_lm import dual_ar_from_tensors
-from backend.weights.int8_rows import from_int8_rows
+from backend.weights.int8_storage import from_int8_rows
 from backend.weights.lora import DEFAULT_ALPHA, has_lora, merge_lora
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 
 if TYPE_CHECKING:
     from backend.text.tokenizers.base import Tokenizer

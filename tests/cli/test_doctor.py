@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from backend.cli.main import app
 from backend.optimize.planner.cache import FOLDER_VARIABLE
-from backend.weights.tiny import write_tiny_checkpoint
+from backend.weights.tiny_checkpoint import write_tiny_checkpoint
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub.errors import GatedRepoError
 
 from backend.cli import main as cli
-from backend.weights import hub, shelf
+from backend.weights import hub, locate
 from backend.weights.hub import HUB_CHECKPOINTS
 
 NAME = "openaudio-s1-mini"
@@ -57,7 +57,7 @@ class FakeHub:
 def fake(tmp_path, monkeypatch):
     fake = FakeHub()
     monkeypatch.setattr(hub, "_hub", lambda: fake)
-    monkeypatch.setattr(shelf, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(locate, "CHECKPOINTS", tmp_path)
     return fake
 
 
@@ -118,7 +118,7 @@ def test_account_without_permission_is_told_so(fake, monkeypatch, capsys):
 
 
 def test_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(shelf, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(locate, "CHECKPOINTS", tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert download(monkeypatch, NAME, "--accept-license") == 2
     assert "setup hub" in capsys.readouterr().err

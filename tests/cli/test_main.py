@@ -12,7 +12,7 @@ from backend.audio.waveform import Waveform
 from backend.cli import main as cli
 from backend.codec.registry import CODECS
 from backend.compression.codes.header import ContainerHeader
-from backend.weights import save_codec, shelf
+from backend.weights import locate, save_codec
 from tests.codec.tiny import REGISTERED, TinyCodec
 from tests.compression.mutations import mutations
 
@@ -21,7 +21,7 @@ from tests.compression.mutations import mutations
 def place(tmp_path, monkeypatch):
     """A folder with a codec on the shelf and two sounds, and nothing else to find."""
     monkeypatch.setitem(CODECS, "tiny", REGISTERED)
-    monkeypatch.setattr(shelf, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(locate, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(2)
     save_codec(tmp_path / "checkpoints" / "small", TinyCodec(lag=24))

@@ -7,7 +7,7 @@ import torch
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.weights.fish_codec import config_from_reference, load_fish_codec
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.codec import laws
 from tests.codec.laws import decode_in_pieces, noise
 

@@ -23,7 +23,7 @@ from backend.lm.generate import generate
 from backend.lm.sampling import RowLimits, SamplingOptions, limit, penalize
 from backend.lm.teacher_forcing import forward_train, frame_logits, states
 from backend.weights.fish_lm import dual_ar_from_tensors
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
 
 LOGITS = {"atol": 2e-4, "rtol": 1e-4}

@@ -20,8 +20,8 @@ from backend.optimize.planner.decision import PlanWishes
 from backend.pipeline.model_loading import open_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from backend.weights.codec import codes_hash, save_codec
-from backend.weights.voices import read_voices
+from backend.weights.codec_checkpoint import codes_hash, save_codec
+from backend.weights.voice_embeddings import read_voices
 from tests.lm.tiny import SHARED
 from tests.pipeline.small_model import small_voice_model
 from tests.pipeline.speech.test_synthesizer import clip

@@ -56,7 +56,7 @@ def test_the_owners_download_cannot_be_reached_from_the_server():
         if name in graph and name not in seen:
             seen.add(name)
             waiting += graph[name]
-    assert "backend.opt_engine" in seen and "backend.weights.reader" in seen
+    assert "backend.opt_engine" in seen and "backend.weights.tensor_files" in seen
     assert not {"backend.weights.hub", "backend.cli.download"} & seen
 
 

@@ -12,8 +12,8 @@ from backend.lm.generate import generate
 from backend.lm.text_pointer import Pointer
 from backend.text.prompts.conversation import start_conversation
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
-from backend.weights.codec import save_codec
-from backend.weights.tiny import CODEC, OF_ERA, write_tiny_checkpoint
+from backend.weights.codec_checkpoint import save_codec
+from backend.weights.tiny_checkpoint import CODEC, OF_ERA, write_tiny_checkpoint
 
 
 @pytest.fixture

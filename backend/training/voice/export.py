@@ -19,7 +19,7 @@ from backend.training.voice.dataset import VoiceMaterial
 from backend.training.voice.model import VoiceModel
 from backend.training.voice.validation import mean_voice
 from backend.weights.fish_lm import published_shapes
-from backend.weights.int8_rows import to_int8_rows
+from backend.weights.int8_storage import to_int8_rows
 from backend.weights.speaker import SPEAKER_WEIGHTS
 
 # How the teacher's speakers are named: language, gender, name.

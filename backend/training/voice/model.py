@@ -18,9 +18,9 @@ from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.voice.batch import VoiceBatch
 from backend.training.voice.config import ModelBlock
 from backend.weights.fish_lm import dual_ar_from_tensors
-from backend.weights.int8_rows import from_int8_rows
-from backend.weights.reader import read_tensors
+from backend.weights.int8_storage import from_int8_rows
 from backend.weights.speaker import load_speaker
+from backend.weights.tensor_files import read_tensors
 
 NAME = "phonogram"
 

@@ -16,7 +16,7 @@ from backend.runtime.request import SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Timeline
 from backend.weights.fish_codec import fish_codec_from_tensors
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.codec.test_fish_dac import CONFIG, GOLDEN
 from tests.codec.tiny import TinyCodec
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from backend.codec.base import CausalCodec
 from backend.codec.registry import build_codec, registered_name
 from backend.errors import BadCheckpoint, OutputError
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 
 FORMAT = 1
 MANIFEST = "codec.json"

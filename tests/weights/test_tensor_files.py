@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from backend.errors import BadCheckpoint
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 
 TENSORS = {"a.weight": torch.arange(600.0).reshape(20, 30), "b": torch.tensor([1, 2])}
 

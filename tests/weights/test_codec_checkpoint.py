@@ -5,7 +5,7 @@ import torch
 
 from backend.codec.registry import CODECS, build_codec
 from backend.errors import BadCheckpoint
-from backend.weights.codec import codes_hash, load_codec, save_codec, weights_hash
+from backend.weights.codec_checkpoint import codes_hash, load_codec, save_codec, weights_hash
 from tests.codec.tiny import REGISTERED, TinyCodec
 
 SMALL_SPECTRAL = {

@@ -1,6 +1,6 @@
 import torch
 
-from backend.weights.int8_rows import from_int8_rows, to_int8_rows
+from backend.weights.int8_storage import from_int8_rows, to_int8_rows
 
 
 def test_rows_come_back_within_half_a_step():

@@ -14,7 +14,7 @@ from backend.codec.spectral import SpectralCodec
 from backend.lm.base import Era
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
-from backend.weights.codec import save_codec
+from backend.weights.codec_checkpoint import save_codec
 from backend.weights.fish_lm import published_shapes
 
 N_CODEBOOKS, N_CODES = 4, 64

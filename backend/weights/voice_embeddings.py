@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import BadCheckpoint
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 
 VOICES = "voices"
 MAX_FACTS_BYTES = 1 << 16
