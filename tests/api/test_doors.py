@@ -20,9 +20,9 @@ from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.api.compat.wyoming.test_server import free_port
-from tests.api.served import served
 from tests.api.test_wire import within
 from tests.pipeline.test_likeness import open_voices
+from tests.support.served import served
 from tests.test_opt_engine import settings_in
 
 TEXT = "hello there, this is a text"

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.errors import EngineFailure, NotAvailable, PhonogramError
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 ASK = {"model": "tts-1", "voice": "hum", "input": "Hello, world."}
 

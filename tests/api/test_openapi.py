@@ -12,8 +12,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from backend.api.routes import ROUTERS
 from backend.app import create_app
 from backend.settings import Settings
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 

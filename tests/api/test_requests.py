@@ -7,7 +7,7 @@ import pytest
 
 from backend.errors import Busy, EngineFailure
 from backend.monitor.log_format import FORMATTERS
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 
 @pytest.fixture

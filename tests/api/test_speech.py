@@ -13,9 +13,9 @@ from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
 from backend.errors import BadVoice, Busy, EngineFailure, NotAvailable, TimedOut
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
-from tests.api.served import asked_here
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
+from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of
+from tests.support.served import asked_here
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 

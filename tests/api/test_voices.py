@@ -3,7 +3,7 @@
 import pytest
 
 from backend.runtime.request import ReferenceClip
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 GOOD = {"name": "Ann", "text": "some words", "consent": "true"}
 

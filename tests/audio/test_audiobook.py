@@ -6,7 +6,7 @@ import pytest
 
 from backend.audio.audiobook import Chapter, write_audiobook
 from backend.errors import BadAudio, OutputError
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
 
 RATE_HZ = 24000
 

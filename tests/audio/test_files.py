@@ -222,7 +222,7 @@ def test_absurd_rates_and_channel_counts_are_refused(offset, lie):
 
 def test_damaged_files_never_crash_hang_or_raise_anything_else(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-m", "tests.audio.fuzz_reading"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.support.audio_fuzz"], capture_output=True, text=True, timeout=120, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
     assert '"wav": {"Waveform"' in run.stdout and '"mp3": {"Waveform"' in run.stdout

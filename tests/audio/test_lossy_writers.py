@@ -11,7 +11,7 @@ from backend.audio.resample import resampled_length
 from backend.audio.writers import LOSSY, open_writer
 from backend.data import synthetic
 from backend.errors import BadAudio, OutputError
-from tests.audio.decoding import AAC_PRIMING, MP3_PRIMING, decoded
+from tests.support.audio_decoding import AAC_PRIMING, MP3_PRIMING, decoded
 
 FRAME_SAMPLES = {"mp3": 1152, "opus": 960, "aac": 1024, "m4b": 1024}
 CODING_OF = {"m4b": "aac"}

@@ -12,7 +12,7 @@ from backend.codec.registry import CODECS
 from backend.data.synthetic import speech_like
 from backend.evaluation import program
 from backend.weights import save_codec, weights_hash
-from tests.codec.tiny import REGISTERED, TinyCodec
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from backend.app import create_app
 from backend.cli.graceful_server import PatientServer, require_free
 from backend.errors import NotAvailable
 from backend.settings import Settings
-from tests.api.fake_engine import WAIT_LIMIT_S, FakeEngine
 from tests.api.test_wire import within
+from tests.support.fake_engine import WAIT_LIMIT_S, FakeEngine
 
 TEXT = "words " * 40
 

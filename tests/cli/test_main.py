@@ -13,8 +13,8 @@ from backend.cli import main as cli
 from backend.codec.registry import CODECS
 from backend.compression.codes.header import ContainerHeader
 from backend.weights import locate, save_codec
-from tests.codec.tiny import REGISTERED, TinyCodec
-from tests.compression.mutations import mutations
+from tests.support.mutations import mutations
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import soundfile
 import backend.app
 from backend.cli import main as cli
 from backend.errors import BadText, EngineFailure
-from tests.api.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 BOOK = "# One\n\nThe kettle is on the stove.\n\nThe tea is nearly ready now.\n\n# Two\n\nIt rained all evening long.\n"
 

@@ -13,7 +13,7 @@ from backend.audio.pcm import to_int16
 from backend.cli import main as cli
 from backend.errors import EngineFailure, NotAvailable
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from tests.api.fake_engine import FakeEngine, sound_of
+from tests.support.fake_engine import FakeEngine, sound_of
 
 
 @pytest.fixture

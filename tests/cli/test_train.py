@@ -12,7 +12,7 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 from backend.training.loop.run_log import read_rows
 from backend.weights import load_codec
-from tests.training.tiny import CODEC, RATE_HZ
+from tests.support.tiny_training import CODEC, RATE_HZ
 
 TINY = [
     "preset=spectral-24k", f"+codec.config={json.dumps(CODEC).replace(chr(34), '')}", "loss.mel_windows=[64]",

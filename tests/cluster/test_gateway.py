@@ -12,10 +12,10 @@ from backend.cluster.replica import Replica
 from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import Busy, NotAvailable, NotReady
 from backend.settings import Settings
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here
 from tests.api.test_wire import within
-from tests.cluster.here import SETTINGS, Here, opened
+from tests.support.fake_engine import FakeEngine
+from tests.support.local_cluster import SETTINGS, Here, opened
+from tests.support.served import asked_here
 
 TEXT = "words " * 30
 

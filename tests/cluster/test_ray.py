@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from backend.settings import ROOT, Settings
 from tests.api.speech.test_websocket import PATH
-from tests.cluster import slow_engine
+from tests.support import slow_engine
 
 # Looked for, not imported: that alone takes seconds.
 HAS_RAY = find_spec("ray") is not None

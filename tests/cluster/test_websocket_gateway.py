@@ -17,11 +17,11 @@ from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import BadRequest, Busy, EngineFailure, PhonogramError, RetryLater
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.api.fake_engine import PIECE_SAMPLES, FakeEngine
-from tests.api.served import asked_here
 from tests.api.speech.test_websocket import PATH, Talk, pcm_of
 from tests.api.test_wire import within
-from tests.cluster.here import SETTINGS, Here, opened
+from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
+from tests.support.local_cluster import SETTINGS, Here, opened
+from tests.support.served import asked_here
 
 STORY = "One is here. Two is here. Three is here. "
 SCRIPTS = {

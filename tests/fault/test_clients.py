@@ -16,7 +16,7 @@ import pytest
 
 from backend.settings import ROOT
 from tests.fault.victim import Victim
-from tests.trial import sized, tell
+from tests.support.trial import sized, tell
 
 pytestmark = pytest.mark.fault
 

@@ -14,7 +14,7 @@ from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from tests.api.middleware.test_security_headers import INSIDE, told
 from tests.fault.victim import Victim
-from tests.trial import sized, tell
+from tests.support.trial import sized, tell
 
 pytestmark = pytest.mark.fault
 

@@ -8,7 +8,7 @@ from backend.lm.kv_cache import attend_row
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.teacher_forcing import forward_train, states
 from backend.lm.text_pointer import Pointer, side_ids
-from tests.lm.tiny import CONFIGS, tiny_lm, tiny_prompt
+from tests.support.tiny_lm import CONFIGS, tiny_lm, tiny_prompt
 
 KINDS = list(CONFIGS)
 

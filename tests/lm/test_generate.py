@@ -13,8 +13,8 @@ from backend.lm.sampling import SamplingOptions
 from backend.lm.teacher_forcing import states
 from backend.lm.text_pointer import Pointer
 from backend.weights.fish_lm import dual_ar_from_tensors
-from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
+from tests.support.tiny_lm import CONFIGS, SHARED, tiny_lm, tiny_prompt
 
 CASES = ROOT / "tests/golden/fish_lm"
 GREEDY = SamplingOptions.greedy()

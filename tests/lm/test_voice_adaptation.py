@@ -7,7 +7,7 @@ import torch
 from backend.lm.generate import generate
 from backend.lm.voice_adaptation import READING, Recording, fit_voice, read_along, warp
 from backend.lm.voice_prompt import pointed_prompt
-from tests.pipeline.small_model import small_voice_model
+from tests.support.small_model import small_voice_model
 
 T = 30
 

@@ -12,7 +12,7 @@ from backend.optimize.precision import Precision
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts
 from backend.optimize.torch_compile import Compile
-from tests.optimize.lm_laws import cosine, model, next_logits
+from tests.support.lm_parity import cosine, model, next_logits
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,8 @@ import pytest
 
 from backend.codes import Codes
 from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
-from tests.pipeline.small_model import small_model
 from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, say
+from tests.support.small_model import small_model
 
 
 def looping_speaker(is_for_ever=False):

@@ -10,8 +10,8 @@ from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.pipeline.small_model import small_voice_model
 from tests.pipeline.speech.test_synthesizer import clip
+from tests.support.small_model import small_voice_model
 from tests.test_opt_engine import open_small, settings_in
 
 

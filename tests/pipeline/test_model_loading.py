@@ -22,9 +22,9 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec_checkpoint import codes_hash, save_codec
 from backend.weights.voice_embeddings import read_voices
-from tests.lm.tiny import SHARED
-from tests.pipeline.small_model import small_voice_model
 from tests.pipeline.speech.test_synthesizer import clip
+from tests.support.small_model import small_voice_model
+from tests.support.tiny_lm import SHARED
 
 CPU = torch.device("cpu")
 

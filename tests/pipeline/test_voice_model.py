@@ -7,8 +7,8 @@ import torch
 from backend.errors import BadRequest
 from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
-from tests.pipeline.small_model import small_voice_model
 from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, clip, say
+from tests.support.small_model import small_voice_model
 
 
 def start(has_encoder=True):

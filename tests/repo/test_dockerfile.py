@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.repo.test_requirements import PROJECT
-from tests.repo.tree import ROOT, project_files
+from tests.support.repository import ROOT, project_files
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 STEPS = [line.split(None, 1) for line in TEXT.splitlines() if line and not line.startswith("#")]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.repo.tree import ROOT, parsed, project_files, python_files
+from tests.support.repository import ROOT, parsed, project_files, python_files
 
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "core", "stuff", "handler"}
 VAGUE |= {"handlers", "tools", "new", "temp", "tmp", "old", "quantization", "quantisation"}

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.repo.tree import imports_of, module_name, parsed, python_files
+from tests.support.repository import imports_of, module_name, parsed, python_files
 
 LAYERS = (
     ("nn", "audio", "monitor", "codes", "device"),

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from tests.repo.named_tests import check_row, check_tests_exist, files_named_in, rows_of
-from tests.repo.tree import ROOT, imports_of, parsed, python_files
+from tests.support.named_tests import check_row, check_tests_exist, files_named_in, rows_of
+from tests.support.repository import ROOT, imports_of, parsed, python_files
 
 TEXT = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 ROWS = rows_of(TEXT, "## Threats", "threat")

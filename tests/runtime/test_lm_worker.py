@@ -9,8 +9,8 @@ import pytest
 from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
 from backend.lm.runaway import Watch
 from backend.runtime.session import Frame, SegmentStart
-from tests.runtime.fake_lm import FakeLM, FakeSampler
-from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for
+from tests.support.fake_lm import FakeLM, FakeSampler
+from tests.support.speaking import ReadySource, collect, run_alone, running, session_for
 
 
 def test_eight_requests_together_get_the_codes_they_get_alone():

@@ -10,8 +10,8 @@ from backend.lm.text_pointer import Pointer
 from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt
-from tests.lm.tiny import tiny_lm, tiny_prompt
-from tests.runtime.speaking import collect, running, session_for
+from tests.support.speaking import collect, running, session_for
+from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 
 class PromptSource:

@@ -8,7 +8,7 @@ from backend.errors import Busy
 from backend.runtime.scheduler import Scheduler
 from backend.runtime.session import Session
 from backend.runtime.throughput import Pace
-from tests.runtime.speaking import ReadySource
+from tests.support.speaking import ReadySource
 
 FRAMES_PER_S = 50.0
 

@@ -9,7 +9,7 @@ from backend.errors import BadCodes, BadText, LimitExceeded
 from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import start_conversation
 from backend.text.prompts.layout import Reference
-from tests.text.vocabulary import ERAS, control_ids, tokenizer_of
+from tests.support.vocabulary import ERAS, control_ids, tokenizer_of
 
 C = 4
 LONG = "Nobody knew who lit the lamps, and nobody asked. In the town the bakers worked since three. " * 6

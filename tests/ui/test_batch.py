@@ -7,8 +7,8 @@ import zipfile
 import pytest
 
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
 from ui.batch import BatchError, Outcome, read_lines, run_batch, slug_of, zip_of
 from ui.client import BackendClient
 

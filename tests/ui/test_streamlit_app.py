@@ -11,10 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from backend.errors import NotAvailable
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
-from tests.repo.tree import ROOT
-from tests.ui.fake_backend import fake_backend
+from tests.support.fake_backend import fake_backend
+from tests.support.fake_engine import FakeEngine
+from tests.support.repository import ROOT
+from tests.support.served import served
 from ui import labels
 
 

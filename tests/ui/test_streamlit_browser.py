@@ -22,8 +22,8 @@ pytest.importorskip("streamlit")
 pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
-from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load, keep  # noqa: E402
+from tests.support.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load, keep  # noqa: E402
+from tests.support.repository import ROOT  # noqa: E402
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 # Counted, not timed: a machine that stands still for a while is no failure.

@@ -6,7 +6,7 @@ import torch
 from backend.codec.registry import CODECS, build_codec
 from backend.errors import BadCheckpoint
 from backend.weights.codec_checkpoint import codes_hash, load_codec, save_codec, weights_hash
-from tests.codec.tiny import REGISTERED, TinyCodec
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 SMALL_SPECTRAL = {
     "n_fft": 32, "hop_samples": 8, "encoder_dims": [8, 8], "encoder_depths": [1, 1], "decoder_dims": [8, 8],

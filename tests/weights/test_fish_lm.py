@@ -12,8 +12,8 @@ from backend.weights.checkpoint import checkpoint_hash, load_lm, read_config
 from backend.weights.fish_lm import dual_ar_from_tensors, published_names, published_shapes
 from backend.weights.int8_storage import to_int8_rows
 from backend.weights.lora import merge_lora
-from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
+from tests.support.tiny_lm import CONFIGS, SHARED, tiny_lm, tiny_prompt
 
 KEYS = ROOT / "tests/golden/fish_lm/keys"
 S1_MINI = {

@@ -12,8 +12,8 @@ from backend.api.middleware.rate_limit import MAX_CALLERS, PER_MIN_FROM_AFAR, Ra
 from backend.api.middleware.trusted_hosts import HostNames
 from backend.app import create_app, warn_if_open
 from backend.settings import Settings
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here
 
 KEYS = "first-of-the-keys, second-of-the-keys"
 

@@ -14,8 +14,8 @@ from backend.api.middleware.security_headers import HEADERS
 from backend.api.middleware.timeouts import ClientStalled, Patience
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here, served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here, served
 from tests.test_opt_engine import open_small, settings_in
 
 # A path of any system, a line of a traceback, a module's file, an object's address.

@@ -15,9 +15,9 @@ from backend.api.speech.websocket import SpeechSocket
 from backend.audio.pcm import to_int16
 from backend.errors import BadText, Busy, EngineFailure
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import PIECE_SAMPLES, RATE_HZ, FakeEngine, sound_of
-from tests.api.served import asked_here
 from tests.api.test_wire import within
+from tests.support.fake_engine import PIECE_SAMPLES, RATE_HZ, FakeEngine, sound_of
+from tests.support.served import asked_here
 
 PATH = "/v1/audio/speech/stream"
 

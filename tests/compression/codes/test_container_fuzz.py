@@ -3,7 +3,7 @@ import pytest
 
 from backend.errors import BadContainer
 from tests.compression.codes.test_container import header, read, write
-from tests.compression.mutations import join, mutations, split
+from tests.support.mutations import join, mutations, split
 
 
 @pytest.mark.parametrize("seed", [0, 1])

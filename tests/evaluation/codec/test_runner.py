@@ -17,8 +17,8 @@ from backend.errors import BadSettings
 from backend.evaluation.result_cache import ResultCache
 from backend.pipeline.codec.on_disk import encode_file
 from backend.weights import codes_hash, save_codec
-from tests.codec.tiny import REGISTERED, TinyCodec
-from tests.evaluate.fakes import UNDECIDED, Counted, Delayed, Refusing
+from tests.support.fake_metrics import UNDECIDED, Counted, Delayed, Refusing
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from backend.evaluation import voice_judges
 from backend.pipeline.speech.voice_library import Voice
 from backend.settings import Settings
 from backend.weights import save_codec
-from tests.codec.tiny import REGISTERED, TinyCodec
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 RATE_HZ = 16_000
 TEXTS = ["one two three four five six", "seven eight nine ten", "the cat sat on the mat"]

@@ -20,9 +20,9 @@ from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.weights.checkpoint import load_lm, read_config
 from backend.weights.int8_storage import from_int8_rows, to_int8_rows
-from tests.lm.tiny import tiny_lm, tiny_prompt
-from tests.optimize.lm_laws import cosine, model, next_logits
-from tests.optimize.speakers import OPTIONS, Speakers, largest_difference
+from tests.support.lm_parity import cosine, model, next_logits
+from tests.support.speakers import OPTIONS, Speakers, largest_difference
+from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 CPU = torch.device("cpu")
 TAPE = CallTape()

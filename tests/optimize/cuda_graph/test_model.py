@@ -17,9 +17,9 @@ from backend.optimize.cuda_graph.capture import SentNumbers
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.cuda_graph.sampler import DrawKind, GraphDraw
 from backend.optimize.cuda_graph.step import GraphStep
-from tests.lm.tiny import tiny_lm, tiny_prompt
-from tests.optimize.lm_laws import frames as some_frames
-from tests.optimize.speakers import OPTIONS, Speakers, largest_difference
+from tests.support.lm_parity import frames as some_frames
+from tests.support.speakers import OPTIONS, Speakers, largest_difference
+from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 GRAPH = CudaGraph()

@@ -9,7 +9,7 @@ from torch import nn
 from backend.optimize.lowbit.int4 import Int4, Int4Matrix
 from backend.optimize.lowbit.int8 import Int8, Int8Matrix
 from backend.optimize.lowbit.replace_linears import MatrixLinear
-from tests.optimize.lm_laws import KINDS, cosine, model, next_logits, speech
+from tests.support.lm_parity import KINDS, cosine, model, next_logits, speech
 
 CPU = torch.device("cpu")
 LINEARS = {

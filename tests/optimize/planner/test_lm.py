@@ -14,7 +14,7 @@ from backend.optimize.planner import lm
 from backend.optimize.planner.decision import PlanWishes
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.precision import Precision
-from tests.optimize.lm_laws import model
+from tests.support.lm_parity import model
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 GRAPH = CudaGraph()

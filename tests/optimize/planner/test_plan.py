@@ -15,7 +15,7 @@ from backend.optimize.planner import plan as planner
 from backend.optimize.planner.cache import FOLDER_VARIABLE, plan_folder
 from backend.optimize.planner.decision import Plan
 from backend.optimize.planner.plan import PlanWishes, apply_plan, make_plan, prepare_process
-from tests.optimize.lm_laws import model, next_logits
+from tests.support.lm_parity import model, next_logits
 
 CPU = torch.device("cpu")
 INT8 = PlanWishes(quantization="int8", threads=1)

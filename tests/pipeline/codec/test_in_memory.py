@@ -10,7 +10,7 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadCodes, BadContainer, LimitExceeded
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.codec.stream import decode_pieces, encode_waveform
-from tests.codec.tiny import TinyCodec
+from tests.support.tiny_codecs import TinyCodec
 from tests.test_opt_engine import open_small, settings_in
 
 CODES_HASH = "ab" * 32

@@ -12,7 +12,7 @@ from backend.compression.codes.inspect import survey_container
 from backend.errors import BadAudio, BadCodes, BadContainer
 from backend.pipeline.codec import stream
 from backend.pipeline.codec.stream import decode_pieces, encode_waveform
-from tests.codec.tiny import TinyCodec
+from tests.support.tiny_codecs import TinyCodec
 
 HASH = "3f9a" * 16
 

@@ -15,7 +15,7 @@ from backend.codes import Codes
 from backend.data.token_shards import ShardDataset
 from backend.errors import BadSettings
 from backend.weights import codes_hash, save_codec
-from tests.codec.tiny import REGISTERED, TinyCodec
+from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
 RATE_HZ = 24_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.opt_engine import OptimizedEngine
 from backend.settings import Settings
-from tests.pipeline.reading import accept, desk_in, until
+from tests.support.reading import accept, desk_in, until
 
 TEXT = b"""# The Kettle
 

@@ -16,8 +16,8 @@ import soundfile
 from backend.errors import BadText, Busy, EngineFailure, JobConflict, OutputError
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.storage.database import ProcessLock
-from tests.api.fake_engine import FakeEngine
-from tests.pipeline.reading import BOOK, LIMITS, SENTENCES, accept, desk_in, read_until_killed, until
+from tests.support.fake_engine import FakeEngine
+from tests.support.reading import BOOK, LIMITS, SENTENCES, accept, desk_in, read_until_killed, until
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="starts copies of a prepared process")
 
@@ -38,7 +38,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.pipeline.reading", "backend.pipeline.longform.job_runner"])
+    context.set_forkserver_preload(["tests.support.reading", "backend.pipeline.longform.job_runner"])
     return context
 
 

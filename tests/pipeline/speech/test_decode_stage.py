@@ -18,7 +18,7 @@ from backend.runtime.trace import Timeline
 from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.codec.test_fish_dac import CONFIG, GOLDEN
-from tests.codec.tiny import TinyCodec
+from tests.support.tiny_codecs import TinyCodec
 
 CHUNK = 100
 RNG = np.random.default_rng(3)

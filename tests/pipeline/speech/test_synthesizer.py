@@ -17,7 +17,7 @@ from backend.optimize.cuda_graph.model import GraphedDualAR
 from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from tests.pipeline.small_model import small_model
+from tests.support.small_model import small_model
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 LIMITS = {"n_rows": 8, "max_waiting": 32, "max_frames": 1000, "cache_entries": 20, "chunk_samples": 1000}

@@ -10,7 +10,7 @@ from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import SpokenSegment
 from backend.text.phonemes.word_spans import WordSpan
-from tests.pipeline.small_model import small_voice_model
+from tests.support.small_model import small_voice_model
 
 HOP, RATE_HZ, LAG = 160, 8000, 20
 

@@ -11,9 +11,9 @@ from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.voice_prompt import pointed_prompt
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.speech.voice_adaptation import VoiceFitter
-from tests.pipeline.small_model import small_voice_model
 from tests.pipeline.speech.test_synthesizer import clip
 from tests.pipeline.test_likeness import open_voices
+from tests.support.small_model import small_voice_model
 from tests.test_opt_engine import settings_in
 
 WORDS = "some words"

@@ -12,7 +12,7 @@ from backend.text.phonemes.english import SYMBOLS
 from backend.text.tokenizers.base import load_tokenizer
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.text.tokenizers.tiktoken import ORDER_S1, read_ranks
-from tests.text.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of
+from tests.support.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of
 
 CONTROLS = ["im_start", "im_end", "semantic:0", "semantic:63", "voice", "interleave", "pad", "text", "speaker:0"]
 HOSTILE = st.lists(

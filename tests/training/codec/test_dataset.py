@@ -7,7 +7,7 @@ from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.training.codec.config import DataBlock, PhaseBlock
 from backend.training.codec.dataset import build_sampler, open_material
-from tests.training.tiny import RATE_HZ, tiny_codec
+from tests.support.tiny_training import RATE_HZ, tiny_codec
 
 
 def corpus(folder: Path, speakers: list[str]) -> None:

@@ -9,7 +9,7 @@ from backend.training.codec.balancer import Balancer
 from backend.training.codec.config import read_recipe
 from backend.training.codec.task import CodecTask
 from backend.training.presets import compose_preset, preset_names
-from tests.training.tiny import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
+from tests.support.tiny_training import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
 
 TINY_CONFIGS = {
     "spectral": CODEC,

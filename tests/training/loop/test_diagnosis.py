@@ -5,7 +5,7 @@ import pytest
 from backend.errors import BadSettings
 from backend.training.loop.diagnosis import examine
 from backend.training.loop.loop import TrainingFailed
-from tests.training.tiny import tiny_loop, tiny_recipe
+from tests.support.tiny_training import tiny_loop, tiny_recipe
 
 
 def write_log(run, n_rows=30, events=(), **changes):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from backend.training.loop.ema import WeightAverage
-from tests.training.tiny import tiny_codec
+from tests.support.tiny_training import tiny_codec
 
 
 def changed(codec, offset: float) -> None:

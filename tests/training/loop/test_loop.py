@@ -13,7 +13,7 @@ from backend.training.loop.loop import TrainingFailed
 from backend.training.loop.run_log import read_rows
 from backend.training.loop.snapshot import snapshots
 from backend.weights import load_codec, save_codec
-from tests.training.tiny import tiny_loop, tiny_recipe
+from tests.support.tiny_training import tiny_loop, tiny_recipe
 
 
 def losses(out) -> list[float]:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from tests.training.tiny_voice import tiny_reader, utterance
+from tests.support.tiny_voice import tiny_reader, utterance
 
 REFERENCE = [np.zeros((3, 4), np.int64)]
 

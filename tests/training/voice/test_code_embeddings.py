@@ -10,8 +10,8 @@ from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.voice.code_embeddings import add_geometry, code_vectors, plain
 from backend.training.voice.model import VoiceModel, build_voice_model
 from backend.weights.fish_lm import published_shapes
-from tests.training.tiny import tiny_codec
-from tests.training.tiny_voice import tiny_recipe
+from tests.support.tiny_training import tiny_codec
+from tests.support.tiny_voice import tiny_recipe
 
 CODEC = tiny_codec()
 SIZES = CODEC.spec.codebook_sizes

@@ -26,8 +26,8 @@ from backend.training.voice.config import LMRecipe, read_lm_recipe
 from backend.training.voice.validation import Auditions
 from backend.weights import codes_hash, save_codec
 from backend.weights.checkpoint import load_checkpoint
-from tests.training.tiny import RATE_HZ, tiny_codec
-from tests.training.tiny_voice import SPEC, tiny_dataset, tiny_recipe, tiny_run
+from tests.support.tiny_training import RATE_HZ, tiny_codec
+from tests.support.tiny_voice import SPEC, tiny_dataset, tiny_recipe, tiny_run
 
 
 @pytest.fixture

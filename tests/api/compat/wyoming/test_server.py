@@ -25,9 +25,9 @@ from wyoming.tts import (
 from backend.api.compat.wyoming.server import listening_host
 from backend.errors import BadSettings, BadText, Busy, EngineFailure
 from backend.settings import Settings
-from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
-from tests.api.served import asked_here, served
 from tests.api.test_wire import within
+from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of
+from tests.support.served import asked_here, served
 
 HUM = SynthesizeVoice(name="hum")
 

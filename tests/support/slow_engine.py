@@ -2,7 +2,7 @@
 
 import time
 
-from tests.api.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 THINKING_S = 0.3
 

@@ -11,7 +11,7 @@ import torch
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.session import Frame, SegmentPrompt, Session
 from backend.runtime.throughput import Pace
-from tests.runtime.fake_lm import N_CODEBOOKS, FakeLM, FakePrompt, FakeSampler
+from tests.support.fake_lm import N_CODEBOOKS, FakeLM, FakePrompt, FakeSampler
 
 
 class ReadySource:

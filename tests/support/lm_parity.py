@@ -3,7 +3,7 @@
 import torch
 
 from backend.lm.sampling import RowSampler, SamplingOptions
-from tests.lm.tiny import tiny_lm, tiny_prompt
+from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 KINDS = ("v15", "s1", "s2", "odd", "one codebook", "phonogram")
 # Whole groups of 32 inputs, which 4-bit products want.

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 

@@ -5,7 +5,7 @@ import torch
 from backend.lm.base import Prompt, StepOutput
 from backend.lm.sampling import RowSampler, SamplingOptions
 from backend.lm.text_pointer import Pointer, side_ids
-from tests.lm.tiny import tiny_prompt
+from tests.support.tiny_lm import tiny_prompt
 
 OPTIONS = (
     SamplingOptions.for_era("phonogram"),

@@ -7,8 +7,8 @@ import torch
 from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from backend.text.tokenizers.control_tokens import ControlTokens
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
-from tests.codec.tiny import TinyCodec
-from tests.lm.tiny import tiny_lm
+from tests.support.tiny_codecs import TinyCodec
+from tests.support.tiny_lm import tiny_lm
 
 N_CODES = 24
 CONTROLS = ("im_end", "im_start", "begin_of_text", "end_of_text", "pad", "interleave", "voice", "text")

@@ -14,8 +14,8 @@ import numpy as np
 from backend.compression.codes.container import ContainerWriter
 from backend.compression.codes.header import ContainerHeader
 from backend.pipeline.codec.stream import frames_for
-from tests.audio.fuzz_reading import CODINGS, encoded, mutated, resealed
-from tests.text.documents.books import epub
+from tests.support.audio_fuzz import CODINGS, encoded, mutated, resealed
+from tests.support.books import epub
 
 MAGICS = [
     b"RIFF\xff\xff\xff\xffWAVE",

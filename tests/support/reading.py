@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from backend.pipeline.longform.job_service import JobDesk, JobLimits
 from backend.storage.job_models import Delivery
-from tests.api.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 SENTENCES = [f"This is sentence number {number} of the book, and it is spoken." for number in range(24)]
 BOOK = "\n\n".join(["# One", *SENTENCES[:12], "# Two", *SENTENCES[12:]]).encode()

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from backend.app import create_app
 from backend.settings import Settings
-from tests.api.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d
 
-REGISTERED = "tests.codec.tiny.TinyCodec"
+REGISTERED = "tests.support.tiny_codecs.TinyCodec"
 
 
 class TinyCodec(CausalCodec):

@@ -1,6 +1,6 @@
 """Feeds damaged sound files to `read_audio`; run as a process of its own, since a decoder may crash.
 
-An argument multiplies the number of cases: `python -m tests.audio.fuzz_reading 30`.
+An argument multiplies the number of cases: `python -m tests.support.audio_fuzz 30`.
 
 Prints one JSON line: outcomes per format. Ends by a signal or status 1 where a case crashes, hangs,
 or raises anything but our own errors; the case is then on stderr.
