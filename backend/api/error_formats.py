@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from backend import errors
-from backend.api.door_errors import has_own_shape
 
 PREFIX = "/v1/"
 # Codes that clients know; any other kind of error is its own name in small letters.
@@ -96,3 +95,29 @@ def _type_of(status: int) -> str:
 
 def _small(kind: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+
+
+FISH = ("/v1/tts", "/v1/references", "/v1/vqgan", "/v1/health")
+ELEVENLABS = ("/v1/text-to-speech", "/v1/voices")
+
+
+def for_clients_of(path: str, kind: str, message: str, status: int) -> dict[str, Any]:
+    """The keys that an error at `path` has besides `error` and `message`."""
+    if _is_below(path, FISH):
+        return {"statusCode": status}
+    if _is_below(path, ELEVENLABS):
+        return {"detail": {"status": _snake_case(kind), "message": message}}
+    return {}
+
+
+def has_own_shape(path: str) -> bool:
+    """Whether errors at `path` are read by clients of a service of other manners than OpenAI's."""
+    return _is_below(path, (*FISH, *ELEVENLABS))
+
+
+def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+
+
+def _snake_case(kind: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("_")

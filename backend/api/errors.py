@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
-from backend.api.door_errors import for_clients_of
-from backend.api.error_formats import enveloped
+from backend.api.error_formats import enveloped, for_clients_of
 from backend.api.middleware.security_headers import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.cli.evaluate_voice import voice
+from backend.cli.progress import require_folder, step_bar, write_whole
 from backend.errors import BadAudio, BadSettings
-from backend.evaluation.terminal import require_folder, step_bar, write_whole
 
 if TYPE_CHECKING:
-    from backend.evaluation.judges import Panel
-    from backend.evaluation.run import Outcome
-    from backend.evaluation.system import System
+    from backend.evaluation.codec.metrics import Panel
+    from backend.evaluation.codec.runner import Outcome
+    from backend.evaluation.codec.systems import System
 
 FORMAT = 1
 
@@ -57,18 +57,18 @@ def codec(
 ) -> None:
     """Score a codec at several bitrates beside Opus, Codec 2 and others on the same sounds."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.judges import open_panel
-    from backend.evaluation.peers import USUAL, open_peers
+    from backend.evaluation.baselines.registry import USUAL, open_peers
+    from backend.evaluation.codec.metrics import open_panel
+    from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
+    from backend.evaluation.codec.summary import compare, summarize
+    from backend.evaluation.codec.systems import codec_systems
     from backend.evaluation.result_cache import ResultCache
-    from backend.evaluation.run import evaluate, find_sounds, read_transcripts
-    from backend.evaluation.summary import compare, summarize
-    from backend.evaluation.system import codec_systems
     from backend.weights.locate import find_codec
 
     for target in (json_file, report_file):
         require_folder(target)
     if report_file is not None:
-        from backend.evaluation.plots import require_plots
+        from backend.evaluation.codec.plots import require_plots
 
         require_plots()
     files = find_sounds(audio, limit)
@@ -96,7 +96,7 @@ def codec(
     if json_file is not None:
         write_whole(json_file, json.dumps(document, indent=1) + "\n")
     if report_file is not None:
-        from backend.evaluation.page import render_page
+        from backend.evaluation.codec.report import render_page
 
         write_whole(report_file, render_page(document, audio, systems))
 
@@ -116,9 +116,9 @@ def as_document(
     table: list[dict[str, Any]], differences: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
     """Everything found, as one JSON object."""
-    from backend.evaluation.judges import RATE_HZ
+    from backend.evaluation.codec.metrics import RATE_HZ
+    from backend.evaluation.codec.runner import as_json
     from backend.evaluation.provenance import machine, versions
-    from backend.evaluation.run import as_json
     from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
     from backend.weights.codec_checkpoint import MANIFEST, read_manifest
 

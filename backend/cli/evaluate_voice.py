@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli.progress import require_folder, step_bar, write_whole
 from backend.errors import BadSettings
-from backend.evaluation.terminal import require_folder, step_bar, write_whole
 
 if TYPE_CHECKING:
-    from backend.evaluation.voice_judges import VoicePanel
-    from backend.evaluation.voice_run import VoiceOutcome
-    from backend.evaluation.voice_system import EngineVoices, VoiceSystem
+    from backend.evaluation.voice.metrics import VoicePanel
+    from backend.evaluation.voice.runner import VoiceOutcome
+    from backend.evaluation.voice.systems import EngineVoices, VoiceSystem
 
 FORMAT = 1
 
@@ -62,10 +62,10 @@ def voice(
 ) -> None:
     """Measure voices: word errors, skips and loops, likeness, melody, pace and speed."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.voice_judges import open_voice_panel
-    from backend.evaluation.voice_page import render_voice_page
-    from backend.evaluation.voice_run import evaluate_voices, read_sentences
-    from backend.evaluation.voice_summary import as_markdown, summarize_voices
+    from backend.evaluation.voice.metrics import open_voice_panel
+    from backend.evaluation.voice.report import render_voice_page
+    from backend.evaluation.voice.runner import evaluate_voices, read_sentences
+    from backend.evaluation.voice.summary import as_markdown, summarize_voices
 
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
@@ -96,8 +96,8 @@ def open_systems(
     recordings: list[Path], codec: str | None, stack: ExitStack,
 ) -> list[VoiceSystem]:  # fmt: skip
     """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
-    from backend.evaluation.cloned_voices import ClonedVoices
-    from backend.evaluation.voice_system import Recordings, ThroughCodec
+    from backend.evaluation.voice.cloning import ClonedVoices
+    from backend.evaluation.voice.systems import Recordings, ThroughCodec
     from backend.weights.locate import find_codec
 
     if (checkpoint or teacher) and not texts:
@@ -123,7 +123,7 @@ def open_systems(
 
 def open_engine(checkpoint: str, voices: str | None, stack: ExitStack) -> EngineVoices:
     """An engine for a checkpoint folder; it is closed with the stack."""
-    from backend.evaluation.voice_system import EngineVoices
+    from backend.evaluation.voice.systems import EngineVoices
     from backend.opt_engine import OptimizedEngine
     from backend.settings import load_settings
     from backend.weights.checkpoint import checkpoint_hash

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from backend.lm.dual_ar import FAST, DualAR
 from backend.lm.generate import generate
-from backend.lm.pointer_path import pointer_path
 from backend.lm.sampling import SamplingOptions
 from backend.lm.teacher_forcing import residual_logits, states
-from backend.lm.text_pointer import ADVANCE
-from backend.lm.voice_prompt import pointed_prompt, whole_utterance
+from backend.lm.text_pointer import ADVANCE, pointed_prompt, pointer_path, whole_utterance
 
 LEARNING_RATE, FAST_LEARNING_RATE = 0.1, 5e-4
 READING = SamplingOptions(temperature=0.3, top_p=0.8, repetition_penalty=1.0, pointer_temperature=0.3)

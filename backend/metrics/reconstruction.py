@@ -69,3 +69,8 @@ def magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
 
 def _log_mel_db(samples: np.ndarray, window: int, filters: np.ndarray) -> np.ndarray:
     return 20 * np.log10(np.maximum(magnitudes(samples, window, window // 4) @ filters, FLOOR))
+
+
+def kbps(size_bytes: int, duration_s: float) -> float:
+    """Thousands of bits for each second of sound."""
+    return size_bytes * 8 / 1000 / duration_s

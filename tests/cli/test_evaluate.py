@@ -103,7 +103,7 @@ def test_the_page_stands_alone_with_plot_spectrograms_and_sounds(place, monkeypa
 
 
 def test_a_page_without_matplotlib_is_refused_by_name_before_any_work(place, monkeypatch, capsys):
-    monkeypatch.setattr("backend.evaluation.run.evaluate", None)
+    monkeypatch.setattr("backend.evaluation.codec.runner.evaluate", None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert phonogram(monkeypatch, *RUN, "--report", "out.html") == 2
     assert "'matplotlib' cannot be imported" in capsys.readouterr().err

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import BadSettings
-from backend.lm.pointer_path import path_sides, pointer_path
-from backend.lm.text_pointer import Pointer
+from backend.lm.text_pointer import Pointer, path_sides, pointer_path
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 5), st.randoms())

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from backend.lm.generate import generate
+from backend.lm.text_pointer import pointed_prompt
 from backend.lm.voice_adaptation import READING, Recording, fit_voice, read_along, warp
-from backend.lm.voice_prompt import pointed_prompt
 from tests.support.small_model import small_voice_model
 
 T = 30

@@ -13,9 +13,9 @@ from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
-from backend.optimize.cuda_graph import model
+from backend.optimize.cuda_graph import model as cuda_graph
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
-from backend.optimize.planner import lm
+from backend.optimize.planner import lm as lm_planner
 from backend.optimize.planner.decision import PlanWishes
 from backend.pipeline.model_loading import open_model
 from backend.runtime.request import SpeechRequest
@@ -137,9 +137,9 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
-    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
     if not can_record:
-        monkeypatch.setattr(model, "capture_for", lambda device: refuse)
+        monkeypatch.setattr(cuda_graph, "capture_for", lambda device: refuse)
     for n_at_once in (1, 8) if can_record else (8,):
         found, note = eight_speeches(settings, n_at_once)
         assert all(map(torch.equal, found, plain))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from backend.evaluation.judges import Judge, Pair, Score
-from backend.evaluation.system import Coded
 
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, NoScore
+from backend.evaluation.codec.metrics import Judge, Pair, Score
+from backend.evaluation.codec.systems import Coded
 
 
 class Delayed:

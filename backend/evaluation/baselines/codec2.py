@@ -10,8 +10,8 @@ import numpy as np
 from backend.audio.pcm import from_int16, to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
-from backend.evaluation.program import program_version, require_program, run_program
-from backend.evaluation.system import Coded
+from backend.evaluation.baselines.subprocess_codec import program_version, require_program, run_program
+from backend.evaluation.codec.systems import Coded
 
 RATE_HZ = 8000
 

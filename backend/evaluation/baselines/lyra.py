@@ -9,7 +9,7 @@ import numpy as np
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import NotAvailable
-from backend.evaluation.system import Coded, file_hash
+from backend.evaluation.codec.systems import Coded, file_hash
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from backend.audio.files import read_audio, write_audio
 from backend.audio.waveform import Waveform
-from backend.evaluation.ogg_opus import opus_cost
-from backend.evaluation.program import program_version, require_program, run_program
-from backend.evaluation.system import Coded
+from backend.evaluation.baselines.ogg_opus import opus_cost
+from backend.evaluation.baselines.subprocess_codec import program_version, require_program, run_program
+from backend.evaluation.codec.systems import Coded
 
 
 class Opus:

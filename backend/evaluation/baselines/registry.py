@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.errors import BadSettings, NotAvailable
-from backend.evaluation.codec2 import Codec2
-from backend.evaluation.lyra import Lyra
-from backend.evaluation.opus import Opus
-from backend.evaluation.system import Original, System
+from backend.evaluation.baselines.codec2 import Codec2
+from backend.evaluation.baselines.lyra import Lyra
+from backend.evaluation.baselines.opus import Opus
+from backend.evaluation.codec.systems import Original, System
 
 PEERS: dict[str, Callable[[Path | None], System]] = {
     "original": lambda folder: Original(),

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from backend.errors import BadAudio, NotAvailable
-from backend.evaluation.system import file_hash
+from backend.evaluation.codec.systems import file_hash
 
 TIMEOUT_S = 120.0
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from backend.errors import NoScore, NotAvailable
-from backend.evaluation.system import file_hash
+from backend.evaluation.codec.systems import file_hash
 from backend.metrics.asr import Recognizer
 from backend.metrics.optional_packages import package_version, require_package
 from backend.metrics.pesq_visqol import Visqol, pesq

@@ -15,8 +15,8 @@ from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio
-from backend.evaluation.plots import rate_plot, spectrogram
-from backend.evaluation.system import System
+from backend.evaluation.codec.plots import rate_plot, spectrogram
+from backend.evaluation.codec.systems import System
 
 N_EXAMPLES = 3
 EXAMPLE_S = 4.0

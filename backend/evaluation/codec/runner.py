@@ -15,11 +15,11 @@ from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, NoScore
-from backend.evaluation.judges import RATE_HZ, Judge, Pair, Score
+from backend.evaluation.codec.metrics import RATE_HZ, Judge, Pair, Score
+from backend.evaluation.codec.systems import Coded, System, file_hash
 from backend.evaluation.result_cache import ResultCache
-from backend.evaluation.system import Coded, System, file_hash
 from backend.metrics.alignment import find_lag, overlap
-from backend.metrics.bitrate import kbps
+from backend.metrics.reconstruction import kbps
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 MAX_DURATION_S = 120.0

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from backend.evaluation.judges import Judge
-from backend.evaluation.run import Outcome, Result
-from backend.metrics.bitrate import kbps
+from backend.evaluation.codec.metrics import Judge
+from backend.evaluation.codec.runner import Outcome, Result
 from backend.metrics.bootstrap import Interval, bootstrap_mean
+from backend.metrics.reconstruction import kbps
 
 
 def summarize(outcome: Outcome, systems: list[str], judges: list[Judge]) -> list[dict[str, Any]]:

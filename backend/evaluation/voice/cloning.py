@@ -12,8 +12,8 @@ from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
-from backend.evaluation.system import file_hash
-from backend.evaluation.voice_system import EngineVoices, Prompt, Take, timed_take
+from backend.evaluation.codec.systems import file_hash
+from backend.evaluation.voice.systems import EngineVoices, Prompt, Take, timed_take
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 if TYPE_CHECKING:

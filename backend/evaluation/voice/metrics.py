@@ -14,9 +14,9 @@ from backend.audio.resample import resample
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
 from backend.errors import NoScore, NotAvailable
-from backend.evaluation.judges import seat
-from backend.evaluation.system import file_hash
-from backend.evaluation.voice_system import Prompt
+from backend.evaluation.codec.metrics import seat
+from backend.evaluation.codec.systems import file_hash
+from backend.evaluation.voice.systems import Prompt
 from backend.metrics.asr import Recognizer
 from backend.metrics.dnsmos import Dnsmos
 from backend.metrics.optional_packages import package_version

@@ -6,8 +6,8 @@ import base64
 from html import escape
 from typing import Any
 
-from backend.evaluation.page import STYLE
-from backend.evaluation.voice_run import TakeResult, VoiceOutcome
+from backend.evaluation.codec.report import STYLE
+from backend.evaluation.voice.runner import TakeResult, VoiceOutcome
 
 N_FIRST, N_WORST = 6, 10
 

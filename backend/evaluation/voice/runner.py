@@ -12,10 +12,10 @@ from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, EngineFailure, NoScore
+from backend.evaluation.codec.runner import spread
 from backend.evaluation.result_cache import ResultCache
-from backend.evaluation.run import spread
-from backend.evaluation.voice_judges import RATE_HZ, VoiceJudge
-from backend.evaluation.voice_system import Prompt, VoiceSystem, text_key
+from backend.evaluation.voice.metrics import RATE_HZ, VoiceJudge
+from backend.evaluation.voice.systems import Prompt, VoiceSystem, text_key
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.evaluation.voice_run import TakeResult, VoiceOutcome
+from backend.evaluation.voice.runner import TakeResult, VoiceOutcome
 from backend.metrics.bootstrap import bootstrap_mean
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
-from backend.evaluation.system import file_hash
+from backend.evaluation.codec.systems import file_hash
 from backend.pipeline.codec.stream import fit_to_codec, frames_for
 from backend.weights import load_codec, weights_hash
 

@@ -17,7 +17,7 @@ from backend.errors import TimedOut
 from backend.lm.base import Prompt
 from backend.lm.runaway import FinishReason, SpeakingPace, Watch, worse
 from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.lm.voice_prompt import pointed_prompt
+from backend.lm.text_pointer import pointed_prompt
 from backend.pipeline.speech.voice_conditioning import SpokenVoice
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.lru_cache import BoundedCache, content_key

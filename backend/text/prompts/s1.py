@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Reference, Room, Spoken
+from backend.text.prompts.layout import Reference, Room, Spoken, newest_that_fit
 from backend.text.prompts.turns import Segment, cut_turns, segments_of, split_turns
-from backend.text.prompts.window import newest_that_fit
 
 SPEAKER = "<|speaker:0|>"
 # Enough for the segment before, so that voice and tone carry over; more costs attention in every frame.

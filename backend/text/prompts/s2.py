@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Reference, Room, Spoken
+from backend.text.prompts.layout import Reference, Room, Spoken, newest_that_fit
 from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, group_turns, segments_of, split_turns
-from backend.text.prompts.window import newest_that_fit
 
 TASK = "convert the provided text to speech"
 TASK_WITH_VOICES = f"{TASK} reference to the following:\n\nText:\n"

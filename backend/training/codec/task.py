@@ -23,10 +23,9 @@ from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
 from backend.training.codec.validation import audition
 from backend.training.loop.ema import WeightAverage
-from backend.training.loop.guards import CollapseGuard, guarded_step
+from backend.training.loop.guards import CollapseGuard, Plateau, guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
 from backend.training.loop.ring_buffer import RecentRows
-from backend.training.warmup import Plateau
 
 N_RECENT_CODES = 16384
 N_RECENT_LATENTS = 4096

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from backend.training.loop.config import OptimizerBlock
-from backend.training.schedule import warmup_cosine
 
 
 def build_optimizer(parameters: Sequence[Tensor], block: OptimizerBlock) -> torch.optim.AdamW:
@@ -24,3 +24,11 @@ def follow_schedule(
     for group in optimizer.param_groups:
         group["lr"] = lr
     return lr
+
+
+def warmup_cosine(step: int, total_steps: int, warmup_steps: int, final_ratio: float) -> float:
+    """The factor of the learning rate at `step` (from 0), 0...1; `final_ratio` from `total_steps` on."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    share = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
+    return final_ratio + (1.0 - final_ratio) * 0.5 * (1.0 + math.cos(math.pi * share))

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.data.token_shards import CodedUtterance
-from backend.lm.pointer_path import pointer_path
-from backend.lm.voice_prompt import whole_utterance
+from backend.lm.text_pointer import pointer_path, whole_utterance
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 

@@ -18,8 +18,7 @@ from backend.codes import Codes
 from backend.data.token_shards import CodedUtterance
 from backend.lm.generate import Generation, generate
 from backend.lm.sampling import SamplingOptions
-from backend.lm.text_pointer import Pointer
-from backend.lm.voice_prompt import pointed_prompt
+from backend.lm.text_pointer import Pointer, pointed_prompt
 from backend.metrics.asr import RATE_HZ, Recognizer
 from backend.metrics.wer import word_error_rate
 from backend.training.voice.config import AuditionBlock

@@ -2,10 +2,10 @@ import io
 
 import pytest
 import soundfile
-from backend.evaluation.ogg_opus import ogg_packets, opus_cost, packet_bandwidth_hz
 
 from backend.data.synthetic import speech_like
 from backend.errors import BadAudio
+from backend.evaluation.baselines.ogg_opus import ogg_packets, opus_cost, packet_bandwidth_hz
 
 
 def page(lacing: bytes, body: bytes) -> bytes:

@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from backend.evaluation.lyra import FILES
-from backend.evaluation.peers import PEERS, open_peers
 
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from backend.errors import BadAudio, BadSettings, NotAvailable
 from backend.evaluation import program
+from backend.evaluation.baselines.lyra import FILES
+from backend.evaluation.baselines.registry import PEERS, open_peers
 from backend.metrics.alignment import find_lag, overlap
-from backend.metrics.bitrate import kbps
+from backend.metrics.reconstruction import kbps
 
 SOUND = Waveform(speech_like(2.0, 24_000, seed=7), 24_000)
 

@@ -3,10 +3,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from backend.evaluation.judges import RATE_HZ, Judge, Pair, Score, Words, open_panel
-from backend.evaluation.run import evaluate, find_sounds, measure_delay, read_transcripts
-from backend.evaluation.summary import compare, summarize
-from backend.evaluation.system import Original, codec_systems
 
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
@@ -14,6 +10,10 @@ from backend.codec.registry import CODECS
 from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
+from backend.evaluation.codec.metrics import RATE_HZ, Judge, Pair, Score, Words, open_panel
+from backend.evaluation.codec.runner import evaluate, find_sounds, measure_delay, read_transcripts
+from backend.evaluation.codec.summary import compare, summarize
+from backend.evaluation.codec.systems import Original, codec_systems
 from backend.evaluation.result_cache import ResultCache
 from backend.pipeline.codec.on_disk import encode_file
 from backend.weights import codes_hash, save_codec
@@ -204,7 +204,7 @@ class Echo:
 
 @pytest.fixture
 def echo(monkeypatch, tmp_path):
-    monkeypatch.setattr("backend.evaluation.judges.Recognizer", Echo)
+    monkeypatch.setattr("backend.evaluation.codec.metrics.Recognizer", Echo)
     (tmp_path / "model.bin").write_bytes(b"weights")
     return tmp_path
 

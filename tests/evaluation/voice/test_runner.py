@@ -5,11 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from backend.evaluation.cloned_voices import ClonedVoices
-from backend.evaluation.voice_page import render_voice_page
-from backend.evaluation.voice_run import evaluate_voices, read_sentences
-from backend.evaluation.voice_summary import as_markdown, summarize_voices
-from backend.evaluation.voice_system import EngineVoices, Prompt, Recordings, Take, ThroughCodec
 from typer.testing import CliRunner
 
 from backend.audio.files import write_audio
@@ -19,6 +14,11 @@ from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
 from backend.evaluation import voice_judges
+from backend.evaluation.voice.cloning import ClonedVoices
+from backend.evaluation.voice.report import render_voice_page
+from backend.evaluation.voice.runner import evaluate_voices, read_sentences
+from backend.evaluation.voice.summary import as_markdown, summarize_voices
+from backend.evaluation.voice.systems import EngineVoices, Prompt, Recordings, Take, ThroughCodec
 from backend.pipeline.speech.voice_library import Voice
 from backend.settings import Settings
 from backend.weights import save_codec

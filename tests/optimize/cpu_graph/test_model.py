@@ -9,12 +9,13 @@ import torch
 from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
 from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
 from backend.lm.text_pointer import side_ids
-from backend.optimize.cpu_graph import model, step
+from backend.optimize.cpu_graph import model as cpu_graph
+from backend.optimize.cpu_graph import step as cpu_step
 from backend.optimize.cpu_graph.model import MAX_ROWS, CallTape, TapedDualAR
 from backend.optimize.cpu_graph.sampler import TapeDraw
 from backend.optimize.lowbit.int4 import Int4
 from backend.optimize.lowbit.int8 import Int8
-from backend.optimize.planner import lm
+from backend.optimize.planner import lm as lm_planner
 from backend.optimize.planner.decision import PlanWishes
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
@@ -148,7 +149,7 @@ def test_it_is_refused_with_the_reason(monkeypatch):
     assert "processor" in reason(device="cuda")
     assert "DualAR only" in TAPE.supported(CPU, torch.nn.Linear(2, 2)).reason
     assert "bound" in TAPE.supported(CPU, pair("v15")[1]).reason
-    monkeypatch.setattr(model, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(cpu_graph, "MAX_WEIGHTS", 100)
     assert "M weights" in reason()
     assert "float32" in TAPE.supported(CPU, tiny_lm("v15").bfloat16()).reason
 
@@ -165,7 +166,7 @@ def quantize(request):
 @pytest.fixture(params=["narrow", "wide"])
 def _either_way_of_attending(request, monkeypatch):
     if request.param == "wide":
-        monkeypatch.setattr(step, "WIDE", 0)
+        monkeypatch.setattr(cpu_step, "WIDE", 0)
 
 
 @pytest.mark.usefixtures("_either_way_of_attending")
@@ -208,9 +209,9 @@ def test_a_quantized_row_says_the_same_alone_and_beside_others(quantize, kind):
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_the_plan_binds_the_calls_of_quantized_models(monkeypatch, quantization):
-    monkeypatch.setattr(lm, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1))
+    monkeypatch.setattr(lm_planner, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1))
     times = iter((4e-3, 1e-3))
-    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: next(times))
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: next(times))
     lm = model("s1").bfloat16()
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
     decisions, _ = lm_decisions(lm, CPU, PlanWishes(quantization=quantization, threads=1))
@@ -228,7 +229,7 @@ def test_the_plan_binds_the_calls_of_quantized_models(monkeypatch, quantization)
 @pytest.mark.parametrize(("seconds", "is_applied"), [((4e-3, 1e-3), True), ((1e-3, 4e-3), False)])
 def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, is_applied):
     times = iter(seconds)
-    monkeypatch.setattr(lm, "spoken_frame_s", lambda lm: next(times))
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: next(times))
     lm = tiny_lm("own tables").narrow_head()
     decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="fp32", threads=1))
     (found,) = [d for d in decisions if d.name == "call_tape"]
@@ -237,8 +238,8 @@ def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, i
 
 
 def test_a_model_that_is_refused_is_not_copied_first(monkeypatch):
-    monkeypatch.setattr(model, "MAX_WEIGHTS", 100)
-    monkeypatch.setattr(lm.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
+    monkeypatch.setattr(cpu_graph, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(lm_planner.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
     decisions, _ = lm_decisions(tiny_lm("own tables").narrow_head(), CPU, PlanWishes(mixed_precision="fp32", threads=1))
     (found,) = [d for d in decisions if d.name == "call_tape"]
     assert not found.is_applied and "M weights" in found.reason

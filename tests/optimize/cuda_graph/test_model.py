@@ -12,7 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from backend.errors import LimitExceeded
 from backend.lm.sampling import RowSampler
-from backend.optimize.cuda_graph import model, sampler, step
+from backend.optimize.cuda_graph import model as cuda_graph
+from backend.optimize.cuda_graph import sampler as cuda_sampler
+from backend.optimize.cuda_graph import step as cuda_step
 from backend.optimize.cuda_graph.capture import SentNumbers
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.cuda_graph.sampler import DrawKind, GraphDraw
@@ -100,8 +102,8 @@ def test_a_prompt_is_read_between_the_steps_of_others():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_is_called_in_whatever_order_gives_what_the_plain_model_gives(monkeypatch, seed):
-    monkeypatch.setattr(model, "FIRST_FRAMES", 16)
-    monkeypatch.setattr(model, "LEAST_CAPACITY", 8)
+    monkeypatch.setattr(cuda_graph, "FIRST_FRAMES", 16)
+    monkeypatch.setattr(cuda_graph, "LEAST_CAPACITY", 8)
     plain, recorded = pair("phonogram")
     random, states = Random(seed), [lm.init_state(5, 150) for lm in (plain, recorded)]
     prefixes, n_steps, shapes = None, 0, set()
@@ -157,7 +159,7 @@ def test_a_slot_that_does_not_speak_stays_as_it_is_be_it_empty_or_full(n_held):
 
 
 def test_memory_that_moved_takes_its_recordings_with_it(monkeypatch):
-    monkeypatch.setattr(model, "FIRST_FRAMES", 16)
+    monkeypatch.setattr(cuda_graph, "FIRST_FRAMES", 16)
     plain, recorded = pair("s2", max_seq_len=700)
     wanted, found = Speakers(plain, [0, 1]), Speakers(recorded, [0, 1])
     first = found.state.slow.keys
@@ -260,7 +262,7 @@ def test_what_is_returned_is_not_overwritten_by_the_next():
 
 
 def test_recordings_are_bounded_and_the_one_used_longest_ago_makes_room(monkeypatch):
-    monkeypatch.setattr(model, "MAX_RECORDINGS", 2)
+    monkeypatch.setattr(cuda_graph, "MAX_RECORDINGS", 2)
     _, recorded = pair("s1")
     speakers = Speakers(recorded, range(5))
     speakers.speak(1)
@@ -362,7 +364,7 @@ class NumbersNowhere(SentNumbers):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_recorded_looks_at_no_value_and_leaves_its_device_for_nothing(monkeypatch, kind):
     """Either would wait for the card, which a driver refuses while it records."""
-    for module in (step, sampler):
+    for module in (cuda_step, cuda_sampler):
         monkeypatch.setattr(module, "SentNumbers", NumbersNowhere)
     lm = tiny_lm(kind).narrow_head().to("meta")
     state = lm.init_state(4)

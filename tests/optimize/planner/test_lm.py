@@ -10,7 +10,7 @@ from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CallTape
 from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
 from backend.optimize.lowbit.int8 import Int8
-from backend.optimize.planner import lm
+from backend.optimize.planner import lm as lm_planner
 from backend.optimize.planner.decision import PlanWishes
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.precision import Precision
@@ -56,7 +56,7 @@ def planned(monkeypatch, seconds=(4e-3, 1e-3), given_up=None, **wishes):
             small.given_up = given_up
         return next(times)
 
-    monkeypatch.setattr(lm, "spoken_frame_s", spoken)
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", spoken)
     monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
@@ -91,7 +91,7 @@ def test_it_can_be_switched_off(monkeypatch):
 
 
 def test_quantized_models_are_not_recorded(monkeypatch):
-    monkeypatch.setattr(lm, "products_s", lambda wanted, kind: dict.fromkeys(wanted, {"fp32": 2}.get(kind, 1)))
+    monkeypatch.setattr(lm_planner, "products_s", lambda wanted, kind: dict.fromkeys(wanted, {"fp32": 2}.get(kind, 1)))
     if not Int8().supported(CPU, nn.Linear(64, 64)).ok:
         pytest.skip("there are no 8-bit products here")
     found, seen = planned(monkeypatch, quantization="int8")

@@ -10,7 +10,9 @@ from torch import nn
 from backend.codec.spectral import SpectralCodec
 from backend.optimize.cpu_graph.model import TapedDualAR
 from backend.optimize.lowbit.fused_block import FusedBlock
-from backend.optimize.planner import benchmark, codec, lm
+from backend.optimize.planner import benchmark
+from backend.optimize.planner import codec as codec_planner
+from backend.optimize.planner import lm as lm_planner
 from backend.optimize.planner import plan as planner
 from backend.optimize.planner.cache import FOLDER_VARIABLE, plan_folder
 from backend.optimize.planner.decision import Plan
@@ -59,10 +61,10 @@ def others(monkeypatch):
 @pytest.fixture
 def clock(monkeypatch, tmp_path, others):
     clock = Clock()
-    monkeypatch.setattr(lm, "product_s", clock.product_s)
-    monkeypatch.setattr(lm, "products_s", clock.products_s)
-    monkeypatch.setattr(lm, "spoken_frame_s", clock.spoken_frame_s)
-    monkeypatch.setattr(codec, "decode_s", clock.decode_s)
+    monkeypatch.setattr(lm_planner, "product_s", clock.product_s)
+    monkeypatch.setattr(lm_planner, "products_s", clock.products_s)
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", clock.spoken_frame_s)
+    monkeypatch.setattr(codec_planner, "decode_s", clock.decode_s)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     return clock
 
@@ -163,7 +165,7 @@ def test_half_precision_is_chosen_where_it_is_much_faster(clock, lm):
 
 
 def test_the_thread_count_is_the_measured_one(clock, lm, monkeypatch):
-    monkeypatch.setattr(lm, "usable_cores", lambda: 2)
+    monkeypatch.setattr(lm_planner, "usable_cores", lambda: 2)
     plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8"))
     assert plan.lm_threads == 1
     assert decision(plan, "threads").measured["ms_with_2"] == 10 * decision(plan, "threads").measured["ms_with_1"]

@@ -8,7 +8,7 @@ import torch
 
 from backend.lm.base import StepOutput
 from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.lm.voice_prompt import pointed_prompt
+from backend.lm.text_pointer import pointed_prompt
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.speech.voice_adaptation import VoiceFitter
 from tests.pipeline.speech.test_synthesizer import clip

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.training.schedule import warmup_cosine
+from backend.training.loop.optimizer import warmup_cosine
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
 from backend.lm.generate import generate
 from backend.lm.sampling import SamplingOptions
-from backend.lm.voice_prompt import pointed_prompt
+from backend.lm.text_pointer import pointed_prompt
 from backend.training.loop.run_log import read_rows
 from backend.training.presets import compose_preset, preset_names
 from backend.training.presets.compose import FOLDER
