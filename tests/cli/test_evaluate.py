@@ -10,7 +10,7 @@ from backend.audio.waveform import Waveform
 from backend.cli import main as cli
 from backend.codec.registry import CODECS
 from backend.data.synthetic import speech_like
-from backend.evaluation import program
+from backend.evaluation.baselines import subprocess_codec
 from backend.weights import save_codec, weights_hash
 from tests.support.tiny_codecs import REGISTERED, TinyCodec
 
@@ -19,7 +19,7 @@ from tests.support.tiny_codecs import REGISTERED, TinyCodec
 def place(tmp_path, monkeypatch):
     """A codec, two sounds and a damaged one; no coder of others and no slow judge."""
     monkeypatch.setitem(CODECS, "tiny", REGISTERED)
-    monkeypatch.setattr(program.shutil, "which", lambda name: None)
+    monkeypatch.setattr(subprocess_codec.shutil, "which", lambda name: None)
     monkeypatch.setitem(sys.modules, "visqol", None)
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(2)

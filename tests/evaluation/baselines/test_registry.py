@@ -10,7 +10,7 @@ from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from backend.errors import BadAudio, BadSettings, NotAvailable
-from backend.evaluation import program
+from backend.evaluation.baselines import subprocess_codec
 from backend.evaluation.baselines.lyra import FILES
 from backend.evaluation.baselines.registry import PEERS, open_peers
 from backend.metrics.alignment import find_lag, overlap
@@ -20,7 +20,7 @@ SOUND = Waveform(speech_like(2.0, 24_000, seed=7), 24_000)
 
 
 def test_absent_peers_are_reported_with_their_reason(monkeypatch, tmp_path):
-    monkeypatch.setattr(program.shutil, "which", lambda name: None)
+    monkeypatch.setattr(subprocess_codec.shutil, "which", lambda name: None)
     systems, absent = open_peers(tuple(PEERS), tmp_path)
     assert [system.name for system in systems] == ["original"]
     assert set(absent) == set(PEERS) - {"original"}
@@ -47,9 +47,9 @@ def test_the_original_is_itself_and_costs_nothing():
 
 def test_a_failing_program_is_quoted(tmp_path):
     with pytest.raises(BadAudio, match="sh ended with code 3 and said: no such thing"):
-        program.run_program(["sh", "-c", "echo no such thing >&2; exit 3"], tmp_path)
+        subprocess_codec.run_program(["sh", "-c", "echo no such thing >&2; exit 3"], tmp_path)
     with pytest.raises(NotAvailable):
-        program.require_program("no-such-program-here", "nothing")
+        subprocess_codec.require_program("no-such-program-here", "nothing")
 
 
 class Interpreter:

@@ -13,7 +13,7 @@ from backend.cli import evaluate_voice
 from backend.cli.main import app
 from backend.codec.registry import CODECS
 from backend.errors import BadSettings, EngineFailure, NoScore
-from backend.evaluation import voice_judges
+from backend.evaluation.voice import metrics as voice_metrics
 from backend.evaluation.voice.cloning import ClonedVoices
 from backend.evaluation.voice.report import render_voice_page
 from backend.evaluation.voice.runner import evaluate_voices, read_sentences
@@ -66,7 +66,7 @@ class Ear:
 
 
 def _facts(text, heard):
-    recognizer = voice_judges.HearingJudge.__new__(voice_judges.HearingJudge)
+    recognizer = voice_metrics.HearingJudge.__new__(voice_metrics.HearingJudge)
     recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: heard)
     return recognizer.judge(np.zeros(1), Prompt(text, None, 0))
 
@@ -259,8 +259,8 @@ def test_a_voice_is_cloned_from_its_first_seconds_which_do_not_judge_it(choir, m
     assert name == "clone of bob" and consent and text == clip.text == f"{TEXTS[0]} {TEXTS[1]}"
     assert (engine.requests[0].voice, engine.requests[0].seed) == ("clone of bob's id", 4)
 
-    monkeypatch.setattr(voice_judges, "SpeakerEncoder", Timbre)
-    judge = voice_judges.LikenessJudge([choir], tells_nearest=True)
+    monkeypatch.setattr(voice_metrics, "SpeakerEncoder", Timbre)
+    judge = voice_metrics.LikenessJudge([choir], tells_nearest=True)
     like_bob = sound(1.0).samples[0] * 2
     found = judge.judge(like_bob, prompts[1])
     assert found["is_nearest"] and found["n_voices"] == 3 and found["likeness"] == pytest.approx(1.0, abs=1e-4)
