@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from fastapi import Request
 
 from backend.audio.waveform import Waveform
-from backend.errors import Busy, NotReady, PhonogramError, Stopping
+from backend.errors import Busy, NotReady, PhonogramError, ShuttingDown
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ RESTART_S = 5.0
 STOPS = "The server stops and takes no new speech."
 
 
-class SpeechStream(Protocol):
+class SpeechStreamProtocol(Protocol):
     """Speech that waits or is made; `metrics` and `finish_reason` are final after the last piece."""
 
     sample_rate_hz: int
@@ -59,7 +59,7 @@ class SpeechEngine(Protocol):
 
     def close(self) -> None: ...
 
-    def begin(self, request: SpeechRequest, client: str = "") -> SpeechStream: ...
+    def begin(self, request: SpeechRequest, client: str = "") -> SpeechStreamProtocol: ...
 
     def encode(self, waveform: Waveform) -> Any: ...
 
@@ -86,7 +86,7 @@ class SpeechEngine(Protocol):
 
     def rename_voice(self, voice_id: str, name: str) -> Any: ...
 
-    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float: ...
+    def voice_similarity(self, voice_id: str, text: str, seed: int | None = None) -> float: ...
 
     def emotions(self) -> Any: ...
 
@@ -95,7 +95,7 @@ class SpeechEngine(Protocol):
     def clear_caches(self) -> dict[str, int]: ...
 
 
-class Stoppable:
+class Drainable:
     """Takes new speech until it is told not to."""
 
     is_stopping = False
@@ -105,12 +105,12 @@ class Stoppable:
         self.is_stopping = True
 
     def require_open(self) -> None:
-        """Raise `Stopping` if no new speech is taken."""
+        """Raise `ShuttingDown` if no new speech is taken."""
         if self.is_stopping:
-            raise Stopping(f"{STOPS} Try again in a moment.", RESTART_S)
+            raise ShuttingDown(f"{STOPS} Try again in a moment.", RESTART_S)
 
 
-class EngineHost(Stoppable):
+class EngineHost(Drainable):
     """Loads the engine off the event loop, so that the server answers at once, and runs calls in threads."""
 
     def __init__(self, build: Callable[[], SpeechEngine]) -> None:
@@ -167,7 +167,7 @@ class EngineHost(Stoppable):
         return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call, *arguments)
 
     async def work(self, call: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a call that takes long and is no speech. Raises `Busy` if too many are at work, and `Stopping`."""
+        """Run a call that takes long and is no speech. Raises `Busy` if too many are at work, and `ShuttingDown`."""
         self.require_open()
         if self.n_tasks >= MAX_TASKS:
             raise Busy(f"{MAX_TASKS} sounds are being worked on already. Try again soon.", retry_after_s=1.0)

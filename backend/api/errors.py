@@ -79,7 +79,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
         }
-    return _body(request, type(error).__name__, str(error), status_of(error), headers)
+    return _body(request, error.kind, str(error), status_of(error), headers)
 
 
 @enveloped

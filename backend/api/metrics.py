@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from backend.api.speech.playback_clock import Playback
+from backend.api.speech.playback_clock import PlaybackClock
 from backend.lm.runaway import REASONS
 
 Outcome = Literal["done", "cancelled", "failed", "refused"]
@@ -21,7 +21,7 @@ GAPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
 
-class Measures:
+class ServerMetrics:
     """One registry per application, so that two in one process do not add up."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Measures:
         for outcome in ("done", "cancelled", "failed", "refused"):
             self.speeches.labels(outcome)
 
-    def observe_speech(self, metrics: Any, playback: Playback, is_streamed: bool) -> None:
+    def observe_speech(self, metrics: Any, playback: PlaybackClock, is_streamed: bool) -> None:
         """Count one speech that came to its end: its times as a client measures them, and those of its stages."""
         self.first_audio_s.observe(playback.first_audio_s)
         self.total_s.observe(playback.total_s)

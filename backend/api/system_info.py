@@ -10,7 +10,7 @@ from backend.device import Device, find_device
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class SystemInfo:
     """Facts about this process. `started_s` is on the monotonic clock."""
 
     device: Device
@@ -20,12 +20,12 @@ class Machine:
     started_s: float
 
 
-def read_machine(wanted_device: str) -> Machine:
+def read_system_info(wanted_device: str) -> SystemInfo:
     """Look at the machine; raises `BadSettings` if it lacks `wanted_device`."""
     started_s = time.monotonic()
     import torch
 
-    return Machine(
+    return SystemInfo(
         device=find_device(wanted_device),
         torch_version=torch.__version__,
         torch_threads=torch.get_num_threads(),

@@ -47,7 +47,7 @@ def join(
     if len(kinds) > 1:
         raise BadAudio(f"The pieces have rates and channels {sorted(kinds)}; expected one kind. Resample or mix first.")
     rate_hz = pieces[0].rate_hz
-    joiner = StreamJoiner(pieces[0].n_channels, round(overlap_s * rate_hz), curve)
+    joiner = CrossfadeStream(pieces[0].n_channels, round(overlap_s * rate_hz), curve)
     parts = []
     for index, piece in enumerate(pieces):
         if index:
@@ -57,7 +57,7 @@ def join(
     return Waveform(np.concatenate(parts, axis=1), rate_hz)
 
 
-class StreamJoiner:
+class CrossfadeStream:
     """Joins pieces as they arrive, holding back no more than the overlap (twice that while a seam is open).
 
     The output is the same however the pushes were cut. Length law: a crossfade takes away

@@ -114,11 +114,11 @@ class StreamStretcher:
         around = self._cut(first, self._n_window + 2 * self._n_search).sum(axis=0, dtype=np.float64)
         n_places = 2 * self._n_search + 1
         product = np.fft.rfft(around, self._n_fft) * np.fft.rfft(wanted, self._n_fft).conj()
-        likeness = np.fft.irfft(product, self._n_fft)[:n_places]
+        similarity = np.fft.irfft(product, self._n_fft)[:n_places]
         energy = np.concatenate([[0.0], np.cumsum(around * around)])
         energy = energy[self._n_window :][:n_places] - energy[:n_places]
         # Where there is next to nothing, rounding would decide.
-        scores = np.where(energy > 1e-9, likeness / np.sqrt(np.maximum(energy, 1e-9)), 0.0)
+        scores = np.where(energy > 1e-9, similarity / np.sqrt(np.maximum(energy, 1e-9)), 0.0)
         best = int(scores.argmax())
         return first + best if scores[best] > 1e-6 else self._nominal
 

@@ -41,9 +41,9 @@ def up(
 
     from backend.api.routes.speech_socket import MAX_SOCKETS
     from backend.app import configure_logging, warn_if_open
-    from backend.cli.graceful_server import PatientServer, require_free
+    from backend.cli.graceful_server import GracefulServer, require_free
     from backend.cluster import ray_serve
-    from backend.cluster.gateway import create_door
+    from backend.cluster.gateway import create_gateway
     from backend.settings import load_settings
 
     configure_logging()
@@ -63,15 +63,15 @@ def up(
         if is_update:
             return
         warn_if_open(settings)
-        door = create_door(
-            settings, ray_serve.ServedReplicas(ray_serve.SPEAKERS), ray_serve.ServedReplicas(ray_serve.DESK),
+        door = create_gateway(
+            settings, ray_serve.RayReplicaPool(ray_serve.SPEAKERS), ray_serve.RayReplicaPool(ray_serve.DESK),
             MAX_SOCKETS * size.max_speakers,
         )  # fmt: skip
         config = uvicorn.Config(
             door, host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
             ws_max_size=SOCKET_MESSAGE_BYTES,
         )  # fmt: skip
-        PatientServer(config, min(settings.shutdown_s, MOST_PATIENCE_S)).run()
+        GracefulServer(config, min(settings.shutdown_s, MOST_PATIENCE_S)).run()
     finally:
         ray_serve.leave()
 

@@ -67,7 +67,7 @@ def synthesize(
 ) -> None:
     """Have another synthesizer speak a corpus to learn from, with exact durations."""
     from backend.data.splits import HeldOut
-    from backend.data.synthesis.corpus import Synthesis, given_lines, lines
+    from backend.data.synthesis.corpus import CorpusConfig, given_lines, lines
     from backend.data.synthesis.corpus import synthesize as speak
     from backend.data.synthesis.text_filters import read_excluded, read_texts_file
     from backend.text.phonemes.english import EnglishPhonemizer
@@ -76,7 +76,7 @@ def synthesize(
         raise BadSettings(f"--prefix is '{prefix}'; expected letters a to z.")
     speaker = open_teacher(teacher, model, voices, threads)
     names = chosen(speakers, speaker.voices)
-    plan = Synthesis(
+    plan = CorpusConfig(
         texts=() if sentences else read_texts(wordnet, austen), speakers=names, prefix=prefix, seed=seed, template_share=templates,
         pair_share=pairs, mix_share=mixes if teacher == "kokoro" else 0.0,
         pseudo_share=pseudo if teacher == "kokoro" else 0.0, n_pseudo=pseudo_pool,
@@ -162,7 +162,7 @@ def tokenize(
     from backend.data.manifest import Clip
     from backend.data.splits import HeldOut
     from backend.data.token_shards import ShardSpec, ShardWriter
-    from backend.data.utterances import played_in_turn, read_utterances
+    from backend.data.utterances import in_turn_at_speeds, read_utterances
     from backend.device import find_device
     from backend.pipeline.codec.tokenize_corpus import tokenize_corpus
     from backend.weights import codes_hash, load_codec
@@ -174,7 +174,7 @@ def tokenize(
         item for item in read_utterances(manifest) if not kept_out.covers(Clip(item.id, item.path, item.speaker))
     ]
     if played is not None:
-        utterances = played_in_turn(utterances, read_factors(played))
+        utterances = in_turn_at_speeds(utterances, read_factors(played))
     folder = find_codec(codec)
     model = load_codec(folder, find_device(device).torch_device())
     spec = model.spec

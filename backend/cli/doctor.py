@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from backend.device import Device
-    from backend.optimize.planner.decision import Plan, PlanWishes
+    from backend.optimize.planner.decision import Plan, PlanOptions
     from backend.settings import Settings
 
 # Modules that are not needed to start, and what is missing without them.
@@ -55,13 +55,15 @@ def _plan(settings: Settings, device: Device) -> tuple[str, Plan]:
     torch_device = device.torch_device()
     checkpoint = load_checkpoint(folder, torch_device)
     key = checkpoint_hash(folder)
-    return checkpoint.name, make_plan(checkpoint.lm, checkpoint.codec, torch_device, wishes_of(settings), weights=key)
+    return checkpoint.name, make_plan(
+        checkpoint.lm, checkpoint.codec, torch_device, plan_options_of(settings), weights=key
+    )
 
 
-def wishes_of(settings: Settings) -> PlanWishes:
-    from backend.optimize.planner.decision import PlanWishes
+def plan_options_of(settings: Settings) -> PlanOptions:
+    from backend.optimize.planner.decision import PlanOptions
 
-    return PlanWishes(
+    return PlanOptions(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
         num_streams=settings.num_streams,

@@ -15,8 +15,8 @@ from backend.cli.progress import require_folder, step_bar, write_whole
 from backend.errors import BadAudio, BadSettings
 
 if TYPE_CHECKING:
-    from backend.evaluation.codec.metrics import Panel
-    from backend.evaluation.codec.runner import Outcome
+    from backend.evaluation.codec.metrics import MetricSet
+    from backend.evaluation.codec.runner import CodecEvaluation
     from backend.evaluation.codec.systems import System
 
 FORMAT = 1
@@ -57,8 +57,8 @@ def codec(
 ) -> None:
     """Score a codec at several bitrates beside Opus, Codec 2 and others on the same sounds."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.baselines.registry import USUAL, open_peers
-    from backend.evaluation.codec.metrics import open_panel
+    from backend.evaluation.baselines.registry import USUAL, open_baselines
+    from backend.evaluation.codec.metrics import open_metrics
     from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
     from backend.evaluation.codec.summary import compare, summarize
     from backend.evaluation.codec.systems import codec_systems
@@ -74,10 +74,10 @@ def codec(
     files = find_sounds(audio, limit)
     texts = None if transcripts is None else read_transcripts(transcripts)
     names = USUAL if peers is None else () if peers == "none" else tuple(peers.split(","))
-    others, absent_peers = open_peers(names, lyra)
+    others, absent_peers = open_baselines(names, lyra)
     folder = find_codec(checkpoint)
     ours = codec_systems(folder, counts(codebooks))
-    panel = open_panel(asr, texts is not None, speaker)
+    panel = open_metrics(asr, texts is not None, speaker)
     systems: list[System] = [*ours, *others]
     with step_bar() as report:
         outcome = evaluate(
@@ -112,7 +112,7 @@ def counts(text: str | None) -> list[int] | None:
 
 
 def as_document(
-    folder: Path, weights: str, panel: Panel, systems: list[System], absent_peers: dict[str, str], outcome: Outcome,
+    folder: Path, weights: str, panel: MetricSet, systems: list[System], absent_peers: dict[str, str], outcome: CodecEvaluation,
     table: list[dict[str, Any]], differences: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
     """Everything found, as one JSON object."""

@@ -17,8 +17,8 @@ from backend.cli.progress import require_folder, step_bar, write_whole
 from backend.errors import BadSettings
 
 if TYPE_CHECKING:
-    from backend.evaluation.voice.metrics import VoicePanel
-    from backend.evaluation.voice.runner import VoiceOutcome
+    from backend.evaluation.voice.metrics import VoiceMetricSet
+    from backend.evaluation.voice.runner import VoiceEvaluation
     from backend.evaluation.voice.systems import EngineVoices, VoiceSystem
 
 FORMAT = 1
@@ -62,7 +62,7 @@ def voice(
 ) -> None:
     """Measure voices: word errors, skips and loops, likeness, melody, pace and speed."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.voice.metrics import open_voice_panel
+    from backend.evaluation.voice.metrics import open_voice_metrics
     from backend.evaluation.voice.report import render_voice_page
     from backend.evaluation.voice.runner import evaluate_voices, read_sentences
     from backend.evaluation.voice.summary import as_markdown, summarize_voices
@@ -70,7 +70,7 @@ def voice(
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
     texts = [] if sentences is None else read_sentences(sentences, limit)
-    panel = open_voice_panel(asr or (), references or (), dnsmos, tells_nearest=clones is not None)
+    panel = open_voice_metrics(asr or (), references or (), dnsmos, tells_nearest=clones is not None)
     names = [judge.name for judge in panel.judges]
     with ExitStack() as stack:
         systems = open_systems(checkpoint, voices, texts, clones, teacher, recordings or [], codec, stack)
@@ -97,7 +97,7 @@ def open_systems(
 ) -> list[VoiceSystem]:  # fmt: skip
     """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
     from backend.evaluation.voice.cloning import ClonedVoices
-    from backend.evaluation.voice.systems import Recordings, ThroughCodec
+    from backend.evaluation.voice.systems import CodecRoundTrip, Recordings
     from backend.weights.locate import find_codec
 
     if (checkpoint or teacher) and not texts:
@@ -115,7 +115,7 @@ def open_systems(
     for one in given:
         systems.append(one)
         if codec is not None:
-            systems.append(ThroughCodec.open(one, find_codec(codec)))
+            systems.append(CodecRoundTrip.open(one, find_codec(codec)))
     if not systems:
         raise BadSettings("There is nothing to judge: give a CHECKPOINT, --teacher DIR or --recordings DIR.")
     return systems
@@ -141,7 +141,7 @@ def open_engine(checkpoint: str, voices: str | None, stack: ExitStack) -> Engine
 
 
 def as_document(
-    systems: list[VoiceSystem], panel: VoicePanel, outcome: VoiceOutcome, rows: list[dict[str, Any]],
+    systems: list[VoiceSystem], panel: VoiceMetricSet, outcome: VoiceEvaluation, rows: list[dict[str, Any]],
     n_sentences: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything found, as one JSON object."""

@@ -39,7 +39,7 @@ class Host(Protocol):
     def refuse_new(self) -> None: ...
 
 
-class PatientServer(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """Asked to stop, it refuses new speech and goes on until the open ones are done, for `patience_s` at most.
 
     Asked a second time by Ctrl-C, it stops at once.

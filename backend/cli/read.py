@@ -16,7 +16,7 @@ from backend.cli.speak import loaded_engine
 from backend.errors import BadDocument, JobConflict, OutputError
 
 if TYPE_CHECKING:
-    from backend.pipeline.longform.job_service import JobDesk
+    from backend.pipeline.longform.job_service import JobService
     from backend.storage.job_models import JobRecord
 
 LOOK_EVERY_S = 0.2
@@ -43,10 +43,10 @@ def read(
     """Read a book or an article aloud into one file with chapters. Stopped, the same command goes on."""
     from backend.pipeline.codec.on_disk import require_free
     from backend.pipeline.longform.audiobook import BOOK_FORMATS
-    from backend.pipeline.longform.job_service import JobDesk, JobLimits
+    from backend.pipeline.longform.job_service import JobLimits, JobService
     from backend.runtime.lru_cache import content_key
     from backend.settings import load_settings
-    from backend.storage.job_models import Delivery
+    from backend.storage.job_models import SpeechParams
     from backend.text.documents.reader import SUFFIXES
 
     format = output.suffix.removeprefix(".").lower()
@@ -58,10 +58,10 @@ def read(
     limits = JobLimits(settings.max_book_chars, UNLIMITED, UNLIMITED, settings.job_rows)
     # A folder for each document: nothing else that was stopped is read before it.
     folder = settings.folder(settings.data_dir) / "read" / content_key(str(document.resolve()))[:32]
-    delivery = Delivery(voice=voice, speed=speed, temperature=temperature, loudness_lufs=loudness_lufs)
+    delivery = SpeechParams(voice=voice, speed=speed, temperature=temperature, loudness_lufs=loudness_lufs)
     started_s = time.monotonic()
     with loaded_engine() as engine:
-        desk = JobDesk(folder, lambda: engine, limits)
+        desk = JobService(folder, lambda: engine, limits)
         try:
             job = desk.create(
                 content, SUFFIXES.get(document.suffix.lower(), "auto"), format=format, delivery=delivery, seed=seed,
@@ -93,7 +93,7 @@ def _content_of(document: Path) -> bytes:
         raise BadDocument(f"{document.name} cannot be read ({error.strerror}). Check the path.") from error
 
 
-def _prefer(desk: JobDesk, wanted: JobRecord) -> None:
+def _prefer(desk: JobService, wanted: JobRecord) -> None:
     """Let other readings of the document wait, and the oldest go."""
     others = [job for job in desk.jobs() if job.id != wanted.id]
     for job in others[:N_KEPT]:
@@ -105,7 +105,7 @@ def _prefer(desk: JobDesk, wanted: JobRecord) -> None:
         desk.resume(wanted.id)
 
 
-def _finished(desk: JobDesk, job_id: str, progress: Callable[[int, int], None] | None) -> JobRecord:
+def _finished(desk: JobService, job_id: str, progress: Callable[[int, int], None] | None) -> JobRecord:
     """The job once it is done. Raises `JobConflict` with the reason if it stopped."""
     while True:
         job = desk.job(job_id)

@@ -20,7 +20,7 @@ def serve(
     import uvicorn
 
     from backend.app import configure_logging, create_app
-    from backend.cli.graceful_server import PatientServer
+    from backend.cli.graceful_server import GracefulServer
     from backend.settings import load_settings
 
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -30,4 +30,4 @@ def serve(
         create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
         log_config=None, access_log=False, ws_max_size=SOCKET_MESSAGE_BYTES,
     )  # fmt: skip
-    PatientServer(config, settings.shutdown_s).run()
+    GracefulServer(config, settings.shutdown_s).run()

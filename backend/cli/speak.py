@@ -17,7 +17,7 @@ from backend.errors import BadRequest, OutputError
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 if TYPE_CHECKING:
-    from backend.api.engine_host import SpeechEngine, SpeechStream
+    from backend.api.engine_host import SpeechEngine, SpeechStreamProtocol
 
 Sampling = Annotated[float | None, typer.Option(show_default="the voice's own")]
 
@@ -170,7 +170,7 @@ def _require_free(output: Path, is_overwrite: bool) -> None:
 
 
 def _write_whole(
-    stream: SpeechStream, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+    stream: SpeechStreamProtocol, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
 ) -> None:
     import numpy as np
 
@@ -186,7 +186,7 @@ def _write_whole(
 
 
 def _write_pieces(
-    stream: SpeechStream, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+    stream: SpeechStreamProtocol, output: Path, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
 ) -> None:
     is_file = str(output) != "-"
     is_whole = False
@@ -205,7 +205,7 @@ def _write_pieces(
 
 
 def _push(
-    stream: SpeechStream, sink: BinaryIO, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
+    stream: SpeechStreamProtocol, sink: BinaryIO, format: str, bitrate_kbps: int | None, report: Callable[[str], None]
 ) -> None:
     from backend.audio.writers import open_writer
 
@@ -218,7 +218,7 @@ def _push(
         sink.write(writer.finish())
 
 
-def _reported(stream: SpeechStream, report: Callable[[str], None]) -> Iterator[Any]:
+def _reported(stream: SpeechStreamProtocol, report: Callable[[str], None]) -> Iterator[Any]:
     spoken_s = 0.0
     for piece in stream:
         spoken_s += piece.duration_s
@@ -226,7 +226,7 @@ def _reported(stream: SpeechStream, report: Callable[[str], None]) -> Iterator[A
         yield piece
 
 
-def _tell(stream: SpeechStream, output: Path, is_json: bool) -> None:
+def _tell(stream: SpeechStreamProtocol, output: Path, is_json: bool) -> None:
     metrics = stream.metrics
     to_error = str(output) == "-"
     if is_json:

@@ -19,7 +19,7 @@ from backend.errors import BadSettings
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from backend.training.loop.config import RunRecipe
+    from backend.training.loop.config import RunConfig
     from backend.training.loop.loop import Loop
 
 app = typer.Typer(help="Train codecs and voices, and look after training runs.", no_args_is_help=True)
@@ -42,30 +42,30 @@ def codec(
 def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     # Imported here: `--help` should not wait seconds for them.
     from backend.codec.registry import build_codec
-    from backend.training.codec.config import read_recipe
-    from backend.training.codec.dataset import open_material
-    from backend.training.codec.task import CodecTask
+    from backend.training.codec.config import read_codec_config
+    from backend.training.codec.dataset import open_dataset
+    from backend.training.codec.task import CodecTrainTask
     from backend.training.loop.loop import Loop
     from backend.training.loop.progress import reporter
     from backend.training.presets import compose_preset
     from backend.weights import load_codec, save_codec
 
     preset, changes = _preset_of(settings)
-    recipe = read_recipe(compose_preset("codec", preset, changes))
+    recipe = read_codec_config(compose_preset("codec", preset, changes))
     fabric = _fabric(recipe, devices, nodes)
     if recipe.init is not None:
         model = load_codec(recipe.init)
     else:
         model = build_codec(recipe.codec.name, recipe.codec.config)
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
-        learned, auditioned = open_material(recipe.data, model.spec, report.decoding)
+        learned, auditioned = open_dataset(recipe.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
         save_codec(recipe.out / "codec", trained, metadata)
 
     with reporter(sys.stderr) as report:
         return _run(
-            Loop(recipe, fabric, CodecTask(recipe, model, fabric, learned, auditioned), report.training, export)
+            Loop(recipe, fabric, CodecTrainTask(recipe, model, fabric, learned, auditioned), report.training, export)
         )
 
 
@@ -87,10 +87,10 @@ def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
     from backend.training.loop.progress import reporter
     from backend.training.presets import compose_preset
     from backend.training.voice.build import open_run
-    from backend.training.voice.config import read_lm_recipe
+    from backend.training.voice.config import read_voice_config
 
     preset, changes = _preset_of(settings)
-    recipe = read_lm_recipe(compose_preset("lm", preset, changes))
+    recipe = read_voice_config(compose_preset("lm", preset, changes))
     fabric = _fabric(recipe, devices, nodes)
     with reporter(sys.stderr) as report:
         return _run(open_run(recipe, fabric, report.training))
@@ -104,7 +104,7 @@ def _preset_of(settings: list[str]) -> tuple[str, list[str]]:
     return names[0], [item for item in settings if not item.startswith("preset=")]
 
 
-def _fabric(recipe: RunRecipe, devices: int, nodes: int) -> Fabric:
+def _fabric(recipe: RunConfig, devices: int, nodes: int) -> Fabric:
     # Imported here: `--help` should not wait seconds for them.
     import torch
     from lightning.fabric import Fabric
@@ -156,9 +156,9 @@ def selftest(
 @app.command()
 def doctor(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
     """Say how a run is doing, from its log, with the numbers that say so."""
-    from backend.training.loop.diagnosis import examine
+    from backend.training.loop.diagnosis import diagnose
 
-    verdict = examine(run)
+    verdict = diagnose(run)
     typer.echo(f"{verdict.state}: {verdict.reason}")
     for name, value in verdict.numbers.items():
         typer.echo(f"  {name:<28} {value:.4g}")

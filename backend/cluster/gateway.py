@@ -12,13 +12,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend import __version__
 from backend.api import errors
-from backend.api.middleware.install import add_entrance
+from backend.api.middleware.install import install_middleware
 from backend.api.routes.speech_socket import MAX_SOCKETS
-from backend.api.speech.response import BrokenOff, when_client_leaves
-from backend.cluster.in_flight import UnderWay
+from backend.api.speech.response import StreamAborted, on_disconnect
+from backend.cluster.in_flight import InFlight
 from backend.cluster.replica import plain_scope
-from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaLost, Replicas
-from backend.cluster.websocket_gateway import Conversations
+from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaEnded, ReplicaPool
+from backend.cluster.websocket_gateway import WebSocketGateway
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 DESK_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/references")
 
 
-class Door:
+class Gateway:
     """An ASGI application that passes requests on."""
 
-    def __init__(self, speakers: Replicas, desk: Replicas, under_way: UnderWay, n_sockets: int) -> None:
+    def __init__(self, speakers: ReplicaPool, desk: ReplicaPool, under_way: InFlight, n_sockets: int) -> None:
         self._speakers, self._desk, self._under_way = speakers, desk, under_way
-        self._conversations = Conversations(speakers, under_way, n_sockets)
+        self._conversations = WebSocketGateway(speakers, under_way, n_sockets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,14 +51,14 @@ class Door:
         replicas = self._desk if is_at_desk else self._speakers
         n_tries = 1 if is_at_desk and scope["method"] not in ("GET", "HEAD") else MAX_TRIES
         for n_left in reversed(range(n_tries)):
-            passing = _Passing(send)
+            passing = _ProxiedRequest(send)
             try:
                 await passing.on(replicas.answer(plain_scope(scope), body), receive)
                 return
-            except ReplicaLost as error:
+            except ReplicaEnded as error:
                 log.warning("A replica was lost at %s %s; tries left: %d", scope["method"], scope["path"][:80], n_left)
                 if passing.is_started:
-                    raise BrokenOff("The replica that made this answer was lost.") from error
+                    raise StreamAborted("The replica that made this answer was lost.") from error
         raise HTTPException(
             503,
             "The replica at work on this was lost, and whether it was done is not known. Look before trying again."
@@ -68,7 +68,7 @@ class Door:
         )
 
 
-class _Passing:
+class _ProxiedRequest:
     """One try. The head of the answer waits for its first bytes, so that a replica may be lost until then."""
 
     def __init__(self, send: Send) -> None:
@@ -87,7 +87,7 @@ class _Passing:
             passing.cancel()
 
         try:
-            async with when_client_leaves(receive, leave), aclosing(messages):
+            async with on_disconnect(receive, leave), aclosing(messages):
                 async for message in messages:
                     await self._pass(message)
         except asyncio.CancelledError:
@@ -115,12 +115,14 @@ async def _whole_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def create_door(settings: Settings, speakers: Replicas, desk: Replicas, n_sockets: int = MAX_SOCKETS) -> FastAPI:
+def create_gateway(
+    settings: Settings, speakers: ReplicaPool, desk: ReplicaPool, n_sockets: int = MAX_SOCKETS
+) -> FastAPI:
     """The application that listens to the network in front of replicas: keys, limits and answers as ever."""
     app = FastAPI(title="Phonogram", version=__version__, openapi_url=None)
     app.state.settings = settings
-    add_entrance(app, settings)
+    install_middleware(app, settings)
     errors.install(app)
-    app.state.host = UnderWay()
-    app.mount("/", Door(speakers, desk, app.state.host, n_sockets))
+    app.state.host = InFlight()
+    app.mount("/", Gateway(speakers, desk, app.state.host, n_sockets))
     return app

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.api.engine_host import Stoppable
+from backend.api.engine_host import Drainable
 from backend.api.speech.websocket import SpeechSocket
 
 
-class UnderWay(Stoppable):
+class InFlight(Drainable):
     """Counts what a stop waits for: requests, and conversations that have something to say."""
 
     def __init__(self) -> None:

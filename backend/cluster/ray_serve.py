@@ -15,7 +15,7 @@ from starlette.types import Message
 from backend.api.engine_host import SpeechEngine
 from backend.app import Role, build_engine
 from backend.cluster.replica import Replica
-from backend.cluster.replica_pool import ReplicaLost, Told
+from backend.cluster.replica_pool import ReplicaEnded, SpeechEvent
 from backend.errors import Busy, NotAvailable
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
@@ -68,7 +68,9 @@ class RayReplica:
         async for message in self._replica.answer(scope, body):
             yield message
 
-    async def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+    async def speak(
+        self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+    ) -> AsyncGenerator[SpeechEvent, None]:
         async for told in self._replica.speak(wanted, about, is_timed):
             yield told
 
@@ -178,7 +180,7 @@ def leave() -> None:
     ray.shutdown()
 
 
-class ServedReplicas:
+class RayReplicaPool:
     """The replicas of one part, reached through Ray Serve, which gives a request to the one with the least to do."""
 
     def __init__(self, name: str) -> None:
@@ -187,11 +189,11 @@ class ServedReplicas:
         self._handle: DeploymentHandle = serve.get_deployment_handle(name, app_name=name)
 
     def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
-        """The messages of an answer. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+        """The messages of an answer. Raises `ReplicaEnded`, and `Busy` if too many requests wait."""
         return self._ask("answer", scope, body)
 
-    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
-        """One speech. Raises `ReplicaLost`, and `Busy` if too many requests wait."""
+    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
+        """One speech. Raises `ReplicaEnded`, and `Busy` if too many requests wait."""
         return self._ask("speak", wanted, about, is_timed)
 
     async def _ask(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
@@ -205,7 +207,7 @@ class ServedReplicas:
                 yield message
             is_whole = True
         except (RayActorError, WorkerCrashedError, TaskCancelledError, DeploymentUnavailableError) as error:
-            raise ReplicaLost(str(error)) from error
+            raise ReplicaEnded(str(error)) from error
         except BackPressureError as error:
             raise Busy("Every replica has as much waiting as it may. Try again soon.", BUSY_S) from error
         finally:

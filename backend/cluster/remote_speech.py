@@ -9,32 +9,32 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from backend.api.speech.playback_clock import Playback
+from backend.api.speech.playback_clock import PlaybackClock
 from backend.audio.waveform import Waveform
-from backend.cluster.in_flight import UnderWay
-from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaLost, Replicas, Said, Told
-from backend.errors import Cancelled, EngineFailure, PhonogramError, SpeakerLost
+from backend.cluster.in_flight import InFlight
+from backend.cluster.replica_pool import MAX_TRIES, RETRY_S, ReplicaEnded, ReplicaPool, SpeechEnd, SpeechEvent
+from backend.errors import Cancelled, EngineFailure, PhonogramError, ReplicaLost
 from backend.runtime.request import SpeechRequest
 
 log = logging.getLogger(__name__)
 
 
-class FarSpeech:
-    """A `Speaking`. The replica counts it; a replica that is lost before the first sound is followed by another."""
+class RemoteSpeech:
+    """A `SpeechHandle`. The replica counts it; a replica that is lost before the first sound is followed by another."""
 
     def __init__(
-        self, replicas: Replicas, under_way: UnderWay, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+        self, replicas: ReplicaPool, under_way: InFlight, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
     ) -> None:
-        self.playback = Playback(time.perf_counter())
+        self.playback = PlaybackClock(time.perf_counter())
         self._replicas, self._under_way, self._asked = replicas, under_way, (wanted, about, is_timed)
         # Without a limit: what a replica has said lies in this process anyway, and it is not held up by who listens.
-        self._told: asyncio.Queue[Told] = asyncio.Queue()
+        self._told: asyncio.Queue[SpeechEvent] = asyncio.Queue()
         self._pulling: asyncio.Task[None] | None = None
-        self._said = Said()
+        self._said = SpeechEnd()
         self._is_left = False
 
     async def open(self) -> Waveform:
-        """Ask a replica; returns the first piece. Raises `Stopping` where the door is being closed."""
+        """Ask a replica; returns the first piece. Raises `ShuttingDown` where the door is being closed."""
         self._under_way.require_open()
         if not self._is_left:
             self._pulling = asyncio.create_task(self._pull())
@@ -48,7 +48,7 @@ class FarSpeech:
         told = await self._told.get()
         if isinstance(told, PhonogramError):
             raise told
-        if isinstance(told, Said):
+        if isinstance(told, SpeechEnd):
             self._said = told
             return None
         return told
@@ -79,19 +79,19 @@ class FarSpeech:
 
     async def _pull(self) -> None:
         for n_left in reversed(range(MAX_TRIES)):
-            told: Told | None = None
-            with suppress(ReplicaLost):
+            told: SpeechEvent | None = None
+            with suppress(ReplicaEnded):
                 async with aclosing(self._replicas.speak(*self._asked)) as messages:
                     async for told in messages:
                         self._told.put_nowait(told)
-            if isinstance(told, Said | PhonogramError):
+            if isinstance(told, SpeechEnd | PhonogramError):
                 return
             log.warning("A replica was lost at a sentence of a conversation; tries left: %d", n_left)
             if told is not None:
-                raise SpeakerLost(
+                raise ReplicaLost(
                     "The replica that spoke this was lost. Connect again, and send what was not heard.", RETRY_S
                 )
-        raise SpeakerLost(f"{MAX_TRIES} replicas were lost at work on this. Connect again later.", RETRY_S)
+        raise ReplicaLost(f"{MAX_TRIES} replicas were lost at work on this. Connect again later.", RETRY_S)
 
     def _report(self, pulling: asyncio.Task[None]) -> None:
         """Whoever waits for a piece learns of every end."""

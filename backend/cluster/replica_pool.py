@@ -17,29 +17,29 @@ MAX_TRIES = 3
 RETRY_S = 2
 
 
-class ReplicaLost(Exception):
+class ReplicaEnded(Exception):
     """A replica ended while it was at work."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SpeechEnd:
     """A speech came to its end; `sentences` are timed, if that was asked for."""
 
     sentences: tuple[Any, ...] = ()
 
 
-# What a replica tells of a speech. The last of it is `Said`, or the error that ended it.
-Told = Waveform | Said | PhonogramError
+# What a replica tells of a speech. The last of it is `SpeechEnd`, or the error that ended it.
+SpeechEvent = Waveform | SpeechEnd | PhonogramError
 
 
-class Replicas(Protocol):
-    """Some copies of the application. Both methods raise `ReplicaLost`, and `Busy` if all have as much waiting as they
+class ReplicaPool(Protocol):
+    """Some copies of the application. Both methods raise `ReplicaEnded`, and `Busy` if all have as much waiting as they
     may. Closing an iterator early is the client's leaving."""
 
     def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
         """What one of them answers."""
         ...
 
-    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
+    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
         """One speech by one of them. `about`: the plain scope of the connection it is for, with its `state`."""
         ...

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.errors import LimitExceeded
-from backend.lm.base import RowPrefix
 from backend.lm.config import StackConfig
+from backend.lm.spec import RowPrefix
 from backend.nn.rope import RopeTable, rope_table
 
 FIRST_CAPACITY = 128

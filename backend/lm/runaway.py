@@ -25,15 +25,15 @@ PATIENCE_S = 3.0
 MISS = 2
 
 
-class Watch(NamedTuple):
-    """What runaway speech is told by. `longest_frames`: see `SpeakingPace.longest`."""
+class RunawayLimits(NamedTuple):
+    """What runaway speech is told by. `longest_frames`: see `SpeechLengthModel.longest`."""
 
     frame_rate_hz: float
     longest_frames: int
     retries: int = 1
 
 
-class SpeakingPace:
+class SpeechLengthModel:
     """How many frames a text takes, learned from speech that ended by itself. Lengths of text are in UTF-8 bytes."""
 
     def __init__(self, frame_rate_hz: float):

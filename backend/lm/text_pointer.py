@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import BadSettings
-from backend.lm.base import Prompt
+from backend.lm.spec import Prompt
 
 ADVANCE = "advance"  # the auxiliary head that says by how many phonemes to move after a frame
 # A phoneme held this many frames is left, whatever the model says.

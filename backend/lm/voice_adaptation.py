@@ -17,7 +17,7 @@ from torch import Tensor
 
 from backend.lm.dual_ar import FAST, DualAR
 from backend.lm.generate import generate
-from backend.lm.sampling import SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
 from backend.lm.teacher_forcing import residual_logits, states
 from backend.lm.text_pointer import ADVANCE, pointed_prompt, pointer_path, whole_utterance
 
@@ -29,7 +29,7 @@ OTHER_WORDS = 1.42  # ten utterances: 1.18 to 1.29 for the words that are heard,
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
+class AdaptationClip:
     """`codes` [K, T] of the spoken `symbols` [P], silences before and after included; `place` [T] is the symbol of each
     frame."""
 
@@ -37,15 +37,15 @@ class Recording:
     codes: np.ndarray
     place: np.ndarray
 
-    def first(self, n_frames: int) -> Recording:
+    def first(self, n_frames: int) -> AdaptationClip:
         """The first `n_frames` of it, if it has more, and the symbols spoken in them."""
         place = self.place[:n_frames]
         n_symbols = len(self.symbols) if len(self.place) <= n_frames else int(place[-1]) + 1
-        return Recording(self.symbols[:n_symbols], self.codes[:, :n_frames], place)
+        return AdaptationClip(self.symbols[:n_symbols], self.codes[:, :n_frames], place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedVoice:
+class AdaptedVoice:
     """The `vector` [D] that the slow stack is told, and the tensors of the voice's own fast stack by their names."""
 
     vector: Tensor
@@ -58,7 +58,7 @@ def max_advance(lm: DualAR) -> int:
 
 
 @torch.inference_mode()
-def read_along(lm: DualAR, symbols: np.ndarray, codes: np.ndarray, conditioning: Tensor) -> np.ndarray | None:
+def force_align(lm: DualAR, symbols: np.ndarray, codes: np.ndarray, conditioning: Tensor) -> np.ndarray | None:
     """The symbol [T] of each frame of `codes` [K, T]; None if these are other words.
 
     The model says `symbols` itself, where the pointer tells what is said when, and its frames are laid beside the
@@ -72,7 +72,7 @@ def read_along(lm: DualAR, symbols: np.ndarray, codes: np.ndarray, conditioning:
     if said.codes.shape[1] < 2:
         return None
     places = np.array(pointer.path[: said.codes.shape[1]], np.int64)
-    beside, distance = warp(_heard(lm, codes), _heard(lm, said.codes.numpy()))
+    beside, distance = dtw(_heard(lm, codes), _heard(lm, said.codes.numpy()))
     return places[beside] if distance < OTHER_WORDS else None
 
 
@@ -84,7 +84,7 @@ def _heard(lm: DualAR, codes: np.ndarray) -> np.ndarray:
     return x / max(float(x.std()), 1e-9)
 
 
-def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
+def dtw(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
     """For each row of `one` [T, D] the row of `other` [S, D] beside it, which never goes back, and their mean squared
     distance a dimension."""
     near = np.square(one).sum(1)[:, None] - 2 * one @ other.T + np.square(other).sum(1)[None]
@@ -104,7 +104,7 @@ def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
     return beside, float(cost[-1, -1]) / n_pairs / one.shape[1]
 
 
-def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> FittedVoice:
+def adapt_voice(lm: DualAR, start: Tensor, recording: AdaptationClip, n_steps: int) -> AdaptedVoice:
     """The voice in which `lm` finds the recording likeliest after `n_steps`, beginning at the vector `start` [D].
 
     `lm` holds float32 weights outside of inference mode, and keeps them.
@@ -123,7 +123,9 @@ def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> 
             [{"params": [vector], "lr": LEARNING_RATE}, {"params": fast}], lr=FAST_LEARNING_RATE
         )
         for _ in range(n_steps):
-            x, normed = states(lm, tokens[None], None, vector[None], side[None], is_scaled=lm.config.era == "phonogram")
+            x, normed = states(
+                lm, tokens[None], None, vector[None], side[None], is_scaled=lm.config.family == "phonogram"
+            )
             x, normed = x[0, len(symbols) - 1 :], normed[0, len(symbols) - 1 :]
             main = F.cross_entropy(lm.legal_logits(normed)[:, : spec.n_semantic], codes[:, 0])
             residual = residual_logits(lm, lm.handed_on(x, normed), codes)
@@ -131,4 +133,4 @@ def fit_voice(lm: DualAR, start: Tensor, recording: Recording, n_steps: int) -> 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return FittedVoice(vector.detach().clone(), {name: tensor.detach() for name, tensor in lm.fast_tensors.items()})
+    return AdaptedVoice(vector.detach().clone(), {name: tensor.detach() for name, tensor in lm.fast_tensors.items()})

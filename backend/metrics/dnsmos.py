@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
@@ -22,9 +22,9 @@ class Dnsmos:
         self._package: Any = require_package("speechmos.dnsmos", "speechmos")
 
     def score(self, samples: np.ndarray) -> float:
-        """The overall score of a sound [N] at 16 kHz. Raises `NoScore` for silence."""
+        """The overall score of a sound [N] at 16 kHz. Raises `ScoreUnavailable` for silence."""
         if not np.any(samples):
-            raise NoScore("Silence has no quality.")
+            raise ScoreUnavailable("Silence has no quality.")
         repeated = np.tile(samples, -(-WINDOW_SAMPLES // len(samples)))[: max(WINDOW_SAMPLES, len(samples))]
         peak = float(np.abs(repeated).max())
         return float(self._package.run((repeated / max(peak, 1.0)).astype(np.float32), RATE_HZ)["ovrl_mos"])

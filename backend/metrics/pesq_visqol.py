@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.errors import NoScore, NotAvailable
+from backend.errors import NotAvailable, ScoreUnavailable
 from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import require_pair
 
@@ -18,16 +18,18 @@ SELF_CHECK_TOLERANCE = 0.02
 
 
 def pesq(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """PESQ wideband of aligned sounds [N] at 16 kHz, 1.0 to 4.64. Raises `NoScore` where it finds no speech."""
+    """PESQ wideband of aligned sounds [N] at 16 kHz, 1.0 to 4.64. Raises `ScoreUnavailable` where it finds no speech."""
     package = require_package("pesq", "pesq")
     require_pair(reference, decoded, SPEECH_RATE_HZ // 4)
     # It must not divide by the energy of nothing.
     if not np.any(decoded) or not np.any(reference):
-        raise NoScore("PESQ needs two sounds; one is silent.")
+        raise ScoreUnavailable("PESQ needs two sounds; one is silent.")
     try:
         return float(package.pesq(SPEECH_RATE_HZ, reference, decoded, "wb"))
     except package.PesqError as error:
-        raise NoScore(f"PESQ gives no score ({type(error).__name__}). It needs speech of at least 0.25 s.") from error
+        raise ScoreUnavailable(
+            f"PESQ gives no score ({type(error).__name__}). It needs speech of at least 0.25 s."
+        ) from error
 
 
 class Visqol:
@@ -54,16 +56,18 @@ class Visqol:
                 )
 
     def score(self, reference: np.ndarray, decoded: np.ndarray) -> float:
-        """MOS-LQO of sounds [N] at 16 kHz, 1 to 5. Raises `NoScore` where it finds nothing to compare."""
+        """MOS-LQO of sounds [N] at 16 kHz, 1 to 5. Raises `ScoreUnavailable` where it finds nothing to compare."""
         require_pair(reference, decoded, SPEECH_RATE_HZ // 2)
         try:
             result = self._api.measure_from_arrays(
                 reference.astype(np.float64), decoded.astype(np.float64), SPEECH_RATE_HZ
             )
         except (ValueError, IndexError, RuntimeError) as error:
-            raise NoScore(f"ViSQOL gives no score ({type(error).__name__}); the sound may be silent.") from error
+            raise ScoreUnavailable(
+                f"ViSQOL gives no score ({type(error).__name__}); the sound may be silent."
+            ) from error
         if not np.isfinite(result.moslqo):
-            raise NoScore("ViSQOL gives no number; the sound may be silent.")
+            raise ScoreUnavailable("ViSQOL gives no number; the sound may be silent.")
         return float(result.moslqo)
 
 

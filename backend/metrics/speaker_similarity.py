@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
 
 
-class SpeakerEncoder:
+class SpeakerEmbedder:
     """Speaker embeddings on the processor."""
 
     def __init__(self) -> None:
@@ -20,12 +20,12 @@ class SpeakerEncoder:
         self._encoder: Any = self._package.VoiceEncoder("cpu", verbose=False)
 
     def embed(self, samples: np.ndarray) -> np.ndarray:
-        """The embedding [256], of length 1, of speech [N] at 16 kHz. Raises `NoScore` where there is no speech."""
+        """The embedding [256], of length 1, of speech [N] at 16 kHz. Raises `ScoreUnavailable` where there is no speech."""
         if not np.any(samples):
-            raise NoScore("A speaker cannot be told from silence.")
+            raise ScoreUnavailable("A speaker cannot be told from silence.")
         voiced = self._package.preprocess_wav(np.clip(samples, -1, 1).astype(np.float32))
         if len(voiced) < RATE_HZ // 4:
-            raise NoScore("The sound has less than 0.25 s of speech; a speaker cannot be told from that.")
+            raise ScoreUnavailable("The sound has less than 0.25 s of speech; a speaker cannot be told from that.")
         return self._encoder.embed_utterance(voiced)
 
     def similarity(self, reference: np.ndarray, other: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import require_pair
 
@@ -14,7 +14,7 @@ from backend.metrics.reconstruction import require_pair
 def stoi(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> float:
     """STOI of aligned sounds [N], about 0 to 1 (1 for the original itself).
 
-    Raises `NoScore` where less than the 0.4 s of sound it looks at remain, and `NotAvailable`.
+    Raises `ScoreUnavailable` where less than the 0.4 s of sound it looks at remain, and `NotAvailable`.
     """
     pystoi = require_package("pystoi", "pystoi")
     require_pair(reference, decoded, rate_hz // 4)
@@ -24,4 +24,4 @@ def stoi(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> float:
         try:
             return float(pystoi.stoi(reference.astype(np.float64), decoded.astype(np.float64), rate_hz, extended=False))
         except RuntimeWarning as warning:
-            raise NoScore("STOI needs at least 0.4 s that are not silent; there is less.") from warning
+            raise ScoreUnavailable("STOI needs at least 0.4 s that are not silent; there is less.") from warning

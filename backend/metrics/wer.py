@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 
 # fmt: off
 ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -26,7 +26,7 @@ class ErrorRate(NamedTuple):
 
 
 def word_error_rate(reference: str, transcript: str) -> ErrorRate:
-    """Substituted, inserted and left-out words after `normalize`. Raises `NoScore` for a reference without words."""
+    """Substituted, inserted and left-out words after `normalize`. Raises `ScoreUnavailable` for a reference without words."""
     return _rate(normalize(reference).split(), normalize(transcript).split())
 
 
@@ -57,7 +57,7 @@ def edit_distance(reference: Sequence[str], other: Sequence[str]) -> int:
 
 def _rate(reference: Sequence[str], transcript: Sequence[str]) -> ErrorRate:
     if not reference:
-        raise NoScore("The reference transcript has no words. Give the text that is spoken.")
+        raise ScoreUnavailable("The reference transcript has no words. Give the text that is spoken.")
     n_edits = edit_distance(reference, transcript)
     return ErrorRate(n_edits / len(reference), n_edits, len(reference))
 

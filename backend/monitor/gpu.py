@@ -15,7 +15,7 @@ MEGABYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class CardReading:
+class GpuReading:
     """One look at a card. None: this card or driver does not tell."""
 
     name: str
@@ -26,7 +26,7 @@ class CardReading:
     power_w: float | None
 
 
-class CardMonitor:
+class GpuMonitor:
     """Reads one card; raises `NotAvailable` where there is no driver, no such card or no `nvidia-ml-py`.
 
     `nvml` is the module `pynvml`, or anything that looks like it.
@@ -51,14 +51,14 @@ class CardMonitor:
             ) from error
         self.name = name.decode() if isinstance(name, bytes) else str(name)
 
-    def read(self) -> CardReading:
+    def read(self) -> GpuReading:
         """The card now. Raises `NotAvailable` if the driver went away."""
         nvml, card = self._nvml, self._card
         try:
             memory = nvml.nvmlDeviceGetMemoryInfo(card)
         except nvml.NVMLError as error:
             raise NotAvailable(f"The NVIDIA driver stopped answering: {error}. Check the driver.") from error
-        return CardReading(
+        return GpuReading(
             name=self.name,
             memory_used_mb=memory.used / MEGABYTE,
             memory_total_mb=memory.total / MEGABYTE,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 RECENT = 512
 
 
-class Count:
+class RunningTotal:
     """A number that only grows."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class TallySnapshot:
+class RunningSummarySnapshot:
     """`count` and `total` are of all values ever; the quantiles of the last 512. All zero before the first."""
 
     count: int
@@ -39,7 +39,7 @@ class TallySnapshot:
     last: float
 
 
-class Tally:
+class RunningSummary:
     """Values of one kind: how many, their sum, and where the recent ones lie."""
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class Tally:
             self._recent.append(value)
 
     @property
-    def snapshot(self) -> TallySnapshot:
+    def snapshot(self) -> RunningSummarySnapshot:
         with self._lock:
             count, total, recent = self._count, self._total, list(self._recent)
         if not recent:
-            return TallySnapshot(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return RunningSummarySnapshot(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         ordered = sorted(recent)
         p50, p95 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
-        return TallySnapshot(count, total, total / count, p50, p95, recent[-1])
+        return RunningSummarySnapshot(count, total, total / count, p50, p95, recent[-1])

@@ -13,7 +13,7 @@ from backend.optimize.base import Support
 
 
 @dataclass(slots=True)
-class Streams:
+class CudaStreams:
     """`n_streams` streams shared by the stages that ask, each stage always getting the same. Not yet run on a card."""
 
     n_streams: int = 3

@@ -19,7 +19,7 @@ from backend.optimize.base import Support
 
 
 @dataclass(frozen=True, slots=True)
-class Compile:
+class TorchCompile:
     """Exact up to the order of float sums."""
 
     name: str = "compile"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
-from backend.optimize.cuda_graph.model import GraphedDualAR
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.planner.plan import apply_plan, make_plan, prepare_process
-from backend.pipeline.speech.voice_adaptation import VoiceFitter
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_adaptation import VoiceAdapter
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.pipeline.speech.voice_library import BuiltInVoice, Voice
 from backend.runtime.lru_cache import content_key
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backend.lm.base import TokenLM
     from backend.lm.dual_ar import DualAR
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.optimize.planner.decision import Plan, PlanWishes
+    from backend.optimize.planner.decision import Plan, PlanOptions
     from backend.text.tokenizers.base import Tokenizer
     from backend.weights.checkpoint import Checkpoint
 
@@ -53,7 +53,7 @@ class LoadedModel:
     voices: tuple[BuiltInVoice, ...] = ()
     encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
     side_sizes: tuple[int, ...] = ()  # of a model with a pointer
-    fitter: VoiceFitter | None = None  # of a model with a pointer that knows voices as vectors
+    fitter: VoiceAdapter | None = None  # of a model with a pointer that knows voices as vectors
     notes: tuple[str, ...] = ()
     lm_thread: ThreadSetup = PLAIN_THREAD
     codec_thread: ThreadSetup = PLAIN_THREAD
@@ -62,7 +62,7 @@ class LoadedModel:
     @property
     def current_notes(self) -> tuple[str, ...]:
         """`notes`, with what was given up since they were made."""
-        given_up = self.lm.given_up if isinstance(self.lm, GraphedDualAR) else None
+        given_up = self.lm.given_up if isinstance(self.lm, CudaGraphDualAR) else None
         if given_up is None:
             return self.notes
         off = f"off: cuda_graph (lm): {given_up}"
@@ -92,7 +92,7 @@ def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:
 
 
 def open_model(
-    folder: Path, device: torch.device, wishes: PlanWishes, voice_fit_steps: int = 0
+    folder: Path, device: torch.device, wishes: PlanOptions, voice_fit_steps: int = 0
 ) -> LoadedModel:  # fmt: skip
     """Read a checkpoint folder and make it fast on this machine. `voice_fit_steps` are for voices that are added.
 
@@ -121,7 +121,7 @@ def open_model(
     )  # fmt: skip
 
 
-def _fitter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps: int) -> VoiceFitter | None:
+def _fitter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps: int) -> VoiceAdapter | None:
     """For voices that are vectors, of a model that says where in its text it is."""
     tokenizer, spec, device = checkpoint.tokenizer, checkpoint.lm.spec, checkpoint.lm.device
     if not n_steps or not spec.n_side or not isinstance(tokenizer, PhonemeTokenizer):
@@ -132,7 +132,7 @@ def _fitter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps:
         fast.keep_fast_only()
         return fast
 
-    return VoiceFitter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), open_drawer, tokenizer, key, n_steps)
+    return VoiceAdapter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), open_drawer, tokenizer, key, n_steps)
 
 
 def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tuple[BuiltInVoice, ...]:
@@ -141,7 +141,7 @@ def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tupl
     return tuple(
         BuiltInVoice(
             Voice(found.id, found.name, True, found.description, found.license),
-            SpokenVoice(conditioning=found.conditioning),
+            VoiceConditioning(conditioning=found.conditioning),
         )
         for found in read_voices(folder, conditioning_dim, device)
     )

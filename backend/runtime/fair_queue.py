@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from backend.runtime.session import Session
 
 
-class WaitingLine:
+class FairQueue:
     """Each client's requests in order of arrival. Not thread-safe: its scheduler holds the lock."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ PATIENCE = 6.0
 MEMORY = 0.9
 
 
-class Pace:
+class ThroughputEstimate:
     """A moving average of frames per second of one row. Thread-safe."""
 
     def __init__(self) -> None:

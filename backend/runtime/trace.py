@@ -22,7 +22,7 @@ class Span:
         return self.end_s - self.start_s
 
 
-class Timeline:
+class Trace:
     """The spans of one request, added from any thread."""
 
     def __init__(self) -> None:

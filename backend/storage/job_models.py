@@ -12,7 +12,7 @@ RUNNABLE: tuple[JobState, ...] = ("waiting", "speaking", "writing")
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SpeechParams:
     """How the sentences of a job are spoken; the fields are those of a speech request."""
 
     voice: str | None = None
@@ -44,7 +44,7 @@ class _JobWish:
     author: str
     format: str
     seed: int
-    delivery: Delivery
+    delivery: SpeechParams
     voice_key: str
     source: str
 
@@ -122,7 +122,7 @@ class TakeTask:
     take: int
     text: str
     seed: int
-    delivery: Delivery
+    delivery: SpeechParams
     voice_key: str
 
     @property

@@ -19,11 +19,11 @@ from backend.storage.database import JobDatabase, ProcessLock
 from backend.storage.job_models import (
     RUNNABLE,
     ChapterRecord,
-    Delivery,
     JobRecord,
     JobState,
     NewJob,
     SentenceRecord,
+    SpeechParams,
     TakeRecord,
     TakeTask,
 )
@@ -349,7 +349,7 @@ def _mark(database: sqlite3.Connection, job: str, sentence: int) -> None:
 
 def _job(row: sqlite3.Row) -> JobRecord:
     values = {field.name: row[field.name] for field in fields(JobRecord) if field.name != "delivery"}
-    return JobRecord(**values, delivery=Delivery(**json.loads(row["delivery"])))
+    return JobRecord(**values, delivery=SpeechParams(**json.loads(row["delivery"])))
 
 
 def _sentence(rows: list[sqlite3.Row]) -> SentenceRecord:

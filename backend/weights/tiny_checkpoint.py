@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from backend.codec.spectral import SpectralCodec
-from backend.lm.base import Era
-from backend.lm.config import DualARConfig
+from backend.lm.config import FAMILY_KEY, DualARConfig
 from backend.lm.dual_ar import DualAR
+from backend.lm.spec import ModelFamily
 from backend.weights.codec_checkpoint import save_codec
 from backend.weights.fish_lm import published_shapes
 
@@ -25,7 +25,7 @@ LM: dict[str, Any] = {
     "rope_base": 1e6, "norm_eps": 1e-6, "max_seq_len": 4096, "codebook_size": N_CODES, "num_codebooks": N_CODEBOOKS,
     "n_fast_layer": 1, "fast_head_dim": 16, "initializer_range": 0.1,
 }  # fmt: skip
-OF_ERA: dict[Era, dict[str, Any]] = {
+OF_FAMILY: dict[ModelFamily, dict[str, Any]] = {
     "v15": {"tie_word_embeddings": False},
     "s1": {"tie_word_embeddings": False, "attention_qk_norm": True, "fast_attention_qk_norm": False,
            "scale_codebook_embeddings": True},
@@ -50,33 +50,33 @@ CONTROLS = {
 }  # fmt: skip
 
 
-def write_tiny_checkpoint(folder: Path, era: Era, seed: int = 0) -> Path:
-    """Write language model, tokenizer and codec into `folder` as the era's checkpoints have them.
+def write_tiny_checkpoint(folder: Path, family: ModelFamily, seed: int = 0) -> Path:
+    """Write language model, tokenizer and codec into `folder` as that model family have them.
 
-    The codec is a small `spectral` one in every era. The same seed writes the same weights.
+    The codec is a small `spectral` one in every family. The same seed writes the same weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = DualARConfig(era=era, **_write_tokenizer(folder, era), **LM, **OF_ERA[era])
+        config = DualARConfig(family=family, **_write_tokenizer(folder, family), **LM, **OF_FAMILY[family])
         lm = DualAR(config)
-        save_file(_stored(lm, era), folder / "model.safetensors")
+        save_file(_stored(lm, family), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(_manifest(config), indent=1) + "\n")
         save_codec(folder, SpectralCodec(**CODEC), {"name": "tiny"}, config=CODEC)
     return folder
 
 
-def _write_tokenizer(folder: Path, era: Era) -> dict[str, Any]:
+def _write_tokenizer(folder: Path, family: ModelFamily) -> dict[str, Any]:
     """Write the tokenizer files; returns what the model's config takes from them."""
-    if era == "phonogram":
+    if family == "phonogram":
         listed = {"symbols": list(PHONEMES), "n_semantic": N_CODES, "edges": ["^", "$"], "language": "en-us"}
         (folder / "phonemes.json").write_text(json.dumps(listed, ensure_ascii=False) + "\n", encoding="utf-8")
         n = len(PHONEMES)
         ids = _ids(n + 1, end_id=n)
         return {**ids, "side_sizes": (n, n, n, N_SPENT)}
-    names = [f"<|{name}|>" for name in CONTROLS[era]] + [f"<|semantic:{code}|>" for code in range(N_CODES)]
+    names = [f"<|{name}|>" for name in CONTROLS[family]] + [f"<|semantic:{code}|>" for code in range(N_CODES)]
     controls = {name: 256 + index for index, name in enumerate(names)}
-    if era == "s2":
+    if family == "s2":
         (folder / "tokenizer.json").write_text(json.dumps(_byte_tokenizer(controls)))
     else:
         ranks = [f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256)]
@@ -111,9 +111,9 @@ def _byte_tokenizer(controls: dict[str, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _stored(lm: DualAR, era: Era) -> dict[str, torch.Tensor]:
+def _stored(lm: DualAR, family: ModelFamily) -> dict[str, torch.Tensor]:
     tensors = {name: tensor.contiguous() for name, tensor in published_shapes(lm).items()}
-    if era != "s2":
+    if family != "s2":
         return tensors
     return {_s2_name(name): tensor for name, tensor in tensors.items()}
 
@@ -126,12 +126,12 @@ def _s2_name(name: str) -> str:
 
 def _manifest(config: DualARConfig) -> dict[str, Any]:
     values = config.to_dict()
-    if config.era == "phonogram":
+    if config.family == "phonogram":
         return values
     # What our own config adds stands in no published one.
-    own = ("era", "semantic_begin_id", "semantic_end_id", "end_id", "side_sizes", "conditioning_dim", "aux")
+    own = (FAMILY_KEY, "semantic_begin_id", "semantic_end_id", "end_id", "side_sizes", "conditioning_dim", "aux")
     flat = {key: value for key, value in values.items() if key not in (*own, "has_own_fast_tables")}
-    if config.era != "s2":
+    if config.family != "s2":
         return flat
     fast = {key.removeprefix("fast_"): value for key, value in flat.items() if key.startswith("fast_")}
     slow = ("vocab_size", "n_layer", "max_seq_len", "rope_base", "norm_eps", "tie_word_embeddings", "initializer_range")

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.api.middleware.body_limit import FREE_BYTES, BodyLimit
+from backend.api.middleware.body_limit import FREE_BYTES, BodyLimitMiddleware
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.errors import Busy
@@ -157,7 +157,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
             pass
 
     async def crowd():
-        limit = BodyLimit(app, 2 * MB, 3 * MB)
+        limit = BodyLimitMiddleware(app, 2 * MB, 3 * MB)
         first, second = Uploader(limit, 2 * MB), Uploader(limit, 0)
         for one in (first, second):
             await one.send(14 * MB // 10)
@@ -181,7 +181,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
 def test_whoever_uploads_too_much_at_once_is_told_when_to_come_back():
     with asked_here(max_upload_mb=2, upload_budget_mb=1) as client:
         found = client.app.middleware_stack
-        while not isinstance(found, BodyLimit):
+        while not isinstance(found, BodyLimitMiddleware):
             found = found.app
         assert found.total_bytes == 2 * MB, "one body always fits"
         found.held_bytes = 2 * MB

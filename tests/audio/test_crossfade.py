@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.audio.crossfade import StreamJoiner, fade_edges, fade_in, join
+from backend.audio.crossfade import CrossfadeStream, fade_edges, fade_in, join
 from backend.audio.waveform import Waveform
 from backend.data import synthetic
 from backend.errors import BadAudio
@@ -78,7 +78,7 @@ def test_streamed_join_equals_whole_join(seed):
     pauses = [int(draw.integers(0, 300)) if draw.random() < 0.4 else 0 for _ in pieces]
     outputs = []
     for n_cuts in (0, 1, 13):
-        joiner = StreamJoiner(n_channels, overlap)
+        joiner = CrossfadeStream(n_channels, overlap)
         parts, n_in = [], 0
         for index, piece in enumerate(pieces):
             if index:
@@ -97,7 +97,7 @@ def test_streamed_join_equals_whole_join(seed):
 
 
 def test_a_steady_stream_is_held_back_by_the_overlap_only():
-    joiner = StreamJoiner(1, 100)
+    joiner = CrossfadeStream(1, 100)
     n_out = sum(joiner.push(np.ones((1, 50), np.float32)).shape[1] for _ in range(20))
     assert n_out == 1000 - 100
 
@@ -133,7 +133,7 @@ def test_different_kinds_and_misuse_are_refused():
         join([tone(0.1), Waveform(np.zeros((2, 100), np.float32), RATE_HZ)])
     with pytest.raises(BadAudio, match="no pieces"):
         join([])
-    joiner = StreamJoiner(1, 10)
+    joiner = CrossfadeStream(1, 10)
     with pytest.raises(BadAudio, match="takes"):
         joiner.push(np.zeros((2, 5), np.float32))
     with pytest.raises(BadAudio, match="pause"):

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 from backend.app import create_app
-from backend.cli.graceful_server import PatientServer, require_free
+from backend.cli.graceful_server import GracefulServer, require_free
 from backend.errors import NotAvailable
 from backend.settings import Settings
 from tests.api.test_wire import within
@@ -23,7 +23,7 @@ def patient(engine, patience_s):
     """Yields the server, its thread and a client."""
     app = create_app(Settings(device="cpu"), lambda settings: engine)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = PatientServer(config, patience_s)
+    server = GracefulServer(config, patience_s)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -6,8 +6,8 @@ import threading
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.api.speech.response import BrokenOff
-from backend.cluster.gateway import create_door
+from backend.api.speech.response import StreamAborted
+from backend.cluster.gateway import create_gateway
 from backend.cluster.replica import Replica
 from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import Busy, NotAvailable, NotReady
@@ -50,10 +50,10 @@ def test_a_replica_lost_before_its_first_sound_costs_nothing(http, speakers, n_m
 
 def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(speakers, desk):
     speakers.lost_after = {0: 3}
-    door = create_door(SETTINGS, speakers, desk)
+    door = create_gateway(SETTINGS, speakers, desk)
     with TestClient(door) as http:
         http.portal.call(speakers.replica.open)
-        with pytest.raises(BrokenOff):
+        with pytest.raises(StreamAborted):
             ask(http)
         http.portal.call(speakers.replica.close)
     assert speakers.n_asked == 1
@@ -85,7 +85,7 @@ def test_too_much_waiting_is_told_with_when_to_come_back(http, speakers):
 
 def test_the_door_asks_who_calls(speakers, desk):
     settings = Settings(device="cpu", api_key="a-key-for-the-door", max_upload_mb=1, rate_limit_per_min=5)
-    with TestClient(create_door(settings, speakers, desk)) as http:
+    with TestClient(create_gateway(settings, speakers, desk)) as http:
         key = {"Authorization": "Bearer a-key-for-the-door"}
         assert http.post("/tts", json={"text": "x"}).status_code == 401
         assert http.get("/voices", headers={"Host": "evil.example"}).status_code == 403
@@ -111,7 +111,7 @@ def test_a_client_that_leaves_stops_its_replica(speakers, desk):
     engine = FakeEngine()
     engine.pause_after_samples = 1600
     speakers.replica = Replica(SETTINGS, "speaker", lambda settings: engine)
-    door = create_door(SETTINGS, speakers, desk)
+    door = create_gateway(SETTINGS, speakers, desk)
     body = b'{"text": "%s", "streaming": true, "format": "pcm"}' % TEXT.encode()
     left = threading.Event()
     sent = []

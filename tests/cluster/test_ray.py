@@ -35,7 +35,7 @@ START_LIMIT_S = 120.0
 @pytest.fixture(scope="module")
 def url():
     from backend.cluster import ray_serve
-    from backend.cluster.gateway import create_door
+    from backend.cluster.gateway import create_gateway
 
     settings = Settings(_env_file=None, device="cpu", max_batch=4, max_queue=16)
     before = os.environ.get("PYTHONPATH", "")
@@ -43,7 +43,7 @@ def url():
     ray_serve.connect(None, n_cores=4)
     try:
         ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
-        door = create_door(settings, ray_serve.ServedReplicas("speakers"), ray_serve.ServedReplicas("desk"))
+        door = create_gateway(settings, ray_serve.RayReplicaPool("speakers"), ray_serve.RayReplicaPool("desk"))
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             server = uvicorn.Server(uvicorn.Config(door, log_level="critical", timeout_graceful_shutdown=2))
@@ -209,7 +209,7 @@ def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
         if code == 1000:
             assert len(sound) == 320 * sum(map(len, texts))
         else:
-            assert (code, told[-1]["error"]) == (1011, "SpeakerLost") and len(sound) < 320 * sum(map(len, texts))
+            assert (code, told[-1]["error"]) == (1011, "ReplicaLost") and len(sound) < 320 * sum(map(len, texts))
     wait_until(lambda: running() == 2)
 
 

@@ -11,8 +11,8 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from backend import errors
-from backend.cluster.in_flight import UnderWay
-from backend.cluster.remote_speech import FarSpeech
+from backend.cluster.in_flight import InFlight
+from backend.cluster.remote_speech import RemoteSpeech
 from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import BadRequest, Busy, EngineFailure, PhonogramError, RetryLater
 from backend.runtime.request import SpeechRequest
@@ -187,7 +187,7 @@ def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, speakers):
     whole, broken = "This one is whole.", "This one breaks off."
     sound, told, code = heard(http, ({"type": "text", "text": f"{whole} {broken} And nothing after. "},))
     assert code == 1011 and "done" not in [body["type"] for body in told]
-    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "SpeakerLost", 1)
+    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "ReplicaLost", 1)
     assert told[-1]["retry_after_ms"] == 2000
     # What had come is heard, and the break is where it says.
     assert sound == pcm_of(whole, broken)[: 2 * (len(whole) * 160 + PIECE_SAMPLES)]
@@ -197,7 +197,7 @@ def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, speakers):
 def test_losing_every_replica_is_told_and_closes(http, speakers):
     speakers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Never heard. "},))
-    assert (sound, told[-1]["error"], code, speakers.n_asked) == (b"", "SpeakerLost", 1011, MAX_TRIES)
+    assert (sound, told[-1]["error"], code, speakers.n_asked) == (b"", "ReplicaLost", 1011, MAX_TRIES)
 
 
 def test_a_silent_socket_outlives_its_replica(http, speakers):
@@ -289,7 +289,7 @@ def test_turns_are_taken_by_the_key_of_the_socket(speakers, desk, engine):
 
 def test_a_speech_left_before_it_was_opened_asks_no_replica(speakers):
     async def leave_first():
-        speech = FarSpeech(speakers, UnderWay(), SpeechRequest(text="Never asked."), {}, False)
+        speech = RemoteSpeech(speakers, InFlight(), SpeechRequest(text="Never asked."), {}, False)
         speech.leave()
         with pytest.raises(errors.Cancelled):
             await speech.open()

@@ -3,7 +3,8 @@ import math
 import torch
 
 from backend.lm.counter_rng import exponential, mix, noise_keys, uniform
-from backend.lm.sampling import RowLimits, SamplingOptions, draw
+from backend.lm.sampling import RowLimits, sample_ids
+from backend.lm.sampling_options import SamplingOptions
 
 STREAMS = torch.arange(4)
 
@@ -65,7 +66,7 @@ def test_the_race_is_won_as_often_as_the_odds_say():
     options = SamplingOptions(temperature=0.7, top_p=1.0, repetition_penalty=1.0)
     limits = RowLimits.of([options], "cpu")
     frames = torch.arange(n)
-    drawn = draw(logits.expand(n, -1), limits, noise_keys(torch.full((n,), 99), frames, STREAMS)[:, 0])
+    drawn = sample_ids(logits.expand(n, -1), limits, noise_keys(torch.full((n,), 99), frames, STREAMS)[:, 0])
     expected = (logits / 0.7).softmax(-1).double() * n
     found = torch.bincount(drawn, minlength=6).double()
     assert ((found - expected) ** 2 / expected).sum() < 5 + 6 * math.sqrt(10)

@@ -3,9 +3,10 @@ import torch
 import torch.nn.functional as F
 
 from backend.errors import BadCodes, LimitExceeded
-from backend.lm.base import Prompt
+from backend.lm.base import SamplerState
 from backend.lm.kv_cache import attend_row
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import forward_train, states
 from backend.lm.text_pointer import Pointer, side_ids
 from tests.support.tiny_lm import CONFIGS, tiny_lm, tiny_prompt
@@ -30,7 +31,7 @@ def piece(prompt, start, end):
 
 def sampler(model, seed, options=None):
     pointer = Pointer([3, 5, 7, 2] * 20, model.spec.n_side, max_spent=5) if model.spec.n_side else None
-    return RowSampler(options or SamplingOptions(), seed=seed, pointer=pointer)
+    return SamplerState(options or SamplingOptions(), seed=seed, pointer=pointer)
 
 
 def speak(model, prompts, n_frames, state=None, rows=None, options=None):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.lm.runaway import LoopDetector, SpeakingPace
+from backend.lm.runaway import LoopDetector, SpeechLengthModel
 
 
 def frames_until_noticed(ids):
@@ -40,7 +40,7 @@ def test_a_pause_is_no_loop_and_endless_silence_is():
 
 
 def test_the_longest_reading_follows_text_and_voice():
-    pace = SpeakingPace(frame_rate_hz=21.5)
+    pace = SpeechLengthModel(frame_rate_hz=21.5)
     text = "The quick brown fox jumps over the lazy dog. " * 4
     usual = 180 / 14 * 21.5  # 14 letters a second
     assert 1.5 * usual < pace.longest(text) < 5 * usual
@@ -51,4 +51,4 @@ def test_the_longest_reading_follows_text_and_voice():
     assert pace.longest(text) < before
     assert pace.longest(text) >= 2.5 * usual / 1.5
     # Three bytes a character: a Chinese text of a quarter of the characters takes about as long.
-    assert 0.5 < SpeakingPace(21.5).longest("你好世界" * 15) / SpeakingPace(21.5).longest(text) < 1.5
+    assert 0.5 < SpeechLengthModel(21.5).longest("你好世界" * 15) / SpeechLengthModel(21.5).longest(text) < 1.5

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.wer import character_error_rate, edit_distance, normalize, word_error_rate
 
 
@@ -44,7 +44,7 @@ def test_characters_do_not_see_word_boundaries():
 
 
 def test_a_reference_without_words_has_no_rate():
-    with pytest.raises(NoScore, match="no words"):
+    with pytest.raises(ScoreUnavailable, match="no words"):
         word_error_rate("...", "something")
 
 

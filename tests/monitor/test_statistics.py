@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from backend.monitor.statistics import RECENT, Count, Tally
+from backend.monitor.statistics import RECENT, RunningSummary, RunningTotal
 
 
 def test_adding_from_threads_loses_nothing():
-    count, tally = Count(), Tally()
+    count, tally = RunningTotal(), RunningSummary()
     threads = [threading.Thread(target=lambda: [(count.add(), tally.add(2.0)) for _ in range(1000)]) for _ in range(4)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
@@ -17,7 +17,7 @@ def test_adding_from_threads_loses_nothing():
 
 
 def test_quantiles_are_of_the_recent_values_and_sums_of_all():
-    tally = Tally()
+    tally = RunningSummary()
     for _ in range(1000):
         tally.add(100.0)
     for value in range(RECENT):
@@ -30,4 +30,4 @@ def test_quantiles_are_of_the_recent_values_and_sums_of_all():
 
 
 def test_nothing_counted_is_all_zero():
-    assert (Tally().snapshot.mean, Tally().snapshot.p95, Count().value) == (0, 0, 0)
+    assert (RunningSummary().snapshot.mean, RunningSummary().snapshot.p95, RunningTotal().value) == (0, 0, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.codes import Codes
-from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
 from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, say
 from tests.support.small_model import small_model
 
@@ -25,7 +25,9 @@ def looping_speaker(is_for_ever=False):
         return frames
 
     lm.sample = looping
-    speaker = Speaker(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SpeakerLimits(**LIMITS))
+    speaker = Synthesizer(
+        lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SynthesizerLimits(**LIMITS)
+    )
     speaker.start()
     return speaker
 

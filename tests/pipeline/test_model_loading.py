@@ -12,11 +12,11 @@ from backend.codec.spectral import SpectralCodec
 from backend.errors import BadCheckpoint, BadVoice, VoiceExists
 from backend.opt_engine import OptimizedEngine
 from backend.optimize.base import Support
-from backend.optimize.cpu_graph.model import CallTape
+from backend.optimize.cpu_graph.model import CpuGraph
 from backend.optimize.cuda_graph import model as cuda_graph
-from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
+from backend.optimize.cuda_graph.model import CudaGraph, CudaGraphDualAR
 from backend.optimize.planner import lm as lm_planner
-from backend.optimize.planner.decision import PlanWishes
+from backend.optimize.planner.decision import PlanOptions
 from backend.pipeline.model_loading import open_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
@@ -76,15 +76,15 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_everything_in_the_folder_arrives(checkpoint):
-    model = open_model(checkpoint, CPU, PlanWishes())
-    assert (model.name, model.lm.spec.era, model.codec.spec.name) == ("phonogram-mini", "phonogram", "spectral")
+    model = open_model(checkpoint, CPU, PlanOptions())
+    assert (model.name, model.lm.spec.family, model.codec.spec.name) == ("phonogram-mini", "phonogram", "spectral")
     assert model.side_sizes[-1] == 6
     assert model.codes_hash == codes_hash(checkpoint)
     assert model.notes and all(note.startswith(("on: ", "off: ")) for note in model.notes)
 
 
 def test_another_number_format_has_other_keys_for_remembered_codes(checkpoint):
-    keys = {open_model(checkpoint, CPU, PlanWishes(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
+    keys = {open_model(checkpoint, CPU, PlanOptions(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
     assert len(keys) == 2
 
 
@@ -108,7 +108,7 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
         engine.add_voice("Anna", clip(), "", True)
     added = engine.add_voice("Carl", clip(), "some words", True)
     assert engine.speak(SpeechRequest(text="hello there", seed=1, voice=added.id)).metrics.frames > 0
-    assert engine.status().era == "phonogram" and engine.emotions().era == "phonogram"
+    assert engine.status().family == "phonogram" and engine.emotions().family == "phonogram"
     engine.close()
 
 
@@ -136,8 +136,8 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
     assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
-    monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
-    monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, GraphedDualAR) else 2.0)
+    monkeypatch.setattr(CpuGraph, "supported", lambda *_: Support(False, "a processor's"))
+    monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: 1.0 if isinstance(lm, CudaGraphDualAR) else 2.0)
     if not can_record:
         monkeypatch.setattr(cuda_graph, "capture_for", lambda device: refuse)
     for n_at_once in (1, 8) if can_record else (8,):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from backend.runtime.throughput import Pace, frame_budget
+from backend.runtime.throughput import ThroughputEstimate, frame_budget
 
 
 def test_a_slower_machine_and_a_longer_text_get_more_time():
-    slow, quick = Pace(), Pace()
+    slow, quick = ThroughputEstimate(), ThroughputEstimate()
     for _ in range(50):
         slow.learn(20, 10.0)
         quick.learn(2000, 10.0)
@@ -15,7 +15,7 @@ def test_a_slower_machine_and_a_longer_text_get_more_time():
 
 
 def test_nothing_learned_from_nothing():
-    pace = Pace()
+    pace = ThroughputEstimate()
     pace.learn(0, 1.0)
     pace.learn(5, 0.0)
     assert not pace.is_measured

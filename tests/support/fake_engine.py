@@ -37,7 +37,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Guide:
-    era: str = "fake"
+    family: str = "fake"
     groups: dict = field(default_factory=lambda: {"basic": ["happy", "sad"]})
 
 
@@ -185,7 +185,7 @@ class FakeEngine:
         self.stored[voice_id] = Voice(voice_id, name)
         return self.stored[voice_id]
 
-    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float:
+    def voice_similarity(self, voice_id: str, text: str, seed: int | None = None) -> float:
         if voice_id not in self.stored:
             raise UnknownVoice(f"No voice '{voice_id}'. List the voices first.")
         return 0.875

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from backend.audio.waveform import Waveform
-from backend.errors import BadAudio, NoScore
-from backend.evaluation.codec.metrics import Judge, Pair, Score
-from backend.evaluation.codec.systems import Coded
+from backend.errors import BadAudio, ScoreUnavailable
+from backend.evaluation.codec.metrics import Metric, Pair, Score
+from backend.evaluation.codec.systems import CodedAudio
 
 
 class Delayed:
@@ -19,17 +19,17 @@ class Delayed:
         self.lag_ms, self.gain = lag_ms, gain
         self.n_calls = 0
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         self.n_calls += 1
         late = np.pad(sound.samples * np.float32(self.gain), ((0, 0), (round(self.lag_ms * sound.rate_hz / 1000), 0)))
         n_bytes = round(sound.duration_s * 1000)
-        return Coded(Waveform(late, sound.rate_hz), n_bytes, n_bytes + 50, sound.rate_hz / 2)
+        return CodedAudio(Waveform(late, sound.rate_hz), n_bytes, n_bytes + 50, sound.rate_hz / 2)
 
 
 class Refusing:
     name = identity = "refusing-1"
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         raise BadAudio("This coder takes nothing.")
 
 
@@ -38,7 +38,7 @@ class Counted:
 
     def __init__(self, name: str = "peak"):
         self.n_calls = 0
-        self.judge = Judge(name, "peak", "higher", f"{name}-1", self.score)
+        self.judge = Metric(name, "peak", "higher", f"{name}-1", self.score)
 
     def score(self, pair: Pair) -> Score:
         self.n_calls += 1
@@ -46,7 +46,7 @@ class Counted:
 
 
 def undecided(pair: Pair) -> Score:
-    raise NoScore("This judge never knows.")
+    raise ScoreUnavailable("This judge never knows.")
 
 
-UNDECIDED = Judge("undecided", "undecided", "lower", "undecided-1", undecided)
+UNDECIDED = Metric("undecided", "undecided", "lower", "undecided-1", undecided)

@@ -2,7 +2,8 @@
 
 import torch
 
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState
+from backend.lm.sampling_options import SamplingOptions
 from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 KINDS = ("v15", "s1", "s2", "odd", "one codebook", "phonogram")
@@ -34,7 +35,7 @@ def speech(lm, seeds, n_frames=5):
     state, rows = lm.init_state(len(seeds)), list(range(len(seeds)))
     outs = [lm.prefill(tiny_prompt(lm, n_text=5 + 3 * seed, seed=seed), state, row) for row, seed in enumerate(seeds)]
     out = type(outs[0])(*(torch.cat(parts) for parts in zip(*((o.logits, o.hidden) for o in outs), strict=True)), {})
-    samplers = [RowSampler(SamplingOptions(), seed) for seed in seeds]
+    samplers = [SamplerState(SamplingOptions(), seed) for seed in seeds]
     said = []
     for _ in range(n_frames):
         said.append(lm.sample(out, samplers, state, rows))

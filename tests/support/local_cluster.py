@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from fastapi.testclient import TestClient
 
-from backend.cluster.gateway import create_door
+from backend.cluster.gateway import create_gateway
 from backend.cluster.replica import Replica
-from backend.cluster.replica_pool import ReplicaLost
+from backend.cluster.replica_pool import ReplicaEnded
 from backend.settings import Settings
 
 SETTINGS = Settings(device="cpu")
@@ -43,7 +43,7 @@ class Here:
             n_sent = 0
             async for message in asked:
                 if n_sent == limit:
-                    raise ReplicaLost
+                    raise ReplicaEnded
                 yield pickle.loads(pickle.dumps(message))
                 n_sent += 1
         finally:
@@ -61,7 +61,7 @@ def opened(speakers, desk, settings=SETTINGS, n_sockets=128):
     async def close_all():
         await asyncio.gather(speakers.replica.close(), desk.replica.close())
 
-    with TestClient(create_door(settings, speakers, desk, n_sockets), raise_server_exceptions=False) as client:
+    with TestClient(create_gateway(settings, speakers, desk, n_sockets), raise_server_exceptions=False) as client:
         client.portal.call(open_all)
         yield client
         client.portal.call(close_all)

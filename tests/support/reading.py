@@ -3,14 +3,14 @@
 import time
 from contextlib import contextmanager
 
-from backend.pipeline.longform.job_service import JobDesk, JobLimits
-from backend.storage.job_models import Delivery
+from backend.pipeline.longform.job_service import JobLimits, JobService
+from backend.storage.job_models import SpeechParams
 from tests.support.fake_engine import FakeEngine
 
 SENTENCES = [f"This is sentence number {number} of the book, and it is spoken." for number in range(24)]
 BOOK = "\n\n".join(["# One", *SENTENCES[:12], "# Two", *SENTENCES[12:]]).encode()
 LIMITS = JobLimits(max_chars=100_000, max_jobs=10, quota_bytes=2**40, n_rows=2)
-HUMMED = Delivery(loudness_lufs=None)
+HUMMED = SpeechParams(loudness_lufs=None)
 
 
 class SlowEngine(FakeEngine):
@@ -29,7 +29,7 @@ class SlowEngine(FakeEngine):
 def desk_in(folder, engine=None, limits=LIMITS):
     """A desk that goes on with what is in `folder`; `desk.engine` speaks."""
     engine = engine or FakeEngine()
-    desk = JobDesk(folder, lambda: engine, limits)
+    desk = JobService(folder, lambda: engine, limits)
     desk.engine = engine
     desk.start()
     try:

@@ -63,7 +63,7 @@ def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
 
 
 def small_voice_model():
-    """The same in the built-in voice's era, with a pointer and speaker vectors; and the encoder that makes those."""
+    """The same in the built-in voice's family, with a pointer and speaker vectors; and the encoder that makes those."""
     tokenizer = PhonemeTokenizer(["^", "$", *"abcdefghijklmnopqrstuvwxyz .,!?'"], N_CODES, phonemize=str.lower)
     n_symbols = len(tokenizer.symbols)
     lm = tiny_lm(

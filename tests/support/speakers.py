@@ -2,13 +2,14 @@
 
 import torch
 
-from backend.lm.base import Prompt, StepOutput
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt, StepOutput
 from backend.lm.text_pointer import Pointer, side_ids
 from tests.support.tiny_lm import tiny_prompt
 
 OPTIONS = (
-    SamplingOptions.for_era("phonogram"),
+    SamplingOptions.for_family("phonogram"),
     SamplingOptions(temperature=1.2, top_p=1.0),
     SamplingOptions(top_k=5, min_p=0.05, repetition_penalty=1.0),
     SamplingOptions(top_p=0.9, ras=True),
@@ -30,7 +31,7 @@ class Speakers:
         outs = [lm.prefill(prompt, self.state, row) for row, prompt in enumerate(prompts)]
         aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
         self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
-        self.samplers = [RowSampler(options[n % len(options)], seed=n) for n in numbers]
+        self.samplers = [SamplerState(options[n % len(options)], seed=n) for n in numbers]
         if lm.spec.n_side:
             for n, sampler in zip(numbers, self.samplers, strict=True):
                 symbols = torch.randint(1, 6, (n_symbols,), generator=torch.Generator().manual_seed(n)).numpy()

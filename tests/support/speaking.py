@@ -10,7 +10,7 @@ import torch
 
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.session import Frame, SegmentPrompt, Session
-from backend.runtime.throughput import Pace
+from backend.runtime.throughput import ThroughputEstimate
 from tests.support.fake_lm import N_CODEBOOKS, FakeLM, FakePrompt, FakeSampler
 
 
@@ -71,7 +71,7 @@ def collect(session: Session) -> np.ndarray:
 
 @contextmanager
 def running(lm=None, **changes):
-    options = {"n_rows": 8, "max_waiting": 64, "max_frames": 1000, "cache_entries": 10, "pace": Pace()}
+    options = {"n_rows": 8, "max_waiting": 64, "max_frames": 1000, "cache_entries": 10, "pace": ThroughputEstimate()}
     worker = LMWorker(lm or FakeLM(), **{**options, **changes})
     worker.start()
     try:

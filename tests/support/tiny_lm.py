@@ -2,9 +2,9 @@
 
 import torch
 
-from backend.lm.base import Prompt
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
+from backend.lm.spec import Prompt
 
 SHARED = {
     "vocab_size": 90, "n_layer": 2, "n_head": 4, "n_local_heads": 2, "head_dim": 8, "dim": 32, "intermediate_size": 48,

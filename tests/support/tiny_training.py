@@ -11,8 +11,8 @@ from lightning.fabric import Fabric
 from backend.codec.spectral import SpectralCodec
 from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
-from backend.training.codec.config import Recipe, read_recipe
-from backend.training.codec.task import CodecTask
+from backend.training.codec.config import CodecConfig, read_codec_config
+from backend.training.codec.task import CodecTrainTask
 from backend.training.loop.loop import Loop
 
 RATE_HZ = 8000
@@ -30,7 +30,7 @@ def tiny_codec(seed: int = 0) -> SpectralCodec:
     return SpectralCodec(**CODEC)
 
 
-def tiny_recipe(out: Path, **changes: Any) -> Recipe:
+def tiny_recipe(out: Path, **changes: Any) -> CodecConfig:
     optimizer = {"lr": 2e-3, "warmup_steps": 2}
     values: dict[str, Any] = {
         "codec": {"name": "spectral", "config": CODEC},
@@ -43,7 +43,7 @@ def tiny_recipe(out: Path, **changes: Any) -> Recipe:
     }  # fmt: skip
     for name, value in changes.items():
         values[name] = {**values[name], **value} if isinstance(value, dict) and name in values else value
-    return read_recipe(values)
+    return read_codec_config(values)
 
 
 def tiny_clips(n: int = 3, duration_s: float = 1.0) -> list[CachedClip]:
@@ -54,6 +54,6 @@ def tiny_clips(n: int = 3, duration_s: float = 1.0) -> list[CachedClip]:
     return clips
 
 
-def tiny_loop(recipe: Recipe, **arguments: Any) -> Loop:
+def tiny_loop(recipe: CodecConfig, **arguments: Any) -> Loop:
     fabric = Fabric(accelerator="cpu", devices=1)
-    return Loop(recipe, fabric, CodecTask(recipe, tiny_codec(), fabric, tiny_clips()), **arguments)
+    return Loop(recipe, fabric, CodecTrainTask(recipe, tiny_codec(), fabric, tiny_clips()), **arguments)

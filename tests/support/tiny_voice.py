@@ -13,9 +13,9 @@ from backend.text.phonemes.english import SOUNDS, SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.loop.loop import Loop
 from backend.training.presets import compose_preset
-from backend.training.voice.batch import PassageReader
+from backend.training.voice.batch import SequenceBuilder
 from backend.training.voice.build import build_run
-from backend.training.voice.config import LMRecipe, read_lm_recipe
+from backend.training.voice.config import VoiceConfig, read_voice_config
 
 SPEC = ShardSpec("tiny", "0" * 64, 8000, 320, (32, 32, 32))
 
@@ -34,17 +34,17 @@ def tiny_dataset(folder: Path, n: int = 9, spec: ShardSpec = SPEC) -> ShardDatas
     return ShardDataset(folder)
 
 
-def tiny_reader(n_ahead: int = 2, max_spent: int = 3, max_advance: int = 4) -> PassageReader:
-    return PassageReader(PhonemeTokenizer(SYMBOLS, 32), n_ahead, max_spent, max_advance)
+def tiny_reader(n_ahead: int = 2, max_spent: int = 3, max_advance: int = 4) -> SequenceBuilder:
+    return SequenceBuilder(PhonemeTokenizer(SYMBOLS, 32), n_ahead, max_spent, max_advance)
 
 
-def tiny_recipe(out: Path, *changes: str) -> LMRecipe:
+def tiny_recipe(out: Path, *changes: str) -> VoiceConfig:
     settings = [f"out={out}", "data.dir=shards", "log_every=1", "snapshot_minutes=1000", "export_minutes=1000",
                 "audition_minutes=1000", "train.steps=6", "data.frames_per_batch=60", *changes]  # fmt: skip
-    return read_lm_recipe(compose_preset("lm", "selftest", settings))
+    return read_voice_config(compose_preset("lm", "selftest", settings))
 
 
-def tiny_run(recipe: LMRecipe, dataset: ShardDataset, **arguments: Any) -> Loop:
+def tiny_run(recipe: VoiceConfig, dataset: ShardDataset, **arguments: Any) -> Loop:
     fabric = Fabric(accelerator="cpu", devices=1)
     fabric.seed_everything(recipe.seed, verbose=False)
     return build_run(recipe, fabric, dataset, **arguments)

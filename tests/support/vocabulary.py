@@ -7,14 +7,14 @@ from backend.text.tokenizers.base import Tokenizer, load_tokenizer
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 FOLDER = Path(__file__).parents[1] / "golden" / "prompts"
-ERAS = ("s1", "s2", "v15", "phonogram")
+FAMILIES = ("s1", "s2", "v15", "phonogram")
 
 
 @cache
-def tokenizer_of(era: str) -> Tokenizer:
-    if era == "phonogram":
+def tokenizer_of(family: str) -> Tokenizer:
+    if family == "phonogram":
         return PhonemeTokenizer([*"^$ .,?!'abcdefghijklmnopqrstuvwxyz", "aɪ", "ə"], 64)
-    return load_tokenizer(FOLDER / f"tok_{era}")
+    return load_tokenizer(FOLDER / f"tok_{family}")
 
 
 def control_ids(tokenizer: Tokenizer) -> set[int]:

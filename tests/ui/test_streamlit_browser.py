@@ -256,7 +256,7 @@ def test_visitor_is_told_of_a_recording_that_is_none(visit):
 def test_system_tells_what_was_chosen_and_why(visit):
     page = visit("system", scheme="dark")
     page.get_by_text("Optimizations, and why").wait_for()
-    page.get_by_role("cell", name="half_decoder (codec)").wait_for()
+    page.get_by_role("cell", name="bf16_decoder (codec)").wait_for()
     picture(page, "system-dark-desktop")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.speech.request import DEFAULTS, bounded
-from backend.api.speech.transcode import SoundShape
+from backend.api.speech.transcode import OutputFormat
 from backend.errors import BadRequest
 from backend.runtime.request import BOUNDS, SpeechRequest
 
@@ -16,14 +16,14 @@ OPUS_KBPS = (32, 64, 96, 128, 192)
 SAMPLE_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 USUAL_FORMAT = "mp3_44100_128"
 
-OUTPUT_FORMATS: dict[str, SoundShape] = {
-    **{f"mp3_{rate_hz}_{kbps}": SoundShape("mp3", rate_hz, kbps) for rate_hz, kbps in MP3_SHAPES},
-    **{f"opus_48000_{kbps}": SoundShape("opus", 48_000, kbps) for kbps in OPUS_KBPS},
-    **{f"{name}_{rate_hz}": SoundShape(name, rate_hz) for name in ("pcm", "wav") for rate_hz in SAMPLE_RATES_HZ},
+OUTPUT_FORMATS: dict[str, OutputFormat] = {
+    **{f"mp3_{rate_hz}_{kbps}": OutputFormat("mp3", rate_hz, kbps) for rate_hz, kbps in MP3_SHAPES},
+    **{f"opus_48000_{kbps}": OutputFormat("opus", 48_000, kbps) for kbps in OPUS_KBPS},
+    **{f"{name}_{rate_hz}": OutputFormat(name, rate_hz) for name in ("pcm", "wav") for rate_hz in SAMPLE_RATES_HZ},
 }
 
 
-def shape_of(output_format: str) -> SoundShape:
+def shape_of(output_format: str) -> OutputFormat:
     """The sound that a name of a format stands for. Raises `BadRequest` for one that is not made here."""
     if output_format not in OUTPUT_FORMATS:
         raise BadRequest(

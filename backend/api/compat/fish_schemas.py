@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from backend.api.speech.request import DEFAULTS, Reference, bounded
-from backend.api.speech.transcode import SoundShape
+from backend.api.speech.transcode import OutputFormat
 from backend.runtime.request import BOUNDS, MAX_REFERENCES, MAX_VOICE_CHARS, Latency, ReferenceClip, SpeechRequest
 
 MP3_KBPS = (64, 128, 192)
@@ -101,11 +101,11 @@ class FishBody(BaseModel):
             use_memory_cache=self.use_memory_cache in ("on", True),
         )
 
-    def to_shape(self) -> SoundShape:
+    def to_shape(self) -> OutputFormat:
         """How the sound is wanted."""
         bitrates = {"mp3": self.mp3_bitrate, "opus": self.opus_bitrate}
         kbps = bitrates.get(self.format)
-        return SoundShape(
+        return OutputFormat(
             self.format, self.sample_rate, None if kbps == OPUS_AUTOMATIC else kbps,
             self.prosody.volume if self.prosody else 0.0,
         )  # fmt: skip

@@ -33,26 +33,26 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class HouseVoice(NamedTuple):
+class ResolvedVoice(NamedTuple):
     """Whom to ask the engine for (None: its default), and what to tell a caller who asked for another."""
 
     voice: str | None
     note: str = ""
 
 
-def house_voice(wanted: str, there: Iterable[Named]) -> HouseVoice:
+def resolve_voice(wanted: str, there: Iterable[Named]) -> ResolvedVoice:
     """The voice that speaks for `wanted`: a voice of that very name or id, else the one OpenAI's name stands for.
 
     Where the loaded checkpoint lacks that one, its default voice speaks. Any other name is passed on as it is.
     """
     stands_for = OPENAI_VOICES.get(wanted.strip().casefold())
     if stands_for is None:
-        return HouseVoice(wanted)
+        return ResolvedVoice(wanted)
     known = {plain.strip().casefold() for voice in there for plain in (voice.id, voice.name)}
     if wanted.strip().casefold() in known:
-        return HouseVoice(wanted)
+        return ResolvedVoice(wanted)
     if stands_for in known:
-        return HouseVoice(stands_for)
-    return HouseVoice(
+        return ResolvedVoice(stands_for)
+    return ResolvedVoice(
         None, f"'{wanted.strip()}' is '{stands_for}' here, which this checkpoint lacks; its default speaks."
     )

@@ -10,7 +10,7 @@ from typing import Any
 from backend.api.engine_host import EngineHost
 from backend.api.jobs.schemas import job_fields, sentence_body
 from backend.errors import UnknownJob
-from backend.pipeline.longform.job_service import JobDesk
+from backend.pipeline.longform.job_service import JobService
 from backend.storage.job_models import JobRecord
 
 ENDED = ("done", "cancelled", "failed")
@@ -20,7 +20,7 @@ BEAT_EVERY_S = 15.0
 MAX_SENTENCES = 500
 
 
-async def job_events(host: EngineHost, desk: JobDesk, job: JobRecord, since: int) -> AsyncIterator[str]:
+async def job_events(host: EngineHost, desk: JobService, job: JobRecord, since: int) -> AsyncIterator[str]:
     """Events `job` and `sentence` after revision `since`; the id of a `job` event is its revision.
 
     Each `job` event follows the sentences that changed up to its revision, so a client that comes back with the last

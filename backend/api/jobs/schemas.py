@@ -15,11 +15,11 @@ from backend.errors import BadRequest
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
 from backend.pipeline.longform.job_service import MAX_TAKE_CHARS, MAX_TITLE_CHARS
 from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS
-from backend.storage.job_models import ChapterRecord, Delivery, JobRecord, JobState, SentenceRecord, TakeRecord
+from backend.storage.job_models import ChapterRecord, JobRecord, JobState, SentenceRecord, SpeechParams, TakeRecord
 from backend.text.documents.reader import DocumentKind
 
 BookFormat = Literal["m4b", "mp3", "opus", "wav", "flac"]
-DEFAULTS = Delivery()
+DEFAULTS = SpeechParams()
 
 
 class NewJobBody(BaseModel):
@@ -50,8 +50,8 @@ class NewJobBody(BaseModel):
         description="Bring every sentence to this loudness; null leaves it.",
     )  # fmt: skip
 
-    def to_delivery(self) -> Delivery:
-        return Delivery(**{field.name: getattr(self, field.name) for field in fields(Delivery)})
+    def to_speech_params(self) -> SpeechParams:
+        return SpeechParams(**{field.name: getattr(self, field.name) for field in fields(SpeechParams)})
 
 
 class NewTakeBody(BaseModel):

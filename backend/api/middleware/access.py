@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from backend.api import errors
-from backend.api.middleware.api_keys import KeyRing, sent_key
-from backend.api.middleware.csrf import is_foreign_page
+from backend.api.middleware.api_keys import ApiKeys, sent_key
+from backend.api.middleware.csrf import is_cross_origin
 from backend.api.middleware.rate_limit import RateLimit
-from backend.api.middleware.trusted_hosts import HostNames
+from backend.api.middleware.trusted_hosts import TrustedHosts
 from backend.errors import Busy
 from backend.settings import Settings
 
@@ -26,13 +26,13 @@ UNCOUNTED_PATHS = ("/health", "/ready")
 POLICY_VIOLATION = 1008
 
 
-class Gate:
+class AccessMiddleware:
     """Lets HTTP requests and WebSockets through to `app`, or answers them with why not."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self._keys = KeyRing(settings.api_key)
-        self._hosts = HostNames(settings.host, settings.allowed_hosts)
+        self._keys = ApiKeys(settings.api_key)
+        self._hosts = TrustedHosts(settings.host, settings.allowed_hosts)
         self._pages = frozenset(settings.page_origins)
         self._rate = RateLimit(settings.rate_limit_per_min)
 
@@ -56,7 +56,7 @@ class Gate:
                 "The server does not go by the name in the Host header. Use its address, or add the name to ALLOWED_HOSTS.",
             )
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
-        if is_foreign_page(method, headers, self._pages):
+        if is_cross_origin(method, headers, self._pages):
             raise HTTPException(
                 403, "A page of another address may not do this. Open the pages that come with the server."
             )

@@ -21,7 +21,7 @@ class Key:
     name: str
 
 
-class KeyRing:
+class ApiKeys:
     """The keys of a comma-separated list; an empty one asks for no key."""
 
     def __init__(self, listed: str) -> None:

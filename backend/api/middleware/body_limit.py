@@ -12,7 +12,7 @@ FREE_BYTES = 64 * 2**10
 RETRY_S = 2.0
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Stops reading a body once it is larger than `max_bytes`, whatever its header says.
 
     What has come of all bodies counts until their requests are answered; who goes beyond `total_bytes` is told to come

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PORTION_BYTES = 64 * 2**10
 
 
-class Portions:
+class ChunkingMiddleware:
     """Hands on bodies in pieces of `PORTION_BYTES`; each waits until the client has taken most of those before."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def is_foreign_page(method: str, headers: Headers, pages: Container[str]) -> bool:
+def is_cross_origin(method: str, headers: Headers, pages: Container[str]) -> bool:
     """Whether a request that could change something comes from a page that is neither in `pages` nor the server's own.
 
     A browser sends forms to any address without asking it first, and opens a WebSocket to any, so a page of a stranger

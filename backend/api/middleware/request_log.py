@@ -10,7 +10,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.metrics import Measures
+from backend.api.metrics import ServerMetrics
 from backend.monitor.log_format import REQUEST_ID
 
 log = logging.getLogger(__name__)
@@ -20,10 +20,10 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = ("/health", "/ready", "/metrics")
 
 
-class Traffic:
+class RequestLogMiddleware:
     """Takes the caller's `X-Request-Id` if it is a sane one, else makes one; the answer carries it back."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: ServerMetrics) -> None:
         self.app = app
         self.measures = measures
 

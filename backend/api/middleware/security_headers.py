@@ -17,7 +17,7 @@ HEADERS = {
 PAGES = ("/docs", "/redoc")
 
 
-class Shield:
+class SecurityHeadersMiddleware:
     """Adds the headers that an answer does not bring itself."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,7 +16,7 @@ class ClientStalled(RuntimeError):
     """A client that stopped taking its answer; the server closes the connection."""
 
 
-class Patience:
+class TimeoutMiddleware:
     """Gives up on a client after `limit_s` without progress, so that it holds no place others wait for."""
 
     def __init__(self, app: ASGIApp, limit_s: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 
-class HostNames:
+class TrustedHosts:
     """Refuses names that a stranger could have pointed at this machine (DNS rebinding).
 
     A page of evil.example whose name suddenly means 127.0.0.1 is, to the browser, of the server's own origin, and may

@@ -8,20 +8,20 @@ from fastapi import APIRouter, Request, Response
 
 from backend.api.compat.openai_schemas import OpenAISpeech, openai_schema
 from backend.api.compat.openai_sse import SpeechEvents
-from backend.api.compat.openai_voices import OPENAI_VOICES, HouseVoice, house_voice
+from backend.api.compat.openai_voices import OPENAI_VOICES, ResolvedVoice, resolve_voice
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
 from backend.api.request_parsing import content_type, read_json, settings_of, unsupported
 from backend.api.routes.openai_models import require_model
 from backend.api.speech.headers import documented_headers, header_text
-from backend.api.speech.response import MEDIA_TYPES, StreamedSpeech, speak
-from backend.api.speech.transcode import RecodedStream, Recoder, SoundShape
+from backend.api.speech.response import MEDIA_TYPES, StreamingSpeechResponse, speak
+from backend.api.speech.transcode import OutputFormat, TranscodedStream, Transcoder
 from backend.errors import BadRequest, UnknownVoice
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"])
 
 # What callers play bare samples at, whatever the rate of the codec.
-PCM_SHAPE = SoundShape("pcm", rate_hz=24_000)
+PCM_SHAPE = OutputFormat("pcm", rate_hz=24_000)
 KINDS = [MEDIA_TYPES[format] for format in ("mp3", "opus", "aac", "flac", "wav", "pcm")]
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ async def audio_speech(request: Request) -> Response:
             "input", "string_above_max_length",
         )  # fmt: skip
     await require_model(request, body.model)
-    house = await _house_voice(request, body.voice)
+    house = await _resolve_voice(request, body.voice)
     try:
         answer = await speak(
             request, wanted.model_copy(update={"voice": house.voice}).to_request(), wanted.format, True
@@ -71,16 +71,16 @@ async def audio_speech(request: Request) -> Response:
     return _dressed(request, answer, body, house)
 
 
-async def _house_voice(request: Request, wanted: str) -> HouseVoice:
+async def _resolve_voice(request: Request, wanted: str) -> ResolvedVoice:
     if wanted.strip().casefold() not in OPENAI_VOICES:
-        return HouseVoice(wanted)
+        return ResolvedVoice(wanted)
     host = host_of(request)
-    return house_voice(wanted, await host.run(host.engine.voices))
+    return resolve_voice(wanted, await host.run(host.engine.voices))
 
 
-def _dressed(request: Request, answer: Response, body: OpenAISpeech, house: HouseVoice) -> Response:
+def _dressed(request: Request, answer: Response, body: OpenAISpeech, house: ResolvedVoice) -> Response:
     """The answer as OpenAI's clients expect it."""
-    if not isinstance(answer, StreamedSpeech):  # the client has gone
+    if not isinstance(answer, StreamingSpeechResponse):  # the client has gone
         return answer
     headers, speech = answer.headers, answer.speech
     if body.instructions and body.instructions.strip():
@@ -91,9 +91,9 @@ def _dressed(request: Request, answer: Response, body: OpenAISpeech, house: Hous
         headers["X-Voice-Note"] = header_text(house.note)
     dressed: Response = answer
     if body.response_format == "pcm" and headers["X-Sample-Rate"] != str(PCM_SHAPE.rate_hz):
-        recoder = Recoder(PCM_SHAPE, int(headers["X-Sample-Rate"]), int(headers["X-Channels"]))
+        recoder = Transcoder(PCM_SHAPE, int(headers["X-Sample-Rate"]), int(headers["X-Channels"]))
         headers["X-Sample-Rate"] = str(PCM_SHAPE.rate_hz)
-        dressed = RecodedStream(answer, recoder, host_of(request), MEDIA_TYPES["pcm"], dict(headers))
+        dressed = TranscodedStream(answer, recoder, host_of(request), MEDIA_TYPES["pcm"], dict(headers))
     if body.stream_format == "sse":
         dressed = SpeechEvents(dressed, lambda: (len(body.input), speech.stream.metrics.frames))
     return dressed

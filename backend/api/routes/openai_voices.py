@@ -17,17 +17,17 @@ from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
 router = APIRouter(prefix="/v1/audio", tags=["openai"])
 
 
-class ListedVoice(BaseModel):
+class OpenAIVoice(BaseModel):
     """A voice by the two fields that clients read."""
 
     id: str
     name: str
 
 
-class ListedVoices(BaseModel):
+class OpenAIVoices(BaseModel):
     """The answer of `GET /v1/audio/voices`."""
 
-    voices: list[ListedVoice]
+    voices: list[OpenAIVoice]
 
 
 class CreatedVoice(BaseModel):
@@ -63,11 +63,11 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 
 
 @router.get("/voices", responses=documented(503))
-async def voices(request: Request) -> ListedVoices:
+async def voices(request: Request) -> OpenAIVoices:
     """List the voices, built in and added; each `id` is a `voice` to speak with."""
     host = host_of(request)
     found = await host.run(host.engine.voices)
-    return ListedVoices(voices=[ListedVoice(id=voice.id, name=voice.name) for voice in found])
+    return OpenAIVoices(voices=[OpenAIVoice(id=voice.id, name=voice.name) for voice in found])
 
 
 @router.post("/voices", responses=documented(409, 413, 415, 429, 503, 507), openapi_extra=BODY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -14,9 +14,12 @@ from pydantic import BaseModel, Field
 from backend import __version__
 from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.metrics import Measures
+from backend.api.metrics import ServerMetrics
 from backend.api.request_history import MOST_KEPT, RecentSpeeches
-from backend.api.system_info import Machine
+from backend.api.system_info import SystemInfo
+
+if TYPE_CHECKING:
+    from backend.opt_engine import EngineStatus
 
 router = APIRouter(tags=["system"])
 
@@ -31,17 +34,22 @@ async def metrics(
     format: Annotated[Literal["prometheus", "json"] | None, Query(description="Wins over the Accept header.")] = None,
 ) -> Response:
     """The text format of Prometheus, or JSON with `?format=json` or `Accept: application/json`."""
-    measures: Measures = request.app.state.measures
+    measures: ServerMetrics = request.app.state.measures
     host = host_of(request)
     is_json = format == "json" or (format is None and "application/json" in request.headers.get("accept", ""))
 
     def told() -> Response:
         status = None if host.missing else host.engine.status()
         if is_json:
-            return JSONResponse({**measures.as_json(), "engine": None if status is None else asdict(status)})
+            return JSONResponse({**measures.as_json(), "engine": None if status is None else engine_fields(status)})
         return Response(measures.as_text(status), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return await host.run(told)
+
+
+def engine_fields(status: EngineStatus) -> dict[str, Any]:
+    """The engine's status as JSON. `era` is the older name of `family`."""
+    return {**asdict(status), "era": status.family}
 
 
 class Health(BaseModel):
@@ -62,7 +70,7 @@ class Health(BaseModel):
 @router.get("/health")
 async def health(request: Request) -> Health:
     """Tell the version, the device and how long the server has been up. Never needs a key."""
-    machine: Machine = request.app.state.machine
+    machine: SystemInfo = request.app.state.machine
     return Health(
         device=machine.device.label,
         device_name=machine.device.name,
@@ -97,7 +105,7 @@ async def ready(request: Request, response: Response) -> Readiness:
     status = await host.run(host.engine.status)
     # The path is open to everyone: who sets a key does not mean to tell strangers about the machine.
     is_private = bool(request.app.state.settings.api_key)
-    return Readiness(ready=True, message="Ready to speak.", engine=None if is_private else asdict(status))
+    return Readiness(ready=True, message="Ready to speak.", engine=None if is_private else engine_fields(status))
 
 
 class SpeechRow(BaseModel):
@@ -118,7 +126,7 @@ class SpeechRow(BaseModel):
     underrun_s: float = Field(description="Silence of a listener who played each piece as it came.")
 
 
-class RecentTable(BaseModel):
+class RecentRequests(BaseModel):
     """The answer of `GET /requests`."""
 
     requests: list[SpeechRow]
@@ -127,20 +135,20 @@ class RecentTable(BaseModel):
 @router.get("/requests")
 async def requests(
     request: Request, limit: Annotated[int, Query(ge=1, le=MOST_KEPT, description="How many, newest first.")] = 50
-) -> RecentTable:
+) -> RecentRequests:
     """The last speeches, newest first. Their texts are not kept."""
     recent: RecentSpeeches = request.app.state.recent
-    return RecentTable(requests=[SpeechRow(**asdict(row)) for row in recent.newest(limit)])
+    return RecentRequests(requests=[SpeechRow(**asdict(row)) for row in recent.newest(limit)])
 
 
-class Cleared(BaseModel):
+class ClearedCaches(BaseModel):
     """The answer of `POST /cache/clear`."""
 
     cleared: dict[str, int] = Field(description="Entries that were forgotten, by cache.")
 
 
 @router.post("/cache/clear", responses=documented(503))
-async def clear(request: Request) -> Cleared:
+async def clear(request: Request) -> ClearedCaches:
     """Empty every cache; the next requests are slower and no different."""
     host = host_of(request)
-    return Cleared(cleared=await host.run(host.engine.clear_caches))
+    return ClearedCaches(cleared=await host.run(host.engine.clear_caches))

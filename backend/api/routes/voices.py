@@ -63,7 +63,7 @@ class NewName(BaseModel):
     name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="What to call it now.")
 
 
-class Likeness(BaseModel):
+class Similarity(BaseModel):
     """The answer of `GET /voices/{id}/similarity`."""
 
     similarity: float = Field(description="-1...1; takes of the same voice are near 1.")
@@ -148,7 +148,7 @@ async def similarity(
     request: Request,
     voice_id: VoiceId,
     seed: Annotated[int | None, Query(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1], description="Of the take.")] = None,
-) -> Likeness:
+) -> Similarity:
     """How like itself a voice sounds in a fresh take, by the checkpoint's own speaker encoder."""
     host = host_of(request)
-    return Likeness(similarity=await host.work(host.engine.voice_likeness, voice_id, PREVIEW_TEXT, seed))
+    return Similarity(similarity=await host.work(host.engine.voice_similarity, voice_id, PREVIEW_TEXT, seed))

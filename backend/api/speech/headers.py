@@ -6,7 +6,7 @@ import string
 from typing import Any
 from urllib.parse import quote
 
-from backend.api.engine_host import SpeechStream
+from backend.api.engine_host import SpeechStreamProtocol
 from backend.audio.waveform import Waveform
 
 # Header, field of the metrics, factor, digits after the point.
@@ -61,7 +61,9 @@ def header_text(text: str) -> str:
     return written
 
 
-def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float | None = None) -> dict[str, str]:
+def headers_at_start(
+    stream: SpeechStreamProtocol, first: Waveform, first_audio_s: float | None = None
+) -> dict[str, str]:
     """What is known when the first piece of sound exists."""
     headers = {
         "X-Sample-Rate": str(first.rate_hz),
@@ -77,7 +79,7 @@ def headers_at_start(stream: SpeechStream, first: Waveform, first_audio_s: float
     return headers
 
 
-def headers_at_end(stream: SpeechStream) -> dict[str, str]:
+def headers_at_end(stream: SpeechStreamProtocol) -> dict[str, str]:
     """What is known after the last piece."""
     metrics: Any = stream.metrics
     headers = {name: f"{getattr(metrics, field) * factor:.{digits}f}" for name, field, factor, digits in AT_END}

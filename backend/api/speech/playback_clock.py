@@ -9,7 +9,7 @@ LEAST_GAP_S = 0.02
 
 
 @dataclass(slots=True)
-class Playback:
+class PlaybackClock:
     """Times are those of one clock, `arrived_s` when the request came in. All zero until something was sent."""
 
     arrived_s: float

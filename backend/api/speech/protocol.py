@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from backend.api.speech.playback_clock import Playback
+from backend.api.speech.playback_clock import PlaybackClock
 from backend.audio.waveform import Waveform
 from backend.runtime.request import SpeechRequest
 
 
-class Speaking(Protocol):
+class SpeechHandle(Protocol):
     """A speech that was asked for. `close` ends it in any case, and is called once."""
 
-    playback: Playback
+    playback: PlaybackClock
 
     async def open(self) -> Waveform:
         """Start to speak; returns the first piece. Raises what it is refused with, and `Cancelled` once left."""
@@ -41,4 +41,4 @@ class Speaking(Protocol):
 
 
 # Asks for a speech; the flag says whether its `sentences` are wanted.
-Speak = Callable[[SpeechRequest, bool], Speaking]
+Speak = Callable[[SpeechRequest, bool], SpeechHandle]

@@ -16,11 +16,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.engine_host import MAX_SPEECHES, EngineHost, SpeechStream
-from backend.api.metrics import Measures, Outcome
+from backend.api.engine_host import MAX_SPEECHES, EngineHost, SpeechStreamProtocol
+from backend.api.metrics import Outcome, ServerMetrics
 from backend.api.request_history import RecentSpeech, RecentSpeeches
 from backend.api.speech.headers import headers_at_end, headers_at_start
-from backend.api.speech.playback_clock import Playback
+from backend.api.speech.playback_clock import PlaybackClock
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
@@ -45,7 +45,7 @@ MEDIA_TYPES = {
 
 
 @asynccontextmanager
-async def when_client_leaves(receive: Receive, act: Callable[[], None]) -> AsyncIterator[None]:
+async def on_disconnect(receive: Receive, act: Callable[[], None]) -> AsyncIterator[None]:
     """Call `act` if the client disconnects inside the block."""
 
     async def watch() -> None:
@@ -60,26 +60,26 @@ async def when_client_leaves(receive: Receive, act: Callable[[], None]) -> Async
         watcher.cancel()
 
 
-class OpenSpeech:
+class SpeechRun:
     """One speech from its request to its last byte. Counts itself, and cancels itself if it is left unfinished."""
 
     def __init__(self, connection: HTTPConnection, wanted: SpeechRequest, arrived_s: float | None = None) -> None:
         """`arrived_s`: when it was asked for, on the performance counter, if that was after the connection."""
         state = connection.app.state
         self.host: EngineHost = state.host
-        self._measures: Measures = state.measures
+        self._measures: ServerMetrics = state.measures
         self._recent: RecentSpeeches = state.recent
         self._connection, self._wanted = connection, wanted
         self._arrived_at = datetime.now(timezone.utc)
-        self._stream: SpeechStream | None = None
+        self._stream: SpeechStreamProtocol | None = None
         self.pieces: Iterator[Waveform] = iter(())
-        self.playback = Playback(connection.state.arrived_s if arrived_s is None else arrived_s)
+        self.playback = PlaybackClock(connection.state.arrived_s if arrived_s is None else arrived_s)
         self.is_left = self.is_streamed = False
         self._outcome: Outcome = "refused"
         self.first_audio_s = 0.0
 
     @property
-    def stream(self) -> SpeechStream:
+    def stream(self) -> SpeechStreamProtocol:
         assert self._stream is not None, "the speech was not opened"
         return self._stream
 
@@ -175,14 +175,14 @@ def client_of(connection: HTTPConnection) -> str:
 
 async def speak(request: Request, wanted: SpeechRequest, format: str, is_streaming: bool) -> Response:
     """Answer with the speech. The first sound exists before this returns, so refusals are proper statuses."""
-    speech = OpenSpeech(request, wanted)
+    speech = SpeechRun(request, wanted)
     is_handed_on = False
     try:
-        async with when_client_leaves(request.receive, speech.leave):
+        async with on_disconnect(request.receive, speech.leave):
             first = await speech.open()
             if not is_streaming:
                 return await _whole(speech, first, format)
-        answer = StreamedSpeech(speech, first, format)
+        answer = StreamingSpeechResponse(speech, first, format)
         is_handed_on = True
         return answer
     except Cancelled:
@@ -194,7 +194,7 @@ async def speak(request: Request, wanted: SpeechRequest, format: str, is_streami
             speech.close()
 
 
-async def _whole(speech: OpenSpeech, first: Waveform, format: str) -> Response:
+async def _whole(speech: SpeechRun, first: Waveform, format: str) -> Response:
     whole = await speech.whole(first)
     content = await speech.host.run(encoded, whole, format)
     speech.sent(whole.duration_s)
@@ -211,10 +211,10 @@ def encoded(waveform: Waveform, format: str) -> bytes:
     return writer.push(waveform.samples) + writer.finish()
 
 
-class StreamedSpeech(Response):
+class StreamingSpeechResponse(Response):
     """A chunked answer. A failure after its start breaks the body off, so that it cannot pass for a whole one."""
 
-    def __init__(self, speech: OpenSpeech, first: Waveform, format: str) -> None:
+    def __init__(self, speech: SpeechRun, first: Waveform, format: str) -> None:
         headers = headers_at_start(speech.stream, first, speech.first_audio_s) | _file_name(format)
         super().__init__(media_type=MEDIA_TYPES[format], headers=headers)
         del self.headers["content-length"]
@@ -225,7 +225,7 @@ class StreamedSpeech(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         speech, run = self._speech, self._speech.host.run
         try:
-            async with when_client_leaves(receive, speech.leave):
+            async with on_disconnect(receive, speech.leave):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 unsent_s = 0.0  # what an encoder still holds back
                 piece, body = await run(self._next)
@@ -244,7 +244,7 @@ class StreamedSpeech(Response):
             if not speech.is_left:
                 log.warning("A speech broke off after its start: %s", error)
                 # Not one of the errors that have an answer: the headers are gone already.
-                raise BrokenOff(str(error)) from error
+                raise StreamAborted(str(error)) from error
         finally:
             speech.close()
 
@@ -254,12 +254,12 @@ class StreamedSpeech(Response):
         return piece, self._writer.finish() if piece is None else self._writer.push(piece.samples)
 
     @property
-    def speech(self) -> OpenSpeech:
+    def speech(self) -> SpeechRun:
         """What is being said; its metrics are final after the last piece."""
         return self._speech
 
 
-class BrokenOff(RuntimeError):
+class StreamAborted(RuntimeError):
     """The body of an answer could not be finished; the server closes the connection."""
 
 

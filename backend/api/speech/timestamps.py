@@ -12,9 +12,9 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from backend.api.engine_host import SpeechStream
+from backend.api.engine_host import SpeechStreamProtocol
 from backend.api.speech.headers import headers_at_end, headers_at_start
-from backend.api.speech.response import CLIENT_GONE, OpenSpeech, encoded, when_client_leaves
+from backend.api.speech.response import CLIENT_GONE, SpeechRun, encoded, on_disconnect
 from backend.audio.waveform import Waveform
 from backend.errors import Cancelled
 from backend.runtime.request import SpeechRequest
@@ -65,9 +65,9 @@ class TimedBody(BaseModel):
 
 async def speak_timed(request: Request, wanted: SpeechRequest, format: str, output: Output) -> Response:
     """Answer with the whole speech and its times, or with its subtitles alone."""
-    speech = OpenSpeech(request, wanted)
+    speech = SpeechRun(request, wanted)
     try:
-        async with when_client_leaves(request.receive, speech.leave):
+        async with on_disconnect(request.receive, speech.leave):
             first = await speech.open()
             whole = await speech.whole(first)
             told = await speech.host.run(_told, speech.stream, whole, format, output)
@@ -85,7 +85,7 @@ async def speak_timed(request: Request, wanted: SpeechRequest, format: str, outp
         speech.close()
 
 
-def _told(stream: SpeechStream, whole: Waveform, format: str, output: Output) -> bytes | str:
+def _told(stream: SpeechStreamProtocol, whole: Waveform, format: str, output: Output) -> bytes | str:
     """The body of the answer."""
     sentences = stream.sentences
     if output != "json":

@@ -22,7 +22,7 @@ SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class SoundShape:
+class OutputFormat:
     """How the sound is wanted. None leaves a number to the checkpoint or to the format."""
 
     format: str
@@ -61,7 +61,7 @@ class SoundShape:
 
 
 async def speak_as(
-    request: Request, wanted: SpeechRequest, shape: SoundShape, is_streaming: bool, ignored: tuple[str, ...] = ()
+    request: Request, wanted: SpeechRequest, shape: OutputFormat, is_streaming: bool, ignored: tuple[str, ...] = ()
 ) -> Response:
     """Answer with the speech in this shape. `ignored` names what of the request cannot be honored, for the header."""
     answer = await speak(request, wanted, shape.format if shape.is_plain else "pcm", is_streaming)
@@ -73,10 +73,10 @@ async def speak_as(
     return answer
 
 
-class Recoder:
+class Transcoder:
     """Turns 16-bit samples, given as bytes, into bytes of another shape."""
 
-    def __init__(self, shape: SoundShape, rate_hz: int, n_channels: int, n_samples: int | None = None) -> None:
+    def __init__(self, shape: OutputFormat, rate_hz: int, n_channels: int, n_samples: int | None = None) -> None:
         self.rate_hz = shape.rate_from(rate_hz)
         self._resampler = StreamResampler(rate_hz, self.rate_hz, n_channels)
         n_out = None if n_samples is None else resampled_length(n_samples, rate_hz, self.rate_hz)
@@ -96,7 +96,7 @@ class Recoder:
         return self._writer.push(self._resampler.finish()) + self._writer.finish()
 
 
-async def _recoded(answer: Response, shape: SoundShape, host: EngineHost) -> Response:
+async def _recoded(answer: Response, shape: OutputFormat, host: EngineHost) -> Response:
     rate_hz, n_channels = int(answer.headers["x-sample-rate"]), int(answer.headers["x-channels"])
     own = {
         "X-Sample-Rate": str(shape.rate_from(rate_hz)),
@@ -105,18 +105,20 @@ async def _recoded(answer: Response, shape: SoundShape, host: EngineHost) -> Res
     headers = {name: told for name, told in answer.headers.items() if name not in ("content-type", "content-length")}
     headers |= {name.lower(): told for name, told in own.items()}
     if "content-length" not in answer.headers:
-        return RecodedStream(answer, Recoder(shape, rate_hz, n_channels), host, MEDIA_TYPES[shape.format], headers)
+        return TranscodedStream(
+            answer, Transcoder(shape, rate_hz, n_channels), host, MEDIA_TYPES[shape.format], headers
+        )
     pcm = bytes(answer.body)
-    recoder = Recoder(shape, rate_hz, n_channels, len(pcm) // (SAMPLE_BYTES * n_channels))
+    recoder = Transcoder(shape, rate_hz, n_channels, len(pcm) // (SAMPLE_BYTES * n_channels))
     content = await host.run(lambda: recoder.push(pcm) + recoder.finish())
     return Response(content, media_type=MEDIA_TYPES[shape.format], headers=headers)
 
 
-class RecodedStream(Response):
+class TranscodedStream(Response):
     """A chunked answer recoded while it passes. Its failures pass as they are."""
 
     def __init__(
-        self, inner: Response, recoder: Recoder, host: EngineHost, media_type: str, headers: dict[str, str]
+        self, inner: Response, recoder: Transcoder, host: EngineHost, media_type: str, headers: dict[str, str]
     ) -> None:  # fmt: skip
         super().__init__(media_type=media_type, headers=headers)
         del self.headers["content-length"]

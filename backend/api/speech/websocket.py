@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backend.api.request_parsing import describe
-from backend.api.speech.playback_clock import Playback
-from backend.api.speech.protocol import Speak, Speaking
+from backend.api.speech.playback_clock import PlaybackClock
+from backend.api.speech.protocol import Speak, SpeechHandle
 from backend.api.speech.timestamps import sentence_times
-from backend.api.speech.websocket_messages import MESSAGES, Sign, Start, TextMessage
+from backend.api.speech.websocket_messages import MESSAGES, ControlMessage, Start, TextMessage
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
-from backend.errors import BadRequest, BadText, Cancelled, LimitExceeded, PhonogramError, RetryLater, SpeakerLost
+from backend.errors import BadRequest, BadText, Cancelled, LimitExceeded, PhonogramError, ReplicaLost, RetryLater
 from backend.runtime.request import segment_seed
 from backend.settings import Settings
 from backend.text.segmentation.incremental import SentenceBuffer
@@ -35,12 +35,12 @@ CLOSED_WELL, CLOSED_IDLE, CLOSED_BAD, CLOSED_LOST = 1000, 1001, 1003, 1011
 
 
 @dataclass(slots=True, eq=False)
-class Sentence:
+class QueuedSentence:
     """One sentence on its way: waiting, or opened and so in the engine's queue or being spoken."""
 
     index: int
     text: str
-    speech: Speaking | None = None
+    speech: SpeechHandle | None = None
     opening: asyncio.Task[Waveform] | None = None
 
     def leave(self) -> None:
@@ -49,28 +49,28 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Milestone:
+class SpeechMarker:
     """A place in the line of sentences whose passing is told."""
 
     kind: Literal["flushed", "done"]
 
 
 @dataclass(slots=True)
-class Line:
+class SentenceQueue:
     """What is to be said, in order."""
 
-    items: deque[Sentence | Milestone] = field(default_factory=deque)
+    items: deque[QueuedSentence | SpeechMarker] = field(default_factory=deque)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def n_chars(self) -> int:
-        return sum(len(item.text) for item in self.items if isinstance(item, Sentence))
+        return sum(len(item.text) for item in self.items if isinstance(item, QueuedSentence))
 
-    def add(self, item: Sentence | Milestone) -> None:
+    def add(self, item: QueuedSentence | SpeechMarker) -> None:
         self.items.append(item)
         self.changed.set()
 
-    async def next(self) -> Sentence | Milestone:
+    async def next(self) -> QueuedSentence | SpeechMarker:
         while not self.items:
             self.changed.clear()
             await self.changed.wait()
@@ -85,15 +85,15 @@ class SpeechSocket:
         self._settings: Settings = socket.app.state.settings
         self._start = Start.model_validate({})
         self._has_started = False
-        self._buffer, self._line = SentenceBuffer(), Line()
-        self._speaking: Sentence | None = None
+        self._buffer, self._line = SentenceBuffer(), SentenceQueue()
+        self._speaking: QueuedSentence | None = None
         self._n_sentences = 0
         # Counts the cancellations: what belongs to an earlier one is not sent any more.
-        self._era = 0
+        self._epoch = 0
         self._cancelled = asyncio.Event()
         self._sending = asyncio.Lock()
         self._writer: Writer | None = None
-        self._playback = Playback(time.perf_counter())
+        self._playback = PlaybackClock(time.perf_counter())
         self._sent_s = 0.0  # sound since the start or the last cancellation
 
     async def run(self) -> None:
@@ -150,7 +150,7 @@ class SpeechSocket:
         """Whether something is being said or waits to be."""
         return self._speaking is not None or bool(self._line.items)
 
-    async def _take(self, message: Start | TextMessage | Sign) -> None:
+    async def _take(self, message: Start | TextMessage | ControlMessage) -> None:
         if isinstance(message, Start):
             self._begin(message)
             return
@@ -168,7 +168,7 @@ class SpeechSocket:
             await self._tell({"type": "cancelled"})
         else:
             self._add(self._buffer.flush())
-            self._line.add(Milestone("done" if message.type == "end" else "flushed"))
+            self._line.add(SpeechMarker("done" if message.type == "end" else "flushed"))
 
     def _begin(self, start: Start) -> None:
         if self._has_started:
@@ -181,25 +181,25 @@ class SpeechSocket:
 
     def _add(self, texts: list[str]) -> None:
         for text in texts:
-            self._line.add(Sentence(self._n_sentences, text))
+            self._line.add(QueuedSentence(self._n_sentences, text))
             self._n_sentences += 1
         self._open_ahead()
 
     def _drop_all(self) -> None:
         """Forget everything that was not sent yet."""
-        self._era += 1
+        self._epoch += 1
         self._cancelled.set()
         self._cancelled = asyncio.Event()
         self._buffer.clear()
         for item in [self._speaking, *self._line.items]:
-            if isinstance(item, Sentence):
+            if isinstance(item, QueuedSentence):
                 item.leave()
                 # One that waits in the line is in nobody else's hands.
                 if item.opening is not None and item is not self._speaking:
                     item.opening.add_done_callback(partial(_closed, item))
         self._line.items.clear()
         self._writer = None
-        self._playback, self._sent_s = Playback(time.perf_counter()), 0.0
+        self._playback, self._sent_s = PlaybackClock(time.perf_counter()), 0.0
 
     # Speaking.
 
@@ -207,41 +207,43 @@ class SpeechSocket:
         """Say all until the end; returns the code to close with."""
         while True:
             item = await self._line.next()
-            era = self._era
-            if isinstance(item, Milestone):
-                await self._pass(item, era)
-                if item.kind == "done" and era == self._era:
+            epoch = self._epoch
+            if isinstance(item, SpeechMarker):
+                await self._pass(item, epoch)
+                if item.kind == "done" and epoch == self._epoch:
                     return CLOSED_WELL
                 continue
             self._speaking = item
             try:
-                await self._say(item, era)
+                await self._say(item, epoch)
             except Cancelled:
                 # By the client, or with it.
                 continue
             except BadText as error:
                 # Nothing in this sentence can be read, as in another script; that says nothing of the others.
-                if era == self._era:
+                if epoch == self._epoch:
                     await self._tell_error(error, sentence=item.index)
             except PhonogramError as error:
-                if era == self._era:
-                    is_ending = any(isinstance(later, Milestone) and later.kind == "done" for later in self._line.items)
+                if epoch == self._epoch:
+                    is_ending = any(
+                        isinstance(later, SpeechMarker) and later.kind == "done" for later in self._line.items
+                    )
                     self._speaking = None
                     self._drop_all()
                     await self._tell_error(error, sentence=item.index)
                     if is_ending:
-                        self._line.add(Milestone("done"))
-                    if isinstance(error, SpeakerLost):
+                        self._line.add(SpeechMarker("done"))
+                    if isinstance(error, ReplicaLost):
                         return CLOSED_LOST
             finally:
                 self._speaking = None
 
-    async def _pass(self, milestone: Milestone, era: int) -> None:
+    async def _pass(self, milestone: SpeechMarker, epoch: int) -> None:
         if milestone.kind == "done" and self._writer is not None:
-            await self._send_sound(self._writer.finish(), None, era)
-        await self._tell({"type": milestone.kind, "audio_s": round(self._sent_s, 4)}, era)
+            await self._send_sound(self._writer.finish(), None, epoch)
+        await self._tell({"type": milestone.kind, "audio_s": round(self._sent_s, 4)}, epoch)
 
-    async def _say(self, sentence: Sentence, era: int) -> None:
+    async def _say(self, sentence: QueuedSentence, epoch: int) -> None:
         self._open(sentence)
         speech, opening = sentence.speech, sentence.opening
         assert speech is not None and opening is not None
@@ -252,21 +254,22 @@ class SpeechSocket:
             speech.playback.arrived_s = max(speech.playback.arrived_s, turn_s)
             begins_s = self._sent_s
             await self._tell(
-                {"type": "sentence", "index": sentence.index, "text": sentence.text, "start_s": round(begins_s, 4)}, era
+                {"type": "sentence", "index": sentence.index, "text": sentence.text, "start_s": round(begins_s, 4)},
+                epoch,
             )
             self._open_ahead()
             while piece is not None:
-                await self._wait_for_listener(speech, era)
-                await self._send_piece(piece, sentence, era)
+                await self._wait_for_listener(speech, epoch)
+                await self._send_piece(piece, sentence, epoch)
                 piece = await speech.next()
             speech.finish()
             if self._start.timings:
                 told = [timed.model_dump() for timed in sentence_times(await speech.sentences(), begins_s)]
-                await self._tell({"type": "timings", "index": sentence.index, "sentences": told}, era)
+                await self._tell({"type": "timings", "index": sentence.index, "sentences": told}, epoch)
         finally:
             speech.close()
 
-    def _open(self, sentence: Sentence) -> None:
+    def _open(self, sentence: QueuedSentence) -> None:
         """Put a sentence into the engine's queue, once."""
         if sentence.opening is not None:
             return
@@ -280,11 +283,11 @@ class SpeechSocket:
         speaking = self._speaking
         if speaking is None or speaking.opening is None or not speaking.opening.done():
             return
-        upcoming = next((item for item in self._line.items if isinstance(item, Sentence)), None)
+        upcoming = next((item for item in self._line.items if isinstance(item, QueuedSentence)), None)
         if upcoming is not None:
             self._open(upcoming)
 
-    async def _wait_for_listener(self, speech: Speaking, era: int) -> None:
+    async def _wait_for_listener(self, speech: SpeechHandle, epoch: int) -> None:
         """Until less than `pace` seconds of sound lie ahead of the listener, or all is cancelled."""
         now_s = time.perf_counter()
         ahead_s = self._playback.ahead_s(now_s) - self._start.pace
@@ -294,52 +297,52 @@ class SpeechSocket:
             cancelled.cancel()
             # Waiting on purpose is no slowness of ours.
             speech.playback.arrived_s += time.perf_counter() - now_s
-        self._require(era)
+        self._require(epoch)
 
-    async def _send_piece(self, piece: Waveform, sentence: Sentence, era: int) -> None:
+    async def _send_piece(self, piece: Waveform, sentence: QueuedSentence, epoch: int) -> None:
         if self._writer is None:
             self._writer = open_writer(self._start.format, piece.rate_hz, piece.n_channels)
             about = {"type": "audio_start", "format": self._start.format, "sample_rate": piece.rate_hz}
-            await self._tell({**about, "channels": piece.n_channels}, era)
+            await self._tell({**about, "channels": piece.n_channels}, epoch)
             # Cancelled meanwhile, there is no writer any more.
-            self._require(era)
+            self._require(epoch)
         assert sentence.speech is not None
         content = await sentence.speech.run(self._writer.push, piece.samples)
-        await self._send_sound(content, sentence.index, era)
+        await self._send_sound(content, sentence.index, epoch)
         # What was sent before a cancellation is no part of the sound after it.
-        self._require(era)
+        self._require(epoch)
         sentence.speech.sent(piece.duration_s)
         self._playback.sent(piece.duration_s, time.perf_counter())
         self._sent_s += piece.duration_s
 
-    async def _send_sound(self, content: bytes, index: int | None, era: int) -> None:
+    async def _send_sound(self, content: bytes, index: int | None, epoch: int) -> None:
         if not content:
             return
         async with self._sending:
-            self._require(era)
+            self._require(epoch)
             if self._start.audio == "binary":
                 await self._socket.send_bytes(content)
             else:
                 body = {"type": "audio", "index": index, "audio": base64.b64encode(content).decode()}
                 await self._socket.send_text(json.dumps(body))
 
-    async def _tell(self, body: dict[str, Any], era: int | None = None) -> None:
+    async def _tell(self, body: dict[str, Any], epoch: int | None = None) -> None:
         async with self._sending:
-            if era is None or era == self._era:
+            if epoch is None or epoch == self._epoch:
                 await self._socket.send_text(json.dumps(body, ensure_ascii=False))
 
     async def _tell_error(self, error: PhonogramError, **about: Any) -> None:
-        body = {"type": "error", "error": type(error).__name__, "message": str(error), **about}
+        body = {"type": "error", "error": error.kind, "message": str(error), **about}
         if isinstance(error, RetryLater):
             body["retry_after_ms"] = round(error.retry_after_s * 1000)
         await self._tell(body)
 
-    def _require(self, era: int) -> None:
-        if era != self._era:
+    def _require(self, epoch: int) -> None:
+        if epoch != self._epoch:
             raise Cancelled("What was being said was cancelled.")
 
 
-def _parsed(text: str | None) -> Start | TextMessage | Sign:
+def _parsed(text: str | None) -> Start | TextMessage | ControlMessage:
     """A message as it came; raises `BadRequest` saying what is wrong with it."""
     if text is None or len(text) > MAX_MESSAGE_CHARS:
         raise BadRequest(
@@ -358,7 +361,7 @@ def _parsed(text: str | None) -> Start | TextMessage | Sign:
         raise BadRequest(describe(kind, error.errors(include_url=False))) from None
 
 
-def _closed(sentence: Sentence, opening: asyncio.Task[Waveform]) -> None:
+def _closed(sentence: QueuedSentence, opening: asyncio.Task[Waveform]) -> None:
     """Count a sentence that was opened ahead and then not wanted."""
     if not opening.cancelled() and opening.exception() is not None:
         log.debug("Sentence %d was given up: %s", sentence.index, opening.exception())

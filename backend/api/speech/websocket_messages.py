@@ -53,7 +53,7 @@ class TextMessage(BaseModel):
     text: str
 
 
-class Sign(BaseModel):
+class ControlMessage(BaseModel):
     """`flush` speaks what has come without waiting for its end, `cancel` stops and forgets, `end` flushes and closes."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,6 +61,6 @@ class Sign(BaseModel):
     type: Literal["flush", "cancel", "end"]
 
 
-MESSAGES: dict[Any, type[Start | TextMessage | Sign]] = {
-    "start": Start, "text": TextMessage, "flush": Sign, "cancel": Sign, "end": Sign,
+MESSAGES: dict[Any, type[Start | TextMessage | ControlMessage]] = {
+    "start": Start, "text": TextMessage, "flush": ControlMessage, "cancel": ControlMessage, "end": ControlMessage,
 }  # fmt: skip

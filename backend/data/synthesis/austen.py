@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from backend.data.synthesis.text_filters import split_sentences, tidy
+from backend.data.synthesis.text_filters import clean_sentence, split_sentences
 from backend.errors import BadSettings
 
 DATA_FILE = "Rdata.rdb"
@@ -32,7 +32,7 @@ def austen_sentences(file_or_folder: Path) -> list[str]:
             continue
         for paragraph in _paragraphs(lines):
             for sentence in split_sentences(paragraph):
-                if (clean := tidy(sentence.replace('"', ""))) is not None:
+                if (clean := clean_sentence(sentence.replace('"', ""))) is not None:
                     found[clean] = None
     if not found:
         raise BadSettings(f"'{path.name}' holds no novels. Give the {DATA_FILE} of the package janeaustenr.")

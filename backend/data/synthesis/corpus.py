@@ -17,7 +17,7 @@ from backend.audio.waveform import Waveform
 from backend.data.frame_alignment import DurationUnit
 from backend.data.manifest import AUDIO_FOLDER, MANIFEST_NAME, Clip
 from backend.data.splits import HeldOut
-from backend.data.synthesis.teacher import Spoken, Teacher
+from backend.data.synthesis.teacher import Teacher, TeacherSpeech
 from backend.data.synthesis.templates import template_sentence
 from backend.data.synthesis.text_filters import WORDS, Excluded
 from backend.errors import BadSettings, OutputError
@@ -33,7 +33,7 @@ Phonemizer = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Synthesis:
+class CorpusConfig:
     """What a corpus is made of. Shares are parts of all utterances, 0...1; the rest are single sentences of `texts`
     by the `speakers`."""
 
@@ -51,7 +51,7 @@ class Synthesis:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CorpusLine:
     """One utterance to be made."""
 
     id: str
@@ -60,7 +60,7 @@ class Line:
     speed: float
 
 
-def lines(plan: Synthesis, excluded: Excluded, heldout: HeldOut) -> Iterator[Line]:
+def lines(plan: CorpusConfig, excluded: Excluded, heldout: HeldOut) -> Iterator[CorpusLine]:
     """The utterances of a plan without end. None has an excluded sentence in it or a held-out speaker in its mix.
 
     Raises `BadSettings` if no text or no speaker is left.
@@ -88,14 +88,14 @@ def lines(plan: Synthesis, excluded: Excluded, heldout: HeldOut) -> Iterator[Lin
                     text = f"{text} {second}".strip()
             if excluded.covers(text):
                 continue
-            yield Line(f"{plan.prefix}{number:06d}", text, _speaker(plan, speakers, draw), _speed(plan, draw))
+            yield CorpusLine(f"{plan.prefix}{number:06d}", text, _speaker(plan, speakers, draw), _speed(plan, draw))
             number += 1
 
 
-def given_lines(texts: Sequence[str], speakers: Sequence[str], prefix: str) -> Iterator[Line]:
+def given_lines(texts: Sequence[str], speakers: Sequence[str], prefix: str) -> Iterator[CorpusLine]:
     """Just these texts in their order, by the speakers in turn, at their own pace."""
     for number, text in enumerate(texts):
-        yield Line(f"{prefix}{number:06d}", text, speakers[number % len(speakers)], 1.0)
+        yield CorpusLine(f"{prefix}{number:06d}", text, speakers[number % len(speakers)], 1.0)
 
 
 def pseudo_speaker(speakers: Sequence[str], draw: random.Random) -> str:
@@ -114,7 +114,7 @@ def pseudo_speaker(speakers: Sequence[str], draw: random.Random) -> str:
     return f"{first}:{weight:.2f}+{second}:{1 + away - weight:.2f}+{third}:{-away:.2f}"
 
 
-def _speaker(plan: Synthesis, speakers: list[str], draw: random.Random) -> str:
+def _speaker(plan: CorpusConfig, speakers: list[str], draw: random.Random) -> str:
     # Without such speakers nothing is drawn: a corpus that was begun before goes on as it is.
     if plan.pseudo_share and len(speakers) > 2 and draw.random() < plan.pseudo_share:
         return pseudo_speaker(speakers, random.Random(f"{plan.seed} pseudo {draw.randrange(plan.n_pseudo)}"))
@@ -128,12 +128,12 @@ def _speaker(plan: Synthesis, speakers: list[str], draw: random.Random) -> str:
     return draw.choice(speakers)
 
 
-def _speed(plan: Synthesis, draw: random.Random) -> float:
+def _speed(plan: CorpusConfig, draw: random.Random) -> float:
     return round(draw.triangular(*plan.speeds, 1.0), 2)
 
 
 def synthesize(
-    folder: Path, wanted: Iterable[Line], teacher: Teacher, phonemize: Callable[[Line], str], *,
+    folder: Path, wanted: Iterable[CorpusLine], teacher: Teacher, phonemize: Callable[[CorpusLine], str], *,
     hours: float, suffix: str = "opus", progress: Callable[[float, float], None] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Speak lines into a corpus folder until it holds `hours` of speech; return what was skipped, with the reason.
@@ -166,7 +166,7 @@ def synthesize(
     return skipped
 
 
-def _spoken_row(folder: Path, line: Line, teacher: Teacher, symbols: str, suffix: str) -> dict[str, Any] | str:
+def _spoken_row(folder: Path, line: CorpusLine, teacher: Teacher, symbols: str, suffix: str) -> dict[str, Any] | str:
     """The manifest row of a line whose file is written, or why there is none."""
     symbols = "".join(symbol for symbol in symbols if symbol in teacher.symbols)
     if not 1 <= len(symbols) <= teacher.max_symbols:
@@ -193,7 +193,7 @@ def _spoken_row(folder: Path, line: Line, teacher: Teacher, symbols: str, suffix
     return row
 
 
-def voiced_range(spoken: Spoken) -> tuple[int, int]:
+def voiced_range(spoken: TeacherSpeech) -> tuple[int, int]:
     """First and last sample of the sound with a little silence kept around it."""
     block = spoken.rate_hz // 100
     n_blocks = len(spoken.samples) // block

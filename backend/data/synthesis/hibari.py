@@ -11,7 +11,7 @@ import numpy as np
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.frame_alignment import DurationUnit
-from backend.data.synthesis.teacher import Spoken, open_network
+from backend.data.synthesis.teacher import TeacherSpeech, open_network
 from backend.errors import BadSettings
 
 RATE_HZ = 24_000
@@ -33,7 +33,7 @@ class HibariTeacher:
         self.symbols = frozenset(self._ids)
         self.voices = (VOICE,)
 
-    def speak(self, symbols: str, speaker: str, speed: float) -> Spoken:
+    def speak(self, symbols: str, speaker: str, speed: float) -> TeacherSpeech:
         """Raises `BadSettings` for another speaker or a factor outside `FACTORS`."""
         from hibari import dsp
 
@@ -48,7 +48,7 @@ class HibariTeacher:
         found = tuple(int(duration) for duration in durations.reshape(-1))
         # Played at another rate: pitch, timbre and pace change together, and the pace was changed the other way before.
         played = resample(Waveform.of(samples, round(RATE_HZ * factor)), RATE_HZ)
-        return Spoken(played.samples[0], RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ).played(factor))
+        return TeacherSpeech(played.samples[0], RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ).played(factor))
 
 
 def _factor(speaker: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.data.frame_alignment import DurationUnit
-from backend.data.synthesis.teacher import Spoken, open_network, read_network
+from backend.data.synthesis.teacher import TeacherSpeech, open_network, read_network
 from backend.errors import BadCheckpoint, BadSettings
 
 RATE_HZ = 24_000
@@ -36,7 +36,7 @@ class Kokoro:
         self.symbols = frozenset(self._ids)
         self._style = lru_cache(maxsize=64)(self._read_style)
 
-    def speak(self, symbols: str, speaker: str, speed: float) -> Spoken:
+    def speak(self, symbols: str, speaker: str, speed: float) -> TeacherSpeech:
         """Raises `BadSettings` for a speaker without a voice file."""
         ids = [self._ids[symbol] for symbol in symbols]
         style = self._mixed(speaker)[len(ids)][None]
@@ -50,7 +50,7 @@ class Kokoro:
                 f"The network gives {len(found)} durations of {sum(found)} units for {len(ids)} symbols and "
                 f"{len(samples)} samples; expected the int8 export of Kokoro-82M v1.0."
             )
-        return Spoken(samples, RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ))
+        return TeacherSpeech(samples, RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ))
 
     def _mixed(self, speaker: str) -> np.ndarray:
         """The style [510, 256] of a speaker."""

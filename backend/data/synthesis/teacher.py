@@ -13,7 +13,7 @@ from backend.errors import BadCheckpoint, NotAvailable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spoken:
+class TeacherSpeech:
     """Mono `samples` [N] with the duration of the silence before, each symbol, and the silence after."""
 
     samples: np.ndarray
@@ -28,7 +28,7 @@ class Teacher(Protocol):
     symbols: frozenset[str]
     max_symbols: int
 
-    def speak(self, symbols: str, speaker: str, speed: float) -> Spoken: ...
+    def speak(self, symbols: str, speaker: str, speed: float) -> TeacherSpeech: ...
 
 
 def open_network(content: bytes, extra_output: str, threads: int = 1) -> Any:

@@ -15,7 +15,7 @@ PLAIN = re.compile(r"[A-Za-z0-9 ,.;:?!'\"()$%&/-]+")
 TITLES = frozenset({"Mr", "Mrs", "Dr", "St", "Messrs", "Esq", "etc", "viz", "i.e", "e.g", "Capt", "Col", "Gen"})
 
 
-def tidy(text: str) -> str | None:
+def clean_sentence(text: str) -> str | None:
     """The text as a sentence with a capital and a stop, or None if it is too short, too long or has odd signs."""
     text = " ".join(text.replace("_", "").replace("--", " - ").replace("`", "'").split()).strip(" -;:,")
     if not PLAIN.fullmatch(text) or len(text.split()) not in WORDS or text.count('"') % 2 or "(" in text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from backend.data.synthesis.text_filters import tidy
+from backend.data.synthesis.text_filters import clean_sentence
 from backend.errors import BadSettings
 
 FILES = ("data.noun", "data.verb", "data.adj", "data.adv")
@@ -22,6 +22,6 @@ def wordnet_sentences(folder: Path) -> list[str]:
             # A line is numbers, a bar, the gloss; examples are the quoted parts. The notice on top has no bar.
             gloss = line.partition(" | ")[2]
             for example in re.findall(r'"([^"]+)"', gloss):
-                if (sentence := tidy(example)) is not None:
+                if (sentence := clean_sentence(example)) is not None:
                     found[sentence] = None
     return list(found)

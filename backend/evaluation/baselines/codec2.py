@@ -11,7 +11,7 @@ from backend.audio.pcm import from_int16, to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.evaluation.baselines.subprocess_codec import program_version, require_program, run_program
-from backend.evaluation.codec.systems import Coded
+from backend.evaluation.codec.systems import CodedAudio
 
 RATE_HZ = 8000
 
@@ -26,7 +26,7 @@ class Codec2:
         self._decoder = require_program("c2dec", "codec2")
         self.identity = f"codec2-1 {mode} {program_version(self._encoder)} {program_version(self._decoder)}"
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             # The encoder drops an unfinished frame: silence after the end completes it.
@@ -37,4 +37,4 @@ class Codec2:
             run_program([self._decoder, str(self.mode), "coded.bin", "out.raw"], folder)
             n_bytes = (folder / "coded.bin").stat().st_size
             samples = from_int16(np.fromfile(folder / "out.raw", "<i2"))
-        return Coded(Waveform(samples[None], RATE_HZ), n_bytes, n_bytes, RATE_HZ / 2)
+        return CodedAudio(Waveform(samples[None], RATE_HZ), n_bytes, n_bytes, RATE_HZ / 2)

@@ -9,7 +9,7 @@ import numpy as np
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import NotAvailable
-from backend.evaluation.codec.systems import Coded, file_hash
+from backend.evaluation.codec.systems import CodedAudio, file_hash
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
@@ -39,7 +39,7 @@ class Lyra:
         self._to_codes = self._quantizer.get_signature_runner("encode")
         self._to_latent = self._quantizer.get_signature_runner("decode")
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         samples = resample(sound, RATE_HZ).samples[0]
         n_frames = -(-len(samples) // HOP_SAMPLES)
         frames = np.pad(samples, (0, n_frames * HOP_SAMPLES - len(samples))).reshape(n_frames, 1, HOP_SAMPLES)
@@ -49,7 +49,7 @@ class Lyra:
         decoded = [self._decode(self._encode(frame)) for frame in frames]
         waveform = Waveform(np.concatenate(decoded)[None, : len(samples)].astype(np.float32), RATE_HZ)
         n_bytes = -(-n_frames * self.n_stages * STAGE_BITS // 8)
-        return Coded(waveform, n_bytes, n_bytes, RATE_HZ / 2)
+        return CodedAudio(waveform, n_bytes, n_bytes, RATE_HZ / 2)
 
     def _encode(self, frame: np.ndarray) -> np.ndarray:
         """Samples [1, 320] to codes [46, 1, 1]; those of unused stages are -1."""

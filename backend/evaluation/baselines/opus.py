@@ -9,7 +9,7 @@ from backend.audio.files import read_audio, write_audio
 from backend.audio.waveform import Waveform
 from backend.evaluation.baselines.ogg_opus import opus_cost
 from backend.evaluation.baselines.subprocess_codec import program_version, require_program, run_program
-from backend.evaluation.codec.systems import Coded
+from backend.evaluation.codec.systems import CodedAudio
 
 
 class Opus:
@@ -22,7 +22,7 @@ class Opus:
         self._decoder = require_program("opusdec", "opus-tools")
         self.identity = f"opus-1 {target_kbps:g} {program_version(self._encoder)} {program_version(self._decoder)}"
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_audio(folder / "in.wav", sound)
@@ -35,4 +35,4 @@ class Opus:
             decoded = read_audio(folder / "out.wav", max_duration_s=sound.duration_s + 60)
         cost = opus_cost(content)
         bandwidth_hz = min(cost.bandwidth_hz, sound.rate_hz / 2)
-        return Coded(decoded.mono(), cost.payload_bytes, len(content), bandwidth_hz)
+        return CodedAudio(decoded.mono(), cost.payload_bytes, len(content), bandwidth_hz)

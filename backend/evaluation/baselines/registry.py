@@ -27,7 +27,7 @@ PEERS: dict[str, Callable[[Path | None], System]] = {
 USUAL = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
 
 
-def open_peers(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
+def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
     """The peers that can run here, and of the others the reason why not.
 
     Raises `BadSettings` for a name that is no peer.

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from backend.errors import NoScore, NotAvailable
+from backend.errors import NotAvailable, ScoreUnavailable
 from backend.evaluation.codec.systems import file_hash
 from backend.metrics.asr import Recognizer
 from backend.metrics.optional_packages import package_version, require_package
 from backend.metrics.pesq_visqol import Visqol, pesq
 from backend.metrics.reconstruction import mel_distance_db, si_sdr_db
-from backend.metrics.speaker_similarity import SpeakerEncoder
+from backend.metrics.speaker_similarity import SpeakerEmbedder
 from backend.metrics.stoi import stoi
 from backend.metrics.wer import character_error_rate, word_error_rate
 
@@ -43,8 +43,8 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """`identity` changes whenever the scores could; `score` raises `NoScore` for sound it cannot judge."""
+class Metric:
+    """`identity` changes whenever the scores could; `score` raises `ScoreUnavailable` for sound it cannot judge."""
 
     name: str
     title: str
@@ -54,19 +54,19 @@ class Judge:
     is_text_used: bool = False
 
 
-class Panel(NamedTuple):
+class MetricSet(NamedTuple):
     """The judges that can sit, and of the others the name and the reason."""
 
-    judges: list[Judge]
+    judges: list[Metric]
     absent: dict[str, str]
 
 
-def open_panel(asr: Path | None = None, has_transcripts: bool = False, is_speaker_judged: bool = False) -> Panel:
+def open_metrics(asr: Path | None = None, has_transcripts: bool = False, is_speaker_judged: bool = False) -> MetricSet:
     """Every judge there is on this machine. Those that were not asked for are listed as such."""
-    words = Words(asr)
-    openers: dict[str, Callable[[], Judge]] = {
-        "mel_db": lambda: Judge("mel_db", "log-mel distance, dB", "lower", "mel-1", _mel),
-        "si_sdr_db": lambda: Judge("si_sdr_db", "SI-SDR, dB", "higher", "si-sdr-1", _si_sdr),
+    words = Transcripts(asr)
+    openers: dict[str, Callable[[], Metric]] = {
+        "mel_db": lambda: Metric("mel_db", "log-mel distance, dB", "lower", "mel-1", _mel),
+        "si_sdr_db": lambda: Metric("si_sdr_db", "SI-SDR, dB", "higher", "si-sdr-1", _si_sdr),
         "stoi": _stoi_judge,
         "pesq": _pesq_judge,
         "visqol": _visqol_judge,
@@ -74,10 +74,10 @@ def open_panel(asr: Path | None = None, has_transcripts: bool = False, is_speake
         "wer": partial(_recognition_judge, words, has_transcripts, "wer"),
         "cer": partial(_recognition_judge, words, has_transcripts, "cer"),
     }
-    return Panel(*seat(openers))
+    return MetricSet(*load_available(openers))
 
 
-def seat(openers: Mapping[str, Callable[[], Seated]]) -> tuple[list[Seated], dict[str, str]]:
+def load_available(openers: Mapping[str, Callable[[], Seated]]) -> tuple[list[Seated], dict[str, str]]:
     """The judges that can sit, and of the others the name and the reason."""
     judges, absent = [], {}
     for name, opener in openers.items():
@@ -96,59 +96,59 @@ def _si_sdr(pair: Pair) -> Score:
     return Score(si_sdr_db(pair.reference, pair.decoded))
 
 
-def _stoi_judge() -> Judge:
+def _stoi_judge() -> Metric:
     require_package("pystoi", "pystoi")
-    return Judge(
+    return Metric(
         "stoi", "STOI", "higher", f"stoi {package_version('pystoi')}",
         lambda pair: Score(stoi(pair.reference, pair.decoded, RATE_HZ)),
     )  # fmt: skip
 
 
-def _pesq_judge() -> Judge:
+def _pesq_judge() -> Metric:
     require_package("pesq", "pesq")
-    return Judge(
+    return Metric(
         "pesq", "PESQ wideband", "higher", f"pesq {package_version('pesq')}",
         lambda pair: Score(pesq(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
-def _visqol_judge() -> Judge:
+def _visqol_judge() -> Metric:
     visqol = Visqol()
-    return Judge(
+    return Metric(
         "visqol", "ViSQOL speech", "higher", f"visqol {package_version('visqol-python')}",
         lambda pair: Score(visqol.score(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
-def _speaker_judge(is_asked: bool) -> Judge:
+def _speaker_judge(is_asked: bool) -> Metric:
     if not is_asked:
         raise NotAvailable("Not asked for. Give --speaker.")
-    encoder = SpeakerEncoder()
-    return Judge(
+    encoder = SpeakerEmbedder()
+    return Metric(
         "speaker", "speaker similarity", "higher", f"ge2e {package_version('resemblyzer')}",
         lambda pair: Score(encoder.similarity(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
-def _recognition_judge(words: Words, has_transcripts: bool, name: str) -> Judge:
+def _recognition_judge(words: Transcripts, has_transcripts: bool, name: str) -> Metric:
     words.require()
     rate_of = word_error_rate if name == "wer" else character_error_rate
     against = "the given text" if has_transcripts else "the transcript of the original"
 
     def score(pair: Pair) -> Score:
         if has_transcripts and pair.text is None:
-            raise NoScore("The transcripts say nothing of this file.")
+            raise ScoreUnavailable("The transcripts say nothing of this file.")
         wanted = pair.text if pair.text is not None else words(pair.reference)
         rate = rate_of(wanted, words(pair.decoded))
         return Score(rate.rate, rate.n_reference)
 
     kind = "word" if name == "wer" else "character"
-    return Judge(
+    return Metric(
         name, f"{kind} error rate against {against}", "lower", f"{name}-1 {words.identity} {against}", score, True
     )
 
 
-class Words:
+class Transcripts:
     """What a recognizer hears. The last few transcripts are kept: several judges ask for the same."""
 
     KEPT = 4

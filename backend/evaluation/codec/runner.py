@@ -14,9 +14,9 @@ import numpy as np
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
-from backend.errors import BadAudio, BadSettings, LimitExceeded, NoScore
-from backend.evaluation.codec.metrics import RATE_HZ, Judge, Pair, Score
-from backend.evaluation.codec.systems import Coded, System, file_hash
+from backend.errors import BadAudio, BadSettings, LimitExceeded, ScoreUnavailable
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score
+from backend.evaluation.codec.systems import CodedAudio, System, file_hash
 from backend.evaluation.result_cache import ResultCache
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.reconstruction import kbps
@@ -31,7 +31,7 @@ Report = Callable[[int, int, str], None]  # done, in all, what is being done
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CodecResult:
     """One sound through one coder. `problems` says of each judge without a score why it has none."""
 
     system: str
@@ -52,12 +52,12 @@ class SoundResult:
     file: str
     duration_s: float
     rate_hz: int
-    results: list[Result] = field(default_factory=list)
+    results: list[CodecResult] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Outcome:
+class CodecEvaluation:
     """Everything a run found. `skipped` are sounds that could not be read, with the reason."""
 
     sounds: list[SoundResult]
@@ -90,15 +90,15 @@ def read_transcripts(manifest: Path) -> dict[str, str]:
 
 
 def evaluate(
-    files: list[Path], root: Path, systems: list[System], judges: list[Judge], *,
+    files: list[Path], root: Path, systems: list[System], judges: list[Metric], *,
     transcripts: dict[str, str] | None = None, cache: ResultCache | None = None, report: Report | None = None,
-) -> Outcome:  # fmt: skip
+) -> CodecEvaluation:  # fmt: skip
     """Code and judge every file. What cannot be read or coded is reported in the outcome; the rest goes on."""
     cache = cache or ResultCache(None)
     if report is not None:
         report(0, len(files) * len(systems), "delays of the coders")
     delays = {system.name: measure_delay(system, files) for system in systems}
-    outcome = Outcome([], {})
+    outcome = CodecEvaluation([], {})
     n_steps, n_done = len(files) * len(systems), 0
     for file in files:
         name = file.relative_to(root).as_posix()
@@ -144,9 +144,9 @@ def spread(files: list[Path], limit: int) -> list[Path]:
 
 
 def _result(
-    sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Judge], text: str | None,
+    sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Metric], text: str | None,
     cache: ResultCache,
-) -> Result:  # fmt: skip
+) -> CodecResult:  # fmt: skip
     """A result whose scores come from the cache as far as they are there."""
     identities = {judge.name: f"{judge.identity} {text}" if judge.is_text_used else judge.identity for judge in judges}
     key = f"{system.identity} delay {delay}"
@@ -160,7 +160,7 @@ def _result(
         entry = {"facts": _facts(sound, coded, delay), "scores": {**known, **fresh}}
         cache.write(sound_hash, key, entry)
     marks = {judge.name: entry["scores"][identities[judge.name]] for judge in judges}
-    return Result(
+    return CodecResult(
         system.name,
         **entry["facts"],
         scores={name: Score(*mark) for name, mark in marks.items() if not isinstance(mark, str)},
@@ -172,16 +172,16 @@ def _at_judged_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.
     return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
 
 
-def _mark(judge: Judge, pair: Pair) -> list[float] | str:
+def _mark(judge: Metric, pair: Pair) -> list[float] | str:
     """A score as value and weight, or the reason why there is none."""
     try:
         return list(judge.score(pair))
-    except NoScore as error:
+    except ScoreUnavailable as error:
         return str(error)
 
 
-def _facts(sound: Waveform, coded: Coded, delay: int) -> dict[str, Any]:
-    """The fields of a `Result` that are no scores."""
+def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
+    """The fields of a `CodecResult` that are no scores."""
     return {
         "payload_bytes": coded.payload_bytes,
         "file_bytes": coded.file_bytes,

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from backend.evaluation.codec.metrics import Judge
-from backend.evaluation.codec.runner import Outcome, Result
+from backend.evaluation.codec.metrics import Metric
+from backend.evaluation.codec.runner import CodecEvaluation, CodecResult
 from backend.metrics.bootstrap import Interval, bootstrap_mean
 from backend.metrics.reconstruction import kbps
 
 
-def summarize(outcome: Outcome, systems: list[str], judges: list[Judge]) -> list[dict[str, Any]]:
+def summarize(outcome: CodecEvaluation, systems: list[str], judges: list[Metric]) -> list[dict[str, Any]]:
     """One row a coder: its rates over all its sounds, bandwidth, lag, and a mean with interval for each judge."""
     rows = []
     for system in systems:
@@ -40,7 +40,7 @@ def summarize(outcome: Outcome, systems: list[str], judges: list[Judge]) -> list
     return rows
 
 
-def compare(outcome: Outcome, ours: list[str], others: list[str], judges: list[Judge]) -> list[dict[str, Any]]:
+def compare(outcome: CodecEvaluation, ours: list[str], others: list[str], judges: list[Metric]) -> list[dict[str, Any]]:
     """Ours minus the other, on the sounds both have a score for. `is_clear`: the interval does not hold 0."""
     rows = []
     by_sound = [{result.system: result for result in sound.results} for sound in outcome.sounds]
@@ -66,7 +66,7 @@ def compare(outcome: Outcome, ours: list[str], others: list[str], judges: list[J
     return rows
 
 
-def _mean(results: list[Result], judge: str) -> Interval | None:
+def _mean(results: list[CodecResult], judge: str) -> Interval | None:
     scores = [result.scores[judge] for result in results if judge in result.scores]
     if not any(score.weight for score in scores):
         return None

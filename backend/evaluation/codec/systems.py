@@ -18,7 +18,7 @@ from backend.weights import codes_hash, load_codec, weights_hash
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedAudio:
     """A sound after a round trip and what it cost.
 
     `payload_bytes` are the coded sound alone, `file_bytes` the file it was in; None where nothing was coded.
@@ -40,7 +40,7 @@ class System(Protocol):
     @property
     def identity(self) -> str: ...
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         """Code and decode a mono sound at its own rate. The result may lag; its rate may differ."""
         ...
 
@@ -51,8 +51,8 @@ class Original:
     name = "original"
     identity = "original-1"
 
-    def code(self, sound: Waveform) -> Coded:
-        return Coded(sound, None, None, sound.rate_hz / 2)
+    def code(self, sound: Waveform) -> CodedAudio:
+        return CodedAudio(sound, None, None, sound.rate_hz / 2)
 
 
 class CodecSystem:
@@ -66,7 +66,7 @@ class CodecSystem:
         self.name = f"{codec.spec.name}-{n_codebooks}"
         self.identity = f"pgc-1 {codec.spec.name} {self.weights} {n_codebooks}"
 
-    def code(self, sound: Waveform) -> Coded:
+    def code(self, sound: Waveform) -> CodedAudio:
         file = io.BytesIO()
         encode_waveform(sound, self.codec, self.codes, file, self.n_codebooks)
         file.seek(0)
@@ -76,7 +76,7 @@ class CodecSystem:
         spec = self.codec.spec
         decoded = Waveform(np.concatenate(pieces, axis=1), spec.sample_rate_hz).mono()
         bandwidth_hz = min(spec.sample_rate_hz, sound.rate_hz) / 2
-        return Coded(decoded, survey.payload_bytes, survey.file_bytes, bandwidth_hz)
+        return CodedAudio(decoded, survey.payload_bytes, survey.file_bytes, bandwidth_hz)
 
 
 def codec_systems(folder: Path, codebook_counts: list[int] | None) -> list[CodecSystem]:

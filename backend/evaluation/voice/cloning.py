@@ -13,7 +13,7 @@ from backend.audio.waveform import Waveform
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
 from backend.evaluation.codec.systems import file_hash
-from backend.evaluation.voice.systems import EngineVoices, Prompt, Take, timed_take
+from backend.evaluation.voice.systems import EngineVoices, SpokenPrompt, VoicePrompt, timed_take
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class ClonedVoices:
         """The engine of named voices, cloning."""
         return cls(voices.engine, voices.identity, folder, f"{voices.name}, cloning {folder.resolve().name}")
 
-    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         speakers = list(self._references)
         return [
-            Prompt(text, speaker, seed + i, tuple(item.text for item in self._references[speaker]))
+            VoicePrompt(text, speaker, seed + i, tuple(item.text for item in self._references[speaker]))
             for i, text in enumerate(texts)
             for speaker in (speakers[i % len(speakers)],)
         ]
 
-    def say(self, prompt: Prompt) -> Take:
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
         self._engine.load()
         voice = self._voice(prompt.voice or "")
         request = SpeechRequest(text=prompt.text, voice=voice, seed=prompt.seed, use_memory_cache=False)

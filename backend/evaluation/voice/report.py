@@ -7,12 +7,12 @@ from html import escape
 from typing import Any
 
 from backend.evaluation.codec.report import STYLE
-from backend.evaluation.voice.runner import TakeResult, VoiceOutcome
+from backend.evaluation.voice.runner import SentenceResult, VoiceEvaluation
 
 N_FIRST, N_WORST = 6, 10
 
 
-def render_voice_page(document: dict[str, Any], table: str, outcome: VoiceOutcome) -> str:
+def render_voice_page(document: dict[str, Any], table: str, outcome: VoiceEvaluation) -> str:
     """The page of a document as `evaluate voice` makes it. `table` is the Markdown table of its summary."""
     title = "Evaluation of voices"
     parts = [
@@ -41,11 +41,11 @@ def render_voice_page(document: dict[str, Any], table: str, outcome: VoiceOutcom
     )
 
 
-def _errors(take: TakeResult) -> int:
+def _errors(take: SentenceResult) -> int:
     return sum(facts.get("word_edits", 0) for facts in take.facts.values())
 
 
-def _listen(take: TakeResult) -> str:
+def _listen(take: SentenceResult) -> str:
     sound = base64.b64encode(take.file.read_bytes()).decode()
     heard = [
         f"<br>{escape(name.removeprefix('asr:'))}: {escape(facts['heard'])}"

@@ -11,17 +11,17 @@ from typing import Any
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
-from backend.errors import BadAudio, BadSettings, EngineFailure, NoScore
+from backend.errors import BadAudio, BadSettings, EngineFailure, ScoreUnavailable
 from backend.evaluation.codec.runner import spread
 from backend.evaluation.result_cache import ResultCache
-from backend.evaluation.voice.metrics import RATE_HZ, VoiceJudge
-from backend.evaluation.voice.systems import Prompt, VoiceSystem, text_key
+from backend.evaluation.voice.metrics import RATE_HZ, VoiceMetric
+from backend.evaluation.voice.systems import VoicePrompt, VoiceSystem, text_key
 
 Report = Callable[[int, int, str], None]  # done, in all, what is being done
 
 
 @dataclass(frozen=True, slots=True)
-class TakeResult:
+class SentenceResult:
     """One prompt spoken and judged. `facts` are the judges' by their names, `problems` why one has none."""
 
     system: str
@@ -38,10 +38,10 @@ class TakeResult:
 
 
 @dataclass(slots=True)
-class VoiceOutcome:
+class VoiceEvaluation:
     """Everything a run found. `failures` are prompts that could not be spoken: system, text, reason."""
 
-    takes: list[TakeResult] = field(default_factory=list)
+    takes: list[SentenceResult] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -59,15 +59,15 @@ def read_sentences(file: Path, limit: int | None = None) -> list[str]:
 
 
 def evaluate_voices(
-    systems: Sequence[VoiceSystem], texts: list[str], judges: Sequence[VoiceJudge], folder: Path, *,
+    systems: Sequence[VoiceSystem], texts: list[str], judges: Sequence[VoiceMetric], folder: Path, *,
     seed: int = 0, limit: int | None = None, report: Report | None = None,
-) -> VoiceOutcome:  # fmt: skip
+) -> VoiceEvaluation:  # fmt: skip
     """Speak and judge everything. Sounds and verdicts are kept in `folder`, so an interrupted run goes on.
 
     `limit` also holds for recordings that bring texts of their own.
     """
     cache = ResultCache(folder)
-    outcome = VoiceOutcome()
+    outcome = VoiceEvaluation()
     work = []
     for system in systems:
         prompts = system.prompts(texts, seed)
@@ -91,8 +91,8 @@ def _evenly(count: int, limit: int) -> list[int]:
 
 
 def _take(
-    system: VoiceSystem, prompt: Prompt, judges: Sequence[VoiceJudge], folder: Path, cache: ResultCache
-) -> TakeResult:
+    system: VoiceSystem, prompt: VoicePrompt, judges: Sequence[VoiceMetric], folder: Path, cache: ResultCache
+) -> SentenceResult:
     key = text_key(system.identity, prompt.voice, prompt.seed, prompt.text)
     file = folder / f"{key}.flac"
     entry = cache.read(key, system.identity)
@@ -111,11 +111,11 @@ def _take(
         for judge in missing:
             try:
                 entry["scores"][judge.identity] = judge.judge(samples, prompt)
-            except NoScore as error:
+            except ScoreUnavailable as error:
                 entry["scores"][judge.identity] = str(error)
         cache.write(key, system.identity, entry)
     verdicts = {judge.name: entry["scores"][judge.identity] for judge in judges}
-    return TakeResult(
+    return SentenceResult(
         system.name, prompt.text, prompt.voice, prompt.seed, file, **entry["take"],
         facts={name: verdict for name, verdict in verdicts.items() if isinstance(verdict, dict)},
         problems={name: verdict for name, verdict in verdicts.items() if isinstance(verdict, str)},

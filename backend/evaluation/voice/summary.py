@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from backend.evaluation.voice.runner import TakeResult, VoiceOutcome
+from backend.evaluation.voice.runner import SentenceResult, VoiceEvaluation
 from backend.metrics.bootstrap import bootstrap_mean
 
 Row = dict[str, Any]
 
 
-def summarize_voices(outcome: VoiceOutcome, systems: Sequence[str], judges: Sequence[str], teacher: str) -> list[Row]:
+def summarize_voices(
+    outcome: VoiceEvaluation, systems: Sequence[str], judges: Sequence[str], teacher: str
+) -> list[Row]:
     """The rows in the order of `systems`. Durations are compared with the takes of the system `teacher`."""
     durations = {(take.text, take.voice): take.audio_s for take in outcome.takes if take.system == teacher}
     rows = []
@@ -28,7 +30,7 @@ def summarize_voices(outcome: VoiceOutcome, systems: Sequence[str], judges: Sequ
     return rows
 
 
-def _row(takes: list[TakeResult], judges: Sequence[str], durations: dict[tuple[str, str | None], float]) -> Row:
+def _row(takes: list[SentenceResult], judges: Sequence[str], durations: dict[tuple[str, str | None], float]) -> Row:
     audio_s = sum(take.audio_s for take in takes)
     timed = [take for take in takes if take.total_s is not None]
     ratios = [
@@ -54,7 +56,7 @@ def _row(takes: list[TakeResult], judges: Sequence[str], durations: dict[tuple[s
     }  # fmt: skip
 
 
-def _heard(takes: list[TakeResult], judge: str) -> Row | None:
+def _heard(takes: list[SentenceResult], judge: str) -> Row | None:
     facts = [take.facts[judge] for take in takes if judge in take.facts]
     if not facts:
         return None
@@ -66,16 +68,16 @@ def _heard(takes: list[TakeResult], judge: str) -> Row | None:
     return {"wer": pooled("word_edits", "words"), "cer": pooled("character_edits", "characters")}
 
 
-def _flawed(takes: list[TakeResult], what: str) -> int:
+def _flawed(takes: list[SentenceResult], what: str) -> int:
     return sum(any(facts.get(what, 0) for facts in take.facts.values()) for take in takes)
 
 
-def _mean(takes: list[TakeResult], judge: str, fact: str) -> dict[str, float] | None:
+def _mean(takes: list[SentenceResult], judge: str, fact: str) -> dict[str, float] | None:
     found = [float(take.facts[judge][fact]) for take in takes if fact in take.facts.get(judge, {})]
     return bootstrap_mean(np.array(found))._asdict() if found else None
 
 
-def _quantile(takes: list[TakeResult], part: float) -> float | None:
+def _quantile(takes: list[SentenceResult], part: float) -> float | None:
     times = [take.first_audio_s for take in takes if take.first_audio_s is not None]
     return float(np.quantile(times, part)) if times else None
 

@@ -27,7 +27,7 @@ MAX_DURATION_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class VoicePrompt:
     """One thing to say: `voice` is None for a system's own choice.
 
     `heard` are the texts of the recordings it may listen to first; none of them says how alike a voice is.
@@ -40,7 +40,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class SpokenPrompt:
     """A spoken prompt. Times are None for recordings; `is_cut` says that a limit ended it."""
 
     waveform: Waveform
@@ -58,11 +58,11 @@ class VoiceSystem(Protocol):
     @property
     def identity(self) -> str: ...
 
-    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         """What of `texts` it will speak, by which voice; recordings bring texts of their own."""
         ...
 
-    def say(self, prompt: Prompt) -> Take: ...
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt: ...
 
 
 class EngineVoices:
@@ -73,10 +73,10 @@ class EngineVoices:
         self.identity = f"engine-1 {identity}"
         self._is_warm = False
 
-    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
-        return [Prompt(text, self._voices[i % len(self._voices)], seed + i) for i, text in enumerate(texts)]
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
+        return [VoicePrompt(text, self._voices[i % len(self._voices)], seed + i) for i, text in enumerate(texts)]
 
-    def say(self, prompt: Prompt) -> Take:
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
         from backend.runtime.request import SpeechRequest
 
         if not self._is_warm:
@@ -90,7 +90,7 @@ class EngineVoices:
         )
 
 
-def timed_take(engine: OptimizedEngine, request: SpeechRequest) -> Take:
+def timed_take(engine: OptimizedEngine, request: SpeechRequest) -> SpokenPrompt:
     """Speak a request piece by piece, with the clock running."""
     start = time.perf_counter()
     stream = engine.stream(request)
@@ -98,7 +98,7 @@ def timed_take(engine: OptimizedEngine, request: SpeechRequest) -> Take:
     samples = np.concatenate([piece.samples for piece in stream], axis=1)
     total_s = time.perf_counter() - start
     is_cut = stream.finish_reason in ("length", "repetition")
-    return Take(Waveform(samples, stream.sample_rate_hz), total_s, first_audio_s, is_cut)
+    return SpokenPrompt(Waveform(samples, stream.sample_rate_hz), total_s, first_audio_s, is_cut)
 
 
 class Recordings:
@@ -109,20 +109,20 @@ class Recordings:
         self._items = {(item.text, item.speaker): item for item in read_utterances(folder / "manifest.jsonl")}
         self.identity = f"recordings-1 {file_hash(folder / 'manifest.jsonl')}"
 
-    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         wanted = set(texts)
         return [
-            Prompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in wanted
+            VoicePrompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in wanted
         ]  # fmt: skip
 
-    def say(self, prompt: Prompt) -> Take:
-        return Take(read_audio(self.item(prompt).path, max_duration_s=MAX_DURATION_S).mono())
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+        return SpokenPrompt(read_audio(self.item(prompt).path, max_duration_s=MAX_DURATION_S).mono())
 
-    def item(self, prompt: Prompt) -> Utterance:
+    def item(self, prompt: VoicePrompt) -> Utterance:
         return self._items[prompt.text, prompt.voice or ""]
 
 
-class ThroughCodec:
+class CodecRoundTrip:
     """Another system's sound, coded and decoded: the best that codes of it can sound."""
 
     def __init__(self, inner: Recordings, codec: CausalCodec, weights: str):
@@ -130,13 +130,13 @@ class ThroughCodec:
         self.identity = f"coded-1 {weights} {inner.identity}"
 
     @classmethod
-    def open(cls, inner: Recordings, folder: Path) -> ThroughCodec:
+    def open(cls, inner: Recordings, folder: Path) -> CodecRoundTrip:
         return cls(inner, load_codec(folder), weights_hash(folder))
 
-    def prompts(self, texts: list[str], seed: int) -> list[Prompt]:
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         return self.inner.prompts(texts, seed)
 
-    def say(self, prompt: Prompt) -> Take:
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
         spec = self.codec.spec
         sound = fit_to_codec(self.inner.say(prompt).waveform, spec)
         padded = np.zeros((1, spec.channels, frames_for(sound.n_samples, spec) * spec.hop_samples), np.float32)
@@ -144,7 +144,7 @@ class ThroughCodec:
         with torch.inference_mode():
             decoded = self.codec.decode(self.codec.encode(torch.from_numpy(padded)))[0].float().numpy()
         kept = decoded[:, spec.latency_samples : spec.latency_samples + sound.n_samples]
-        return Take(Waveform(np.ascontiguousarray(kept), spec.sample_rate_hz).mono())
+        return SpokenPrompt(Waveform(np.ascontiguousarray(kept), spec.sample_rate_hz).mono())
 
 
 def text_key(*parts: object) -> str:

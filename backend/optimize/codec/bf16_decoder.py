@@ -17,8 +17,8 @@ from backend.optimize.base import Support
 
 
 @dataclass(frozen=True, slots=True)
-class HalfDecoder:
-    name: str = "half_decoder"
+class Bf16Decoder:
+    name: str = "bf16_decoder"
     is_exact: bool = False
     tolerance: float = 0.03  # largest sample difference, relative to the largest sample
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from backend.codec.dac_layers import ConvStack, DecoderBlock, EncoderBlock, ResidualUnit
+from backend.codec.dac_layers import DacConvStack, DacDecoderBlock, DacEncoderBlock, DacResidualUnit
 from backend.codec.fish_dac import FishDAC
 from backend.nn.conv import ConvState
 from backend.nn.packed_conv import LinearAsConv, PackedConv
@@ -50,7 +50,7 @@ def snake_conv(snake: PackedSnake, conv: PackedConv, x: Tensor, state: ConvState
 class PackedUnit:
     """A residual unit that adds to its input in place."""
 
-    def __init__(self, unit: ResidualUnit, dtype: torch.dtype):
+    def __init__(self, unit: DacResidualUnit, dtype: torch.dtype):
         self.snake_in, self.snake_out = PackedSnake(unit.snake_in), PackedSnake(unit.snake_out)
         self.wide, self.narrow = PackedConv.of(unit.wide, dtype), PackedConv.of(unit.narrow, dtype)
 
@@ -74,9 +74,9 @@ class PackedBlockState:
 class PackedBlock:
     """An encoder or decoder block, run in tiles of its wide side."""
 
-    def __init__(self, block: EncoderBlock | DecoderBlock, dtype: torch.dtype):
-        self.is_decoder = isinstance(block, DecoderBlock)
-        rate = block.up if isinstance(block, DecoderBlock) else block.down
+    def __init__(self, block: DacEncoderBlock | DacDecoderBlock, dtype: torch.dtype):
+        self.is_decoder = isinstance(block, DacDecoderBlock)
+        rate = block.up if isinstance(block, DacDecoderBlock) else block.down
         self.stride = rate.stride[0]
         self.snake, self.rate = PackedSnake(block.snake), PackedConv.of(rate, dtype)
         self.units = [PackedUnit(unit, dtype) for unit in block.units]
@@ -120,9 +120,9 @@ class PackedStackState:
 class PackedStack(nn.Module):
     """A drop-in for `DacEncoder` or `DacDecoder`: same maths, packed weights, bounded memory."""
 
-    def __init__(self, stack: ConvStack, dtype: torch.dtype = torch.float32):
+    def __init__(self, stack: DacConvStack, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.is_decoder = isinstance(stack.blocks[0], DecoderBlock)
+        self.is_decoder = isinstance(stack.blocks[0], DacDecoderBlock)
         self.first, self.last = PackedConv.of(stack.first, dtype), PackedConv.of(stack.last, torch.float32)
         self.snake = PackedSnake(stack.snake)
         self.blocks = [PackedBlock(block, dtype) for block in stack.blocks]

@@ -13,22 +13,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from backend.lm.blocks import Block
-from backend.optimize.cpu_graph.matmul import Call, FloatMatrix, NormedMatrix, Scratch, lengths, tape_matrix
+from backend.lm.blocks import DualARBlock
+from backend.optimize.cpu_graph.matmul import Call, FloatMatrix, NormedMatrix, Scratch, cpu_graph_matrix, lengths
 from backend.optimize.lowbit.fused_block import FusedBlock
 
 
 class BlockMatrices:
-    """The weights of a plain `Block` without biases and norms of heads, or of a quantized one with them."""
+    """The weights of a plain `DualARBlock` without biases and norms of heads, or of a quantized one with them."""
 
-    def __init__(self, block: Block | FusedBlock):
+    def __init__(self, block: DualARBlock | FusedBlock):
         part = block if isinstance(block, FusedBlock) else block.attention
         self.n_heads, self.n_kv_heads, self.head_dim = part.n_heads, part.n_kv_heads, part.head_dim
         self.qkv_bias = self.out_bias = self.head_norm = None
         if isinstance(block, FusedBlock):
             self.dim, self.hidden_dim = block.dim, block.hidden_dim
-            self.qkv, self.out = tape_matrix(block.qkv), tape_matrix(block.out)
-            self.gate_up, self.down = tape_matrix(block.gate_up), tape_matrix(block.down)
+            self.qkv, self.out = cpu_graph_matrix(block.qkv), cpu_graph_matrix(block.out)
+            self.gate_up, self.down = cpu_graph_matrix(block.gate_up), cpu_graph_matrix(block.down)
             self.qkv_bias, self.out_bias = (None if b is None else b.numpy() for b in (block.qkv_bias, block.out_bias))
             if block.head_norm is not None:
                 self.head_norm, self.head_floor = block.head_norm.numpy(), float(block.head_floor) ** 2

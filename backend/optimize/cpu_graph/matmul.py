@@ -33,7 +33,7 @@ class Scratch:
         return self._kept.setdefault((purpose, *shape), torch.zeros(*shape))
 
 
-class TapeMatrix(Protocol):
+class CpuGraphMatrix(Protocol):
     def into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
 
     def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
@@ -97,7 +97,7 @@ class CalledMatrix:
         yield lambda: np.add(y, matrix(x).numpy(), y)
 
 
-class TapedInt8Matrix:
+class CpuGraphInt8Matrix:
     """`Int8Matrix` with its scales of rows in NumPy: the same whole numbers, so the same sums."""
 
     def __init__(self, matrix: Int8Matrix):
@@ -124,7 +124,7 @@ class TapedInt8Matrix:
 class NormedMatrix:
     """A matrix behind an RMS norm of its own."""
 
-    def __init__(self, norm: RMSNorm, matrix: TapeMatrix):
+    def __init__(self, norm: RMSNorm, matrix: CpuGraphMatrix):
         self.norm, self.matrix = norm, matrix
 
     def into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
@@ -136,15 +136,15 @@ class NormedMatrix:
         yield from added_by(self, x, out, scratch)
 
 
-def tape_matrix(layer: nn.Module | Callable[[Tensor], Tensor]) -> TapeMatrix:
+def cpu_graph_matrix(layer: nn.Module | Callable[[Tensor], Tensor]) -> CpuGraphMatrix:
     """A linear layer, or a quantized matrix, without its bias."""
     if isinstance(layer, nn.Linear):
         return FloatMatrix(layer)
     matrix = layer.matrix if isinstance(layer, MatrixLinear) else layer
-    return TapedInt8Matrix(matrix) if isinstance(matrix, Int8Matrix) else CalledMatrix(matrix)
+    return CpuGraphInt8Matrix(matrix) if isinstance(matrix, Int8Matrix) else CalledMatrix(matrix)
 
 
-def added_by(matrix: TapeMatrix, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+def added_by(matrix: CpuGraphMatrix, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
     """out += x W^T by way of a product of its own."""
     product = scratch.zeros("product", *out.shape)
     yield from matrix.into(x, product, scratch)

@@ -13,14 +13,14 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
 
-from backend.lm.base import StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR, DualARState
-from backend.lm.sampling import RowSampler
+from backend.lm.spec import StepOutput
 from backend.nn.rope import rope_table
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.block import BlockMatrices
-from backend.optimize.cpu_graph.matmul import NormedMatrix, tape_matrix
-from backend.optimize.cpu_graph.step import FrameTape, StepTape
+from backend.optimize.cpu_graph.matmul import NormedMatrix, cpu_graph_matrix
+from backend.optimize.cpu_graph.step import CpuGraphFrame, CpuGraphStep
 from backend.optimize.lowbit.fused_block import FusedBlock
 
 # Larger float32 models spend their time in products, and a second copy of their weights would not be small.
@@ -31,19 +31,19 @@ MAX_FRAME_TAPES = 32
 
 
 @dataclass(slots=True)
-class TapedState(DualARState):
+class CpuGraphState(DualARState):
     """With the buffers of each number of rows that was asked for."""
 
-    steps: dict[int, StepTape] = field(default_factory=dict)
+    steps: dict[int, CpuGraphStep] = field(default_factory=dict)
     # By who draws and the number of rows.
-    frames: LRUCache[tuple[int, int], FrameTape] = field(default_factory=lambda: LRUCache(MAX_FRAME_TAPES))
+    frames: LRUCache[tuple[int, int], CpuGraphFrame] = field(default_factory=lambda: LRUCache(MAX_FRAME_TAPES))
 
 
-class TapedDualAR(DualAR):
+class CpuGraphDualAR(DualAR):
     """The model it is made from, with its weights; only `step` and `sample` run otherwise."""
 
     @classmethod
-    def of(cls, lm: DualAR) -> TapedDualAR:
+    def of(cls, lm: DualAR) -> CpuGraphDualAR:
         taped = cls.__new__(cls)
         taped.__dict__ = lm.__dict__
         if taped.head is None:
@@ -71,7 +71,7 @@ class TapedDualAR(DualAR):
             self.offsets = np.array([0, *codes, *starts[2 : 2 + spec.n_side]])
             self.code_scale = 1 / math.sqrt(spec.n_codebooks + 1) if config.scale_codebook_embeddings else 1.0
         self.said_heads = [self.head, *self.aux_heads.values()]
-        self.said_matrices = [tape_matrix(head) for head in self.said_heads]
+        self.said_matrices = [cpu_graph_matrix(head) for head in self.said_heads]
 
     def _bind_fast(self) -> None:
         spec, config = self.spec, self.config
@@ -84,21 +84,21 @@ class TapedDualAR(DualAR):
             outputs, self.fast_tables = list(self.fast_output), list(table.reshape(n_passes, config.codebook_size, -1))
         else:
             outputs, self.fast_tables = [self.fast_output], [table] * n_passes
-        heads = [NormedMatrix(self.fast_norm, tape_matrix(output)) for output in outputs]
+        heads = [NormedMatrix(self.fast_norm, cpu_graph_matrix(output)) for output in outputs]
         self.fast_heads = heads if config.has_own_fast_tables else heads * n_passes
 
     def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
         state = super().init_state(batch, max_frames, kv_dtype)
         if kv_dtype not in (None, torch.float32):
             return state
-        return TapedState(state.slow, state.fast, state.recent, state.conditioning)
+        return CpuGraphState(state.slow, state.fast, state.recent, state.conditioning)
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        if not isinstance(state, TapedState) or len(rows) > self.max_rows or not self._is_usual(frames, side):
+        if not isinstance(state, CpuGraphState) or len(rows) > self.max_rows or not self._is_usual(frames, side):
             return super().step(frames, state, rows, side)
         tape = state.steps.get(len(rows))
         if tape is None:
-            tape = state.steps[len(rows)] = StepTape(self, len(rows))
+            tape = state.steps[len(rows)] = CpuGraphStep(self, len(rows))
         return tape.step(frames, side, state, list(rows))
 
     def _is_usual(self, frames: Tensor, side: Tensor | None) -> bool:
@@ -119,13 +119,15 @@ class TapedDualAR(DualAR):
         super().keep_fast_only()
         self.slow_matrices, self.said_heads, self.said_matrices, self.table = [], [], [], None
 
-    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
-        if not isinstance(state, TapedState) or len(rows) > self.max_rows:
-            return super().draw(out, samplers, state, rows)
+    def sample_frames(
+        self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
+    ) -> Tensor:
+        if not isinstance(state, CpuGraphState) or len(rows) > self.max_rows:
+            return super().sample_frames(out, samplers, state, rows)
         key = (id(self), len(rows))
         tape = state.frames.get(key)
         if tape is None:
-            tape = state.frames[key] = FrameTape(self, len(rows))
+            tape = state.frames[key] = CpuGraphFrame(self, len(rows))
         recent, row_list = state.recent.numpy(), list(rows)
         window = recent[row_list]
         frames = tape.frames(out, samplers, window)
@@ -145,10 +147,10 @@ def turns(n_positions: int, rope_base: float, block: BlockMatrices) -> tuple[np.
 
 
 @dataclass(frozen=True, slots=True)
-class CallTape:
+class CpuGraph:
     """Exact up to the order of float sums; the same noise decides."""
 
-    name: str = "call_tape"
+    name: str = "cpu_graph"
     is_exact: bool = True
     tolerance: float = 1e-4
 
@@ -157,7 +159,7 @@ class CallTape:
             return Support(False, f"records DualAR only, not {type(model).__name__}")
         if device.type != "cpu":
             return Support(False, f"binds memory of a processor; this is {device.type}")
-        if isinstance(model, TapedDualAR):
+        if isinstance(model, CpuGraphDualAR):
             return Support(False, "its calls are bound already")
         stacks = [block for stack in (model.layers, model.fast_layers) for block in stack]
         if all(isinstance(block, FusedBlock) for block in stacks):
@@ -173,7 +175,7 @@ class CallTape:
 
     def apply(self, model: DualAR) -> DualAR:
         """Bind the weights of `model`, in place."""
-        return TapedDualAR.of(model)
+        return CpuGraphDualAR.of(model)
 
 
 def _halves(modules: Sequence[nn.Module]) -> bool:

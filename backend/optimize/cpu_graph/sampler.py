@@ -9,23 +9,25 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from backend.lm.base import Era
+from backend.lm.base import SamplerState
 from backend.lm.counter_rng import FrameNoise
-from backend.lm.sampling import RAS_FRAMES, RowLimits, RowSampler, SamplingOptions, limit, penalize
+from backend.lm.sampling import RowLimits, limit, penalize
+from backend.lm.sampling_options import RAS_FRAMES, SamplingOptions
+from backend.lm.spec import ModelFamily
 
 
-class TapeDraw:
-    """What `FrameDraw` decides for B rows, from the same noise; `begin` comes before the decisions of each frame."""
+class CpuGraphSampler:
+    """What `FrameSampling` decides for B rows, from the same noise; `begin` comes before the decisions of each frame."""
 
-    def __init__(self, B: int, n_codebooks: int, n_ids: int, era: Era):
-        self.n_codebooks, self.era = n_codebooks, era
+    def __init__(self, B: int, n_codebooks: int, n_ids: int, family: ModelFamily):
+        self.n_codebooks, self.family = n_codebooks, family
         self.noise = FrameNoise(B, range(n_codebooks + 2), n_ids)
         self.rows = np.arange(B)
 
-    def begin(self, samplers: Sequence[RowSampler], recent: np.ndarray) -> None:
+    def begin(self, samplers: Sequence[SamplerState], recent: np.ndarray) -> None:
         """`recent` [B, W, R] are the last frames of each row, -1 where nothing was said yet."""
         self.waits = self.noise.log_waits([(s.noise_seed, s.frame) for s in samplers])
-        self.wishes = _wishes(tuple(s.options for s in samplers), self.era)
+        self.wishes = _wishes(tuple(s.options for s in samplers), self.family)
         self.recent = recent
         self.endless = [i for i, sampler in enumerate(samplers) if sampler.pointer is not None]
 
@@ -50,7 +52,7 @@ class TapeDraw:
             logits = self._penalized(logits, self.recent[:, :, codebook + 1])
         return self._draw(logits, self.wishes.limits, codebook)
 
-    def advance(self, logits: np.ndarray, samplers: Sequence[RowSampler]) -> None:
+    def advance(self, logits: np.ndarray, samplers: Sequence[SamplerState]) -> None:
         """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
         steps = self._draw(logits, self.wishes.pointer_limits, self.n_codebooks + 1).tolist()
         for sampler, n_phonemes in zip(samplers, steps, strict=True):
@@ -114,10 +116,10 @@ class _Wishes(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _wishes(options: tuple[SamplingOptions, ...], era: Era) -> _Wishes:
+def _wishes(options: tuple[SamplingOptions, ...], family: ModelFamily) -> _Wishes:
     limits = RowLimits.of(options, "cpu")
     pointer_limits = RowLimits.of([o.pointer for o in options], "cpu")
-    penalty, ras = None, np.array([o.uses_ras(era) and not o.is_greedy for o in options])
+    penalty, ras = None, np.array([o.uses_ras(family) and not o.is_greedy for o in options])
     if any(o.repetition_penalty != 1 for o in options):
         penalty = torch.tensor([[o.repetition_penalty] for o in options], dtype=torch.float32)
     return _Wishes(

@@ -10,27 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.lm.base import StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualARState
-from backend.lm.sampling import RowSampler
+from backend.lm.spec import StepOutput
 from backend.lm.text_pointer import ADVANCE
 from backend.optimize.cpu_graph.block import RowBuffers, run
 from backend.optimize.cpu_graph.matmul import Call, norm_calls
-from backend.optimize.cpu_graph.sampler import TapeDraw
+from backend.optimize.cpu_graph.sampler import CpuGraphSampler
 
 if TYPE_CHECKING:
     from backend.lm.kv_cache import SlotCache
-    from backend.optimize.cpu_graph.model import TapedDualAR
+    from backend.optimize.cpu_graph.model import CpuGraphDualAR
 
 
 # Keys and values of a position and a layer from which a past of some hundreds leaves the caches.
 WIDE = 512
 
 
-class StepTape:
+class CpuGraphStep:
     """The slow stack for B rows: calls around the attention to pasts of any length."""
 
-    def __init__(self, lm: TapedDualAR, B: int):
+    def __init__(self, lm: CpuGraphDualAR, B: int):
         blocks = lm.slow_matrices
         self.lm, self.rows = lm, RowBuffers(blocks[0], B)
         self.turn = np.zeros((B, 1, lm.slow_turns.shape[1]), np.complex64)
@@ -117,7 +117,7 @@ class WideAttend:
 class TableSum:
     """What positions of B rows are told, looked up at once in one table of everything and added up in x [B, D]."""
 
-    def __init__(self, lm: TapedDualAR, table: np.ndarray, x: np.ndarray):
+    def __init__(self, lm: CpuGraphDualAR, table: np.ndarray, x: np.ndarray):
         self.n_codes, self.offsets = 1 + lm.spec.n_codebooks, lm.offsets
         self.ids = np.zeros((len(x), len(lm.offsets)), np.int64)
         self.calls = list(self._sum(table, lm.code_scale, x))
@@ -140,10 +140,10 @@ class TableSum:
         run(self.calls)
 
 
-class FrameTape:
+class CpuGraphFrame:
     """The fast stack for B rows: one list of calls for the first two positions of the frame and one for each other."""
 
-    def __init__(self, lm: TapedDualAR, B: int):
+    def __init__(self, lm: CpuGraphDualAR, B: int):
         blocks, spec = lm.fast_matrices, lm.spec
         first = blocks[0]
         self.lm, self.B = lm, B
@@ -154,7 +154,7 @@ class FrameTape:
         self.past = np.zeros((len(blocks), 2, B, first.n_kv_heads, spec.n_codebooks, first.head_dim), np.float32)
         self.passes = [list(self._first_pass())] if spec.n_codebooks > 1 else []
         self.passes += [list(self._pass(position)) for position in range(2, spec.n_codebooks)]
-        self.draw = TapeDraw(B, spec.n_codebooks, max(spec.n_legal, spec.n_residual), spec.era)
+        self.draw = CpuGraphSampler(B, spec.n_codebooks, max(spec.n_legal, spec.n_residual), spec.family)
 
     def _first_pass(self) -> Iterator[Call]:
         """Positions 0, whose x is there, and 1: `codes` of the first codebook to `logits` of the second."""
@@ -190,7 +190,7 @@ class FrameTape:
         yield partial(torch._softmax, scores, -1, False, out=scores)
         yield partial(np.matmul, scores.numpy(), values, attended)
 
-    def frames(self, out: StepOutput, samplers: Sequence[RowSampler], recent: np.ndarray) -> np.ndarray:
+    def frames(self, out: StepOutput, samplers: Sequence[SamplerState], recent: np.ndarray) -> np.ndarray:
         """The next frames [B, R]; `recent` [B, W, R] are those before."""
         lm, spec, draw, codes = self.lm, self.lm.spec, self.draw, self.codes
         draw.begin(samplers, recent)

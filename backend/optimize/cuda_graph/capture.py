@@ -19,14 +19,14 @@ WARM_UP = 3
 
 
 def capture_for(device: torch.device) -> Capture:
-    return CardCapture(device) if device.type == "cuda" else uncaptured
+    return GpuCapture(device) if device.type == "cuda" else uncaptured
 
 
 def uncaptured(call: Call) -> Call:
     return call
 
 
-class CardCapture:
+class GpuCapture:
     """Records on the calling thread, as CUDA graphs that share one pool of memory.
 
     They may be replayed in any order, one after the other on one stream, if what a graph leaves is fetched before the
@@ -72,7 +72,7 @@ class _Replay:
         self.graph.replay()
 
 
-class Recording(ABC, Generic[Out]):
+class CapturedGraph(ABC, Generic[Out]):
     """A computation over memory that never moves: inputs are written there, then `run` is as good as `compute`.
 
     It is recorded before its inputs are there, so that whatever does not follow them shows at the first look.
@@ -95,7 +95,7 @@ class Recording(ABC, Generic[Out]):
     def compute(self) -> Out: ...
 
 
-class SentNumbers:
+class PinnedInput:
     """Numbers the host writes to `values` and a recording reads from `tensor`, sent by one copy nobody waits for."""
 
     def __init__(self, n_lines: int, n_columns: int, dtype: torch.dtype, device: torch.device):

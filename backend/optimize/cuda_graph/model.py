@@ -16,15 +16,16 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
 
-from backend.lm.base import StepOutput
-from backend.lm.blocks import Block
+from backend.lm.base import SamplerState
+from backend.lm.blocks import DualARBlock
 from backend.lm.dual_ar import DualAR, DualARState
 from backend.lm.kv_cache import SlotCache
-from backend.lm.sampling import RowSampler, move_pointers
+from backend.lm.sampling import move_pointers
+from backend.lm.spec import StepOutput
 from backend.optimize.base import Support
 from backend.optimize.cuda_graph.capture import Capture, bucket_of, capture_for, distance
-from backend.optimize.cuda_graph.sampler import DrawKind, GraphDraw
-from backend.optimize.cuda_graph.step import GraphStep
+from backend.optimize.cuda_graph.sampler import CudaGraphSampler, SamplerKind
+from backend.optimize.cuda_graph.step import CudaGraphStep
 
 log = logging.getLogger(__name__)
 # Of each kind; the least recently used one makes room.
@@ -38,22 +39,24 @@ TOLERANCES = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 
 @dataclass(slots=True)
-class GraphedState(DualARState):
+class CudaGraphState(DualARState):
     """With the recordings that read and write it."""
 
     capture: Capture
     recorded: Tensor | None = None  # the keys that steps were recorded over
     # By numbers of slots, length of past, and whether there are side ids.
-    steps: LRUCache[tuple[int, int, bool], GraphStep] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
+    steps: LRUCache[tuple[int, int, bool], CudaGraphStep] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
     # By who draws, the number of rows and what they want.
-    draws: LRUCache[tuple[int, int, DrawKind], GraphDraw] = field(default_factory=lambda: LRUCache(MAX_RECORDINGS))
+    draws: LRUCache[tuple[int, int, SamplerKind], CudaGraphSampler] = field(
+        default_factory=lambda: LRUCache(MAX_RECORDINGS)
+    )
 
     def forget_recordings(self) -> None:
         self.steps.clear()
         self.draws.clear()
 
 
-class GraphedDualAR(DualAR):
+class CudaGraphDualAR(DualAR):
     """The model it is made from, with its weights; only `step` and `draw` run otherwise.
 
     `given_up` says why they do not any more.
@@ -63,7 +66,7 @@ class GraphedDualAR(DualAR):
     given_up: str | None
 
     @classmethod
-    def of(cls, lm: DualAR, capture: Capture | None = None) -> GraphedDualAR:
+    def of(cls, lm: DualAR, capture: Capture | None = None) -> CudaGraphDualAR:
         graphed = cls.__new__(cls)
         graphed.__dict__ = lm.__dict__
         if graphed.head is None:
@@ -77,10 +80,10 @@ class GraphedDualAR(DualAR):
         slow = SlotCache(self.config.slow, batch, most, keys.dtype, self.device, n_spare=1)
         frame_bytes = 2 * slow.keys[:, :, :, :1].numel() * keys.element_size()
         slow.reserve(min(FIRST_FRAMES, most, max(FIRST_BYTES // frame_bytes, LEAST_CAPACITY)))
-        return GraphedState(slow, state.fast, state.recent, state.conditioning, self.capture)
+        return CudaGraphState(slow, state.fast, state.recent, state.conditioning, self.capture)
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        if self.given_up is not None or not isinstance(state, GraphedState):
+        if self.given_up is not None or not isinstance(state, CudaGraphState):
             return super().step(frames, state, rows, side)
         slow, row_list = state.slow, list(rows)
         longest = 1 + max(slow.lengths[row] for row in row_list)
@@ -95,7 +98,7 @@ class GraphedDualAR(DualAR):
             state.recorded = slow.keys
         graph = state.steps.get(key)
         if graph is None:
-            graph = self._recorded_step(GraphStep(self, state, *key), frames, state, row_list, side)
+            graph = self._recorded_step(CudaGraphStep(self, state, *key), frames, state, row_list, side)
             if graph is None:
                 state.forget_recordings()
                 return super().step(frames, state, rows, side)
@@ -107,8 +110,8 @@ class GraphedDualAR(DualAR):
         return out
 
     def _recorded_step(
-        self, graph: GraphStep, frames: Tensor, state: GraphedState, rows: list[int], side: Tensor | None
-    ) -> GraphStep | None:
+        self, graph: CudaGraphStep, frames: Tensor, state: CudaGraphState, rows: list[int], side: Tensor | None
+    ) -> CudaGraphStep | None:
         """The recording of a step, if it says what the plain one says; None if there are to be none."""
         if not self._record(graph, state.capture):
             return None
@@ -127,18 +130,20 @@ class GraphedDualAR(DualAR):
             return None
         return graph
 
-    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
-        if self.given_up is not None or not isinstance(state, GraphedState):
-            return super().draw(out, samplers, state, rows)
+    def sample_frames(
+        self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
+    ) -> Tensor:
+        if self.given_up is not None or not isinstance(state, CudaGraphState):
+            return super().sample_frames(out, samplers, state, rows)
         row_list = list(rows)
-        kind = DrawKind.of(out, samplers, self.spec.era)
+        kind = SamplerKind.of(out, samplers, self.spec.family)
         key = (id(self), bucket_of(len(row_list), len(state.recent)), kind)
         graph = state.draws.get(key)
         if graph is None:
-            graph = GraphDraw(self, state.fast, *key[1:])
-            if not self._record(graph, state.capture) or not self._draws_right(graph, out, samplers, state, row_list):
+            graph = CudaGraphSampler(self, state.fast, *key[1:])
+            if not self._record(graph, state.capture) or not self._samples_match(graph, out, samplers, state, row_list):
                 state.forget_recordings()
-                return super().draw(out, samplers, state, rows)
+                return super().sample_frames(out, samplers, state, rows)
             state.draws[key] = graph
         graph.load(out, samplers, state.recent, row_list)
         frames, moves = graph.run(state.recent, len(row_list))
@@ -148,8 +153,13 @@ class GraphedDualAR(DualAR):
             move_pointers(samplers, moves.tolist())
         return frames
 
-    def _draws_right(
-        self, graph: GraphDraw, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: list[int]
+    def _samples_match(
+        self,
+        graph: CudaGraphSampler,
+        out: StepOutput,
+        samplers: Sequence[SamplerState],
+        state: DualARState,
+        rows: list[int],
     ) -> bool:
         """Whether the recording draws what is drawn without it, from the same memory by the same kernels."""
         graph.load(out, samplers, state.recent, rows)
@@ -159,7 +169,7 @@ class GraphedDualAR(DualAR):
             return False
         return True
 
-    def _record(self, graph: GraphStep | GraphDraw, capture: Capture) -> bool:
+    def _record(self, graph: CudaGraphStep | CudaGraphSampler, capture: Capture) -> bool:
         try:
             graph.record(capture)
         except RuntimeError as error:
@@ -187,7 +197,7 @@ class CudaGraph:
             return Support(False, f"graphs exist on CUDA cards; this is {device.type}")
         if type(model) is not DualAR:
             return Support(False, "its steps run in another way already")
-        if not all(type(block) is Block for stack in (model.layers, model.fast_layers) for block in stack):
+        if not all(type(block) is DualARBlock for stack in (model.layers, model.fast_layers) for block in stack):
             return Support(False, "its layers are not the plain ones")
         # Conservative: what quantized and compiled layers do at a call is their own affair, and may wait for the host.
         if any(type(layer) is not nn.Linear for layer in model.modules() if isinstance(layer, nn.Linear)):
@@ -198,4 +208,4 @@ class CudaGraph:
 
     def apply(self, model: DualAR) -> DualAR:
         """Record the steps and draws of `model` when they come."""
-        return GraphedDualAR.of(model)
+        return CudaGraphDualAR.of(model)

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.lm.base import Era, StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.counter_rng import noise_keys
-from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowLimits, RowSampler, SamplingOptions
+from backend.lm.sampling import FrameSampling, RowLimits
+from backend.lm.sampling_options import REPETITION_FRAMES, SamplingOptions
+from backend.lm.spec import ModelFamily, StepOutput
 from backend.lm.text_pointer import ADVANCE
-from backend.optimize.cuda_graph.capture import Recording, SentNumbers
+from backend.optimize.cuda_graph.capture import CapturedGraph, PinnedInput
 
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR
@@ -25,7 +27,7 @@ ROWS, SEED, NUMBER = range(3)
 N_LIMITS, PENALTY, RAS, HAS_POINTER, N_OPTIONS = 4, 8, 9, 10, 11
 
 
-class DrawKind(NamedTuple):
+class SamplerKind(NamedTuple):
     """What some row of a draw wants; what none wants is not computed."""
 
     n_moves: int  # classes of the pointer's head; 0: there is none
@@ -35,18 +37,18 @@ class DrawKind(NamedTuple):
     is_greedy: bool  # all rows are
 
     @classmethod
-    def of(cls, out: StepOutput, samplers: Sequence[RowSampler], era: Era) -> DrawKind:
+    def of(cls, out: StepOutput, samplers: Sequence[SamplerState], family: ModelFamily) -> SamplerKind:
         options = [sampler.options for sampler in samplers]
         return cls(
             out.aux[ADVANCE].shape[1] if ADVANCE in out.aux else 0,
             any(sampler.pointer is not None for sampler in samplers),
             any(o.repetition_penalty != 1 for o in options),
-            any(o.uses_ras(era) and not o.is_greedy for o in options),
+            any(o.uses_ras(family) and not o.is_greedy for o in options),
             all(o.is_greedy for o in options),
         )
 
 
-class Drawn(NamedTuple):
+class SampledFrames(NamedTuple):
     """Frames [B, R], the last frames of each row with them [B, 16, R], and by how much the pointers move [B]."""
 
     frames: Tensor
@@ -54,10 +56,10 @@ class Drawn(NamedTuple):
     moves: Tensor | None
 
 
-class GraphDraw(Recording[Drawn]):
+class CudaGraphSampler(CapturedGraph[SampledFrames]):
     """Up to `n_rows` rows side by side; places without a row draw on for whoever stood there last, unheard."""
 
-    def __init__(self, lm: DualAR, cache: FrameCache, n_rows: int, kind: DrawKind):
+    def __init__(self, lm: DualAR, cache: FrameCache, n_rows: int, kind: SamplerKind):
         spec, device = lm.spec, lm.device
         # Holding the model keeps its place in memory, by which a state tells whose recording this is.
         self.lm, self.cache, self.kind = lm, cache, kind
@@ -65,15 +67,15 @@ class GraphDraw(Recording[Drawn]):
         self.hidden = torch.zeros(n_rows, spec.dim, dtype=lm.dtype, device=device)
         self.move_logits = torch.zeros(n_rows, kind.n_moves, device=device)
         self.recent = torch.zeros(n_rows, REPETITION_FRAMES, spec.n_rows, dtype=torch.long, device=device)
-        self.places = SentNumbers(3, n_rows, torch.long, device)
-        self.options = SentNumbers(N_OPTIONS, n_rows, torch.float32, device)
+        self.places = PinnedInput(3, n_rows, torch.long, device)
+        self.options = PinnedInput(N_OPTIONS, n_rows, torch.float32, device)
         self.streams = torch.arange(spec.n_codebooks + 2, device=device)
         self._wishes: list[tuple[SamplingOptions, bool]] = []
         # Of any value that can be drawn with.
         self.options.values[:] = 1
         self.options.send()
 
-    def load(self, out: StepOutput, samplers: Sequence[RowSampler], recent: Tensor, rows: list[int]) -> None:
+    def load(self, out: StepOutput, samplers: Sequence[SamplerState], recent: Tensor, rows: list[int]) -> None:
         """What the next run draws from: `out` of `rows`, of a state whose last frames are `recent` [B, 16, R]."""
         n, places = len(rows), self.places
         places.open()
@@ -92,10 +94,10 @@ class GraphDraw(Recording[Drawn]):
         """They rarely change from one frame to the next, and are sent when they do."""
         if wishes == self._wishes:
             return
-        self._wishes, options, era = wishes, self.options, self.lm.spec.era
+        self._wishes, options, family = wishes, self.options, self.lm.spec.family
         options.open()
         lines = [
-            (*o.limits, *o.pointer.limits, o.repetition_penalty, o.uses_ras(era) and not o.is_greedy, has_pointer)
+            (*o.limits, *o.pointer.limits, o.repetition_penalty, o.uses_ras(family) and not o.is_greedy, has_pointer)
             for o, has_pointer in wishes
         ]
         options.values[:, : len(lines)] = np.array(lines, np.float32).T
@@ -107,17 +109,19 @@ class GraphDraw(Recording[Drawn]):
         recent.index_copy_(0, self.places.tensor[ROWS, :n_rows], out.recent[:n_rows])
         return out.frames[:n_rows].clone(), None if out.moves is None else out.moves[:n_rows]
 
-    def compute(self) -> Drawn:
-        drawn = StaticDraw(self)
-        frames = self.lm.draw_frame(StepOutput(self.logits, self.hidden, {}), drawn, self.cache)
+    def compute(self) -> SampledFrames:
+        drawn = TensorSampler(self)
+        frames = self.lm.sample_frame(StepOutput(self.logits, self.hidden, {}), drawn, self.cache)
         recent = torch.cat((self.recent[:, 1:], frames[:, None]), dim=1)
-        return Drawn(frames, recent, drawn.moves(self.move_logits, drawn.pointer_limits) if self.kind.n_moves else None)
+        return SampledFrames(
+            frames, recent, drawn.moves(self.move_logits, drawn.pointer_limits) if self.kind.n_moves else None
+        )
 
 
-class StaticDraw(FrameDraw):
+class TensorSampler(FrameSampling):
     """The decisions of a frame from tensors alone."""
 
-    def __init__(self, graph: GraphDraw):
+    def __init__(self, graph: CudaGraphSampler):
         places, kind = graph.places.tensor, graph.kind
         lines = graph.options.tensor[:, :, None]
         self.limits = RowLimits(*lines[:N_LIMITS], is_greedy=kind.is_greedy)

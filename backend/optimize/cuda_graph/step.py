@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.lm.base import StepOutput
+from backend.lm.spec import StepOutput
 from backend.nn.rope import RopeTable
-from backend.optimize.cuda_graph.capture import Recording, SentNumbers
+from backend.optimize.cuda_graph.capture import CapturedGraph, PinnedInput
 
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR, DualARState
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROWS, POSITION, PLACE, SIDE = range(4)
 
 
-class GraphStep(Recording[StepOutput]):
+class CudaGraphStep(CapturedGraph[StepOutput]):
     """Slot i is row i of every tensor. It reads and writes the state's own keys and values: nothing is gathered.
 
     A slot that does not speak is computed along with the others, as if it were new, and writes to the spare place
@@ -33,7 +33,7 @@ class GraphStep(Recording[StepOutput]):
         self.keys, self.values, self.waves, self.conditioning = slow.keys, slow.values, slow.table, state.conditioning
         self.n_side = spec.n_side if has_side else 0
         self.frames = torch.zeros(n_slots, spec.n_rows, dtype=torch.long, device=device)
-        self.sent = SentNumbers(SIDE + self.n_side, n_slots, torch.long, device)
+        self.sent = PinnedInput(SIDE + self.n_side, n_slots, torch.long, device)
         self.slots = torch.arange(n_slots, device=device)
         self.places = torch.arange(capacity, device=device)
         self._silence()

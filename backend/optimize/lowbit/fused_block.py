@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.lm.blocks import Attend, Block
+from backend.lm.blocks import Attend, DualARBlock
 from backend.nn.rope import RopeTable
 
 
-class TurnTable:
+class RotaryCache:
     """The rotary table of the current step as complex numbers, made once for all layers of a stack."""
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class TurnTable:
 
 
 class FusedBlock(nn.Module):
-    """The same maths as the `Block` it is made from, up to the rounding of `make_matrix`, for inference."""
+    """The same maths as the `DualARBlock` it is made from, up to the rounding of `make_matrix`, for inference."""
 
-    def __init__(self, block: Block, make_matrix: Callable[..., Any], table: TurnTable):
+    def __init__(self, block: DualARBlock, make_matrix: Callable[..., Any], table: RotaryCache):
         super().__init__()
         attention, feed_forward = block.attention, block.feed_forward
         self.n_heads, self.n_kv_heads = attention.n_heads, attention.n_kv_heads

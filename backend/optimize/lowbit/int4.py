@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backend.optimize.base import Support
 from backend.optimize.lowbit import bitsandbytes
 from backend.optimize.lowbit.cpu_kernels import INT4_GROUP, int4_product, int4_reason
-from backend.optimize.lowbit.replace_linears import quantize_layers, readings
+from backend.optimize.lowbit.replace_linears import linear_uses, quantize_layers
 
 
 class Int4Matrix:
@@ -43,7 +43,7 @@ class Int4:
             return bitsandbytes.supported(model)
         if device.type != "cpu":
             return Support(False, f"4-bit products exist for processors and CUDA cards, not for {device.type}")
-        odd = [found for found in readings(model) if found.linear.in_features % INT4_GROUP]
+        odd = [found for found in linear_uses(model) if found.linear.in_features % INT4_GROUP]
         if odd:
             return Support(False, f"{len(odd)} matrices have inputs that are not whole groups of {INT4_GROUP}")
         reason = int4_reason()

@@ -9,36 +9,36 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from backend.lm.dual_ar import DualAR
-from backend.optimize.lowbit.fused_block import FusedBlock, TurnTable
+from backend.optimize.lowbit.fused_block import FusedBlock, RotaryCache
 
 MakeMatrix = Callable[..., Callable[[Tensor], Tensor]]
 MakeLinear = Callable[[nn.Linear], nn.Module]
 HEADS = ("head", "fast_output")
 
 
-class Reading(NamedTuple):
+class LinearUse(NamedTuple):
     """A linear layer and how often one frame of speech reads its weights."""
 
     linear: nn.Linear
     per_frame: int
 
 
-def readings(model: nn.Module) -> Iterator[Reading]:
+def linear_uses(model: nn.Module) -> Iterator[LinearUse]:
     """The layers `quantize_layers` would replace."""
     if not isinstance(model, DualAR):
-        yield from (Reading(m, 1) for m in model.modules() if isinstance(m, nn.Linear))
+        yield from (LinearUse(m, 1) for m in model.modules() if isinstance(m, nn.Linear))
         return
     # The first two passes of the fast stack go through its layers together.
     n_fast = max(model.spec.n_codebooks - 1, 1)
     for stack, per_frame in ((model.layers, 1), (model.fast_layers, n_fast)):
-        yield from (Reading(m, per_frame) for m in stack.modules() if isinstance(m, nn.Linear))
+        yield from (LinearUse(m, per_frame) for m in stack.modules() if isinstance(m, nn.Linear))
     for name, per_frame in zip(HEADS, (1, n_fast), strict=True):
         head = getattr(model, name)
         if isinstance(head, nn.ModuleList):
             # One output a codebook: each is read once.
-            yield from (Reading(linear, 1) for linear in head)
+            yield from (LinearUse(linear, 1) for linear in head)
         elif isinstance(head, nn.Linear):
-            yield Reading(head, per_frame)
+            yield LinearUse(head, per_frame)
 
 
 class MatrixLinear(nn.Module):
@@ -65,7 +65,7 @@ def quantize_layers(model: nn.Module, make_matrix: MakeMatrix) -> nn.Module:
     if model.head is None:
         model.narrow_head()
     for stack in (model.layers, model.fast_layers):
-        table = TurnTable()
+        table = RotaryCache()
         for index, block in enumerate(stack):
             stack[index] = FusedBlock(block, make_matrix, table)
     for name in HEADS:

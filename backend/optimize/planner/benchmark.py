@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.lm.base import Prompt
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.optimize.lowbit.int4 import Int4Matrix
 from backend.optimize.lowbit.int8 import Int8Matrix
-from backend.optimize.lowbit.replace_linears import readings
+from backend.optimize.lowbit.replace_linears import linear_uses
 from backend.optimize.precision import DTYPES
 
 ProductFormat = Literal["fp32", "bf16", "fp16", "int8", "int4"]
@@ -64,7 +65,7 @@ def medians_in_turn_s(
 def shapes(model: nn.Module) -> dict[Shape, int]:
     """The shapes of a model's matrices, and how many of each one frame reads."""
     counts: dict[Shape, int] = defaultdict(int)
-    for linear, per_frame in readings(model):
+    for linear, per_frame in linear_uses(model):
         counts[(linear.out_features, linear.in_features)] += per_frame
     return dict(counts)
 
@@ -115,7 +116,7 @@ def spoken_frame_s(lm: DualAR) -> float:
     tokens = torch.zeros(spec.n_rows, 2, dtype=torch.long, device=device)
     side = torch.zeros(2, spec.n_side, dtype=torch.long, device=device) if spec.n_side else None
     conditioning = torch.zeros(spec.conditioning_dim, device=device) if spec.conditioning_dim else None
-    sampler = RowSampler(SamplingOptions.for_era(spec.era))
+    sampler = SamplerState(SamplingOptions.for_family(spec.family))
     out = lm.prefill(Prompt(tokens, conditioning, side), state, 0)
 
     def frame() -> None:

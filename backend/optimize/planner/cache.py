@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from backend.device import processor_name
-from backend.optimize.planner.decision import Plan, PlanWishes
+from backend.optimize.planner.decision import Plan, PlanOptions
 from backend.optimize.threads import usable_cores
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def plan_key(device: torch.device, wishes: PlanWishes, weights: str) -> dict[str, Any]:
+def plan_key(device: torch.device, wishes: PlanOptions, weights: str) -> dict[str, Any]:
     return {"machine": machine(device), "weights": weights, "wishes": asdict(wishes)}
 
 

@@ -10,15 +10,15 @@ from torch import nn
 
 from backend.codes import Codes
 from backend.optimize.planner.benchmark import medians_in_turn_s
-from backend.optimize.planner.decision import Decision, PlanWishes
+from backend.optimize.planner.decision import Decision, PlanOptions
 from backend.optimize.registry import OPTIMIZATIONS
 
 N_FRAMES = 4
 # Exact ones first; the fastest of them all is taken.
-CANDIDATES = ("packed_dac_fp32", "packed_dac_bf16", "half_decoder")
+CANDIDATES = ("packed_dac_fp32", "packed_dac_bf16", "bf16_decoder")
 
 
-def codec_decisions(codec: nn.Module, device: torch.device, wishes: PlanWishes) -> list[Decision]:
+def codec_decisions(codec: nn.Module, device: torch.device, wishes: PlanOptions) -> list[Decision]:
     fold = OPTIMIZATIONS["fold_weight_norm"]()
     support = fold.supported(device, codec)
     found = [Decision(fold.name, "codec", support.ok, support.reason)]

@@ -14,12 +14,12 @@ WATCHED_S = 0.3
 
 def busy_share_now() -> float:
     """Of all cores, 0...1, what others keep busy for the next moment, in which this thread waits."""
-    others = OtherWork()
+    others = CpuLoad()
     time.sleep(WATCHED_S)
     return others.share
 
 
-class OtherWork:
+class CpuLoad:
     """Watches from the moment it is made."""
 
     def __init__(self) -> None:

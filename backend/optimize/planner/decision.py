@@ -12,7 +12,7 @@ Target = Literal["lm", "codec", "process"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanWishes:
+class PlanOptions:
     """What the settings ask for. `threads` None: measured."""
 
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"

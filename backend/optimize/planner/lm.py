@@ -10,9 +10,9 @@ from torch import nn
 
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
-from backend.optimize.cuda_graph.model import GraphedDualAR
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.planner.benchmark import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
-from backend.optimize.planner.decision import Decision, PlanWishes
+from backend.optimize.planner.decision import Decision, PlanOptions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts, usable_cores, use_threads
 
@@ -20,7 +20,7 @@ from backend.optimize.threads import choose_threads, measure_threads, thread_cou
 WORTHWHILE = 1.25
 
 
-def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanWishes) -> tuple[list[Decision], int]:
+def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanOptions) -> tuple[list[Decision], int]:
     """Decisions in the order to apply them, and the thread count products run fastest with."""
     decisions: list[Decision] = []
     counts = shapes(lm)
@@ -36,14 +36,14 @@ def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanWishes) -> tup
         is_quantized = any(d.is_applied for d in quantized)
         decisions += _precision(lm, counts, device, wishes, is_quantized)
         decisions.append(_compile(lm, device, wishes, is_quantized))
-        decisions.append(_call_tape(lm, device, decisions))
+        decisions.append(_cpu_graph(lm, device, decisions))
         decisions.append(_cuda_graph(lm, device, wishes, decisions))
     finally:
         use_threads(before)
     return decisions, threads
 
 
-def _threads(counts: dict[Shape, int], wishes: PlanWishes) -> Decision:
+def _threads(counts: dict[Shape, int], wishes: PlanOptions) -> Decision:
     if wishes.threads is not None:
         return Decision("threads", "lm", True, "as asked", {"threads": wishes.threads})
     if not counts:
@@ -57,7 +57,7 @@ def _threads(counts: dict[Shape, int], wishes: PlanWishes) -> Decision:
                     {"threads": chosen, **figures})  # fmt: skip
 
 
-def _quantization(lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanWishes) -> list[Decision]:
+def _quantization(lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions) -> list[Decision]:
     found = []
     for name in ("int8", "int4"):
         optimization = OPTIMIZATIONS[name]()
@@ -82,7 +82,7 @@ def _faster_than_fp32(name: str, counts: dict[Shape, int]) -> Decision:
 
 
 def _precision(
-    lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanWishes, is_quantized: bool
+    lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions, is_quantized: bool
 ) -> list[Decision]:
     if is_quantized and device.type == "cpu":
         return [Decision("precision_fp32", "lm", False, "8 and 4 bit products return float32 by themselves")]
@@ -103,7 +103,7 @@ def _precision(
     return [*found, Decision(f"precision_{best}", "lm", True, "the fastest products", measured)]
 
 
-def _compile(lm: nn.Module, device: torch.device, wishes: PlanWishes, is_quantized: bool) -> Decision:
+def _compile(lm: nn.Module, device: torch.device, wishes: PlanOptions, is_quantized: bool) -> Decision:
     optimization = OPTIMIZATIONS["compile"]()
     if not wishes.compile:
         return Decision("compile", "lm", False, "ENABLE_TORCH_COMPILE is off")
@@ -124,28 +124,28 @@ def _compile(lm: nn.Module, device: torch.device, wishes: PlanWishes, is_quantiz
     return Decision("compile", "lm", is_faster, "faster" if is_faster else "not faster for one row here", measured)
 
 
-def _call_tape(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
-    optimization = OPTIMIZATIONS["call_tape"]()
+def _cpu_graph(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
+    optimization = OPTIMIZATIONS["cpu_graph"]()
     changed = [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]
     is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR) and device.type == "cpu"
     if changed and not is_quantized:
-        return Decision("call_tape", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
+        return Decision("cpu_graph", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
     # Of a quantized model, which may be large, a layer of each stack shows what calls cost.
     plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else lm
     support = optimization.supported(device, plain)
     if not support.ok:
-        return Decision("call_tape", "lm", False, support.reason)
+        return Decision("cpu_graph", "lm", False, support.reason)
     plain = plain if is_quantized else copy.deepcopy(lm)
     whole = spoken_frame_s(plain)
     less = spoken_frame_s(optimization.apply(plain))
     measured = {"plain_ms_per_frame": _ms(whole), "taped_ms_per_frame": _ms(less)}
     if less >= whole:
-        return Decision("call_tape", "lm", False, "not faster here", measured)
+        return Decision("cpu_graph", "lm", False, "not faster here", measured)
     what = "frames of two layers" if is_quantized else "whole frames"
-    return Decision("call_tape", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
+    return Decision("cpu_graph", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
 
 
-def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanWishes, decided: Sequence[Decision]) -> Decision:
+def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanOptions, decided: Sequence[Decision]) -> Decision:
     optimization = OPTIMIZATIONS["cuda_graph"]()
     if not wishes.cuda_graphs:
         return Decision("cuda_graph", "lm", False, "ENABLE_CUDA_GRAPHS is off")
@@ -164,7 +164,7 @@ def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanWishes, decided
             if part is not None and not isinstance(part, nn.Embedding):
                 OPTIMIZATIONS[name]().apply(part)
     whole = spoken_frame_s(small)
-    graphed = GraphedDualAR.of(small)
+    graphed = CudaGraphDualAR.of(small)
     less = spoken_frame_s(graphed)
     measured = {"plain_ms_per_frame": _ms(whole), "graphed_ms_per_frame": _ms(less)}
     if graphed.given_up is not None:

@@ -8,21 +8,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from backend.optimize.cuda_streams import Streams
+from backend.optimize.cuda_streams import CudaStreams
 from backend.optimize.planner.cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
 from backend.optimize.planner.codec import codec_decisions
-from backend.optimize.planner.cpu_load import BUSY_SHARE, OtherWork, busy_share_now
-from backend.optimize.planner.decision import Decision, Plan, PlanWishes, Target
+from backend.optimize.planner.cpu_load import BUSY_SHARE, CpuLoad, busy_share_now
+from backend.optimize.planner.decision import Decision, Plan, PlanOptions, Target
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import usable_cores
 
-__all__ = ["Decision", "Plan", "PlanWishes", "apply_plan", "make_plan", "prepare_process"]
+__all__ = ["Decision", "Plan", "PlanOptions", "apply_plan", "make_plan", "prepare_process"]
 log = logging.getLogger(__name__)
 
 
 def make_plan(
-    lm: nn.Module | None, codec: nn.Module | None, device: torch.device, wishes: PlanWishes,
+    lm: nn.Module | None, codec: nn.Module | None, device: torch.device, wishes: PlanOptions,
     *, weights: str | None = None, folder: Path | None = None,
 ) -> Plan:  # fmt: skip
     """Decide what to do with `lm` and `codec`, which stay as they are.
@@ -37,7 +37,7 @@ def make_plan(
     kept = read_plan(key, folder)
     if kept is not None and (kept.busy_share <= BUSY_SHARE or busy_share_now() > BUSY_SHARE):
         return kept
-    others = OtherWork()
+    others = CpuLoad()
     with torch.inference_mode():
         decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], usable_cores())
         if codec is not None:
@@ -56,10 +56,10 @@ def make_plan(
     return plan
 
 
-def process_decisions(device: torch.device, wishes: PlanWishes, model: nn.Module | None) -> list[Decision]:
+def process_decisions(device: torch.device, wishes: PlanOptions, model: nn.Module | None) -> list[Decision]:
     found = []
     for name, optimization in (
-        ("streams", Streams(wishes.num_streams)),
+        ("streams", CudaStreams(wishes.num_streams)),
         ("backend_flags", OPTIMIZATIONS["backend_flags"]()),
     ):
         support = optimization.supported(device, model)
@@ -75,9 +75,9 @@ def apply_plan(plan: Plan, lm: nn.Module | None, codec: nn.Module | None) -> tup
     return _applied(plan, lm, "lm"), _applied(plan, codec, "codec")
 
 
-def prepare_process(plan: Plan, wishes: PlanWishes, model: nn.Module) -> Streams:
+def prepare_process(plan: Plan, wishes: PlanOptions, model: nn.Module) -> CudaStreams:
     """Switch what belongs to the process; returns the streams for its threads, closed where they were refused."""
-    streams, applied = Streams(wishes.num_streams), plan.applied("process")
+    streams, applied = CudaStreams(wishes.num_streams), plan.applied("process")
     if "backend_flags" in applied:
         OPTIMIZATIONS["backend_flags"]().apply(model)
     if "streams" in applied:

@@ -20,7 +20,7 @@ from backend.pipeline.codec.stream import check_written_by, fit_to_codec
 
 if TYPE_CHECKING:
     from backend.codes import CodecSpec
-    from backend.pipeline.speech.synthesizer import Speaker
+    from backend.pipeline.speech.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class CodeFile:
     is_own: bool
 
 
-def encode_file(waveform: Waveform, speaker: Speaker, codes_hash: str, n_codebooks: int | None = None) -> CodeFile:
+def encode_file(waveform: Waveform, speaker: Synthesizer, codes_hash: str, n_codebooks: int | None = None) -> CodeFile:
     """The code file of a sound, the same bytes as the command line writes for it.
 
     Raises `BadAudio` for a sound the codec cannot take and `CodebookMismatch` for a codebook count it does not have.
@@ -50,7 +50,7 @@ def encode_file(waveform: Waveform, speaker: Speaker, codes_hash: str, n_codeboo
     return read_file(file.getvalue(), codec.spec, codes_hash, float("inf"))
 
 
-def decode_file(content: bytes, speaker: Speaker, codes_hash: str, max_duration_s: float) -> Waveform:
+def decode_file(content: bytes, speaker: Synthesizer, codes_hash: str, max_duration_s: float) -> Waveform:
     """The sound of a code file, checked as a whole before any of it is decoded.
 
     Raises `BadContainer` for damage and for a file of another codec, `LimitExceeded` for a sound that is too long.
@@ -64,7 +64,7 @@ def decode_file(content: bytes, speaker: Speaker, codes_hash: str, max_duration_
     return Waveform(sound.samples[:, : found.survey.n_samples], sound.rate_hz)
 
 
-def decode_indices(sounds: Sequence[np.ndarray], speaker: Speaker, max_duration_s: float) -> list[Waveform]:
+def decode_indices(sounds: Sequence[np.ndarray], speaker: Synthesizer, max_duration_s: float) -> list[Waveform]:
     """The sounds of bare codes, int64 [K, T] each, which may last `max_duration_s` together.
 
     All are checked first: an index outside its codebook would take the whole codec down. Raises `BadCodes`,

@@ -43,7 +43,7 @@ class _Whole(Generic[Made]):
             self.future.set_exception(error)
 
 
-class Encoding(_Whole[Codes]):
+class EncodeTask(_Whole[Codes]):
     """`future` becomes the codes [1, K, T] of a sound.
 
     `with_lag` follows the sound by as much silence as the codec lags, so that decoding can return all of it.
@@ -71,7 +71,7 @@ class Encoding(_Whole[Codes]):
             self.future.set_result(Codes(torch.cat(self._done, dim=2).cpu(), codec.spec.name))
 
 
-class Decoding(_Whole[Waveform]):
+class DecodeTask(_Whole[Waveform]):
     """`future` becomes the sound of codes [1, K, T], without the codec's lag: T * hop - latency samples."""
 
     def __init__(self, codes: Codes, spec: CodecSpec):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backend.audio.audiobook import Chapter, write_audiobook
+from backend.audio.audiobook import ChapterMark, write_audiobook
 from backend.audio.crossfade import OVERLAP_S, fade_edges
 from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
@@ -56,7 +56,7 @@ def write_book(store: JobStore, job: JobRecord, target: Path, is_wanted: Callabl
         pieces = _pieces(store, sentences, first, is_wanted)
         if job.format == "m4b":
             heard = sorted({sentence.chapter for sentence in sentences})
-            chapters = [Chapter(titles[number], starts[number] / first.rate_hz) for number in heard]
+            chapters = [ChapterMark(titles[number], starts[number] / first.rate_hz) for number in heard]
             write_audiobook(target, pieces, first.rate_hz, chapters, title=job.title, author=job.author)
         else:
             _write_plain(target, pieces, job.format, first, n_samples)

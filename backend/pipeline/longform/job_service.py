@@ -18,11 +18,11 @@ from backend.runtime.request import SpeechRequest
 from backend.storage.job_models import (
     RUNNABLE,
     ChapterRecord,
-    Delivery,
     JobRecord,
     NewJob,
     NewSentence,
     SentenceRecord,
+    SpeechParams,
     TakeRecord,
 )
 from backend.storage.jobs import DATABASE, JobStore
@@ -52,7 +52,7 @@ class JobLimits:
     n_rows: int
 
 
-class JobDesk:
+class JobService:
     """Everything that can be done with jobs. Nothing is opened before the first job, or `start` finds some."""
 
     def __init__(self, folder: Path, engine_of: Callable[[], SentenceEngine], limits: JobLimits):
@@ -80,7 +80,7 @@ class JobDesk:
                 self._store.close()
 
     def create(
-        self, content: bytes, kind: DocumentKind = "auto", *, format: str = "m4b", delivery: Delivery = Delivery(),  # noqa: B008
+        self, content: bytes, kind: DocumentKind = "auto", *, format: str = "m4b", delivery: SpeechParams = SpeechParams(),  # noqa: B008
         seed: int | None = None, title: str = "", author: str = "", name: str = "", is_new: bool = True,
     ) -> JobRecord:  # fmt: skip
         """Accept a document. Once this returns, the job survives whatever happens.

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.errors import Busy, CannotFit
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.errors import Busy, VoiceAdaptationError
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.lru_cache import BoundedCache, content_key
-from backend.text.prompts.layout import Reference
+from backend.text.prompts.layout import PromptReference
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from backend.pipeline.speech.voice_adaptation import VoiceFitter
+    from backend.pipeline.speech.voice_adaptation import VoiceAdapter
 
 # Each is some 20 MB.
 KEPT_VOICES = 4
@@ -27,20 +27,20 @@ MAX_WAITING = 2
 RETRY_S = 10.0
 
 
-class FittedReferences:
+class AdaptedReferences:
     """Fits one voice at a time, for any number of threads."""
 
-    def __init__(self, fitter: VoiceFitter, device: torch.device | str):
+    def __init__(self, fitter: VoiceAdapter, device: torch.device | str):
         self._fitter, self._device = fitter, device
         # Of what cannot be fitted, the reason.
-        self.cache: BoundedCache[SpokenVoice | str] = BoundedCache(KEPT_VOICES, KEPT_VOICES, lambda _: 1)
+        self.cache: BoundedCache[VoiceConditioning | str] = BoundedCache(KEPT_VOICES, KEPT_VOICES, lambda _: 1)
         self._turn, self._count = threading.Lock(), threading.Lock()
         self._n_here = 0
 
-    def voice(self, references: Sequence[Reference], start: Tensor, is_kept: bool) -> SpokenVoice:
+    def voice(self, references: Sequence[PromptReference], start: Tensor, is_kept: bool) -> VoiceConditioning:
         """The voice of `references`, beginning at the vector `start` [D] of who speaks in them.
 
-        `is_kept` false fits anew and keeps nothing. Raises `CannotFit`, for the same references again and at once, and
+        `is_kept` false fits anew and keeps nothing. Raises `VoiceAdaptationError`, for the same references again and at once, and
         `Busy` if too many wait already.
         """
         text = " ".join(reference.text for reference in references)
@@ -56,13 +56,13 @@ class FittedReferences:
                     if is_kept:
                         self.cache.put(name, found)
         if isinstance(found, str):
-            raise CannotFit(found)
+            raise VoiceAdaptationError(found)
         return found
 
-    def _fit(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> SpokenVoice | str:
+    def _fit(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> VoiceConditioning | str:
         try:
             kept = self._fitter.fit(text, codes, start)
-        except CannotFit as error:
+        except VoiceAdaptationError as error:
             return str(error)
         voice = self._fitter.spoken(kept, name, self._device)
         return voice or "The model changed while a voice was fitted to it. Try again."

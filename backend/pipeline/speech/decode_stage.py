@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from backend.audio.crossfade import OVERLAP_S, StreamJoiner
+from backend.audio.crossfade import OVERLAP_S, CrossfadeStream
 from backend.audio.loudness import normalize_loudness
 from backend.audio.time_stretch import MAX_SPEED, MIN_SPEED, StreamStretcher
 from backend.audio.watermark import StreamMarker
@@ -24,7 +24,7 @@ from backend.runtime.bounded_stream import BoundedStream
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
-from backend.runtime.trace import Timeline
+from backend.runtime.trace import Trace
 
 # Frames decoded at once, from the start of a segment on; the last number repeats. Fixed by the frame's number alone,
 # never by when frames arrive, so that the sound of the same codes is the same to the last bit. Sixteen frames cost the
@@ -41,11 +41,11 @@ PIECES_S = 8.0
 class _Mark(NamedTuple):
     """Where a segment begins: what was before it, to go back to."""
 
-    joiner: StreamJoiner
+    joiner: CrossfadeStream
     n_ready: int
 
 
-class Synthesis:
+class SpeechDecodeTask:
     """One request on the codec's thread: takes frames from a session, puts waveforms into `pieces`.
 
     `is_holding`: nothing of a segment is put out before the segment is complete, and it may start over until then.
@@ -73,7 +73,7 @@ class Synthesis:
         self._pending: list[np.ndarray] = []
         self._n_lag = 0
         self._n_segments = 0
-        self._joiner = StreamJoiner(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
+        self._joiner = CrossfadeStream(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
         self._ready = np.zeros((spec.channels, 0), np.float32)
         self._speed, self._is_holding = speed, is_holding
         self._stretcher: StreamStretcher | None = None
@@ -236,7 +236,7 @@ class Synthesis:
         return normalize_loudness(Waveform(samples, self.spec.sample_rate_hz), self._loudness_lufs).samples
 
 
-class SynthesisStage:
+class DecodeStage:
     """Puts a session's frames before the codec's thread."""
 
     name = "synthesis"
@@ -244,8 +244,8 @@ class SynthesisStage:
     def __init__(self, codec_worker: CodecWorker, chunk_samples: int, watermark_key: str | None = None):
         self._worker, self._chunk_samples, self._watermark_key = codec_worker, chunk_samples, watermark_key
 
-    def run(self, request: SpeechRequest, given: Session, timeline: Timeline) -> Synthesis:
-        synthesis = Synthesis(
+    def run(self, request: SpeechRequest, given: Session, timeline: Trace) -> SpeechDecodeTask:
+        synthesis = SpeechDecodeTask(
             given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
             loudness_lufs=request.loudness_lufs, speed=request.speed, is_holding=request.holds_segments,
             watermark_key=self._watermark_key,

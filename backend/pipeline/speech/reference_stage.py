@@ -11,21 +11,21 @@ import torch
 
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
-from backend.errors import BadRequest, CannotFit
-from backend.pipeline.codec.tasks import Encoding
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.errors import BadRequest, VoiceAdaptationError
+from backend.pipeline.codec.tasks import EncodeTask
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.lru_cache import BoundedCache, content_key
 from backend.runtime.request import SpeechRequest
-from backend.runtime.trace import Timeline
-from backend.text.prompts.layout import Reference
+from backend.runtime.trace import Trace
+from backend.text.prompts.layout import PromptReference
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.pipeline.speech.adapted_references import FittedReferences
+    from backend.pipeline.speech.adapted_references import AdaptedReferences
 
 CACHE_BYTES = 64 * 2**20
 # A codec that takes longer than this is stuck: the slowest here needs a second for a second.
@@ -43,7 +43,7 @@ class ReferenceStage:
 
     def __init__(
         self, codec_worker: CodecWorker, lm_worker: LMWorker, codes_hash: str, cache_entries: int,
-        encoder: SpeakerEncoder | None = None, fitted: FittedReferences | None = None,
+        encoder: SpeakerEncoder | None = None, fitted: AdaptedReferences | None = None,
     ):  # fmt: skip
         self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, lm_worker.max_frames
         self._lm_worker, self._encoder, self.fitted = lm_worker, encoder, fitted
@@ -54,7 +54,7 @@ class ReferenceStage:
         """Whether the model knows voices as vectors and comes with what makes one."""
         return bool(self._lm_worker.lm.spec.conditioning_dim) and self._encoder is not None
 
-    def run(self, request: SpeechRequest, given: SpokenVoice | None, timeline: Timeline) -> SpokenVoice:
+    def run(self, request: SpeechRequest, given: VoiceConditioning | None, timeline: Trace) -> VoiceConditioning:
         """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
         if given is not None:
             return self._fitted((), given, request.use_memory_cache) if request.fit_reference else given
@@ -68,13 +68,15 @@ class ReferenceStage:
                     self.cache.put(key, codes)
             else:
                 n_hits += 1
-            references.append(Reference(clip.text, codes))
+            references.append(PromptReference(clip.text, codes))
         voice = self.voice_of(tuple(references))
         if request.fit_reference:
             voice = self._fitted(references, voice, request.use_memory_cache)
         return replace(voice, cache_hits=n_hits)
 
-    def _fitted(self, references: Sequence[Reference], heard: SpokenVoice, is_kept: bool) -> SpokenVoice:
+    def _fitted(
+        self, references: Sequence[PromptReference], heard: VoiceConditioning, is_kept: bool
+    ) -> VoiceConditioning:
         """The voice fitted to the references where that can be done; else as it is `heard`, and why."""
         if not references:
             return replace(heard, ignored=("fit_reference: no reference came along",))
@@ -82,17 +84,17 @@ class ReferenceStage:
             return replace(heard, ignored=("fit_reference: this model is not fitted to voices",))
         try:
             return self.fitted.voice(references, heard.conditioning, is_kept)
-        except CannotFit as error:
+        except VoiceAdaptationError as error:
             return replace(heard, ignored=(f"fit_reference: {error}",))
 
-    def voice_of(self, references: tuple[Reference, ...]) -> SpokenVoice:
+    def voice_of(self, references: tuple[PromptReference, ...]) -> VoiceConditioning:
         """Clips as the model takes them: to be continued, or as the vector of who speaks in them.
 
         Raises `BadRequest` where the model knows voices as vectors and comes without what makes one.
         """
         spec = self._lm_worker.lm.spec
         if not references or not spec.conditioning_dim:
-            return SpokenVoice(references)
+            return VoiceConditioning(references)
         if self._encoder is None:
             raise BadRequest(
                 f"'{spec.name}' speaks with its own voices only. Leave the reference out, or name a voice."
@@ -103,11 +105,11 @@ class ReferenceStage:
             device = next(encoder.parameters()).device
             return encoder(torch.from_numpy(codes[: spec.n_codebooks])[None].to(device))[0]
 
-        return SpokenVoice(conditioning=self._lm_worker.worker.call(vector).result(BASE_S))
+        return VoiceConditioning(conditioning=self._lm_worker.worker.call(vector).result(BASE_S))
 
     def codes_of(self, waveform: Waveform) -> np.ndarray:
         """Codes [K, T] of a sound, made on the codec's thread."""
-        task = Encoding(waveform, self._worker.codec.spec)
+        task = EncodeTask(waveform, self._worker.codec.spec)
         codes = self._worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
         return codes.indices[0].numpy()
 

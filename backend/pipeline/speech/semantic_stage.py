@@ -14,17 +14,18 @@ import torch
 
 from backend.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from backend.errors import TimedOut
-from backend.lm.base import Prompt
-from backend.lm.runaway import FinishReason, SpeakingPace, Watch, worse
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState
+from backend.lm.runaway import FinishReason, RunawayLimits, SpeechLengthModel, worse
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.lm.text_pointer import pointed_prompt
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.lm_worker import LMWorker
 from backend.runtime.lru_cache import BoundedCache, content_key
 from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.throughput import frame_budget, usual_frames
-from backend.runtime.trace import Timeline
+from backend.runtime.trace import Trace
 from backend.text.markup.speech_script import Say, Script
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
@@ -39,7 +40,7 @@ CHUNK_BYTES = 200
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
-class SpokenCodes(NamedTuple):
+class GeneratedCodes(NamedTuple):
     """All a request became, kept for the next one like it."""
 
     segments: tuple[SpokenSegment, ...]
@@ -51,21 +52,21 @@ class SpokenCodes(NamedTuple):
         return sum(segment.codes.nbytes for segment in self.segments)
 
 
-class Passage(NamedTuple):
+class VoiceSpan(NamedTuple):
     """Words said by one voice without a break of their own, after `pause_s` of silence."""
 
     text: str
-    voice: SpokenVoice
+    voice: VoiceConditioning
     pause_s: float
     speed: float
 
 
-class Segment(NamedTuple):
+class SpeechSegment(NamedTuple):
     """Segment number `place` of a conversation, after `pause_s` of silence."""
 
     conversation: Conversation
     place: int
-    voice: SpokenVoice
+    voice: VoiceConditioning
     pause_s: float
     speed: float
 
@@ -75,10 +76,10 @@ class Segment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Narration:
+class SegmentGenerator:
     """The segments of one request, for the language model's thread; `spoken` grows as they are done."""
 
-    segments: list[Segment]
+    segments: list[SpeechSegment]
     options: SamplingOptions
     seed: int
     max_frames: Callable[[str], int]
@@ -86,11 +87,11 @@ class Narration:
     retries: int  # of a segment that runs away
     side_sizes: tuple[int, ...]  # of a model with a pointer
     device: torch.device | str
-    on_end: Callable[[SpokenCodes], None]
+    on_end: Callable[[GeneratedCodes], None]
     closing_pause_s: float = 0.0
     spoken: list[SpokenSegment] = field(default_factory=list)
     _finish_reason: FinishReason = "stop"
-    _paces: dict[str, SpeakingPace] = field(default_factory=dict)  # by voice
+    _paces: dict[str, SpeechLengthModel] = field(default_factory=dict)  # by voice
 
     @property
     def has_next(self) -> bool:
@@ -101,23 +102,25 @@ class Narration:
         segment = self.segments[number]
         conversation = segment.conversation
         tokens = torch.from_numpy(conversation.prompt(segment.place)).to(self.device)
-        sampler = RowSampler(self.options, seed=segment_seed(self.seed, number), drawer=segment.voice.drawer)
+        sampler = SamplerState(
+            self.options, seed=segment_seed(self.seed, number), frame_sampler=segment.voice.frame_sampler
+        )
         if self.side_sizes:
             symbols = conversation.opened(segment.place)[0]
             prompt, sampler.pointer = pointed_prompt(tokens, symbols, self.side_sizes, segment.voice.conditioning)
         else:
             prompt = Prompt(tokens, segment.voice.conditioning)
-        watch = Watch(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
+        watch = RunawayLimits(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
         return SegmentPrompt(
             prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, watch
         )  # fmt: skip
 
-    def _pace(self, voice: SpokenVoice) -> SpeakingPace:
+    def _pace(self, voice: VoiceConditioning) -> SpeechLengthModel:
         """How fast this voice speaks, by its clips and what it said in this request alone: a seed means the same
         codes whatever the server did before."""
         key = voice.key
         if key not in self._paces:
-            self._paces[key] = SpeakingPace(self.frame_rate_hz)
+            self._paces[key] = SpeechLengthModel(self.frame_rate_hz)
             for reference in voice.references:
                 self._paces[key].learn(reference.text, reference.codes.shape[1])
         return self._paces[key]
@@ -130,11 +133,11 @@ class Narration:
             self._pace(segment.voice).learn(segment.text, codes.shape[1])
         self._finish_reason = worse(self._finish_reason, finish_reason)
         if not self.has_next:
-            self.on_end(SpokenCodes(tuple(self.spoken), self._finish_reason, self.closing_pause_s))
+            self.on_end(GeneratedCodes(tuple(self.spoken), self._finish_reason, self.closing_pause_s))
 
 
 @dataclass(slots=True)
-class Recollection:
+class CachedGeneration:
     """A request spoken before."""
 
     spoken: list[SpokenSegment]
@@ -155,7 +158,7 @@ class SemanticStage:
 
     def __init__(
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
-        voice_named: Callable[[str], SpokenVoice], side_sizes: tuple[int, ...] = (),
+        voice_named: Callable[[str], VoiceConditioning], side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lexicon: Lexicon | None = None, max_wait_s: float = math.inf,
     ):  # fmt: skip
         """`voice_named`: the voice that a text switches to; it may raise `UnknownVoice`."""
@@ -163,20 +166,22 @@ class SemanticStage:
         self._side_sizes, self._lexicon, self._max_wait_s = side_sizes, lexicon, max_wait_s
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
-        self.cache: BoundedCache[SpokenCodes] = BoundedCache(cache_entries, CACHE_BYTES, lambda kept: kept.size_bytes)
+        self.cache: BoundedCache[GeneratedCodes] = BoundedCache(
+            cache_entries, CACHE_BYTES, lambda kept: kept.size_bytes
+        )
 
     def run(
-        self, request: SpeechRequest, given: SpokenVoice, timeline: Timeline, client: str = ""
+        self, request: SpeechRequest, given: VoiceConditioning, timeline: Trace, client: str = ""
     ) -> Session:  # fmt: skip
         """A session whose frames come as they are made. Raises `Busy`, and what is wrong with the text."""
         spec = self._worker.lm.spec
         script = prepare_text(
-            request.text, spec.era, markup=request.markup, normalize=request.normalize, lexicon=self._lexicon
+            request.text, spec.family, markup=request.markup, normalize=request.normalize, lexicon=self._lexicon
         )
         ignored = (*script.ignored, *too_fast_or_slow(script, request.speed))
         passages, closing_pause_s = self._passages(script, given)
         seed = secrets.randbits(32) if request.seed is None else request.seed
-        options = sampling_options(SamplingOptions.for_era(spec.era), request)
+        options = sampling_options(SamplingOptions.for_family(spec.family), request)
         # Only what has a seed of its own is ever asked for again.
         key = None
         if request.seed is not None and request.use_memory_cache:
@@ -188,12 +193,12 @@ class SemanticStage:
         def max_frames(text: str) -> int:
             return request.max_new_tokens or frame_budget(text, self._frame_rate_hz)
 
-        def keep(spoken: SpokenCodes) -> None:
+        def keep(spoken: GeneratedCodes) -> None:
             if key is not None:
                 self.cache.put(key, spoken)
 
         segments = self._segments(passages, request.chunk_length or CHUNK_BYTES)
-        narration = Narration(
+        narration = SegmentGenerator(
             segments, options, seed, max_frames, self._frame_rate_hz, int(request.holds_segments),
             self._side_sizes, self._device, keep, closing_pause_s,
         )  # fmt: skip
@@ -211,28 +216,28 @@ class SemanticStage:
         self._worker.submit(session)
         return session
 
-    def _passages(self, script: Script, given: SpokenVoice) -> tuple[list[Passage], float]:
+    def _passages(self, script: Script, given: VoiceConditioning) -> tuple[list[VoiceSpan], float]:
         """What is said by whom, and the silence after it all."""
         passages, pause_s = [], 0.0
         for piece in script.pieces:
             if isinstance(piece, Say):
                 voice = given if piece.voice is None else self._voice_named(piece.voice)
-                passages.append(Passage(piece.text, voice, pause_s, piece.speed))
+                passages.append(VoiceSpan(piece.text, voice, pause_s, piece.speed))
                 pause_s = 0.0
             else:
                 pause_s += piece.duration_s
         return passages, pause_s
 
-    def _segments(self, passages: list[Passage], chunk_bytes: int) -> list[Segment]:
+    def _segments(self, passages: list[VoiceSpan], chunk_bytes: int) -> list[SpeechSegment]:
         spec, segments = self._worker.lm.spec, []
         for passage in passages:
             conversation = start_conversation(
-                spec.era, self._tokenizer, spec.n_codebooks, passage.text, passage.voice.references or (),
+                spec.family, self._tokenizer, spec.n_codebooks, passage.text, passage.voice.references or (),
                 chunk_length=chunk_bytes, max_seq_len=self._worker.max_frames,
             )  # fmt: skip
             for place in range(len(conversation.segments)):
                 pause_s = 0.0 if place else passage.pause_s
-                segments.append(Segment(conversation, place, passage.voice, pause_s, passage.speed))
+                segments.append(SpeechSegment(conversation, place, passage.voice, pause_s, passage.speed))
         return segments
 
     def _patience_s(self, n_frames: int, client: str) -> float:
@@ -240,7 +245,7 @@ class SemanticStage:
         return self._worker.scheduler.wait_s(client) + self._worker.pace.timeout_s(n_frames)
 
     def _key(
-        self, request: SpeechRequest, passages: list[Passage], closing_pause_s: float, options: SamplingOptions
+        self, request: SpeechRequest, passages: list[VoiceSpan], closing_pause_s: float, options: SamplingOptions
     ) -> str:
         said = [
             part for passage in passages for part in (passage.text, passage.voice.key, passage.pause_s, passage.speed)
@@ -264,10 +269,10 @@ def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> Sampl
     return replace(defaults, **given)
 
 
-def recalled(kept: SpokenCodes, seed: int, timeline: Timeline, ignored: tuple[str, ...]) -> Session:
+def recalled(kept: GeneratedCodes, seed: int, timeline: Trace, ignored: tuple[str, ...]) -> Session:
     """A session that is already over, with all frames in it."""
     session = Session(
-        Recollection(list(kept.segments)), math.inf, timeline=timeline, seed=seed, is_recalled=True, ignored=ignored
+        CachedGeneration(list(kept.segments)), math.inf, timeline=timeline, seed=seed, is_recalled=True, ignored=ignored
     )
     session.finish_reason = kept.finish_reason
     for segment in kept.segments:

@@ -14,7 +14,7 @@ from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError
 from backend.lm.runaway import FinishReason
-from backend.pipeline.speech.decode_stage import Synthesis
+from backend.pipeline.speech.decode_stage import SpeechDecodeTask
 from backend.pipeline.speech.timestamps import SpansOf, TimedSentence, timed_sentences
 from backend.runtime.session import Session
 from backend.runtime.trace import Span
@@ -69,7 +69,7 @@ class SpeechStream:
     """
 
     def __init__(
-        self, session: Session, synthesis: Synthesis, *, ignored: tuple[str, ...], reference_hits: int,
+        self, session: Session, synthesis: SpeechDecodeTask, *, ignored: tuple[str, ...], reference_hits: int,
         on_end: Callable[[SpeechMetrics | None], None], spans_of: SpansOf | None = None,
     ):  # fmt: skip
         self.sample_rate_hz = synthesis.spec.sample_rate_hz
@@ -174,6 +174,6 @@ class SpeechStream:
             self._on_end(self.metrics if is_whole else None)
 
 
-def _abandon(synthesis: Synthesis, on_end: Callable[[SpeechMetrics | None], None]) -> None:
+def _abandon(synthesis: SpeechDecodeTask, on_end: Callable[[SpeechMetrics | None], None]) -> None:
     synthesis.cancel()
     on_end(None)

@@ -13,20 +13,20 @@ import numpy as np
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import EngineFailure, PhonogramError, UnknownVoice
-from backend.monitor.statistics import Count, Tally, TallySnapshot
-from backend.pipeline.codec.tasks import Decoding, Encoding
-from backend.pipeline.speech.adapted_references import FittedReferences
-from backend.pipeline.speech.decode_stage import SynthesisStage
+from backend.monitor.statistics import RunningSummary, RunningSummarySnapshot, RunningTotal
+from backend.pipeline.codec.tasks import DecodeTask, EncodeTask
+from backend.pipeline.speech.adapted_references import AdaptedReferences
+from backend.pipeline.speech.decode_stage import DecodeStage
 from backend.pipeline.speech.reference_stage import BASE_S, PATIENCE, ReferenceStage
 from backend.pipeline.speech.semantic_stage import SemanticStage
 from backend.pipeline.speech.stream import SpeechMetrics, SpeechStream
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.lm_worker import BatchSnapshot, LMWorker
 from backend.runtime.lru_cache import BoundedCache, CacheCounts
 from backend.runtime.request import SpeechRequest
-from backend.runtime.throughput import Pace
-from backend.runtime.trace import Timeline
+from backend.runtime.throughput import ThroughputEstimate
+from backend.runtime.trace import Trace
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup
 from backend.text.phonemes.word_spans import word_spans
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backend.codec.base import CausalCodec
     from backend.lm.base import TokenLM
     from backend.lm.speaker_encoder import SpeakerEncoder
-    from backend.pipeline.speech.voice_adaptation import VoiceFitter
+    from backend.pipeline.speech.voice_adaptation import VoiceAdapter
     from backend.text.phonemes.lexicon import Lexicon
     from backend.text.tokenizers.base import Tokenizer
 
@@ -46,7 +46,7 @@ WARM_UP_FRAMES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakerLimits:
+class SynthesizerLimits:
     """How much a speaker may do at a time and keep."""
 
     n_rows: int
@@ -58,35 +58,35 @@ class SpeakerLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakerCounts:
+class SynthesizerCounts:
     """All requests since the start, and how the recent ones went."""
 
     done: int
     failed: int
     refused: int
     audio_s: float
-    first_audio_s: TallySnapshot
-    total_s: TallySnapshot
-    rtf: TallySnapshot
-    frames_per_s: TallySnapshot
-    queue_s: TallySnapshot
-    reference_s: TallySnapshot
-    semantic_s: TallySnapshot
-    synthesis_s: TallySnapshot
+    first_audio_s: RunningSummarySnapshot
+    total_s: RunningSummarySnapshot
+    rtf: RunningSummarySnapshot
+    frames_per_s: RunningSummarySnapshot
+    queue_s: RunningSummarySnapshot
+    reference_s: RunningSummarySnapshot
+    semantic_s: RunningSummarySnapshot
+    synthesis_s: RunningSummarySnapshot
 
 
-class Speaker:
+class Synthesizer:
     """Speaks, encodes and decodes with one language model and one codec. Start it before use, close it after."""
 
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
-        limits: SpeakerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
+        limits: SynthesizerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
         codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
-        fitter: VoiceFitter | None = None,
+        fitter: VoiceAdapter | None = None,
     ):  # fmt: skip
-        self.limits, self.pace, self.device = limits, Pace(), device
-        self.voice_named: Callable[[str], SpokenVoice] = _no_voices
+        self.limits, self.pace, self.device = limits, ThroughputEstimate(), device
+        self.voice_named: Callable[[str], VoiceConditioning] = _no_voices
         self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
@@ -95,7 +95,7 @@ class Speaker:
         )  # fmt: skip
         self.reference = ReferenceStage(
             self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder,
-            None if fitter is None else FittedReferences(fitter, device),
+            None if fitter is None else AdaptedReferences(fitter, device),
         )  # fmt: skip
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
@@ -103,9 +103,14 @@ class Speaker:
             device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
         )  # fmt: skip
         self._spans_of = partial(word_spans, tokenizer) if isinstance(tokenizer, PhonemeTokenizer) else None
-        self.synthesis = SynthesisStage(self.codec_worker, limits.chunk_samples, watermark_key)
-        self._done, self._failed, self._refused, self._audio_s = Count(), Count(), Count(), Count()
-        self._tallies = {name: Tally() for name in _TALLIED}
+        self.synthesis = DecodeStage(self.codec_worker, limits.chunk_samples, watermark_key)
+        self._done, self._failed, self._refused, self._audio_s = (
+            RunningTotal(),
+            RunningTotal(),
+            RunningTotal(),
+            RunningTotal(),
+        )
+        self._tallies = {name: RunningSummary() for name in _TALLIED}
 
     def start(self) -> None:
         """Start the threads and speak once: what is slow the first time is over then, and the pace is known."""
@@ -115,12 +120,12 @@ class Speaker:
             text=WARM_UP_TEXT, seed=0, max_new_tokens=WARM_UP_FRAMES, use_memory_cache=False, latency="low"
         )
         try:
-            self.stream(request, SpokenVoice()).collect()
+            self.stream(request, VoiceConditioning()).collect()
         except PhonogramError:
             self.close()
             raise
-        self._tallies = {name: Tally() for name in _TALLIED}
-        self._done, self._audio_s = Count(), Count()
+        self._tallies = {name: RunningSummary() for name in _TALLIED}
+        self._done, self._audio_s = RunningTotal(), RunningTotal()
 
     def close(self) -> None:
         """End the threads; whoever still waits is told."""
@@ -128,7 +133,7 @@ class Speaker:
         self.codec_worker.close()
 
     def stream(
-        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None
+        self, request: SpeechRequest, voice: VoiceConditioning | None, on_end: Callable[[], None] = lambda: None
     ) -> SpeechStream:
         """What `begin` gives, once its first piece exists."""
         stream = self.begin(request, voice, on_end)
@@ -136,7 +141,7 @@ class Speaker:
         return stream
 
     def begin(
-        self, request: SpeechRequest, voice: SpokenVoice | None, on_end: Callable[[], None] = lambda: None,
+        self, request: SpeechRequest, voice: VoiceConditioning | None, on_end: Callable[[], None] = lambda: None,
         client: str = "",
     ) -> SpeechStream:  # fmt: skip
         """Speech that has its place in the queue. `voice` None: that of the request's own clips; `client`: whose it is.
@@ -149,7 +154,7 @@ class Speaker:
             self._count(metrics)
             on_end()
 
-        timeline = Timeline()
+        timeline = Trace()
         try:
             with timeline.span(self.reference.name):
                 spoken = self.reference.run(request, voice, timeline)
@@ -166,13 +171,13 @@ class Speaker:
 
     def encode(self, waveform: Waveform) -> Codes:
         """Codes [1, K, T] of a sound, enough of them that decoding returns all of it."""
-        task = Encoding(waveform, self.codec_worker.codec.spec, with_lag=True)
+        task = EncodeTask(waveform, self.codec_worker.codec.spec, with_lag=True)
         return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
 
     def decode(self, codes: Codes) -> Waveform:
         """The sound of codes [1, K, T]."""
         spec = self.codec_worker.codec.spec
-        task = Decoding(codes, spec)
+        task = DecodeTask(codes, spec)
         return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * codes.n_frames / spec.frame_rate_hz)
 
     def codes_of_reference(self, audio: bytes) -> tuple[Waveform, np.ndarray]:
@@ -200,9 +205,9 @@ class Speaker:
         return {name: cache.clear() for name, cache in self._caches.items()}
 
     @property
-    def counts(self) -> SpeakerCounts:
+    def counts(self) -> SynthesizerCounts:
         tallies = {name: tally.snapshot for name, tally in self._tallies.items()}
-        return SpeakerCounts(
+        return SynthesizerCounts(
             done=int(self._done.value), failed=int(self._failed.value), refused=int(self._refused.value),
             audio_s=self._audio_s.value, **tallies,
         )  # fmt: skip
@@ -223,7 +228,7 @@ class Speaker:
             tally.add(getattr(metrics, name))
 
 
-def _no_voices(name: str) -> SpokenVoice:
+def _no_voices(name: str) -> VoiceConditioning:
     raise UnknownVoice(f"There is no voice '{name}'. List the voices to see what there is.")
 
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from backend.codes import Codes
-from backend.errors import BadVoice, CannotFit, NotSupported, OutputError, UnknownVoice, VoiceExists
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.errors import BadVoice, NotSupported, OutputError, UnknownVoice, VoiceAdaptationError, VoiceExists
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.lru_cache import BoundedCache
 from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
-from backend.text.prompts.layout import Reference
+from backend.text.prompts.layout import PromptReference
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from backend.pipeline.speech.synthesizer import Speaker
-    from backend.pipeline.speech.voice_adaptation import VoiceFitter
+    from backend.pipeline.speech.synthesizer import Synthesizer
+    from backend.pipeline.speech.voice_adaptation import VoiceAdapter
     from backend.runtime.request import ReferenceClip
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class BuiltInVoice:
     """A voice of the checkpoint itself."""
 
     voice: Voice
-    spoken: SpokenVoice
+    spoken: VoiceConditioning
 
 
-class VoiceBook:
+class VoiceLibrary:
     """Finds voices by id or name. A stored voice's codes are made anew where the codec has changed since.
 
     With a `fitter` an added voice whose words are known is fitted to its sample when it is added; with another model
@@ -57,24 +57,24 @@ class VoiceBook:
     """
 
     def __init__(
-        self, store: VoiceStore, speaker: Speaker, codes_hash: str, built_in: Sequence[BuiltInVoice],
-        fitter: VoiceFitter | None = None,
+        self, store: VoiceStore, speaker: Synthesizer, codes_hash: str, built_in: Sequence[BuiltInVoice],
+        fitter: VoiceAdapter | None = None,
     ):  # fmt: skip
         self._store, self._speaker, self._codes_hash, self._fitter = store, speaker, codes_hash, fitter
         self._built_in = tuple(built_in)
-        self._opened: BoundedCache[SpokenVoice] = BoundedCache(OPENED_VOICES, OPENED_VOICES, lambda _: 1)
+        self._opened: BoundedCache[VoiceConditioning] = BoundedCache(OPENED_VOICES, OPENED_VOICES, lambda _: 1)
 
     def all(self) -> tuple[Voice, ...]:
         """Built-in voices in the checkpoint's order, then the others by name."""
         return (*(one.voice for one in self._built_in), *map(_as_voice, self._store.all()))
 
-    def spoken(self, name_or_id: str | None) -> SpokenVoice:
+    def spoken(self, name_or_id: str | None) -> VoiceConditioning:
         """The voice to speak with; None takes the checkpoint's first, or its own choice if it has none.
 
         Raises `UnknownVoice`; a voice that is not there is never replaced by another.
         """
         if name_or_id is None:
-            return self._built_in[0].spoken if self._built_in else SpokenVoice()
+            return self._built_in[0].spoken if self._built_in else VoiceConditioning()
         built_in = self._find_built_in(name_or_id)
         if built_in is not None:
             return built_in.spoken
@@ -109,7 +109,7 @@ class VoiceBook:
             raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
         return _as_voice(self._store.rename(name_or_id, name))
 
-    def require_likeness(self, name_or_id: str) -> None:
+    def require_similarity(self, name_or_id: str) -> None:
         """Raise `UnknownVoice`, or `NotSupported` where takes cannot be compared with a voice."""
         self.spoken(name_or_id)
         if not self._speaker.reference.can_tell_speakers:
@@ -118,9 +118,9 @@ class VoiceBook:
                 "Load one that has it, such as the built-in voice."
             )
 
-    def likeness(self, name_or_id: str, codes: Codes) -> float:
+    def similarity(self, name_or_id: str, codes: Codes) -> float:
         """The cosine, -1...1, of a voice's vector and that of who speaks in codes [1, K, T]."""
-        heard = self._speaker.reference.voice_of((Reference("", codes.indices[0].cpu().numpy()),)).conditioning
+        heard = self._speaker.reference.voice_of((PromptReference("", codes.indices[0].cpu().numpy()),)).conditioning
         # As the encoder hears both: a fitted vector is elsewhere in the same room.
         record = None if self._find_built_in(name_or_id) else self._store.find(name_or_id)
         wanted = (self.spoken(name_or_id) if record is None else self._encoded(record)).conditioning
@@ -134,11 +134,11 @@ class VoiceBook:
                 return one
         return None
 
-    def _encoded(self, record: VoiceRecord) -> SpokenVoice:
+    def _encoded(self, record: VoiceRecord) -> VoiceConditioning:
         """A stored voice as it is heard at once."""
-        return self._speaker.reference.voice_of((Reference(record.text, self._codes(record).indices[0].numpy()),))
+        return self._speaker.reference.voice_of((PromptReference(record.text, self._codes(record).indices[0].numpy()),))
 
-    def _fitted(self, record: VoiceRecord) -> SpokenVoice | None:
+    def _fitted(self, record: VoiceRecord) -> VoiceConditioning | None:
         """A stored voice as it was fitted, if it was for this model."""
         if self._fitter is None:
             return None
@@ -156,12 +156,12 @@ class VoiceBook:
         """Fit a voice to its `codes` [K, T], where that can be done."""
         if self._fitter is None:
             return
-        start = self._speaker.reference.voice_of((Reference(record.text, codes),)).conditioning
+        start = self._speaker.reference.voice_of((PromptReference(record.text, codes),)).conditioning
         assert start is not None, "voices are fitted where they are vectors"
         try:
             kept = self._fitter.fit(record.text, codes, start)
             self._store.keep_fitted(record, kept, self._fitted_to(record, self._fitter))
-        except CannotFit as error:
+        except VoiceAdaptationError as error:
             log.info("Voice '%s' is kept as it is heard: %s", record.name, error)
             return
         except OutputError as error:
@@ -170,7 +170,7 @@ class VoiceBook:
         self._fitted(record)  # opened before it is asked to speak
 
     @staticmethod
-    def _fitted_to(record: VoiceRecord, fitter: VoiceFitter) -> str:
+    def _fitted_to(record: VoiceRecord, fitter: VoiceAdapter) -> str:
         """What a fitted voice is good for."""
         return f"{fitter.key} {record.codes_hash}"
 

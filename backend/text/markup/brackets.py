@@ -9,7 +9,15 @@ from __future__ import annotations
 import re
 
 from backend.errors import BadText
-from backend.text.markup.speech_script import Pause, Script, ScriptWriter, Sounds, Words, checked_pause, checked_speed
+from backend.text.markup.speech_script import (
+    Pause,
+    PlainText,
+    Pronunciation,
+    Script,
+    ScriptWriter,
+    checked_pause,
+    checked_speed,
+)
 from backend.text.phonemes.alphabets import ALPHABETS
 
 DIRECTIVE = re.compile(
@@ -30,19 +38,19 @@ def parse_markup(text: str) -> Script:
     writer = ScriptWriter()
     position = 0
     for found in DIRECTIVE.finditer(text):
-        writer.say(Words(text[position : found.start()]))
+        writer.say(PlainText(text[position : found.start()]))
         position = found.end()
         if found["escaped"]:
             # Apart from its neighbors, so that no marker comes about that was not meant.
-            writer.say(Words(found["escaped"], is_final=True))
+            writer.say(PlainText(found["escaped"], is_final=True))
         elif found["word"]:
-            writer.say(Sounds(found["word"], found["phonemes"], _alphabet(found["alphabet"], found)))
+            writer.say(Pronunciation(found["word"], found["phonemes"], _alphabet(found["alphabet"], found)))
         elif found["name"] in NAMES:
             _obey(writer, found)
         else:
-            writer.say(Words(found[0]))
+            writer.say(PlainText(found[0]))
             writer.ignore(f"'{found[0]}' at character {found.start()} is no markup; it is spoken as it stands")
-    writer.say(Words(text[position:]))
+    writer.say(PlainText(text[position:]))
     return writer.script()
 
 
@@ -60,7 +68,7 @@ def write_markup(script: Script) -> str:
             parts.append(f"[speed:{_number(piece.speed)}]")
         voice, speed = piece.voice, piece.speed
         for span in piece.spans:
-            if isinstance(span, Words):
+            if isinstance(span, PlainText):
                 parts.append(re.sub(r"([\\\[\]])", r"\\\1", span.text))
             else:
                 alphabet = "" if span.alphabet == "ipa" else span.alphabet

@@ -24,7 +24,7 @@ S1_MARKERS: dict[str, tuple[str, ...]] = {
         "background laughter", "audience laughing",
     ),
 }  # fmt: skip
-# Examples: this era reads any short description in square brackets.
+# Examples: this family reads any short description in square brackets.
 S2_MARKERS: dict[str, tuple[str, ...]] = {
     "emotions": ("excited", "angry", "sad", "surprised", "shocked", "delight"),
     "tones": (
@@ -40,7 +40,7 @@ S2_MARKERS: dict[str, tuple[str, ...]] = {
 MARKERS: dict[str, Mapping[str, tuple[str, ...]]] = {"s1": S1_MARKERS, "s2": S2_MARKERS, "v15": {}, "phonogram": {}}
 BRACKETS = {"s1": "()", "s2": "[]"}
 FREE_FORM = frozenset({"s2"})
-# The same sound under the name the other era has for it.
+# The same sound under the name the other family has for it.
 ALIASES = {
     "s1": {
         "whisper": "whispering", "sigh": "sighing", "chuckle": "chuckling", "laugh": "laughing", "sob": "sobbing",
@@ -48,7 +48,7 @@ ALIASES = {
     },
 }  # fmt: skip
 
-NAMES = {era: frozenset(name for group in groups.values() for name in group) for era, groups in MARKERS.items()}
+NAMES = {family: frozenset(name for group in groups.values() for name in group) for family, groups in MARKERS.items()}
 ANY_NAME = NAMES["s1"] | NAMES["s2"]
 # Square brackets hold any few small words; round ones are ordinary writing unless a marker's name is in them.
 SQUARE = re.compile(r"\[([a-z][a-z' -]{0,48})\]", re.IGNORECASE)
@@ -70,38 +70,38 @@ class MarkersFound(NamedTuple):
     unknown: list[Marker]
 
 
-def markers(era: str) -> dict[str, tuple[str, ...]]:
-    """The markers of an era by group, as they are written, brackets included; {} if it has none."""
-    return {group: tuple(written(name, era) for name in names) for group, names in MARKERS[era].items()}
+def markers(family: str) -> dict[str, tuple[str, ...]]:
+    """The markers of an family by group, as they are written, brackets included; {} if it has none."""
+    return {group: tuple(written(name, family) for name in names) for group, names in MARKERS[family].items()}
 
 
-def written(name: str, era: str) -> str:
-    return f"{BRACKETS[era][0]}{name}{BRACKETS[era][1]}"
+def written(name: str, family: str) -> str:
+    return f"{BRACKETS[family][0]}{name}{BRACKETS[family][1]}"
 
 
-def find_markers(text: str, era: str) -> MarkersFound:
-    """The markers in a text. A marker is known if the era has its name, whichever brackets it is written in."""
+def find_markers(text: str, family: str) -> MarkersFound:
+    """The markers in a text. A marker is known if the family has its name, whichever brackets it is written in."""
     found = MarkersFound([], [])
     for match in EITHER.finditer(text):
         is_square = match[1] is not None
         name = " ".join((match[1] or match[2]).lower().split())
         if not is_square and name not in ANY_NAME:
             continue
-        name = ALIASES.get(era, {}).get(name, name)
-        is_known = name in NAMES[era] or era in FREE_FORM
+        name = ALIASES.get(family, {}).get(name, name)
+        is_known = name in NAMES[family] or family in FREE_FORM
         (found.known if is_known else found.unknown).append(Marker(name, *match.span(), is_square))
     return found
 
 
-def adapt_markers(text: str, era: str) -> tuple[str, tuple[str, ...]]:
-    """The text with its markers as the era writes them, those it does not know taken out, and the names of these."""
-    found = find_markers(text, era)
+def adapt_markers(text: str, family: str) -> tuple[str, tuple[str, ...]]:
+    """The text with its markers as the family writes them, those it does not know taken out, and the names of these."""
+    found = find_markers(text, family)
     known = set(found.known)
     pieces, position, ignored = [], 0, []
     for marker in sorted([*found.known, *found.unknown], key=lambda marker: marker.start):
         before, after = text[position : marker.start], text[marker.end : marker.end + 1]
         if marker in known:
-            before += written(marker.name, era)
+            before += written(marker.name, family)
         else:
             ignored.append(marker.name)
             # One of the two spaces around it goes with it.

@@ -12,7 +12,7 @@ MAX_PIECES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class PlainText:
     """Text as written. `is_final` text is said as it stands: no lexicon and no normalization touches it."""
 
     text: str
@@ -20,7 +20,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Sounds:
+class Pronunciation:
     """A word with its pronunciation in one of `pronunciation.ALPHABETS`."""
 
     word: str
@@ -32,14 +32,14 @@ class Sounds:
 class Say:
     """Words spoken by one voice at one speed; `voice` None is the request's own, `speed` 1 is the request's own."""
 
-    spans: tuple[Words | Sounds, ...]
+    spans: tuple[PlainText | Pronunciation, ...]
     voice: str | None = None
     speed: float = 1.0
 
     @property
     def text(self) -> str:
         """The words without their pronunciations."""
-        return "".join(span.text if isinstance(span, Words) else span.word for span in self.spans)
+        return "".join(span.text if isinstance(span, PlainText) else span.word for span in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class ScriptWriter:
         self._pieces: list[Say | Pause] = []
         self._ignored: dict[str, None] = {}
 
-    def say(self, span: Words | Sounds) -> None:
-        if isinstance(span, Words) and not span.text:
+    def say(self, span: PlainText | Pronunciation) -> None:
+        if isinstance(span, PlainText) and not span.text:
             return
         last = self._pieces[-1] if self._pieces else None
         if isinstance(last, Say) and (last.voice, last.speed) == (self.voice, self.speed):
             spans = list(last.spans)
-            if isinstance(span, Words) and isinstance(spans[-1], Words) and spans[-1].is_final == span.is_final:
-                span = Words(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
+            if isinstance(span, PlainText) and isinstance(spans[-1], PlainText) and spans[-1].is_final == span.is_final:
+                span = PlainText(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
             self._pieces[-1] = Say((*spans, span), self.voice, self.speed)
         else:
             self._pieces.append(Say((span,), self.voice, self.speed))

@@ -11,7 +11,15 @@ from xml.parsers import expat
 
 from backend.errors import BadText, LimitExceeded
 from backend.text.markup.brackets import parse_duration
-from backend.text.markup.speech_script import MAX_SPEED, MIN_SPEED, Script, ScriptWriter, Sounds, Words, checked_speed
+from backend.text.markup.speech_script import (
+    MAX_SPEED,
+    MIN_SPEED,
+    PlainText,
+    Pronunciation,
+    Script,
+    ScriptWriter,
+    checked_speed,
+)
 from backend.text.normalization.say_as import say_as
 
 MAX_BYTES = 1_000_000
@@ -125,32 +133,32 @@ class _Reader:
         if self.replaced is None and name == "p":
             self.writer.pause(PARAGRAPH_S)
         elif self.replaced is None and name == "s":
-            self.writer.say(Words("\n"))
+            self.writer.say(PlainText("\n"))
 
     def characters(self, text: str) -> None:
         if self.replaced is not None:
             self.replaced.append(text)
         else:
             # The layout of the source means nothing.
-            self.writer.say(Words(re.sub(r"\s+", " ", text)))
+            self.writer.say(PlainText(re.sub(r"\s+", " ", text)))
 
     def replace(self, name: str, attributes: dict[str, str], inside: str) -> None:
         inside = re.sub(r"\s+", " ", inside)
         if name == "sub":
-            self.writer.say(Words(self.needed("alias", name, attributes)))
+            self.writer.say(PlainText(self.needed("alias", name, attributes)))
         elif name == "say-as":
             kind = self.needed("interpret-as", name, attributes)
             said = say_as(inside, kind, attributes.get("format", ""))
             if said is None:
                 self.writer.ignore(f"<say-as> of '{kind}' ({self.where}); its text is spoken as it stands")
-            self.writer.say(Words(inside) if said is None else Words(said, is_final=True))
+            self.writer.say(PlainText(inside) if said is None else PlainText(said, is_final=True))
         else:
             alphabet = attributes.get("alphabet", "ipa").lower()
             if alphabet not in ALPHABETS:
                 self.writer.ignore(f"the alphabet '{alphabet}' of <phoneme> ({self.where}); its text is spoken")
-                self.writer.say(Words(inside))
+                self.writer.say(PlainText(inside))
             else:
-                self.writer.say(Sounds(inside, self.needed("ph", name, attributes), ALPHABETS[alphabet]))
+                self.writer.say(Pronunciation(inside, self.needed("ph", name, attributes), ALPHABETS[alphabet]))
 
     def needed(self, attribute: str, name: str, attributes: dict[str, str]) -> str:
         value = attributes.get(attribute, "").strip()

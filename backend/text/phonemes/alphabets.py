@@ -11,8 +11,8 @@ import re
 from backend.errors import BadText
 
 ALPHABETS = ("ipa", "arpabet", "symbols")
-# What each era's phoneme pair was trained with; None: it has no such pair.
-ERA_ALPHABET: dict[str, str | None] = {"s1": "arpabet", "s2": "arpabet", "v15": None, "phonogram": "symbols"}
+# What each model family's phoneme pair was trained with; None: it has no such pair.
+FAMILY_ALPHABET: dict[str, str | None] = {"s1": "arpabet", "s2": "arpabet", "v15": None, "phonogram": "symbols"}
 
 # ARPAbet, IPA, built-in symbols. The first row of an ARPAbet sound is the one written back.
 VOWELS = (
@@ -40,8 +40,8 @@ STRESS = {"ˈ": "1", "ˌ": "2", "'": "1", ",": "2"}
 MAX_CHARS = 400
 
 
-def convert(phonemes: str, alphabet: str, era: str) -> str | None:
-    """Phonemes in the alphabet of an era; None if its vocabulary has no way to write them.
+def convert(phonemes: str, alphabet: str, family: str) -> str | None:
+    """Phonemes in the alphabet of an family; None if its vocabulary has no way to write them.
 
     Raises `BadText` for an unknown alphabet or a sound it does not have.
     """
@@ -49,10 +49,10 @@ def convert(phonemes: str, alphabet: str, era: str) -> str | None:
         raise BadText(f"The phonetic alphabet is '{alphabet}'; known are {', '.join(ALPHABETS)}. Choose one of them.")
     if not phonemes.strip() or len(phonemes) > MAX_CHARS or "<|" in phonemes:
         raise BadText(f"'{phonemes[:40]}' is no pronunciation; expected 1 to {MAX_CHARS} phonemes. Correct it.")
-    wanted = ERA_ALPHABET[era]
+    wanted = FAMILY_ALPHABET[family]
     ipa = arpabet_to_ipa(phonemes) if alphabet == "arpabet" else phonemes
     if alphabet != "symbols":
-        # Both ways of writing are checked, whatever this era needs, so that a lexicon is right for all or refused.
+        # Both ways of writing are checked, whatever this family needs, so that a lexicon is right for all or refused.
         sounds = _sounds(ipa)
         if wanted is None:
             return None

@@ -43,7 +43,7 @@ GREEK = re.compile("[\u0370-\u03ff]")
 ENDS_WITH_POINT = re.compile(r"\.[\"'”’)\]\s]*\Z")
 
 
-class Reading(NamedTuple):
+class PhonemeReading(NamedTuple):
     """The symbols of a text, and the stretches of it that nothing was said for: other scripts, pictograms."""
 
     symbols: str
@@ -69,7 +69,7 @@ class EnglishPhonemizer:
         """The symbols of a text; what cannot be spoken is left out."""
         return self.read(text).symbols
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> PhonemeReading:
         """The symbols of a text, all of them in `SYMBOLS`, and what was left out."""
         text = _written(unicodedata.normalize("NFC", text), _letters_named)
         kept, skipped = self._speakable(text)
@@ -82,7 +82,7 @@ class EnglishPhonemizer:
         # The point of "D.C." goes with its letters, also where it ends the sentence.
         if symbols and symbols[-1] in SOUNDS and ENDS_WITH_POINT.search(text):
             symbols += "."
-        return Reading(symbols, skipped)
+        return PhonemeReading(symbols, skipped)
 
     def _speakable(self, text: str) -> tuple[str, tuple[str, ...]]:
         """The text with spaces in place of what has no English reading, and those stretches."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from backend.errors import BadText, LimitExceeded
-from backend.text.markup.speech_script import Sounds, Words
+from backend.text.markup.speech_script import PlainText, Pronunciation
 from backend.text.phonemes.alphabets import ALPHABETS, convert
 
 MAX_ENTRIES = 10_000
@@ -73,9 +73,9 @@ class Lexicon:
             raise BadText(f"{path.name} cannot be read as UTF-8 text ({type(error).__name__}). Check it.") from error
         return cls.parse(content.splitlines(), path.name)
 
-    def apply(self, text: str) -> list[Words | Sounds]:
+    def apply(self, text: str) -> list[PlainText | Pronunciation]:
         """The text with its known words replaced; the spans' words joined are the text with respellings in it."""
-        spans: list[Words | Sounds] = []
+        spans: list[PlainText | Pronunciation] = []
         words = list(WORD.finditer(text)) if self._n_words else []
         position = index = 0
         while index < len(words):
@@ -84,14 +84,14 @@ class Lexicon:
                 index += 1
                 continue
             start, end = words[index].start(), words[index + n_words - 1].end()
-            spans.append(Words(text[position:start]))
+            spans.append(PlainText(text[position:start]))
             if entry.phonemes:
-                spans.append(Sounds(text[start:end], entry.phonemes, entry.alphabet))
+                spans.append(Pronunciation(text[start:end], entry.phonemes, entry.alphabet))
             else:
-                spans.append(Words(entry.said))
+                spans.append(PlainText(entry.said))
             position, index = end, index + n_words
-        spans.append(Words(text[position:]))
-        return [span for span in spans if not isinstance(span, Words) or span.text]
+        spans.append(PlainText(text[position:]))
+        return [span for span in spans if not isinstance(span, PlainText) or span.text]
 
     def _longest(self, text: str, words: list[re.Match[str]], index: int) -> tuple[int, Entry | None]:
         for n_words in range(min(self._n_words, len(words) - index), 0, -1):

@@ -18,13 +18,13 @@ COSTUMES = ("<font>", "<wide>", "<compat>")
 COMMON = ""
 PICTOGRAMS = "pictograms"
 # Fish models were trained on many languages; the built-in voice reads English.
-ERA_SCRIPTS: dict[str, frozenset[str] | None] = {
+FAMILY_SCRIPTS: dict[str, frozenset[str] | None] = {
     "s1": None, "s2": None, "v15": None, "phonogram": frozenset({"Latin", "Greek"}),
 }  # fmt: skip
 MAX_NAMED_CHARS = 24
 
 
-class Stretch(NamedTuple):
+class TextRun(NamedTuple):
     """Neighboring characters that are all spoken, or all left out for being of one script."""
 
     text: str
@@ -32,11 +32,11 @@ class Stretch(NamedTuple):
     is_spoken: bool
 
 
-class Speakable(NamedTuple):
+class ScriptSplit(NamedTuple):
     """`text` without what cannot be spoken, the stretches of the whole, and a sentence for the user or None."""
 
     text: str
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[TextRun, ...]
     message: str | None
 
 
@@ -67,10 +67,10 @@ def _plain_letter(character: str) -> str:
     return unicodedata.normalize("NFKC", character) if is_costume else character
 
 
-def split_speakable(text: str, scripts: Collection[str] | None) -> Speakable:
+def split_by_script(text: str, scripts: Collection[str] | None) -> ScriptSplit:
     """Split a text into what a voice that reads `scripts` can say and what it cannot; None: it reads all of them."""
     if scripts is None:
-        return Speakable(text, (Stretch(text, COMMON, True),) if text else (), None)
+        return ScriptSplit(text, (TextRun(text, COMMON, True),) if text else (), None)
     names = [script_of(character) for character in text]
     marked: list[tuple[str, bool]] = []
     for name, character in zip(names, text, strict=True):
@@ -83,13 +83,13 @@ def split_speakable(text: str, scripts: Collection[str] | None) -> Speakable:
     position = 0
     for (script, is_spoken), group in groupby(marked):
         size = len(list(group))
-        stretches.append(Stretch(text[position : position + size], script, is_spoken))
+        stretches.append(TextRun(text[position : position + size], script, is_spoken))
         position += size
     spoken = "".join(stretch.text if stretch.is_spoken else " " for stretch in stretches)
-    return Speakable(spoken, tuple(stretches), _message(stretches, scripts))
+    return ScriptSplit(spoken, tuple(stretches), _message(stretches, scripts))
 
 
-def _message(stretches: list[Stretch], scripts: Collection[str]) -> str | None:
+def _message(stretches: list[TextRun], scripts: Collection[str]) -> str | None:
     lost: dict[str, str] = {}
     for stretch in stretches:
         if not stretch.is_spoken:

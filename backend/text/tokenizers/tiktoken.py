@@ -125,7 +125,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
 
 
 def read_controls(folder: Path, first_id: int) -> dict[str, int]:
-    """The control tokens: ids as `special_tokens.json` says, else in the order of the era. Raises `BadCheckpoint`."""
+    """The control tokens: ids as `special_tokens.json` says, else in the order of the family. Raises `BadCheckpoint`."""
     path = folder / SPECIAL_TOKENS_FILE
     if path.is_file():
         listed = read_json(path)

@@ -11,14 +11,14 @@ from torch import Tensor
 GanLoss = Literal["hinge", "lsgan"]
 
 
-class Verdict(NamedTuple):
+class DiscriminatorLoss(NamedTuple):
     """One discriminator's opinion: `logits` of any shape, positive for real; `features` of its inner layers."""
 
     logits: Tensor
     features: list[Tensor]
 
 
-def discriminator_loss(real: list[Verdict], fake: list[Verdict], kind: GanLoss) -> Tensor:
+def discriminator_loss(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss], kind: GanLoss) -> Tensor:
     """What the discriminators minimise. Fakes must come from detached audio."""
     return _mean([_discriminator_term(r.logits, f.logits, kind) for r, f in zip(real, fake, strict=True)])
 
@@ -29,14 +29,14 @@ def _discriminator_term(real: Tensor, fake: Tensor, kind: GanLoss) -> Tensor:
     return (real - 1).square().mean() + (fake + 1).square().mean()
 
 
-def adversarial_loss(fake: list[Verdict], kind: GanLoss) -> Tensor:
+def adversarial_loss(fake: list[DiscriminatorLoss], kind: GanLoss) -> Tensor:
     """What the codec minimises to pass for real; least squares aims at the real label, 1."""
     if kind == "hinge":
         return _mean([-verdict.logits.mean() for verdict in fake])
     return _mean([(verdict.logits - 1).square().mean() for verdict in fake])
 
 
-def feature_loss(real: list[Verdict], fake: list[Verdict]) -> Tensor:
+def feature_loss(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss]) -> Tensor:
     """Mean absolute difference of inner layers, relative to the size of the real ones."""
     terms = []
     for r, f in zip(real, fake, strict=True):
@@ -46,7 +46,7 @@ def feature_loss(real: list[Verdict], fake: list[Verdict]) -> Tensor:
     return _mean(terms)
 
 
-def right_share(real: list[Verdict], fake: list[Verdict]) -> Tensor:
+def right_share(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss]) -> Tensor:
     """The share of judgements that are right, 0...1; 0.5 means the discriminators are guessing."""
     shares = [((r.logits > 0).float().mean() + (f.logits < 0).float().mean()) / 2
               for r, f in zip(real, fake, strict=True)]  # fmt: skip

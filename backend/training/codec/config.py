@@ -9,24 +9,24 @@ from pydantic import Field
 
 from backend.errors import BadSettings
 from backend.training.loop.config import (
-    Block,
+    ConfigBlock,
     GuardBlock,
     OptimizerBlock,
     Paths,
     Probability,
-    RunRecipe,
-    check_recipe,
+    RunConfig,
+    check_config,
 )  # fmt: skip
 
 WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
 
 
-class CodecBlock(Block):
+class CodecBlock(ConfigBlock):
     name: str
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class AugmentBlock(Block):
+class AugmentBlock(ConfigBlock):
     speed_probability: Probability = 0.3
     max_speed_change: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.12
     tone_probability: Probability = 0.3
@@ -42,7 +42,7 @@ class AugmentBlock(Block):
     room_db: tuple[float, float] = (-25.0, -5.0)
 
 
-class DataBlock(Block):
+class DataBlock(ConfigBlock):
     dir: Paths = ()
     cache: Path = Path("data/cache")
     heldout_speakers: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class DataBlock(Block):
     augment: AugmentBlock = AugmentBlock()
 
 
-class LossBlock(Block):
+class CodecLossBlock(ConfigBlock):
     mel_windows: tuple[int, ...] = (256, 512, 1024, 2048)
     mel_bins: tuple[int, ...] = (32, 64, 96, 128)
     complex_windows: tuple[int, ...] = (512, 1024)
@@ -67,7 +67,7 @@ class LossBlock(Block):
     feature: float = 2.0
 
 
-class WarmupBlock(Block):
+class WarmupBlock(ConfigBlock):
     """Steps without codebooks: until the latents stop gaining effective dimensions, within bounds."""
 
     min_steps: Annotated[int, Field(ge=0)] = 1000
@@ -78,7 +78,7 @@ class WarmupBlock(Block):
     n_frames: Annotated[int, Field(ge=1)] = 16384  # latents the codebooks start from
 
 
-class PhaseBlock(Block):
+class PhaseBlock(ConfigBlock):
     steps: Annotated[int, Field(ge=0)]
     batch: Annotated[int, Field(ge=1)] = 8
     segment_s: Annotated[float, Field(gt=0.0)] = 0.64
@@ -88,7 +88,7 @@ class PhaseBlock(Block):
     is_balanced: bool = False  # weights are then shares of the gradient, see balancer.py
 
 
-class DiscriminatorBlock(Block):
+class DiscriminatorBlock(ConfigBlock):
     channels: Annotated[int, Field(ge=1)] = 8
     stft_windows: tuple[int, ...] = (512, 1024)
     n_wave_scales: Annotated[int, Field(ge=0)] = 2
@@ -103,12 +103,12 @@ class CodebookGuardBlock(GuardBlock):
     collapse_patience: Annotated[int, Field(ge=1)] = 4  # log intervals
 
 
-class Recipe(RunRecipe):
+class CodecConfig(RunConfig):
     trained: ClassVar[str] = "codec"
 
     codec: CodecBlock
     data: DataBlock = DataBlock()
-    loss: LossBlock = LossBlock()
+    loss: CodecLossBlock = CodecLossBlock()
     warmup: WarmupBlock = WarmupBlock()
     recon: PhaseBlock = PhaseBlock(steps=20000)
     adversarial: PhaseBlock = PhaseBlock(steps=0)
@@ -135,6 +135,6 @@ class Recipe(RunRecipe):
             )
 
 
-def read_recipe(values: dict[str, Any]) -> Recipe:
+def read_codec_config(values: dict[str, Any]) -> CodecConfig:
     """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
-    return check_recipe(Recipe, values)
+    return check_config(CodecConfig, values)

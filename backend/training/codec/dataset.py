@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
-def open_material(
+def open_dataset(
     block: DataBlock, spec: CodecSpec, progress: Progress | None = None
 ) -> tuple[list[CachedClip], list[CachedClip]]:
     """The clips to learn from and the clips to listen to (never both), decoding what is not cached yet."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from backend.training.codec.adversarial import Verdict
+from backend.training.codec.adversarial import DiscriminatorLoss
 
 SLOPE = 0.2
 # Spectra are compressed to |X|^0.3, or quiet high bands would not be looked at; below `FLOOR` they fade out.
@@ -32,7 +32,7 @@ class WaveDiscriminator(nn.Module):
         self.layers = nn.ModuleList(_ready(layer) for layer in layers)
         self.judge = _ready(nn.Conv1d(wide, 1, 3, padding=1))
 
-    def forward(self, audio: Tensor) -> Verdict:
+    def forward(self, audio: Tensor) -> DiscriminatorLoss:
         x = F.avg_pool1d(audio, self.factor) if self.factor > 1 else audio
         return _run(self.layers, self.judge, x)
 
@@ -55,7 +55,7 @@ class SpectrumDiscriminator(nn.Module):
         self.layers = nn.ModuleList(_ready(layer) for layer in layers)
         self.judge = _ready(nn.Conv2d(wide, 1, 3, padding=1))
 
-    def forward(self, audio: Tensor) -> Verdict:
+    def forward(self, audio: Tensor) -> DiscriminatorLoss:
         frames = audio.float().unfold(2, self.n_fft, self.n_fft // 4) * self.window
         parts = torch.view_as_real(torch.fft.rfft(frames))
         power = parts.square().sum(dim=-1, keepdim=True)
@@ -74,7 +74,7 @@ class Discriminators(nn.Module):
             raise ValueError("no discriminator: give at least one wave scale or one window")
         self.judges = nn.ModuleList(judges)
 
-    def forward(self, audio: Tensor) -> list[Verdict]:
+    def forward(self, audio: Tensor) -> list[DiscriminatorLoss]:
         return [judge(audio) for judge in self.judges]
 
 
@@ -86,9 +86,9 @@ def _ready(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
     return weight_norm(layer)
 
 
-def _run(layers: nn.ModuleList, judge: nn.Module, x: Tensor) -> Verdict:
+def _run(layers: nn.ModuleList, judge: nn.Module, x: Tensor) -> DiscriminatorLoss:
     features = []
     for layer in layers:
         x = F.leaky_relu(layer(x), SLOPE)
         features.append(x)
-    return Verdict(judge(x), features)
+    return DiscriminatorLoss(judge(x), features)

@@ -12,8 +12,8 @@ from lightning.fabric import Fabric
 from backend.codec.registry import build_codec
 from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
-from backend.training.codec.config import read_recipe
-from backend.training.codec.task import CodecTask
+from backend.training.codec.config import read_codec_config
+from backend.training.codec.task import CodecTrainTask
 from backend.training.codec.validation import audition
 from backend.training.loop.loop import Loop, Reporter
 from backend.training.presets import compose_preset
@@ -51,12 +51,12 @@ def synthetic_clips(rate_hz: int) -> list[CachedClip]:
 
 def selftest(out: Path, overrides: list[str], reporter: Reporter | None = None) -> SelftestResult:
     """Train the preset `selftest` in folder `out` and judge how the clips come back through all codebooks."""
-    recipe = read_recipe(compose_preset("codec", "selftest", [f"out={out}", *overrides]))
+    recipe = read_codec_config(compose_preset("codec", "selftest", [f"out={out}", *overrides]))
     fabric = Fabric(accelerator="cpu", devices=1)
     fabric.seed_everything(recipe.seed, verbose=False)
     codec = build_codec(recipe.codec.name, recipe.codec.config)
     clips = synthetic_clips(codec.spec.sample_rate_hz)
-    task = CodecTask(recipe, codec, fabric, clips)
+    task = CodecTrainTask(recipe, codec, fabric, clips)
     Loop(recipe, fabric, task, reporter).run()
     heard = audition(task.average.module, clips, task.spectral_loss, is_quantized=True)
     stoi = heard["stoi"][-1] if find_spec("pystoi") else None

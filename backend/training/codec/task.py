@@ -17,34 +17,34 @@ from backend.data.segments import SegmentSampler
 from backend.errors import BadSettings
 from backend.training.codec.adversarial import adversarial_loss, discriminator_loss, feature_loss, right_share
 from backend.training.codec.balancer import Balancer
-from backend.training.codec.config import Recipe, WaveformLoss
+from backend.training.codec.config import CodecConfig, WaveformLoss
 from backend.training.codec.dataset import build_sampler
 from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
 from backend.training.codec.validation import audition
-from backend.training.loop.ema import WeightAverage
-from backend.training.loop.guards import CollapseGuard, Plateau, guarded_step
+from backend.training.loop.ema import ExponentialMovingAverage
+from backend.training.loop.guards import CollapseGuard, PlateauDetector, guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
-from backend.training.loop.ring_buffer import RecentRows
+from backend.training.loop.ring_buffer import RingBuffer
 
 N_RECENT_CODES = 16384
 N_RECENT_LATENTS = 4096
 
 
-class CodecTask:
+class CodecTrainTask:
     """A codec with all that trains it. `enter` a phase, then `learn` through it."""
 
     watched = "recon"
 
     def __init__(
-        self, recipe: Recipe, codec: CausalCodec, fabric: Fabric, learned: Sequence[CachedClip] = (),
+        self, recipe: CodecConfig, codec: CausalCodec, fabric: Fabric, learned: Sequence[CachedClip] = (),
         auditioned: Sequence[CachedClip] = (),
     ):  # fmt: skip
         self.recipe, self.fabric = recipe, fabric
         self.learned, self.auditioned = list(learned), list(auditioned)
         self.codec = codec.to(fabric.device)
         self.spec = codec.spec
-        self.average = WeightAverage(self.codec, recipe.average_decay)
+        self.average = ExponentialMovingAverage(self.codec, recipe.average_decay)
         if fabric.world_size > 1:
             self._share_codebooks()
         loss = recipe.loss
@@ -57,8 +57,8 @@ class CodecTask:
         ).to(fabric.device)  # fmt: skip
         self.is_quantized = recipe.init is not None
         self.collapse = CollapseGuard(recipe.guard.min_perplexity_ratio, recipe.guard.collapse_patience)
-        self.plateau = Plateau(recipe.warmup.min_growth, recipe.warmup.patience)
-        self.codes, self.latents = RecentRows(N_RECENT_CODES), RecentRows(N_RECENT_LATENTS)
+        self.plateau = PlateauDetector(recipe.warmup.min_growth, recipe.warmup.patience)
+        self.codes, self.latents = RingBuffer(N_RECENT_CODES), RingBuffer(N_RECENT_LATENTS)
         self._rng = torch.Generator().manual_seed(recipe.seed)
         self.discriminators: Discriminators | None = None
 

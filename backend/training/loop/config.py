@@ -13,11 +13,11 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
 
 
-class Block(BaseModel):
+class ConfigBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class OptimizerBlock(Block):
+class OptimizerBlock(ConfigBlock):
     lr: Annotated[float, Field(gt=0.0)] = 1e-3
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 0.01
@@ -26,14 +26,14 @@ class OptimizerBlock(Block):
     clip: Annotated[float, Field(gt=0.0)] = 5.0
 
 
-class GuardBlock(Block):
+class GuardBlock(ConfigBlock):
     max_loss_ratio: Annotated[float, Field(gt=1.0)] = 3.0  # against the running median
     window: Annotated[int, Field(ge=3)] = 20  # log intervals in the median
     lr_cut: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     max_rollbacks: Annotated[int, Field(ge=0)] = 5
 
 
-class RunRecipe(Block):
+class RunConfig(ConfigBlock):
     """A task's own recipe adds its blocks, and says how many steps there are and what they are."""
 
     trained: ClassVar[str]  # the block a run cannot change: what it trains
@@ -62,10 +62,10 @@ class RunRecipe(Block):
         """Raise `BadSettings` if a run that was in phase `name` at `step` cannot go on with these settings."""
 
 
-Recipe = TypeVar("Recipe", bound=RunRecipe)
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
-def check_recipe(kind: type[Recipe], values: dict[str, Any]) -> Recipe:
+def check_config(kind: type[ConfigT], values: dict[str, Any]) -> ConfigT:
     """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
     try:
         return kind.model_validate(values)

@@ -24,7 +24,7 @@ MIN_ROWS_FOR_CODES = 4  # the codebooks need a moment after they were placed
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """A state, the sentence that explains it, and the numbers it was judged by."""
 
     state: State
@@ -32,7 +32,7 @@ class Verdict:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def examine(run: Path) -> Verdict:
+def diagnose(run: Path) -> Diagnosis:
     """Judge the run in a folder. Raises `BadSettings` if it has no log yet."""
     rows = read_rows(run)
     steps = [row for row in rows if row["kind"] == "step"]
@@ -47,7 +47,7 @@ def examine(run: Path) -> Verdict:
         _diverged(rows, same, numbers)
         or _collapsed(same, numbers)
         or _overpowered(same, numbers)
-        or Verdict(
+        or Diagnosis(
             "healthy",
             "the loss is at or near its best" + (" and the codebooks are in use" if "perplexity" in last else ""),
             numbers,
@@ -55,7 +55,7 @@ def examine(run: Path) -> Verdict:
     )
 
 
-def _diverged(rows: list[dict[str, Any]], same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict | None:
+def _diverged(rows: list[dict[str, Any]], same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagnosis | None:
     events = [row for row in rows if row["kind"] == "event"]
     recent = same[-N_RECENT:]
     # Codecs are watched by what they lose in reconstruction, voices by their whole loss.
@@ -64,20 +64,20 @@ def _diverged(rows: list[dict[str, Any]], same: list[dict[str, Any]], numbers: d
     numbers["rollbacks"] = sum(row["event"] == "rollback" for row in events)
     numbers["skipped_share"] = fmean(row["skipped"] or 0.0 for row in recent)
     if events and events[-1]["event"] == "stop" and events[-1].get("reason") == "diverged":
-        return Verdict("diverged", "the run gave up after its last allowed rollback", numbers)
+        return Diagnosis("diverged", "the run gave up after its last allowed rollback", numbers)
     if any(row[watched] is None for row in recent):
-        return Verdict("diverged", "the loss is not a number", numbers)
+        return Diagnosis("diverged", "the loss is not a number", numbers)
     numbers[watched] = median(losses[-N_RECENT:])
     windows = [median(losses[i : i + N_RECENT]) for i in range(max(len(losses) - N_RECENT + 1, 1))]
     numbers[f"best_{watched}"] = min(windows)
     if numbers[watched] > DIVERGED_RATIO * numbers[f"best_{watched}"]:
-        return Verdict("diverged", f"the loss is more than {DIVERGED_RATIO:g} times its best", numbers)
+        return Diagnosis("diverged", f"the loss is more than {DIVERGED_RATIO:g} times its best", numbers)
     if numbers["skipped_share"] > MAX_SKIPPED:
-        return Verdict("diverged", "many steps are skipped because gradients are not finite", numbers)
+        return Diagnosis("diverged", "many steps are skipped because gradients are not finite", numbers)
     return None
 
 
-def _collapsed(same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict | None:
+def _collapsed(same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagnosis | None:
     last = same[-1]
     if last.get("effective_dimension") is not None:
         numbers["effective_dimension"] = last["effective_dimension"]
@@ -88,20 +88,20 @@ def _collapsed(same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict
         numbers["max_dead_fraction"] = max(last["dead_fraction"])
         if numbers["min_used_ratio"] < MIN_USED_RATIO:
             worst = used.index(min(used)) + 1
-            return Verdict("collapsed", f"codebook {worst} uses few of its codes", numbers)
+            return Diagnosis("collapsed", f"codebook {worst} uses few of its codes", numbers)
         if numbers["max_dead_fraction"] > MAX_DEAD_FRACTION and last["n_frames_seen"] > 4 * max(sizes):
-            return Verdict("collapsed", "most codes of a codebook are never used", numbers)
+            return Diagnosis("collapsed", "most codes of a codebook are never used", numbers)
     if numbers.get("effective_dimension", MIN_DIMENSION) < MIN_DIMENSION:
-        return Verdict("collapsed", "the latents use hardly more than one direction", numbers)
+        return Diagnosis("collapsed", "the latents use hardly more than one direction", numbers)
     return None
 
 
-def _overpowered(same: list[dict[str, Any]], numbers: dict[str, float]) -> Verdict | None:
+def _overpowered(same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagnosis | None:
     recent = [row for row in same[-N_RECENT:] if row.get("d_right") is not None]
     if not recent:
         return None
     numbers["discriminator_right"] = fmean(row["d_right"] for row in recent)
     numbers["discriminator_loss"] = fmean(row["d_loss"] for row in recent)
     if len(recent) == N_RECENT and numbers["discriminator_right"] > MAX_RIGHT_SHARE:
-        return Verdict("discriminator too strong", "it tells nearly all fakes from real sound", numbers)
+        return Diagnosis("discriminator too strong", "it tells nearly all fakes from real sound", numbers)
     return None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class WeightAverage(Generic[Module]):
+class ExponentialMovingAverage(Generic[Module]):
     """`module` is an evaluation copy whose floating weights and buffers trail those of the original.
 
     The first steps of a phase weigh more, or a thousand steps later a third of the average would be its random start.

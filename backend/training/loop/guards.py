@@ -63,7 +63,7 @@ class CollapseGuard:
         return self.n_bad >= self.patience
 
 
-class Plateau:
+class PlateauDetector:
     """Watches the effective dimension of the latents during training without codebooks.
 
     Codebooks placed while the latents use a few directions keep them there; so wait until that number

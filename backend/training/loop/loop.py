@@ -12,9 +12,9 @@ import torch
 from lightning.fabric import Fabric
 
 from backend.errors import BadSettings, PhonogramError
-from backend.training.loop.config import RunRecipe
+from backend.training.loop.config import RunConfig
 from backend.training.loop.guards import DivergenceGuard
-from backend.training.loop.metric_averages import Meters
+from backend.training.loop.metric_averages import MetricAverages
 from backend.training.loop.run_log import RunLog
 from backend.training.loop.snapshot import load_snapshot, random_state, restore_random_state, save_snapshot, snapshots
 from backend.training.loop.task import Task
@@ -35,13 +35,13 @@ class Loop:
     """
 
     def __init__(
-        self, recipe: RunRecipe, fabric: Fabric, task: Task, reporter: Reporter | None = None,
+        self, recipe: RunConfig, fabric: Fabric, task: Task, reporter: Reporter | None = None,
         exporter: Exporter | None = None,
     ):  # fmt: skip
         self.recipe, self.fabric, self.task = recipe, fabric, task
         self.reporter, self.exporter = reporter, exporter
         self.guard = DivergenceGuard(recipe.guard.max_loss_ratio, recipe.guard.window)
-        self.meters = Meters()
+        self.meters = MetricAverages()
         self.step = self.n_rollbacks = 0
         self.lr_scale, self.trained_s = 1.0, 0.0
         self.wants_stop = False
@@ -192,7 +192,7 @@ class Loop:
         if is_first:
             restore_random_state(state["random"])
         self.guard.history = state["guard"]
-        self.meters = Meters()
+        self.meters = MetricAverages()
         self.fabric.barrier()  # no process may replace the snapshot while another reads it
 
     def _check_model_unchanged(self) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Meters:
+class MetricAverages:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, Tensor] = {}

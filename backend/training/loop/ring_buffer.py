@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class RecentRows:
+class RingBuffer:
     """A ring of the last `size` rows [size, W]; W and the type are those of the first rows pushed."""
 
     def __init__(self, size: int):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from backend.training.loop.ema import WeightAverage
+from backend.training.loop.ema import ExponentialMovingAverage
 
 
 class Task(Protocol):
@@ -20,7 +20,7 @@ class Task(Protocol):
         ...
 
     @property
-    def average(self) -> WeightAverage[Any]:
+    def average(self) -> ExponentialMovingAverage[Any]:
         """The weights that are exported and listened to."""
         ...
 

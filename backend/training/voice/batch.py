@@ -28,7 +28,7 @@ class VoiceBatch(NamedTuple):
     n_reference: Tensor  # [B]
 
 
-class Passage(NamedTuple):
+class TrainingSequence(NamedTuple):
     """One or more utterances said without a break."""
 
     symbols: np.ndarray  # [P] ids, silences before and after included: the prompt, and what the pointer walks over
@@ -36,7 +36,7 @@ class Passage(NamedTuple):
     alignment: np.ndarray  # [T], places in `symbols`
 
 
-class PassageReader:
+class SequenceBuilder:
     """Utterances to passages, with a tokenizer's ids."""
 
     def __init__(self, tokenizer: PhonemeTokenizer, n_ahead: int, max_spent: int, max_advance: int):
@@ -48,7 +48,7 @@ class PassageReader:
     def n_side(self) -> int:
         return self.n_ahead + 2
 
-    def passage(self, items: Sequence[CodedUtterance]) -> Passage:
+    def passage(self, items: Sequence[CodedUtterance]) -> TrainingSequence:
         """The utterances one after another; the silence between them is the end of one and the beginning of the next."""
         symbols, alignments, n_before = [], [], 0
         for item in items:
@@ -57,9 +57,9 @@ class PassageReader:
             alignments.append(item.alignment.astype(np.int64) + n_before)
             n_before += len(ids) + 2
         codes = np.concatenate([item.codes for item in items], axis=1).astype(np.int64)
-        return Passage(np.array(symbols, np.int64), codes, np.concatenate(alignments))
+        return TrainingSequence(np.array(symbols, np.int64), codes, np.concatenate(alignments))
 
-    def batch(self, passages: Sequence[Passage], references: Sequence[np.ndarray]) -> VoiceBatch:
+    def batch(self, passages: Sequence[TrainingSequence], references: Sequence[np.ndarray]) -> VoiceBatch:
         """Passages and references (codes [K, T_ref]) of their speakers, padded on the right."""
         K = passages[0].codes.shape[0]
         S = max(len(p.symbols) + p.codes.shape[1] - 1 for p in passages)

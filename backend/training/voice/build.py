@@ -13,18 +13,18 @@ from backend.metrics.asr import Recognizer
 from backend.text.phonemes.english import SYMBOLS
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.training.loop.loop import Loop, Reporter
-from backend.training.voice.batch import PassageReader
+from backend.training.voice.batch import SequenceBuilder
 from backend.training.voice.code_embeddings import add_geometry, plain
-from backend.training.voice.config import LMRecipe
-from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.config import VoiceConfig
+from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.export import export_voice
 from backend.training.voice.model import VoiceModel, build_voice_model, load_voice_weights
-from backend.training.voice.task import LMTask
-from backend.training.voice.validation import Auditions
+from backend.training.voice.task import VoiceTask
+from backend.training.voice.validation import ValidationSamples
 from backend.weights import codes_hash, load_codec
 
 
-def open_run(recipe: LMRecipe, fabric: Fabric, reporter: Reporter | None = None) -> Loop:
+def open_run(recipe: VoiceConfig, fabric: Fabric, reporter: Reporter | None = None) -> Loop:
     """Everything of a run, checked: the shards must be of the codec it is listened to with."""
     data = recipe.data
     if not data.dir:
@@ -36,14 +36,14 @@ def open_run(recipe: LMRecipe, fabric: Fabric, reporter: Reporter | None = None)
 
 
 def build_run(
-    recipe: LMRecipe, fabric: Fabric, dataset: ShardDataset, unseen: ShardDataset | None = None,
+    recipe: VoiceConfig, fabric: Fabric, dataset: ShardDataset, unseen: ShardDataset | None = None,
     reporter: Reporter | None = None,
 ) -> Loop:  # fmt: skip
     data, block = recipe.data, recipe.model
     sizes = dataset.spec.codebook_sizes
     tokenizer = PhonemeTokenizer(SYMBOLS, sizes[0], language=recipe.export.language)
-    reader = PassageReader(tokenizer, block.n_ahead, block.max_spent, block.max_advance)
-    material = VoiceMaterial(data, reader, dataset, unseen)
+    reader = SequenceBuilder(tokenizer, block.n_ahead, block.max_spent, block.max_advance)
+    material = VoiceDataset(data, reader, dataset, unseen)
     model = build_voice_model(block, sizes, reader.tokenizer)
     if recipe.init is not None:
         load_voice_weights(model, recipe.init, has_speaker=not block.is_speaker_fresh)
@@ -60,7 +60,7 @@ def build_run(
     recognizer = None
     if data.asr_dir is not None and fabric.is_global_zero:
         recognizer = Recognizer(data.asr_dir)
-    task = LMTask(recipe, model, fabric, material, Auditions(recipe.audition, material, codec, recognizer))
+    task = VoiceTask(recipe, model, fabric, material, ValidationSamples(recipe.audition, material, codec, recognizer))
 
     def export(trained: VoiceModel, facts: dict[str, Any]) -> None:
         with torch.inference_mode():

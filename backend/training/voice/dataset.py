@@ -11,14 +11,14 @@ import numpy as np
 from backend.data.token_batches import TokenBatches
 from backend.data.token_shards import CodedUtterance, ShardDataset
 from backend.errors import BadSettings
-from backend.training.voice.batch import Passage, PassageReader, VoiceBatch
+from backend.training.voice.batch import SequenceBuilder, TrainingSequence, VoiceBatch
 from backend.training.voice.config import ShardBlock
 
 
-class VoiceMaterial:
+class VoiceDataset:
     """`learned` and `validation` never share a text; `unseen` are of speakers that are never learned from."""
 
-    def __init__(self, block: ShardBlock, reader: PassageReader, dataset: ShardDataset, unseen: ShardDataset | None):
+    def __init__(self, block: ShardBlock, reader: SequenceBuilder, dataset: ShardDataset, unseen: ShardDataset | None):
         self.block, self.reader, self.dataset = block, reader, dataset
         usable = [i for i, item in enumerate(dataset) if reads(reader, item) and item.n_frames <= block.max_frames]
         # The smallest hashes of texts: the same choice whatever else is in the shards.
@@ -77,7 +77,7 @@ class VoiceMaterial:
 class VoiceBatches:
     """An endless stream of batches; what comes next depends on nothing but `state()`."""
 
-    def __init__(self, material: VoiceMaterial, seed: int):
+    def __init__(self, material: VoiceDataset, seed: int):
         self.material = material
         self._subset = _Subset(material.dataset, material.learned)
         self.reseed(seed)
@@ -101,7 +101,7 @@ class VoiceBatches:
         found = self._stream.next()
         random = np.random.default_rng((self.seed, *position, 2))
         items = [self._subset.by_id[name] for name in found.ids]
-        passages: list[Passage] = []
+        passages: list[TrainingSequence] = []
         if len(items) > 1 and random.random() < material.block.join_probability:
             for item in items[: len(items) // 2]:
                 others = material.of_speaker(item.speaker)
@@ -148,6 +148,6 @@ class _Subset(Sequence[CodedUtterance]):
         return others[int(random.integers(len(others)))]
 
 
-def reads(reader: PassageReader, item: CodedUtterance) -> bool:
+def reads(reader: SequenceBuilder, item: CodedUtterance) -> bool:
     """Whether the pointer can walk through an utterance."""
     return item.is_aligned and item.n_frames * reader.max_advance >= len(item.symbols) + 2

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from backend.training.voice.config import ExportBlock
-from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceModel
 from backend.training.voice.validation import mean_voice
 from backend.weights.fish_lm import published_shapes
@@ -32,7 +32,7 @@ GENDERS = {"f": "female", "m": "male"}
 
 
 def export_voice(
-    folder: Path, model: VoiceModel, material: VoiceMaterial, block: ExportBlock, codec: Path | None,
+    folder: Path, model: VoiceModel, material: VoiceDataset, block: ExportBlock, codec: Path | None,
     facts: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Write language model, speaker encoder, symbols, named voices and, if there is one, the codec. Weights come
@@ -58,7 +58,7 @@ def export_voice(
     _replace(folder / "config.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def named_voices(material: VoiceMaterial, block: ExportBlock) -> list[str]:
+def named_voices(material: VoiceDataset, block: ExportBlock) -> list[str]:
     """The speakers that get a name: those asked for, or all that are a single one."""
     speakers = sorted({material.dataset[i].speaker for i in material.learned})
     if block.voices is not None:
@@ -67,7 +67,7 @@ def named_voices(material: VoiceMaterial, block: ExportBlock) -> list[str]:
 
 
 def write_voice(
-    folder: Path, speaker: str, model: VoiceModel, material: VoiceMaterial, block: ExportBlock
+    folder: Path, speaker: str, model: VoiceModel, material: VoiceDataset, block: ExportBlock
 ) -> None:  # fmt: skip
     """`NAME.safetensors` holds the vector (float32), `NAME.json` what people should know of the voice."""
     random = np.random.default_rng(0)

@@ -57,7 +57,7 @@ class VoiceModel(nn.Module):
         if has_speaker is not None:
             conditioning = conditioning * has_speaker[:, None]
         x, normed = states(
-            lm, batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.era == "phonogram", dropout=dropout,
+            lm, batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.family == "phonogram", dropout=dropout,
         )  # fmt: skip
         # Padding stands on the right: what is causal never sees it, so no mask is needed.
         x, normed = x.flatten(0, 1)[batch.at], normed.flatten(0, 1)[batch.at]
@@ -83,7 +83,7 @@ def model_config(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: 
     """The language model's config: that of the block, with what the codec and the symbols decide."""
     n_symbols = tokenizer.semantic_begin_id  # ids below are controls and symbols
     decided: dict[str, Any] = {
-        "era": "phonogram", "vocab_size": tokenizer.n_vocab, "codebook_size": max(codebook_sizes),
+        "family": "phonogram", "vocab_size": tokenizer.n_vocab, "codebook_size": max(codebook_sizes),
         "num_codebooks": len(codebook_sizes), "semantic_begin_id": tokenizer.semantic_begin_id,
         "semantic_end_id": tokenizer.semantic_end_id, "end_id": tokenizer.end_id,
         "side_sizes": (n_symbols,) * (block.n_ahead + 1) + (block.max_spent + 1,),

@@ -11,28 +11,28 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from backend.training.loop.ema import WeightAverage
+from backend.training.loop.ema import ExponentialMovingAverage
 from backend.training.loop.guards import guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
 from backend.training.voice.batch import VoiceBatch
 from backend.training.voice.code_embeddings import plain
-from backend.training.voice.config import LMRecipe
-from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.config import VoiceConfig
+from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceLosses, VoiceModel
 
 # How the averaged voice sounds; given by the command, which knows the codec and the recognizer.
 Listen = Callable[[VoiceModel, Path], dict[str, Any]]
 
 
-class LMTask:
+class VoiceTask:
     watched = "loss"
 
     def __init__(
-        self, recipe: LMRecipe, model: VoiceModel, fabric: Fabric, material: VoiceMaterial, listen: Listen | None = None
+        self, recipe: VoiceConfig, model: VoiceModel, fabric: Fabric, material: VoiceDataset, listen: Listen | None = None
     ):  # fmt: skip
         self.recipe, self.fabric, self.material, self.listen = recipe, fabric, material, listen
         self.model = model.to(fabric.device)
-        self.average = WeightAverage(self.model, recipe.average_decay)
+        self.average = ExponentialMovingAverage(self.model, recipe.average_decay)
         self.n_frames_seen = 0
         self._frames_mark = 0
 

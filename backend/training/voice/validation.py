@@ -17,12 +17,12 @@ from backend.codec.base import CausalCodec
 from backend.codes import Codes
 from backend.data.token_shards import CodedUtterance
 from backend.lm.generate import Generation, generate
-from backend.lm.sampling import SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
 from backend.lm.text_pointer import Pointer, pointed_prompt
 from backend.metrics.asr import RATE_HZ, Recognizer
 from backend.metrics.wer import word_error_rate
-from backend.training.voice.config import AuditionBlock
-from backend.training.voice.dataset import VoiceMaterial
+from backend.training.voice.config import ValidationBlock
+from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceModel
 
 N_REFERENCES = 4
@@ -31,11 +31,11 @@ MAX_RATIO = 3.0
 
 
 @dataclass
-class Auditions:
+class ValidationSamples:
     """Fixed sentences by fixed speakers. Without a codec they are judged by their codes alone."""
 
-    block: AuditionBlock
-    material: VoiceMaterial
+    block: ValidationBlock
+    material: VoiceDataset
     codec: CausalCodec | None = None
     recognizer: Recognizer | None = None
 

@@ -7,9 +7,9 @@ from fastapi import WebSocket
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
-from backend.api.middleware.api_keys import KeyRing, key_name
+from backend.api.middleware.api_keys import ApiKeys, key_name
 from backend.api.middleware.rate_limit import MAX_CALLERS, PER_MIN_FROM_AFAR, RateLimit
-from backend.api.middleware.trusted_hosts import HostNames
+from backend.api.middleware.trusted_hosts import TrustedHosts
 from backend.app import create_app, warn_if_open
 from backend.settings import Settings
 from tests.support.fake_engine import FakeEngine
@@ -39,10 +39,10 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(host, path):
 
 
 def test_names_can_be_allowed():
-    names = HostNames("tts.example", "a.example, b.example")
+    names = TrustedHosts("tts.example", "a.example, b.example")
     assert all(map(names.allows, ("tts.example:8000", "A.example", "b.example.")))
     assert not names.allows("c.example")
-    assert HostNames("127.0.0.1", "*").allows("c.example")
+    assert TrustedHosts("127.0.0.1", "*").allows("c.example")
 
 
 def test_two_host_headers_are_refused():
@@ -64,17 +64,17 @@ def test_any_key_of_the_list_opens_and_no_other():
 
 
 def test_the_server_keeps_no_key_only_what_recognizes_it():
-    ring = KeyRing(KEYS)
+    ring = ApiKeys(KEYS)
     found = ring.find("second-of-the-keys")
     assert found is not None and found.name == key_name("second-of-the-keys") and len(found.name) == 8
     assert "of-the-keys" not in repr(vars(ring))
-    assert ring.n_short == 0 and KeyRing("abc," + KEYS).n_short == 1
+    assert ring.n_short == 0 and ApiKeys("abc," + KEYS).n_short == 1
 
 
 def test_every_key_is_compared_in_constant_time(monkeypatch):
     seen = []
     monkeypatch.setattr("secrets.compare_digest", lambda left, right: seen.append((left, right)) or left == right)
-    ring = KeyRing(KEYS)
+    ring = ApiKeys(KEYS)
     for sent in ("first-of-the-keys", "x", "x" * 999):
         seen.clear()
         ring.find(sent)

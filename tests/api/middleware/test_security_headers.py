@@ -11,7 +11,7 @@ import pytest
 from backend import errors
 from backend.api.errors import STATUS
 from backend.api.middleware.security_headers import HEADERS
-from backend.api.middleware.timeouts import ClientStalled, Patience
+from backend.api.middleware.timeouts import ClientStalled, TimeoutMiddleware
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
 from tests.support.fake_engine import FakeEngine
@@ -139,7 +139,7 @@ def test_whoever_listens_no_more_is_given_up_on_any_connection(kind):
         await asyncio.Event().wait()
 
     with pytest.raises(ClientStalled):
-        asyncio.run(Patience(app, 0.01)({"type": kind}, never, never))
+        asyncio.run(TimeoutMiddleware(app, 0.01)({"type": kind}, never, never))
 
 
 def test_a_speech_may_take_longer_than_the_client_is_waited_for():

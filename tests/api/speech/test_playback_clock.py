@@ -2,11 +2,11 @@
 
 import pytest
 
-from backend.api.speech.playback_clock import Playback
+from backend.api.speech.playback_clock import PlaybackClock
 
 
 def heard(*pieces, arrived_s=100.0):
-    playback = Playback(arrived_s)
+    playback = PlaybackClock(arrived_s)
     for at_s, duration_s in pieces:
         playback.sent(duration_s, arrived_s + at_s)
     return playback
@@ -33,4 +33,4 @@ def test_how_far_ahead_the_listener_is():
     playback = heard((0.3, 0.5), (0.4, 0.5))
     assert playback.ahead_s(100.5) == pytest.approx(0.8)
     assert playback.ahead_s(105.0) == 0.0
-    assert Playback(0.0).ahead_s(1.0) == 0.0
+    assert PlaybackClock(0.0).ahead_s(1.0) == 0.0

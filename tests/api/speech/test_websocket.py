@@ -140,9 +140,9 @@ def test_a_cancellation_while_something_is_sent_leaves_nothing_behind(monkeypatc
             sockets[0]._drop_all()
             cancelled.set()
 
-    async def tell_and_cancel(self, body, era=None):
+    async def tell_and_cancel(self, body, family=None):
         sockets.append(self)
-        await tell(self, body, era)
+        await tell(self, body, family)
         if body["type"] == moment:
             await cancel_in_between()
 

@@ -11,8 +11,8 @@ from backend.audio.files import read_audio
 from backend.data.frame_alignment import DurationUnit
 from backend.data.manifest import read_clips
 from backend.data.splits import HeldOut
-from backend.data.synthesis.corpus import Synthesis, given_lines, lines, synthesize
-from backend.data.synthesis.teacher import Spoken, with_output
+from backend.data.synthesis.corpus import CorpusConfig, given_lines, lines, synthesize
+from backend.data.synthesis.teacher import TeacherSpeech, with_output
 from backend.data.synthesis.text_filters import Excluded
 from backend.data.utterances import read_utterances
 from backend.errors import BadSettings
@@ -40,11 +40,11 @@ class BeepingTeacher:
         samples = 0.3 * np.sin(2 * np.pi * 300 * time_s)
         samples[: 4 * 600] = samples[-4 * 600 :] = 0
         unit = DurationUnit(600, RATE_HZ, 1150) if "~" not in speaker else DurationUnit(750, RATE_HZ, 1000)
-        return Spoken(samples.astype(np.float32), RATE_HZ, durations, unit)
+        return TeacherSpeech(samples.astype(np.float32), RATE_HZ, durations, unit)
 
 
 def plan(**changes):
-    return Synthesis(**{"texts": TEXTS, "speakers": SPEAKERS, "template_share": 0.2} | changes)
+    return CorpusConfig(**{"texts": TEXTS, "speakers": SPEAKERS, "template_share": 0.2} | changes)
 
 
 def drawn(count=300, excluded=(), heldout=(), **changes):

@@ -9,7 +9,7 @@ import pytest
 
 from backend.data.synthesis.austen import austen_sentences
 from backend.data.synthesis.templates import template_sentence
-from backend.data.synthesis.text_filters import Excluded, read_excluded, split_sentences, tidy
+from backend.data.synthesis.text_filters import Excluded, clean_sentence, read_excluded, split_sentences
 from backend.data.synthesis.wordnet import wordnet_sentences
 from backend.errors import BadSettings
 
@@ -27,7 +27,7 @@ from backend.errors import BadSettings
     ],
 )
 def test_sentences_are_tidied_or_refused(text, sentence):
-    assert tidy(text) == sentence
+    assert clean_sentence(text) == sentence
 
 
 def test_titles_and_initials_do_not_end_a_sentence():

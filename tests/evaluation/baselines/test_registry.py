@@ -12,7 +12,7 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadAudio, BadSettings, NotAvailable
 from backend.evaluation.baselines import subprocess_codec
 from backend.evaluation.baselines.lyra import FILES
-from backend.evaluation.baselines.registry import PEERS, open_peers
+from backend.evaluation.baselines.registry import PEERS, open_baselines
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.reconstruction import kbps
 
@@ -21,7 +21,7 @@ SOUND = Waveform(speech_like(2.0, 24_000, seed=7), 24_000)
 
 def test_absent_peers_are_reported_with_their_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess_codec.shutil, "which", lambda name: None)
-    systems, absent = open_peers(tuple(PEERS), tmp_path)
+    systems, absent = open_baselines(tuple(PEERS), tmp_path)
     assert [system.name for system in systems] == ["original"]
     assert set(absent) == set(PEERS) - {"original"}
     assert absent["opus-12"] == "The program opusenc is not on this machine. Install opus-tools."
@@ -30,14 +30,14 @@ def test_absent_peers_are_reported_with_their_reason(monkeypatch, tmp_path):
 
 
 def test_lyra_asks_for_its_folder():
-    assert open_peers(("lyra-3.2",), None)[1] == {
+    assert open_baselines(("lyra-3.2",), None)[1] == {
         "lyra-3.2": "Lyra v2 needs the folder of its files. Give it with --lyra."
     }
 
 
 def test_unknown_peers_are_refused_by_name():
     with pytest.raises(BadSettings, match="no peers called mp4"):
-        open_peers(("mp4", "original"), None)
+        open_baselines(("mp4", "original"), None)
 
 
 def test_the_original_is_itself_and_costs_nothing():

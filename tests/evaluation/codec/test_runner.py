@@ -10,7 +10,7 @@ from backend.codec.registry import CODECS
 from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
-from backend.evaluation.codec.metrics import RATE_HZ, Judge, Pair, Score, Words, open_panel
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score, Transcripts, open_metrics
 from backend.evaluation.codec.runner import evaluate, find_sounds, measure_delay, read_transcripts
 from backend.evaluation.codec.summary import compare, summarize
 from backend.evaluation.codec.systems import Original, codec_systems
@@ -46,7 +46,7 @@ def run(sounds, systems, judges, **options):
 
 
 def test_a_delayed_copy_is_aligned_before_it_is_judged(sounds):
-    judges = open_panel().judges[:2]
+    judges = open_metrics().judges[:2]
     outcome = run(sounds, [Delayed(lag_ms=15.0)], judges)
     assert [judge.name for judge in judges] == ["mel_db", "si_sdr_db"]
     for sound in outcome.sounds:
@@ -179,7 +179,7 @@ def test_transcripts_reach_the_judge_by_file_name(sounds, tmp_path):
     rows = [{"file": "somewhere/a.opus", "text": "one"}, {"file": "c.wav", "text": "three", "more": 1}]
     manifest.write_text("\n".join(map(json.dumps, rows)) + "\n")
     heard = []
-    judge = Judge("text", "text", "lower", "text-1", lambda pair: heard.append(pair.text) or Score(0.0, 2.0), True)
+    judge = Metric("text", "text", "lower", "text-1", lambda pair: heard.append(pair.text) or Score(0.0, 2.0), True)
     run(sounds, [Original()], [judge], transcripts=read_transcripts(manifest))
     assert heard == ["one", None, "three"]
 
@@ -213,7 +213,7 @@ def echo(monkeypatch, tmp_path):
     ("text", "wer", "cer"), [("The cat sat.", 1 / 3, 1 / 9), ("the bat sat", 0.0, 0.0), (None, 1 / 3, 1 / 9)]
 )
 def test_word_errors_are_weighed_by_words(echo, text, wer, cer):
-    panel = open_panel(asr=echo, has_transcripts=text is not None)
+    panel = open_metrics(asr=echo, has_transcripts=text is not None)
     judges = {judge.name: judge for judge in panel.judges}
     pair = Pair(np.ones(RATE_HZ, np.float32), np.ones(RATE_HZ // 2, np.float32), text)
     assert judges["wer"].score(pair) == (pytest.approx(wer), 3)
@@ -222,7 +222,7 @@ def test_word_errors_are_weighed_by_words(echo, text, wer, cer):
 
 
 def test_a_sound_is_recognized_once_for_both_rates(echo):
-    words = Words(echo)
+    words = Transcripts(echo)
     words.require()
     sound = np.ones(RATE_HZ, np.float32)
     assert [words(sound), words(sound.copy())] == ["the cat sat"] * 2
@@ -230,6 +230,6 @@ def test_a_sound_is_recognized_once_for_both_rates(echo):
 
 
 def test_judges_not_asked_for_are_listed_with_how_to_ask():
-    absent = open_panel().absent
+    absent = open_metrics().absent
     assert {"wer", "cer", "speaker"} <= set(absent)
     assert "--asr" in absent["wer"] and "--speaker" in absent["speaker"]

@@ -12,13 +12,13 @@ from backend.audio.waveform import Waveform
 from backend.cli import evaluate_voice
 from backend.cli.main import app
 from backend.codec.registry import CODECS
-from backend.errors import BadSettings, EngineFailure, NoScore
+from backend.errors import BadSettings, EngineFailure, ScoreUnavailable
 from backend.evaluation.voice import metrics as voice_metrics
 from backend.evaluation.voice.cloning import ClonedVoices
 from backend.evaluation.voice.report import render_voice_page
 from backend.evaluation.voice.runner import evaluate_voices, read_sentences
 from backend.evaluation.voice.summary import as_markdown, summarize_voices
-from backend.evaluation.voice.systems import EngineVoices, Prompt, Recordings, Take, ThroughCodec
+from backend.evaluation.voice.systems import CodecRoundTrip, EngineVoices, Recordings, SpokenPrompt, VoicePrompt
 from backend.pipeline.speech.voice_library import Voice
 from backend.settings import Settings
 from backend.weights import save_codec
@@ -42,13 +42,13 @@ class Parrot:
         self.name, self.seconds, self.broken, self.n_said = name, seconds, broken, 0
 
     def prompts(self, texts, seed):
-        return [Prompt(text, "ann", seed + i) for i, text in enumerate(texts)]
+        return [VoicePrompt(text, "ann", seed + i) for i, text in enumerate(texts)]
 
     def say(self, prompt):
         self.n_said += 1
         if prompt.text == self.broken:
             raise EngineFailure("It broke. Try again.")
-        return Take(sound(self.seconds), total_s=0.5, first_audio_s=0.1, is_cut=prompt.text == TEXTS[1])
+        return SpokenPrompt(sound(self.seconds), total_s=0.5, first_audio_s=0.1, is_cut=prompt.text == TEXTS[1])
 
 
 class Ear:
@@ -61,14 +61,14 @@ class Ear:
         self.n_judged += 1
         text = self.heard.get(prompt.text, prompt.text)
         if text is None:
-            raise NoScore("Nothing was heard.")
+            raise ScoreUnavailable("Nothing was heard.")
         return _facts(prompt.text, text)
 
 
 def _facts(text, heard):
-    recognizer = voice_metrics.HearingJudge.__new__(voice_metrics.HearingJudge)
+    recognizer = voice_metrics.AsrMetric.__new__(voice_metrics.AsrMetric)
     recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: heard)
-    return recognizer.judge(np.zeros(1), Prompt(text, None, 0))
+    return recognizer.judge(np.zeros(1), VoicePrompt(text, None, 0))
 
 
 def test_errors_runs_and_times_are_pooled(tmp_path):
@@ -181,7 +181,7 @@ def test_through_a_codec_is_as_long_and_in_step(corpus, tmp_path, monkeypatch):
     monkeypatch.setitem(CODECS, "tiny", REGISTERED)
     save_codec(tmp_path / "codec", TinyCodec(hop=160, rate_hz=RATE_HZ, lag=100))
     inner = Recordings("real", corpus)
-    coded = ThroughCodec.open(inner, tmp_path / "codec")
+    coded = CodecRoundTrip.open(inner, tmp_path / "codec")
     prompt = coded.prompts([], 0)[1]
     assert coded.say(prompt).waveform.n_samples == inner.say(prompt).waveform.n_samples
     assert coded.name == "real, tiny"
@@ -260,14 +260,14 @@ def test_a_voice_is_cloned_from_its_first_seconds_which_do_not_judge_it(choir, m
     assert (engine.requests[0].voice, engine.requests[0].seed) == ("clone of bob's id", 4)
 
     monkeypatch.setattr(voice_metrics, "SpeakerEncoder", Timbre)
-    judge = voice_metrics.LikenessJudge([choir], tells_nearest=True)
+    judge = voice_metrics.SpeakerSimilarityMetric([choir], tells_nearest=True)
     like_bob = sound(1.0).samples[0] * 2
     found = judge.judge(like_bob, prompts[1])
     assert found["is_nearest"] and found["n_voices"] == 3 and found["likeness"] == pytest.approx(1.0, abs=1e-4)
     mistaken = judge.judge(like_bob, prompts[0])
     assert not mistaken["is_nearest"] and mistaken["nearest"] == "bob"
-    with pytest.raises(NoScore, match="no other recordings"):
-        judge.judge(like_bob, Prompt(TEXTS[2], "ann", 0, tuple(TEXTS[:2])))
+    with pytest.raises(ScoreUnavailable, match="no other recordings"):
+        judge.judge(like_bob, VoicePrompt(TEXTS[2], "ann", 0, tuple(TEXTS[:2])))
 
 
 def test_nothing_is_cloned_without_a_checkpoint(choir, tmp_path):

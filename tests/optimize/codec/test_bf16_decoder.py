@@ -3,7 +3,7 @@ import torch
 
 from backend.codec.soundstream import SoundStream
 from backend.codec.spectral import SpectralCodec
-from backend.optimize.codec.bf16_decoder import HalfDecoder
+from backend.optimize.codec.bf16_decoder import Bf16Decoder
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,7 @@ def codec():
 
 
 def test_codes_stay_and_sound_stays_within_the_stated_tolerance(codec):
-    half = HalfDecoder()
+    half = Bf16Decoder()
     support = half.supported(CPU, codec)
     if not support.ok:
         pytest.skip(support.reason)
@@ -33,5 +33,5 @@ def test_codes_stay_and_sound_stays_within_the_stated_tolerance(codec):
 
 
 def test_another_codec_is_refused_with_the_reason():
-    support = HalfDecoder().supported(CPU, SoundStream(C=2, D=8))
+    support = Bf16Decoder().supported(CPU, SoundStream(C=2, D=8))
     assert not support.ok and "SoundStream" in support.reason

@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.lm.base import SamplerState
 from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
-from backend.lm.sampling import FrameDraw, RowSampler, SamplingOptions
+from backend.lm.sampling import FrameSampling
+from backend.lm.sampling_options import SamplingOptions
 from backend.lm.text_pointer import side_ids
 from backend.optimize.cpu_graph import model as cpu_graph
 from backend.optimize.cpu_graph import step as cpu_step
-from backend.optimize.cpu_graph.model import MAX_ROWS, CallTape, TapedDualAR
-from backend.optimize.cpu_graph.sampler import TapeDraw
+from backend.optimize.cpu_graph.model import MAX_ROWS, CpuGraph, CpuGraphDualAR
+from backend.optimize.cpu_graph.sampler import CpuGraphSampler
 from backend.optimize.lowbit.int4 import Int4
 from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.planner import lm as lm_planner
-from backend.optimize.planner.decision import PlanWishes
+from backend.optimize.planner.decision import PlanOptions
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.weights.checkpoint import load_lm, read_config
@@ -26,7 +28,7 @@ from tests.support.speakers import OPTIONS, Speakers, largest_difference
 from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 CPU = torch.device("cpu")
-TAPE = CallTape()
+TAPE = CpuGraph()
 VOICE = Path(__file__).parents[2] / "checkpoints" / "phonogram-mini"
 KINDS = ("v15", "phonogram", "own tables", "s2", "one codebook")
 QUANTIZED_KINDS = ("v15", "s1", "s2", "odd", "one codebook", "own tables")
@@ -101,7 +103,7 @@ def test_what_the_tape_was_not_made_for_is_left_to_the_plain_model(what):
             frames[1, 0] = lm.spec.end_id
         side = None if what == "no side ids" else torch.ones(B, lm.spec.n_side, dtype=torch.long)
         out = lm.step(frames, state, range(B), side)
-        outs.append((out, lm.sample(out, [RowSampler(OPTIONS[0], row) for row in range(B)], state, range(B))))
+        outs.append((out, lm.sample(out, [SamplerState(OPTIONS[0], row) for row in range(B)], state, range(B))))
     assert torch.equal(outs[0][1], outs[1][1])
     assert largest_difference(outs[0][0], outs[1][0]) <= TAPE.tolerance
 
@@ -129,13 +131,13 @@ def test_the_noise_of_a_frame_is_that_of_its_decisions():
 def test_equal_logits_at_the_end_of_the_kept_ones_are_told_apart_alike(n_ids):
     torch.manual_seed(0)
     options = [SamplingOptions(top_k=k, top_p=1.0, repetition_penalty=1.0) for k in (3, 9, 20)]
-    tape = TapeDraw(3, 2, n_ids, "phonogram")
+    tape = CpuGraphSampler(3, 2, n_ids, "phonogram")
     recent = torch.full((3, 16, 3), -1)
     for frame in range(40):
-        samplers = [RowSampler(o, seed, frame=frame) for seed, o in enumerate(options)]
+        samplers = [SamplerState(o, seed, frame=frame) for seed, o in enumerate(options)]
         logits = torch.randn(3, n_ids).mul(2).round()
         tape.begin(samplers, recent.numpy())
-        drawn = FrameDraw(samplers, recent, 2, "phonogram")
+        drawn = FrameSampling(samplers, recent, 2, "phonogram")
         assert tape.code(logits.numpy(), 1).tolist() == drawn.code(logits, 1).tolist()
 
 
@@ -173,7 +175,7 @@ def _either_way_of_attending(request, monkeypatch):
 @pytest.mark.parametrize("kind", QUANTIZED_KINDS)
 def test_a_quantized_model_says_with_bound_calls_what_it_says_without(quantize, kind):
     plain = quantize(model(kind))
-    taped = TapedDualAR.of(copy.copy(plain))
+    taped = CpuGraphDualAR.of(copy.copy(plain))
     wanted, found = Speakers(plain, range(3)), Speakers(taped, range(3))
     n_alike = 0
     for _ in range(20):
@@ -198,7 +200,7 @@ def test_a_quantized_model_says_with_bound_calls_what_it_says_without(quantize, 
 @pytest.mark.usefixtures("_either_way_of_attending")
 @pytest.mark.parametrize("kind", QUANTIZED_KINDS)
 def test_a_quantized_row_says_the_same_alone_and_beside_others(quantize, kind):
-    taped = TapedDualAR.of(quantize(model(kind)))
+    taped = CpuGraphDualAR.of(quantize(model(kind)))
     together = Speakers(taped, range(4), is_endless=True)
     said = together.speak(10)
     for row in range(4):
@@ -209,21 +211,23 @@ def test_a_quantized_row_says_the_same_alone_and_beside_others(quantize, kind):
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_the_plan_binds_the_calls_of_quantized_models(monkeypatch, quantization):
-    monkeypatch.setattr(lm_planner, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1))
+    monkeypatch.setattr(
+        lm_planner, "products_s", lambda wanted, kind: dict.fromkeys(wanted, 1.0 if kind == "fp32" else 0.1)
+    )
     times = iter((4e-3, 1e-3))
     monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: next(times))
     lm = model("s1").bfloat16()
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
-    decisions, _ = lm_decisions(lm, CPU, PlanWishes(quantization=quantization, threads=1))
+    decisions, _ = lm_decisions(lm, CPU, PlanOptions(quantization=quantization, threads=1))
     applied = [d.name for d in decisions if d.is_applied]
     if quantization not in applied:
         pytest.skip(next(d.reason for d in decisions if d.name == quantization))
-    assert applied[-1] == "call_tape"
+    assert applied[-1] == "cpu_graph"
     assert all(torch.equal(before[name], tensor) for name, tensor in lm.state_dict().items())
     for name in applied:
         if name != "threads":
             lm = OPTIMIZATIONS[name]().apply(lm)
-    assert isinstance(lm, TapedDualAR) and torch.isfinite(next_logits(lm)).all()
+    assert isinstance(lm, CpuGraphDualAR) and torch.isfinite(next_logits(lm)).all()
 
 
 @pytest.mark.parametrize(("seconds", "is_applied"), [((4e-3, 1e-3), True), ((1e-3, 4e-3), False)])
@@ -231,24 +235,26 @@ def test_the_plan_takes_it_where_whole_frames_are_faster(monkeypatch, seconds, i
     times = iter(seconds)
     monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: next(times))
     lm = tiny_lm("own tables").narrow_head()
-    decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="fp32", threads=1))
-    (found,) = [d for d in decisions if d.name == "call_tape"]
+    decisions, _ = lm_decisions(lm, CPU, PlanOptions(mixed_precision="fp32", threads=1))
+    (found,) = [d for d in decisions if d.name == "cpu_graph"]
     assert found.is_applied == is_applied and len(found.measured) == 2
-    assert not isinstance(lm, TapedDualAR)
+    assert not isinstance(lm, CpuGraphDualAR)
 
 
 def test_a_model_that_is_refused_is_not_copied_first(monkeypatch):
     monkeypatch.setattr(cpu_graph, "MAX_WEIGHTS", 100)
     monkeypatch.setattr(lm_planner.copy, "deepcopy", lambda model: pytest.fail("copied, however large it is"))
-    decisions, _ = lm_decisions(tiny_lm("own tables").narrow_head(), CPU, PlanWishes(mixed_precision="fp32", threads=1))
-    (found,) = [d for d in decisions if d.name == "call_tape"]
+    decisions, _ = lm_decisions(
+        tiny_lm("own tables").narrow_head(), CPU, PlanOptions(mixed_precision="fp32", threads=1)
+    )
+    (found,) = [d for d in decisions if d.name == "cpu_graph"]
     assert not found.is_applied and "M weights" in found.reason
 
 
 def test_models_in_halves_keep_their_own_way():
     lm = tiny_lm("own tables", fast_dim=32, intermediate_size=64).narrow_head()
-    decisions, _ = lm_decisions(lm, CPU, PlanWishes(mixed_precision="bf16", threads=1))
-    (found,) = [d for d in decisions if d.name == "call_tape"]
+    decisions, _ = lm_decisions(lm, CPU, PlanOptions(mixed_precision="bf16", threads=1))
+    (found,) = [d for d in decisions if d.name == "cpu_graph"]
     assert not found.is_applied and ("precision_bf16" in found.reason or not decisions[0].is_applied)
 
 
@@ -256,7 +262,7 @@ def test_models_in_halves_keep_their_own_way():
 def test_the_built_in_voice_says_the_same_code_for_code():
     plain = load_lm(VOICE, read_config(VOICE))
     taped = TAPE.apply(copy.deepcopy(plain))
-    options = (SamplingOptions.for_era("phonogram"), SamplingOptions.greedy())
+    options = (SamplingOptions.for_family("phonogram"), SamplingOptions.greedy())
     together = Speakers(taped, range(4), options, n_symbols=300)
     said = together.speak(300)
     wanted = Speakers(plain, range(4), options, n_symbols=300)

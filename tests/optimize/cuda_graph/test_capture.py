@@ -8,8 +8,8 @@ import torch
 
 from backend.optimize.cuda_graph.capture import (
     WARM_UP,
-    CardCapture,
-    SentNumbers,
+    GpuCapture,
+    PinnedInput,
     bucket_of,
     capture_for,
     distance,
@@ -77,7 +77,7 @@ def driver(monkeypatch):
 
 def test_a_call_is_warmed_up_recorded_and_replayed(driver):
     runs = []
-    replay = CardCapture(torch.device("cuda"))(driver.kernel(lambda: runs.append(1)))
+    replay = GpuCapture(torch.device("cuda"))(driver.kernel(lambda: runs.append(1)))
     assert len(runs) == WARM_UP
     replay()
     replay()
@@ -85,7 +85,7 @@ def test_a_call_is_warmed_up_recorded_and_replayed(driver):
 
 
 def test_recordings_share_one_pool_as_long_as_one_of_them_lives(driver):
-    capture = CardCapture(torch.device("cuda"))
+    capture = GpuCapture(torch.device("cuda"))
     kept = [capture(driver.kernel(int)), capture(driver.kernel(int))]
     assert driver.pools[0] is driver.pools[1]
     kept.pop(0)
@@ -101,16 +101,16 @@ def test_recordings_share_one_pool_as_long_as_one_of_them_lives(driver):
 def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver):
     before, driver.fails = driver.stream, True
     with pytest.raises(RuntimeError, match="invalidated"):
-        CardCapture(torch.device("cuda"))(driver.kernel(int))
+        GpuCapture(torch.device("cuda"))(driver.kernel(int))
     assert driver.stream is before
 
 
 def test_elsewhere_calls_run_as_they_are():
-    assert capture_for(torch.device("cpu")) is uncaptured and isinstance(capture_for(torch.device("cuda")), CardCapture)
+    assert capture_for(torch.device("cpu")) is uncaptured and isinstance(capture_for(torch.device("cuda")), GpuCapture)
 
 
 def test_numbers_on_a_processor_are_there_once_they_are_written():
-    sent = SentNumbers(2, 3, torch.long, torch.device("cpu"))
+    sent = PinnedInput(2, 3, torch.long, torch.device("cpu"))
     sent.open()
     sent.values[1] = 7
     sent.send()

@@ -11,14 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from backend.errors import LimitExceeded
-from backend.lm.sampling import RowSampler
+from backend.lm.base import SamplerState
 from backend.optimize.cuda_graph import model as cuda_graph
 from backend.optimize.cuda_graph import sampler as cuda_sampler
 from backend.optimize.cuda_graph import step as cuda_step
-from backend.optimize.cuda_graph.capture import SentNumbers
-from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
-from backend.optimize.cuda_graph.sampler import DrawKind, GraphDraw
-from backend.optimize.cuda_graph.step import GraphStep
+from backend.optimize.cuda_graph.capture import PinnedInput
+from backend.optimize.cuda_graph.model import CudaGraph, CudaGraphDualAR
+from backend.optimize.cuda_graph.sampler import CudaGraphSampler, SamplerKind
+from backend.optimize.cuda_graph.step import CudaGraphStep
 from tests.support.lm_parity import frames as some_frames
 from tests.support.speakers import OPTIONS, Speakers, largest_difference
 from tests.support.tiny_lm import tiny_lm, tiny_prompt
@@ -36,7 +36,7 @@ def _without_gradients():
 
 
 def graphed(plain, capture=None):
-    return GraphedDualAR.of(copy.copy(plain), capture)
+    return CudaGraphDualAR.of(copy.copy(plain), capture)
 
 
 def pair(kind, **changes):
@@ -94,7 +94,7 @@ def test_a_prompt_is_read_between_the_steps_of_others():
         for cut in (slice(0, 5), slice(5, 6), slice(6, 29)):
             lm.step(speakers.said[-1][[0, 2]], state, [0, 2])
             out = lm.prefill(prompt._replace(tokens=prompt.tokens[:, cut]), state, 1)
-        said.append((lm.step(lm.sample(out, [RowSampler(OPTIONS[0], 3)], state, [1]), state, [1]), out))
+        said.append((lm.step(lm.sample(out, [SamplerState(OPTIONS[0], 3)], state, [1]), state, [1]), out))
     for wanted, found in zip(*said, strict=True):
         assert largest_difference(found, wanted) <= GRAPH.tolerance
     assert_recorded(recorded, state)
@@ -229,13 +229,13 @@ def test_voices_with_a_fast_stack_of_their_own_draw_with_it():
         tensor.add_(torch.randn_like(tensor) * 0.2)
     said = []
     for wrapped in (copy.copy, graphed):
-        lm, drawer = wrapped(plain), wrapped(voice.with_own_fast())
-        drawer.keep_fast_only()
+        lm, frame_sampler = wrapped(plain), wrapped(voice.with_own_fast())
+        frame_sampler.keep_fast_only()
         speakers = Speakers(lm, range(4), OPTIONS[:1])
         for sampler in speakers.samplers[1:3]:
-            sampler.drawer = drawer
+            sampler.frame_sampler = frame_sampler
         said.append(speakers.speak(10))
-    assert torch.equal(*said) and drawer.given_up is None
+    assert torch.equal(*said) and frame_sampler.given_up is None
     assert len({id(draw.lm) for draw in speakers.state.draws.values()}) == 2
 
 
@@ -283,7 +283,7 @@ def spoil(part, change):
 
     def capture(call):
         recording = call.__self__
-        if isinstance(recording, GraphStep) != (part == "step"):
+        if isinstance(recording, CudaGraphStep) != (part == "step"):
             return call
 
         def replay():
@@ -299,7 +299,7 @@ def forget_inputs(part):
     """A capture whose replays repeat what was recorded, whatever they are told."""
 
     def capture(call):
-        if isinstance(call.__self__, GraphStep) != (part == "step"):
+        if isinstance(call.__self__, CudaGraphStep) != (part == "step"):
             return call
         call()
         return lambda: None
@@ -355,7 +355,7 @@ class OnOneDevice(TorchDispatchMode):
         return out
 
 
-class NumbersNowhere(SentNumbers):
+class NumbersNowhere(PinnedInput):
     def __init__(self, n_lines, n_columns, dtype, device):
         super().__init__(n_lines, n_columns, dtype, CPU)
         self.tensor = self.tensor.to(device)
@@ -365,13 +365,13 @@ class NumbersNowhere(SentNumbers):
 def test_what_is_recorded_looks_at_no_value_and_leaves_its_device_for_nothing(monkeypatch, kind):
     """Either would wait for the card, which a driver refuses while it records."""
     for module in (cuda_step, cuda_sampler):
-        monkeypatch.setattr(module, "SentNumbers", NumbersNowhere)
+        monkeypatch.setattr(module, "PinnedInput", NumbersNowhere)
     lm = tiny_lm(kind).narrow_head().to("meta")
     state = lm.init_state(4)
     state.reserve(64)
     wishes = ((3, True, True, True, False), (0, False, False, False, True))
-    recordings = [GraphStep(lm, state, 3, 32, has_side) for has_side in {False, lm.spec.n_side > 0}]
-    recordings += [GraphDraw(lm, state.fast, 3, DrawKind(*wish)) for wish in wishes]
+    recordings = [CudaGraphStep(lm, state, 3, 32, has_side) for has_side in {False, lm.spec.n_side > 0}]
+    recordings += [CudaGraphSampler(lm, state.fast, 3, SamplerKind(*wish)) for wish in wishes]
     for recording in recordings:
         with OnOneDevice():
             recording.compute()

@@ -69,19 +69,19 @@ def test_not_a_number_is_not_hidden(kind):
     assert y[1].isnan().all() and not y[0].isnan().any()
 
 
-@pytest.mark.parametrize("era", KINDS)
-def test_logits_stay_within_the_stated_tolerance(kind, era):
+@pytest.mark.parametrize("family", KINDS)
+def test_logits_stay_within_the_stated_tolerance(kind, family):
     optimization, _, _ = kind
-    want = next_logits(model(era))
-    found = next_logits(optimization.apply(model(era)))
+    want = next_logits(model(family))
+    found = next_logits(optimization.apply(model(family)))
     assert 1 - cosine(found, want) <= optimization.tolerance
     assert not torch.equal(found, want)
 
 
-@pytest.mark.parametrize("era", ["v15", "s1", "s2", "one codebook"])
-def test_seeds_say_the_same_alone_and_in_a_batch(kind, era):
+@pytest.mark.parametrize("family", ["v15", "s1", "s2", "one codebook"])
+def test_seeds_say_the_same_alone_and_in_a_batch(kind, family):
     optimization, _, _ = kind
-    lm = optimization.apply(model(era))
+    lm = optimization.apply(model(family))
     together, logits = speech(lm, (0, 1, 2))
     for row, seed in enumerate((0, 1, 2)):
         alone, own_logits = speech(lm, (seed,))

@@ -13,7 +13,7 @@ class Times(SimpleNamespace):
         return iter(vars(self).values())
 
 
-class Machine:
+class SystemInfo:
     """Four cores, ten seconds, and who took how much of them."""
 
     def __init__(self, monkeypatch):
@@ -30,8 +30,8 @@ class Machine:
     ("all_s", "own_s", "share"), [(10.0, 10.0, 0.0), (30.0, 10.0, 0.5), (40.0, 0.0, 1.0), (9.9, 10.0, 0.0)]
 )
 def test_others_are_all_but_this_program(monkeypatch, all_s, own_s, share):
-    machine = Machine(monkeypatch)
-    watch = cpu_load.OtherWork()
+    machine = SystemInfo(monkeypatch)
+    watch = cpu_load.CpuLoad()
     machine.now_s += 10
     machine.all = Times(user=50 + all_s, system=10.0, idle=340 - all_s, iowait=5.0, guest=3.0)
     machine.own = SimpleNamespace(user=20 + own_s, system=2.0)

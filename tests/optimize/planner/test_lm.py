@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from backend.optimize.base import Support
-from backend.optimize.cpu_graph.model import CallTape
-from backend.optimize.cuda_graph.model import CudaGraph, GraphedDualAR
+from backend.optimize.cpu_graph.model import CpuGraph
+from backend.optimize.cuda_graph.model import CudaGraph, CudaGraphDualAR
 from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.planner import lm as lm_planner
-from backend.optimize.planner.decision import PlanWishes
+from backend.optimize.planner.decision import PlanOptions
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.precision import Precision
 from tests.support.lm_parity import model
@@ -31,7 +31,7 @@ def test_it_is_refused_where_it_cannot_run():
     assert "CUDA" in GRAPH.supported(CPU, plain).reason
     assert GRAPH.supported(CARD, plain).ok, "a pointer is no obstacle"
     assert "Linear" in GRAPH.supported(CARD, nn.Linear(2, 2)).reason
-    assert "already" in GRAPH.supported(CARD, GraphedDualAR.of(copy.copy(plain))).reason
+    assert "already" in GRAPH.supported(CARD, CudaGraphDualAR.of(copy.copy(plain))).reason
 
     class OtherLinear(nn.Linear):
         pass
@@ -52,17 +52,17 @@ def planned(monkeypatch, seconds=(4e-3, 1e-3), given_up=None, **wishes):
 
     def spoken(small):
         seen.append(small)
-        if isinstance(small, GraphedDualAR):
+        if isinstance(small, CudaGraphDualAR):
             small.given_up = given_up
         return next(times)
 
     monkeypatch.setattr(lm_planner, "spoken_frame_s", spoken)
-    monkeypatch.setattr(CallTape, "supported", lambda *_: Support(False, "a processor's"))
+    monkeypatch.setattr(CpuGraph, "supported", lambda *_: Support(False, "a processor's"))
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
-    decisions, _ = lm_decisions(lm, CPU, PlanWishes(**{"mixed_precision": "fp32", "threads": 1, **wishes}))
+    decisions, _ = lm_decisions(lm, CPU, PlanOptions(**{"mixed_precision": "fp32", "threads": 1, **wishes}))
     assert all(torch.equal(before[name], tensor) for name, tensor in lm.state_dict().items())
-    assert not isinstance(lm, GraphedDualAR)
+    assert not isinstance(lm, CudaGraphDualAR)
     (found,) = [d for d in decisions if d.name == "cuda_graph"]
     return found, seen
 
@@ -71,7 +71,7 @@ def planned(monkeypatch, seconds=(4e-3, 1e-3), given_up=None, **wishes):
 def test_the_plan_takes_it_where_a_layer_of_each_stack_is_faster(monkeypatch, seconds, is_applied):
     found, seen = planned(monkeypatch, seconds)
     assert found.is_applied == is_applied and len(found.measured) == 2
-    assert [len(small.layers) for small in seen] == [1, 1] and isinstance(seen[1], GraphedDualAR)
+    assert [len(small.layers) for small in seen] == [1, 1] and isinstance(seen[1], CudaGraphDualAR)
 
 
 def test_the_plan_says_why_recording_was_given_up(monkeypatch):

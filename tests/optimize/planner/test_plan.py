@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from backend.codec.spectral import SpectralCodec
-from backend.optimize.cpu_graph.model import TapedDualAR
+from backend.optimize.cpu_graph.model import CpuGraphDualAR
 from backend.optimize.lowbit.fused_block import FusedBlock
 from backend.optimize.planner import benchmark
 from backend.optimize.planner import codec as codec_planner
@@ -16,11 +16,11 @@ from backend.optimize.planner import lm as lm_planner
 from backend.optimize.planner import plan as planner
 from backend.optimize.planner.cache import FOLDER_VARIABLE, plan_folder
 from backend.optimize.planner.decision import Plan
-from backend.optimize.planner.plan import PlanWishes, apply_plan, make_plan, prepare_process
+from backend.optimize.planner.plan import PlanOptions, apply_plan, make_plan, prepare_process
 from tests.support.lm_parity import model, next_logits
 
 CPU = torch.device("cpu")
-INT8 = PlanWishes(quantization="int8", threads=1)
+INT8 = PlanOptions(quantization="int8", threads=1)
 
 
 class Clock:
@@ -38,7 +38,7 @@ class Clock:
 
     def spoken_frame_s(self, lm):
         self.n_asked += 1
-        return 2e-3 if isinstance(lm, TapedDualAR) else 4e-3
+        return 2e-3 if isinstance(lm, CpuGraphDualAR) else 4e-3
 
     def decode_s(self, *codecs):
         self.n_asked += len(codecs)
@@ -53,7 +53,7 @@ def has_half_products(codec):
 def others(monkeypatch):
     """What others take of the processor: nothing, however busy the machine that runs the tests is."""
     others = SimpleNamespace(share=0.0)
-    monkeypatch.setattr(planner, "OtherWork", lambda: others)
+    monkeypatch.setattr(planner, "CpuLoad", lambda: others)
     monkeypatch.setattr(planner, "busy_share_now", lambda: others.share)
     return others
 
@@ -107,7 +107,7 @@ def test_anything_else_is_measured_anew(clock, lm, monkeypatch, change):
     if change == "weights":
         lm = model("s1", seed=1)
     elif change == "wishes":
-        wishes = PlanWishes(quantization="int8", threads=2)
+        wishes = PlanOptions(quantization="int8", threads=2)
     elif change == "hash":
         weights = "0123"
     else:
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_costs_no_plan(clock, lm, tmp_path, capl
 
 
 def test_asking_for_nothing_keeps_the_model_exact(clock, lm):
-    plan = make_plan(lm, None, CPU, PlanWishes(threads=1))
+    plan = make_plan(lm, None, CPU, PlanOptions(threads=1))
     assert decision(plan, "precision_fp32").is_applied  # bfloat16 is faster here, but not by enough
     with torch.inference_mode():
         want = next_logits(copy.deepcopy(lm))
@@ -159,20 +159,20 @@ def test_half_precision_is_chosen_where_it_is_much_faster(clock, lm):
     clock.ms["bf16"] = 1.0
     if not (support := planner.OPTIMIZATIONS["precision_bf16"]().supported(CPU, lm)).ok:
         pytest.skip(support.reason)
-    plan = make_plan(lm, None, CPU, PlanWishes(threads=1))
+    plan = make_plan(lm, None, CPU, PlanOptions(threads=1))
     assert decision(plan, "precision_bf16").is_applied
     assert apply_plan(plan, lm, None)[0].dtype == torch.bfloat16
 
 
 def test_the_thread_count_is_the_measured_one(clock, lm, monkeypatch):
     monkeypatch.setattr(lm_planner, "usable_cores", lambda: 2)
-    plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8"))
+    plan = make_plan(lm, None, CPU, PlanOptions(quantization="int8"))
     assert plan.lm_threads == 1
     assert decision(plan, "threads").measured["ms_with_2"] == 10 * decision(plan, "threads").measured["ms_with_1"]
 
 
 def test_compiling_is_refused_for_quantized_layers(clock, lm):
-    plan = make_plan(lm, None, CPU, PlanWishes(quantization="int8", compile=True, threads=1))
+    plan = make_plan(lm, None, CPU, PlanOptions(quantization="int8", compile=True, threads=1))
     assert "closed to the compiler" in decision(plan, "compile").reason
 
 
@@ -192,20 +192,20 @@ def test_a_slow_while_of_the_machine_falls_on_both_that_are_compared(monkeypatch
 def test_a_codec_is_tried_on_copies_and_left_alone(clock):
     codec = SpectralCodec(decoder_depths=(1, 2)).eval()
     before = {name: tensor.clone() for name, tensor in codec.state_dict().items()}
-    plan = make_plan(None, codec, CPU, PlanWishes())
-    found = decision(plan, "half_decoder")
+    plan = make_plan(None, codec, CPU, PlanOptions())
+    found = decision(plan, "bf16_decoder")
     assert found.is_applied == OPTIMIZED_HERE
     assert not has_half_products(codec) and all(torch.equal(before[n], t) for n, t in codec.state_dict().items())
     assert "FishDAC only" in decision(plan, "packed_dac_fp32").reason
-    exact = make_plan(None, codec, CPU, PlanWishes(mixed_precision="fp32"))
-    assert not decision(exact, "half_decoder").is_applied
+    exact = make_plan(None, codec, CPU, PlanOptions(mixed_precision="fp32"))
+    assert not decision(exact, "bf16_decoder").is_applied
 
 
-OPTIMIZED_HERE = planner.OPTIMIZATIONS["half_decoder"]().supported(CPU, SpectralCodec(decoder_depths=(1, 2))).ok
+OPTIMIZED_HERE = planner.OPTIMIZATIONS["bf16_decoder"]().supported(CPU, SpectralCodec(decoder_depths=(1, 2))).ok
 
 
 def test_every_refusal_names_its_reason(clock, lm):
-    plan = make_plan(lm, nn.Identity(), CPU, PlanWishes(quantization="int4", compile=True, threads=1))
+    plan = make_plan(lm, nn.Identity(), CPU, PlanOptions(quantization="int4", compile=True, threads=1))
     assert plan.refused and all(d.reason for d in plan.refused)
 
 
@@ -221,7 +221,7 @@ def flags():
 def test_the_card_is_switched_as_the_plan_says(lm, flags, is_applied):
     before = flags()
     plan = Plan((planner.Decision("backend_flags", "process", is_applied, "because"),), 1, 1)
-    prepare_process(plan, PlanWishes(), lm)
+    prepare_process(plan, PlanOptions(), lm)
     assert flags() == ((True, True) if is_applied else before)
 
 
@@ -229,5 +229,5 @@ def test_as_many_streams_are_opened_as_wished(lm, monkeypatch):
     opened = []
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: opened.append(device))
     plan = Plan((planner.Decision("streams", "process", True, "because"),), 1, 1)
-    prepare_process(plan, PlanWishes(num_streams=5), lm)
+    prepare_process(plan, PlanOptions(num_streams=5), lm)
     assert len(opened) == 5

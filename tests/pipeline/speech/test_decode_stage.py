@@ -9,12 +9,12 @@ import torch
 from backend.audio.waveform import Waveform
 from backend.codes import Codes
 from backend.errors import Cancelled, EngineFailure
-from backend.pipeline.codec.tasks import Decoding, Encoding
-from backend.pipeline.speech.decode_stage import GROUPS, Synthesis, SynthesisStage
+from backend.pipeline.codec.tasks import DecodeTask, EncodeTask
+from backend.pipeline.speech.decode_stage import GROUPS, DecodeStage, SpeechDecodeTask
 from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
-from backend.runtime.trace import Timeline
+from backend.runtime.trace import Trace
 from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.codec.test_fish_dac import CONFIG, GOLDEN
@@ -41,7 +41,7 @@ def session():
 def speak(codec, segments, *, latency="balanced", loudness_lufs=None, feed_first=True, pauses=None):
     """The pieces that come of segments of codes."""
     one = session()
-    synthesis = Synthesis(one, codec.spec, chunk_samples=CHUNK, latency=latency, loudness_lufs=loudness_lufs)
+    synthesis = SpeechDecodeTask(one, codec.spec, chunk_samples=CHUNK, latency=latency, loudness_lufs=loudness_lufs)
     pieces, pauses = [], pauses or [0.0] * len(segments)
 
     def work():
@@ -116,7 +116,7 @@ def test_the_codec_is_woken_for_whole_groups_only(codec, monkeypatch):
     worker, woken = CodecWorker(codec), []
     monkeypatch.setattr(worker, "wake", lambda: woken.append(True))
     one = session()
-    SynthesisStage(worker, CHUNK).run(SpeechRequest(text="a", latency="normal"), one, Timeline())
+    DecodeStage(worker, CHUNK).run(SpeechRequest(text="a", latency="normal"), one, Trace())
     one.frames.put(SegmentStart())
     for frame in random_codes(6).T:
         one.frames.put(Frame(frame))
@@ -171,9 +171,9 @@ def worker(codec):
 
 
 def test_a_slow_listener_stops_the_decoding_not_the_others(codec, worker):
-    stage = SynthesisStage(worker, CHUNK)
+    stage = DecodeStage(worker, CHUNK)
     slow, quick = session(), session()
-    streams = [stage.run(SpeechRequest(text="a"), one, Timeline()) for one in (slow, quick)]
+    streams = [stage.run(SpeechRequest(text="a"), one, Trace()) for one in (slow, quick)]
     for one in (slow, quick):
         one.frames.put(SegmentStart())
         for frame in random_codes(4095 if one is slow else 50).T:
@@ -196,7 +196,7 @@ def test_a_slow_listener_stops_the_decoding_not_the_others(codec, worker):
 
 def test_cancelling_ends_both_sides_and_the_task_is_dropped(worker):
     one = session()
-    synthesis = SynthesisStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Timeline())
+    synthesis = DecodeStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Trace())
     one.frames.put(SegmentStart())
     synthesis.cancel()
     assert one.frames.is_over
@@ -209,7 +209,7 @@ def test_cancelling_ends_both_sides_and_the_task_is_dropped(worker):
 
 def test_a_fault_of_the_codec_reaches_the_listener(worker, codec):
     one = session()
-    synthesis = SynthesisStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Timeline())
+    synthesis = DecodeStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Trace())
     codec.decode_frames = lambda indices, state: 1 / 0
     one.frames.put(SegmentStart())
     for frame in random_codes(5).T:
@@ -221,13 +221,13 @@ def test_a_fault_of_the_codec_reaches_the_listener(worker, codec):
 
 def test_a_sound_survives_the_round_trip_of_tasks_in_length(worker, codec):
     sound = Waveform.of(RNG.standard_normal(20_000).astype(np.float32) * 0.1, 8000)
-    encoding = Encoding(sound, codec.spec, with_lag=True)
+    encoding = EncodeTask(sound, codec.spec, with_lag=True)
     worker.add(encoding)
     codes = encoding.future.result(5)
     with torch.inference_mode():
         padded = torch.from_numpy(np.pad(sound.samples, ((0, 0), (0, 20))))[None]
         np.testing.assert_array_equal(codes.indices.numpy(), codec.encode(padded).indices.numpy())
-    decoding = Decoding(codes, codec.spec)
+    decoding = DecodeTask(codes, codec.spec)
     worker.add(decoding)
     back = decoding.future.result(5)
     assert 0 <= back.n_samples - sound.n_samples < 16
@@ -236,7 +236,7 @@ def test_a_sound_survives_the_round_trip_of_tasks_in_length(worker, codec):
 
 def test_closing_tells_whoever_waits_for_the_codec(codec):
     worker = CodecWorker(codec)
-    encoding = Encoding(Waveform.of(np.ones(80_000, np.float32), 8000), codec.spec)
+    encoding = EncodeTask(Waveform.of(np.ones(80_000, np.float32), 8000), codec.spec)
     worker.add(encoding)
     worker.start()
     worker.close()
@@ -252,10 +252,10 @@ def test_codes_of_a_fish_codec_come_and_go_through_the_codecs_thread():
     sound = Waveform.of(RNG.standard_normal(9 * hop + 5).astype(np.float32) * 0.1, rate_hz)
     worker = CodecWorker(codec)
     worker.start()
-    encoding = Encoding(sound, codec.spec, with_lag=True)
+    encoding = EncodeTask(sound, codec.spec, with_lag=True)
     worker.add(encoding)
     codes = encoding.future.result(30)
-    decoding = Decoding(codes, codec.spec)
+    decoding = DecodeTask(codes, codec.spec)
     worker.add(decoding)
     back = decoding.future.result(30)
     worker.close()

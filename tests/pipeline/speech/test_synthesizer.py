@@ -13,22 +13,22 @@ import torch
 
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
-from backend.optimize.cuda_graph.model import GraphedDualAR
-from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from tests.support.small_model import small_model
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 LIMITS = {"n_rows": 8, "max_waiting": 32, "max_frames": 1000, "cache_entries": 20, "chunk_samples": 1000}
-NOBODY = SpokenVoice()
+NOBODY = VoiceConditioning()
 
 
 def start_speaker(kind="s1", is_recorded=False, **changes):
     lm, codec, tokenizer = small_model(kind)
-    lm = GraphedDualAR.of(lm) if is_recorded else lm
-    limits = SpeakerLimits(**{**LIMITS, **changes})
-    speaker = Speaker(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits)
+    lm = CudaGraphDualAR.of(lm) if is_recorded else lm
+    limits = SynthesizerLimits(**{**LIMITS, **changes})
+    speaker = Synthesizer(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits)
     speaker.start()
     return speaker
 

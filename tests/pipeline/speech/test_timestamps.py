@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.lm.text_pointer import Pointer
-from backend.pipeline.speech.synthesizer import Speaker, SpeakerLimits
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
 from backend.pipeline.speech.timestamps import SoundSpan, timed_sentences
-from backend.pipeline.speech.voice_conditioning import SpokenVoice
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.request import SpeechRequest
 from backend.runtime.session import SpokenSegment
 from backend.text.phonemes.word_spans import WordSpan
@@ -59,8 +59,8 @@ def test_sentences_inside_a_segment_meet_where_the_second_begins():
 @pytest.fixture(scope="module")
 def speaker():
     lm, codec, tokenizer, encoder = small_voice_model()
-    limits = SpeakerLimits(n_rows=4, max_waiting=8, max_frames=1000, cache_entries=20, chunk_samples=1000)
-    speaker = Speaker(
+    limits = SynthesizerLimits(n_rows=4, max_waiting=8, max_frames=1000, cache_entries=20, chunk_samples=1000)
+    speaker = Synthesizer(
         lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits, encoder=encoder,
         side_sizes=(len(tokenizer.symbols), len(tokenizer.symbols), 6),
     )  # fmt: skip
@@ -73,7 +73,7 @@ def speaker():
 def test_segment_edges_are_where_the_sound_of_each_begins_and_ends(speaker, speed):
     text = "Every word is here. " * 4
     request = SpeechRequest(text=text, seed=3, chunk_length=20, speed=speed, use_memory_cache=False)
-    stream = speaker.begin(request, SpokenVoice())
+    stream = speaker.begin(request, VoiceConditioning())
     speech = stream.collect()
     sentences = stream.sentences
     assert len(sentences) == 4 and all(len(sentence.words) == 4 for sentence in sentences)
@@ -90,9 +90,9 @@ def test_segment_edges_are_where_the_sound_of_each_begins_and_ends(speaker, spee
 
 def test_timings_of_recalled_speech_are_the_same(speaker):
     request = SpeechRequest(text="The same words again.", seed=5)
-    streams = [speaker.begin(request, SpokenVoice()) for _ in range(1)]
+    streams = [speaker.begin(request, VoiceConditioning()) for _ in range(1)]
     streams[0].collect()
-    streams.append(speaker.begin(request, SpokenVoice()))
+    streams.append(speaker.begin(request, VoiceConditioning()))
     streams[1].collect()
     assert "codes" in streams[1].metrics.cache_hits
     assert streams[0].sentences == streams[1].sentences and streams[0].sentences[0].words

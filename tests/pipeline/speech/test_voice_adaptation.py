@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.lm.base import StepOutput
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import StepOutput
 from backend.lm.text_pointer import pointed_prompt
 from backend.opt_engine import OptimizedEngine
-from backend.pipeline.speech.voice_adaptation import VoiceFitter
+from backend.pipeline.speech.voice_adaptation import VoiceAdapter
 from tests.pipeline.speech.test_synthesizer import clip
 from tests.pipeline.test_likeness import open_voices
 from tests.support.small_model import small_voice_model
@@ -33,7 +34,7 @@ def engine_in(folder, key="key", opened=None):
                 opened.append(key)
             return small_voice_model()[0]
 
-        return replace(model, fitter=VoiceFitter(open_lm, open_drawer, model.tokenizer, key, 3))
+        return replace(model, fitter=VoiceAdapter(open_lm, open_drawer, model.tokenizer, key, 3))
 
     engine = OptimizedEngine(settings_in(folder), opener)
     engine.load()
@@ -57,8 +58,8 @@ def test_a_voice_is_fitted_when_it_is_added_and_never_again(tmp_path):
     fitted, heard = spoken(engine, "Cleo"), spoken(engine, "Mute")
     assert opened == ["key", "key"], "once to be fitted, once to be spoken; without words there is nothing to fit"
     assert not torch.allclose(fitted.conditioning, heard.conditioning, atol=0.05)
-    assert fitted.drawer is not None and heard.drawer is None
-    assert spoken(engine, "Cleo").drawer is fitted.drawer, "voices that speak together share it"
+    assert fitted.frame_sampler is not None and heard.frame_sampler is None
+    assert spoken(engine, "Cleo").frame_sampler is fitted.frame_sampler, "voices that speak together share it"
     record = engine._loaded.voices._store.find("Cleo")
     assert torch.equal(engine._loaded.voices._encoded(record).conditioning, heard.conditioning)
     engine.close()
@@ -67,7 +68,7 @@ def test_a_voice_is_fitted_when_it_is_added_and_never_again(tmp_path):
     assert spoken(again, "Cleo").key == fitted.key and len(opened) == 3
     again.close()
     other = engine_in(tmp_path, key="another model", opened=opened)
-    assert spoken(other, "Cleo").drawer is None, "what was fitted to another model says nothing"
+    assert spoken(other, "Cleo").frame_sampler is None, "what was fitted to another model says nothing"
     assert torch.equal(spoken(other, "Cleo").conditioning, heard.conditioning)
     other.close()
 
@@ -82,18 +83,23 @@ def test_a_fitted_voice_speaks_with_its_own_fast_stack(tmp_path):
     tokens[0] = torch.arange(2, 10)
     prompt, pointer = pointed_prompt(tokens, tokens[0].numpy(), lm.config.side_sizes, voice.conditioning)
 
-    def codes(drawers):
-        samplers = [RowSampler(SamplingOptions(), 7, pointer=pointer.restarted(), drawer=drawer) for drawer in drawers]
+    def codes(frame_samplers):
+        samplers = [
+            SamplerState(SamplingOptions(), 7, pointer=pointer.restarted(), frame_sampler=frame_sampler)
+            for frame_sampler in frame_samplers
+        ]
         with torch.inference_mode():
-            state, rows = lm.init_state(len(drawers)), range(len(drawers))
+            state, rows = lm.init_state(len(frame_samplers)), range(len(frame_samplers))
             outs = [lm.prefill(prompt, state, row) for row in rows]
             aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
             out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
             return lm.sample(out, samplers, state, rows)
 
-    own, models = codes([voice.drawer])[0], codes([None])[0]
+    own, models = codes([voice.frame_sampler])[0], codes([None])[0]
     assert own[1] == models[1] and not torch.equal(own[2:], models[2:]), "the first code is the slow stack's"
-    assert torch.equal(codes([None, voice.drawer, None, voice.drawer]), torch.stack([models, own, models, own]))
+    assert torch.equal(
+        codes([None, voice.frame_sampler, None, voice.frame_sampler]), torch.stack([models, own, models, own])
+    )
     engine.close()
 
 
@@ -108,7 +114,9 @@ def test_a_voice_that_cannot_be_kept_fitted_is_there_all_the_same(tmp_path, monk
             Path, "write_bytes", lambda path, content: (full if "fitted" in path.name else write)(path, content)
         )
         engine.add_voice("Cleo", clip(), WORDS, True)
-    assert spoken(engine, "Cleo").drawer is None and [v.name for v in engine.voices() if not v.is_builtin] == ["Cleo"]
+    assert spoken(engine, "Cleo").frame_sampler is None and [v.name for v in engine.voices() if not v.is_builtin] == [
+        "Cleo"
+    ]
     assert not [path for path in tmp_path.rglob("*") if "fitted" in path.name]
     engine.close()
 
@@ -126,7 +134,7 @@ def test_a_file_that_is_not_of_this_model_is_not_spoken(tmp_path, damage):
     book._store.keep_fitted(record, kept, key)
     engine.close()
     again = engine_in(tmp_path)
-    assert spoken(again, "Cleo").drawer is None
+    assert spoken(again, "Cleo").frame_sampler is None
     again.close()
 
 

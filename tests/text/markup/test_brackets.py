@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 
 from backend.errors import BadText
 from backend.text.markup.brackets import parse_markup, write_markup
-from backend.text.markup.speech_script import Pause, Say, Script, Sounds, Words
+from backend.text.markup.speech_script import Pause, PlainText, Pronunciation, Say, Script
 
 PLAIN = st.text(alphabet="ab \\[]()/:.!é你\n", min_size=1, max_size=20)
 SPANS = st.one_of(
-    PLAIN.map(Words),
-    st.builds(Sounds, st.text(alphabet="abc ", min_size=1, max_size=9), st.text(alphabet="əɪA1 ", min_size=1, max_size=9),
+    PLAIN.map(PlainText),
+    st.builds(Pronunciation, st.text(alphabet="abc ", min_size=1, max_size=9), st.text(alphabet="əɪA1 ", min_size=1, max_size=9),
               st.sampled_from(["ipa", "arpabet", "symbols"])),
 )  # fmt: skip
 PIECES = st.one_of(
@@ -22,13 +22,13 @@ PIECES = st.one_of(
 @given(pieces=st.lists(PIECES, min_size=1, max_size=6))
 @settings(max_examples=150, deadline=None)
 def test_markup_reads_back_what_it_wrote(pieces):
-    first = write_markup(Script((*pieces, Say((Words("end"),)))))
+    first = write_markup(Script((*pieces, Say((PlainText("end"),)))))
     script = parse_markup(first)
     assert write_markup(script) == first
     assert script.text == Script(tuple(pieces)).text + "end"
     assert [p for p in script.pieces if isinstance(p, Pause)] == [p for p in pieces if isinstance(p, Pause)]
     said = [(p.voice, p.speed, p.text) for p in script.pieces if isinstance(p, Say)]
-    wanted = [(p.voice, p.speed, p.text) for p in [*pieces, Say((Words("end"),))] if isinstance(p, Say)]
+    wanted = [(p.voice, p.speed, p.text) for p in [*pieces, Say((PlainText("end"),))] if isinstance(p, Say)]
     assert "".join(f"{(v, s)}{c}" for v, s, text in said for c in text) == "".join(
         f"{(v, s)}{c}" for v, s, text in wanted for c in text
     )
@@ -40,8 +40,8 @@ def test_each_directive():
         "One [pause:300ms]two [speed:1.5]fast [voice:anna]she [voice:][speed:1][tomato](/təˈmɑːtoʊ/)."
     )
     assert script.pieces == (
-        Say((Words("One "),)), Pause(0.3), Say((Words("two "),)), Say((Words("fast "),), None, 1.5),
-        Say((Words("she "),), "anna", 1.5), Say((Sounds("tomato", "təˈmɑːtoʊ"), Words("."))),
+        Say((PlainText("One "),)), Pause(0.3), Say((PlainText("two "),)), Say((PlainText("fast "),), None, 1.5),
+        Say((PlainText("she "),), "anna", 1.5), Say((Pronunciation("tomato", "təˈmɑːtoʊ"), PlainText("."))),
     )  # fmt: skip
 
 

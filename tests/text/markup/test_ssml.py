@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadText, LimitExceeded
-from backend.text.markup.speech_script import Pause, Say, Sounds, Words
+from backend.text.markup.speech_script import Pause, PlainText, Pronunciation, Say
 from backend.text.markup.ssml import parse_ssml
 
 LAUGHS = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
@@ -53,10 +53,10 @@ def test_each_element():
         '<say-as interpret-as="characters">SQL</say-as></speak>'
     )
     assert script.pieces == (
-        Say((Words("One "),)), Pause(0.5), Say((Words("two"),)), Pause(0.8), Say((Words("fast "),), None, 1.5),
-        Say((Words("half"),), None, 0.75), Say((Words(" "),)), Say((Words("she"),), "anna"),
-        Say((Words(" World Wide Web "), Sounds("hello", "HH AH0 L OW1", "arpabet"), Words(" "),
-             Words("S Q L", is_final=True))),
+        Say((PlainText("One "),)), Pause(0.5), Say((PlainText("two"),)), Pause(0.8), Say((PlainText("fast "),), None, 1.5),
+        Say((PlainText("half"),), None, 0.75), Say((PlainText(" "),)), Say((PlainText("she"),), "anna"),
+        Say((PlainText(" World Wide Web "), Pronunciation("hello", "HH AH0 L OW1", "arpabet"), PlainText(" "),
+             PlainText("S Q L", is_final=True))),
     )  # fmt: skip
     assert script.ignored == ()
 

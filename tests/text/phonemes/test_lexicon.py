@@ -1,7 +1,7 @@
 import pytest
 
 from backend.errors import BadText, LimitExceeded
-from backend.text.markup.speech_script import Sounds, Words
+from backend.text.markup.speech_script import PlainText, Pronunciation
 from backend.text.phonemes.lexicon import Lexicon
 
 LINES = """
@@ -15,7 +15,7 @@ new = brand new
 
 
 def said(text, lines=LINES):
-    return "".join(s.text if isinstance(s, Words) else f"<{s.word}>" for s in Lexicon.parse(lines).apply(text))
+    return "".join(s.text if isinstance(s, PlainText) else f"<{s.word}>" for s in Lexicon.parse(lines).apply(text))
 
 
 def test_words_are_replaced_and_nothing_else():
@@ -34,7 +34,7 @@ def test_the_longest_match_wins():
 
 def test_pronunciations_keep_their_word_and_alphabet():
     spans = Lexicon.parse(LINES).apply("the data")
-    assert spans == [Words("the "), Sounds("data", "D EY1 T AH0", "arpabet")]
+    assert spans == [PlainText("the "), Pronunciation("data", "D EY1 T AH0", "arpabet")]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_refusal_names_the_line(line, says):
 def test_files_are_read_as_utf_8_and_within_limits(tmp_path):
     path = tmp_path / "words.txt"
     path.write_bytes(b"\xef\xbb\xbfgif = jif\r\n")
-    assert Lexicon.load(path).apply("gif") == [Words("jif")]
+    assert Lexicon.load(path).apply("gif") == [PlainText("jif")]
     path.write_bytes(b"\xff\xff")
     with pytest.raises(BadText, match="UTF-8"):
         Lexicon.load(path)

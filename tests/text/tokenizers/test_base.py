@@ -12,7 +12,7 @@ from backend.text.phonemes.english import SYMBOLS
 from backend.text.tokenizers.base import load_tokenizer
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 from backend.text.tokenizers.tiktoken import ORDER_S1, read_ranks
-from tests.support.vocabulary import ERAS, FOLDER, control_ids, tokenizer_of
+from tests.support.vocabulary import FAMILIES, FOLDER, control_ids, tokenizer_of
 
 CONTROLS = ["im_start", "im_end", "semantic:0", "semantic:63", "voice", "interleave", "pad", "text", "speaker:0"]
 HOSTILE = st.lists(
@@ -27,26 +27,26 @@ def folder(tmp_path):
     return tmp_path / "tok"
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("family", FAMILIES)
 @given(text=HOSTILE)
 @settings(max_examples=40, deadline=None)
-def test_no_text_becomes_a_control_token(era, text):
-    tokenizer = tokenizer_of(era)
+def test_no_text_becomes_a_control_token(family, text):
+    tokenizer = tokenizer_of(family)
     assert not control_ids(tokenizer) & set(tokenizer.encode(text))
 
 
-@pytest.mark.parametrize("era", ["s1", "s2", "v15"])
+@pytest.mark.parametrize("family", ["s1", "s2", "v15"])
 @given(text=st.text(max_size=60))
 @settings(max_examples=40, deadline=None)
-def test_decoding_gives_the_text_back(era, text):
-    tokenizer = tokenizer_of(era)
-    wanted = unicodedata.normalize("NFC", text) if era == "s2" else text
+def test_decoding_gives_the_text_back(family, text):
+    tokenizer = tokenizer_of(family)
+    wanted = unicodedata.normalize("NFC", text) if family == "s2" else text
     assert tokenizer.decode(tokenizer.encode(text)) == wanted
 
 
-@pytest.mark.parametrize("era", ["s1", "s2"])
-def test_the_phoneme_pair_keeps_its_meaning_unless_refused(era):
-    tokenizer = tokenizer_of(era)
+@pytest.mark.parametrize("family", ["s1", "s2"])
+def test_the_phoneme_pair_keeps_its_meaning_unless_refused(family):
+    tokenizer = tokenizer_of(family)
     text = "a <|phoneme_start|>HH AA1<|phoneme_end|> b"
     start, end = tokenizer.control_id("phoneme_start"), tokenizer.control_id("phoneme_end")
     ids = tokenizer.encode(text)

@@ -1,11 +1,17 @@
 import pytest
 import torch
 
-from backend.training.codec.adversarial import Verdict, adversarial_loss, discriminator_loss, feature_loss, right_share
+from backend.training.codec.adversarial import (
+    DiscriminatorLoss,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    right_share,
+)
 
 
-def verdicts(logit: float, feature: float = 1.0) -> list[Verdict]:
-    return [Verdict(torch.full((2, 3), logit), [torch.full((2, 4), feature)])]
+def verdicts(logit: float, feature: float = 1.0) -> list[DiscriminatorLoss]:
+    return [DiscriminatorLoss(torch.full((2, 3), logit), [torch.full((2, 4), feature)])]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.training.codec.config import DataBlock, PhaseBlock
-from backend.training.codec.dataset import build_sampler, open_material
+from backend.training.codec.dataset import build_sampler, open_dataset
 from tests.support.tiny_training import RATE_HZ, tiny_codec
 
 
@@ -28,7 +28,7 @@ def test_held_out_speakers_are_never_sampled(tmp_path):
         augment={"speed_probability": 0, "tone_probability": 0, "noise_probability": 0, "gain_probability": 0},
     )  # fmt: skip
     spec = tiny_codec().spec
-    learned, auditioned = open_material(block, spec)
+    learned, auditioned = open_dataset(block, spec)
     assert {clip.speaker for clip in learned} == {"bob", "dan"}
     assert {clip.speaker for clip in auditioned} == {"ann", "bob:0.5+cleo:0.5", "cleo"}
     sampler = build_sampler(learned, block, PhaseBlock(steps=1, batch=200, segment_s=0.1), spec, seed=0)
@@ -40,7 +40,7 @@ def test_segments_are_whole_frames(tmp_path):
     corpus(tmp_path / "corpus", ["ann"])
     block = DataBlock(dir=tmp_path / "corpus", cache=tmp_path / "cache")
     spec = tiny_codec().spec
-    learned, _ = open_material(block, spec)
+    learned, _ = open_dataset(block, spec)
     sampler = build_sampler(learned, block, PhaseBlock(steps=1, segment_s=0.1003), spec, seed=0)
     assert sampler.next_batch().shape[2] % spec.hop_samples == 0
 
@@ -51,6 +51,6 @@ def test_audition_clips_come_from_their_own_folder(tmp_path):
     block = DataBlock(
         dir=tmp_path / "corpus", cache=tmp_path / "cache", audition_dir=tmp_path / "judged", n_audition_clips=2
     )
-    learned, auditioned = open_material(block, tiny_codec().spec)
+    learned, auditioned = open_dataset(block, tiny_codec().spec)
     assert {clip.speaker for clip in learned} == {"ann", "bob"}
     assert [clip.speaker for clip in auditioned] == ["x", "z"]

@@ -6,8 +6,8 @@ from backend.codec.registry import build_codec
 from backend.codec.vq.residual import dropout_rows
 from backend.errors import BadSettings
 from backend.training.codec.balancer import Balancer
-from backend.training.codec.config import read_recipe
-from backend.training.codec.task import CodecTask
+from backend.training.codec.config import read_codec_config
+from backend.training.codec.task import CodecTrainTask
 from backend.training.presets import compose_preset, preset_names
 from tests.support.tiny_training import CODEC, RATE_HZ, tiny_clips, tiny_codec, tiny_recipe
 
@@ -17,8 +17,8 @@ TINY_CONFIGS = {
 }  # fmt: skip
 
 
-def tiny_task(out, is_adversarial: bool = True, **changes) -> CodecTask:
-    task = CodecTask(tiny_recipe(out, **changes), tiny_codec(), Fabric(accelerator="cpu", devices=1), tiny_clips())
+def tiny_task(out, is_adversarial: bool = True, **changes) -> CodecTrainTask:
+    task = CodecTrainTask(tiny_recipe(out, **changes), tiny_codec(), Fabric(accelerator="cpu", devices=1), tiny_clips())
     task.enter("adversarial" if is_adversarial else "recon", 0, is_fresh=False)
     return task
 
@@ -73,10 +73,10 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
         "head_start_steps": 0,
         "crop_s": 0.064,
     }
-    recipe = read_recipe(values)
+    recipe = read_codec_config(values)
     torch.manual_seed(0)
     codec = build_codec(recipe.codec.name, recipe.codec.config)
-    task = CodecTask(recipe, codec, Fabric(accelerator="cpu", devices=1), tiny_clips())
+    task = CodecTrainTask(recipe, codec, Fabric(accelerator="cpu", devices=1), tiny_clips())
     task.is_quantized = True
     task.enter("adversarial", 0, is_fresh=False)
     task.set_lr(50, 1.0)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from backend.errors import BadSettings
-from backend.training.loop.diagnosis import examine
+from backend.training.loop.diagnosis import diagnose
 from backend.training.loop.loop import TrainingFailed
 from tests.support.tiny_training import tiny_loop, tiny_recipe
 
@@ -42,18 +42,18 @@ ADVERSARIAL = {"phase": lambda i: "adversarial", "d_loss": lambda i: 1.5}
     ],
 )
 def test_planted_state_is_recognised(tmp_path, changes, state):
-    verdict = examine(write_log(tmp_path / "run", **changes))
+    verdict = diagnose(write_log(tmp_path / "run", **changes))
     assert verdict.state == state
     assert verdict.numbers["step"] == 25 * 29
 
 
 def test_loss_of_another_phase_is_no_divergence(tmp_path):
     run = write_log(tmp_path / "run", is_quantized=lambda i: i >= 20, recon=lambda i: 4.0 if i < 20 else 12.0 - 0.1 * i)
-    assert examine(run).state == "healthy"
+    assert diagnose(run).state == "healthy"
 
 
 def test_verdict_names_the_numbers(tmp_path):
-    verdict = examine(write_log(tmp_path / "run", perplexity=lambda i: [600.0, 4.0]))
+    verdict = diagnose(write_log(tmp_path / "run", perplexity=lambda i: [600.0, 4.0]))
     assert "codebook 2" in verdict.reason
     assert verdict.numbers["min_perplexity"] == 4.0
     assert verdict.numbers["min_used_ratio"] == pytest.approx(4 / 1024)
@@ -61,7 +61,7 @@ def test_verdict_names_the_numbers(tmp_path):
 
 def test_run_that_gave_up_is_diverged(tmp_path):
     run = write_log(tmp_path / "run", events=[{"event": "stop", "reason": "diverged"}])
-    assert examine(run).state == "diverged"
+    assert diagnose(run).state == "diverged"
 
 
 def test_real_runs_are_examined(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_real_runs_are_examined(tmp_path, monkeypatch):
 
     recipe = tiny_recipe(tmp_path / "run", recon={"steps": 30}, guard={"max_rollbacks": 0})
     tiny_loop(recipe).run()
-    assert examine(tmp_path / "run").state == "healthy"
+    assert diagnose(tmp_path / "run").state == "healthy"
     broken = tiny_loop(recipe.model_copy(update={"out": tmp_path / "broken"}))
     step = broken.task.step
 
@@ -81,9 +81,9 @@ def test_real_runs_are_examined(tmp_path, monkeypatch):
     monkeypatch.setattr(broken.task, "step", exploding)
     with pytest.raises(TrainingFailed):
         broken.run()
-    assert examine(tmp_path / "broken").state == "diverged"
+    assert diagnose(tmp_path / "broken").state == "diverged"
 
 
 def test_folder_without_a_log_is_an_error(tmp_path):
     with pytest.raises(BadSettings, match="has begun"):
-        examine(tmp_path)
+        diagnose(tmp_path)

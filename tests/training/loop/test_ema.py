@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.training.loop.ema import WeightAverage
+from backend.training.loop.ema import ExponentialMovingAverage
 from tests.support.tiny_training import tiny_codec
 
 
@@ -14,7 +14,7 @@ def changed(codec, offset: float) -> None:
 
 def test_average_follows_weights_and_buffers_by_its_decay():
     codec = tiny_codec()
-    average = WeightAverage(codec, decay=0.75)
+    average = ExponentialMovingAverage(codec, decay=0.75)
     start = {name: value.clone() for name, value in codec.state_dict().items()}
     changed(codec, 1.0)
     average.update(step=1000)
@@ -25,7 +25,7 @@ def test_average_follows_weights_and_buffers_by_its_decay():
 
 def test_young_average_forgets_its_random_start():
     codec = tiny_codec()
-    average = WeightAverage(codec, decay=0.999)
+    average = ExponentialMovingAverage(codec, decay=0.999)
     name = next(name for name, _ in codec.named_parameters())
     start = average.module.state_dict()[name].clone()
     changed(codec, 1.0)
@@ -38,7 +38,7 @@ def test_equal_weights_stay_equal_to_the_last_bit():
     codec = tiny_codec()
     with torch.no_grad():
         next(codec.parameters()).flatten()[::2] *= -0.0
-    average = WeightAverage(codec, decay=0.999)
+    average = ExponentialMovingAverage(codec, decay=0.999)
     for step in range(20):
         average.update(step)
     for name, value in average.module.state_dict().items():
@@ -48,7 +48,7 @@ def test_equal_weights_stay_equal_to_the_last_bit():
 @pytest.mark.parametrize("part", ["quantizer", "decoder"])
 def test_one_part_can_start_anew(part):
     codec = tiny_codec()
-    average = WeightAverage(codec, decay=0.999)
+    average = ExponentialMovingAverage(codec, decay=0.999)
     changed(codec, 1.0)
     average.restart_part(part)
     for name, value in average.module.state_dict().items():

@@ -181,7 +181,9 @@ def test_run_stops_when_asked_and_exports_a_codec_that_loads(tmp_path):
 def test_log_boundaries_alone_wait_for_the_device(tmp_path, monkeypatch):
     loop = tiny_loop(tiny_recipe(tmp_path / "run", log_every=4, recon={"steps": 12}))
     flushed_at = []
-    flush = loop_module.Meters.flush
-    monkeypatch.setattr(loop_module.Meters, "flush", lambda self: (flushed_at.append(loop.step), flush(self))[1])
+    flush = loop_module.MetricAverages.flush
+    monkeypatch.setattr(
+        loop_module.MetricAverages, "flush", lambda self: (flushed_at.append(loop.step), flush(self))[1]
+    )
     loop.run()
     assert flushed_at == [4, 8, 12]

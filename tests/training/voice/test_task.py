@@ -16,14 +16,14 @@ from backend.data.token_shards import ShardSpec
 from backend.errors import BadSettings
 from backend.lm.config import DualARConfig
 from backend.lm.generate import generate
-from backend.lm.sampling import SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
 from backend.lm.text_pointer import pointed_prompt
 from backend.training.loop.run_log import read_rows
 from backend.training.presets import compose_preset, preset_names
 from backend.training.presets.compose import FOLDER
 from backend.training.voice.build import open_run
-from backend.training.voice.config import LMRecipe, read_lm_recipe
-from backend.training.voice.validation import Auditions
+from backend.training.voice.config import VoiceConfig, read_voice_config
+from backend.training.voice.validation import ValidationSamples
 from backend.weights import codes_hash, save_codec
 from backend.weights.checkpoint import load_checkpoint
 from tests.support.tiny_training import RATE_HZ, tiny_codec
@@ -140,7 +140,7 @@ def test_every_preset_takes_a_step(tmp_path, preset):
     dataset = tiny_dataset(tmp_path / "shards", n=3, spec=spec)
     save_codec(tmp_path / "codec", build_codec("spectral", {}))
     settings = ["data.dir=x", f"out={tmp_path}", "data.n_validation=0", f"data.codec={tmp_path / 'codec'}"]
-    recipe = read_lm_recipe(compose_preset("lm", preset, settings))
+    recipe = read_voice_config(compose_preset("lm", preset, settings))
     task = entered(recipe, dataset)
     before = task.model.lm.layers[0].attention.wo.weight.clone()
     task.set_lr(0, 1.0)
@@ -159,7 +159,7 @@ def test_base_preset_lists_every_setting():
             if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
                 check(field.annotation, values[name], f"{path}{name}.")
 
-    check(LMRecipe, base, "")
+    check(VoiceConfig, base, "")
 
 
 def test_config_that_the_data_decides_is_refused(tmp_path, dataset):
@@ -184,7 +184,7 @@ def test_three_utterances_are_learned_by_heart_and_said_freely(tmp_path):
     last = [row for row in read_rows(tmp_path / "run") if row["kind"] == "step"][-1]
     assert last["main_accuracy"] > 0.98 and last["residual_accuracy"] > 0.98 and last["advance_accuracy"] > 0.98
     listen = loop.task.listen
-    assert isinstance(listen, Auditions)
+    assert isinstance(listen, ValidationSamples)
     for item, (said, _) in zip(dataset, listen.speak(loop.task.average.module, list(dataset)), strict=True):
         assert said.finish_reason == "pointer_end"
         assert said.codes.shape == item.codes.shape

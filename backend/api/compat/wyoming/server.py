@@ -18,7 +18,7 @@ from backend.api.compat.wyoming.events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTE
 from backend.api.compat.wyoming.text import SpokenText, markup_of, text_of, voice_of
 from backend.api.engine_host import EngineHost
 from backend.api.errors import status_of
-from backend.api.speech.response import OpenSpeech
+from backend.api.speech.response import SpeechRun
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
 from backend.errors import BadSettings, BadText, Busy, PhonogramError
@@ -37,7 +37,7 @@ IDLE_S = 600.0
 LINGER_S = 2.0
 WAITING_EVENTS = 32
 LOOPBACK = "127.0.0.1"
-# By era; the published models read more languages than these, which their authors name first.
+# By family; the published models read more languages than these, which their authors name first.
 LANGUAGES = {"phonogram": ["en"]}
 OTHER_LANGUAGES = ["en", "zh", "ja", "ko", "de", "fr", "es", "ar"]
 HOME = {"name": "Phonogram", "url": ""}
@@ -97,7 +97,7 @@ class WyomingConnection:
     ) -> None:
         self._app, self._settings, self._reader, self._writer = app, settings, reader, writer
         self._events: asyncio.Queue[Event | PhonogramError | None] = asyncio.Queue(WAITING_EVENTS)
-        self._speech: OpenSpeech | None = None
+        self._speech: SpeechRun | None = None
         self._told: SpokenText | None = None
         self._has_started = self._is_over = False
 
@@ -182,7 +182,7 @@ class WyomingConnection:
         wanted = SpeechRequest(text=text, voice=voice, seed=SEED, markup=markup)
         connection = self._as_connection()
         REQUEST_ID.set(connection.state.request_id)
-        self._speech = speech = OpenSpeech(connection, wanted)
+        self._speech = speech = SpeechRun(connection, wanted)
         speech.is_streamed = True
         try:
             piece: Waveform | None = await speech.open()
@@ -215,7 +215,7 @@ class WyomingConnection:
     async def _info(self) -> dict[str, Any]:
         host: EngineHost = self._app.state.host
         voices, status = await host.run(host.engine.voices), await host.run(host.engine.status)
-        languages = LANGUAGES.get(getattr(status, "era", None) or "", OTHER_LANGUAGES)
+        languages = LANGUAGES.get(getattr(status, "family", None) or "", OTHER_LANGUAGES)
         facts = {"attribution": HOME, "installed": True, "version": __version__}
         program = {
             "name": "phonogram", "description": "Phonogram", **facts, "supports_synthesize_streaming": True,
