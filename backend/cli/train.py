@@ -58,14 +58,20 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     else:
         model = build_codec(recipe.codec.name, recipe.codec.config)
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
-        learned, auditioned = open_dataset(recipe.data, model.spec, report.decoding)
+        learned, validation_clips = open_dataset(recipe.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
         save_codec(recipe.out / "codec", trained, metadata)
 
     with reporter(sys.stderr) as report:
         return _run(
-            Loop(recipe, fabric, CodecTrainTask(recipe, model, fabric, learned, auditioned), report.training, export)
+            Loop(
+                recipe,
+                fabric,
+                CodecTrainTask(recipe, model, fabric, learned, validation_clips),
+                report.training,
+                export,
+            )
         )
 
 

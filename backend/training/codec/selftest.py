@@ -14,7 +14,7 @@ from backend.data.audio_cache import CachedClip
 from backend.data.synthetic import speech_like
 from backend.training.codec.config import read_codec_config
 from backend.training.codec.task import CodecTrainTask
-from backend.training.codec.validation import audition
+from backend.training.codec.validation import validate_codec
 from backend.training.loop.loop import Loop, Reporter
 from backend.training.presets import compose_preset
 
@@ -58,7 +58,7 @@ def selftest(out: Path, overrides: list[str], reporter: Reporter | None = None) 
     clips = synthetic_clips(codec.spec.sample_rate_hz)
     task = CodecTrainTask(recipe, codec, fabric, clips)
     Loop(recipe, fabric, task, reporter).run()
-    heard = audition(task.average.module, clips, task.spectral_loss, is_quantized=True)
+    heard = validate_codec(task.average.module, clips, task.spectral_loss, is_quantized=True)
     stoi = heard["stoi"][-1] if find_spec("pystoi") else None
     mel = heard["mel"][-1]
     return SelftestResult(mel <= MAX_MEL and (stoi is None or stoi >= MIN_STOI), stoi, mel)

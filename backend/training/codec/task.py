@@ -21,7 +21,7 @@ from backend.training.codec.config import CodecConfig, WaveformLoss
 from backend.training.codec.dataset import build_sampler
 from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
-from backend.training.codec.validation import audition
+from backend.training.codec.validation import validate_codec
 from backend.training.loop.ema import ExponentialMovingAverage
 from backend.training.loop.guards import CollapseGuard, PlateauDetector, guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
@@ -38,10 +38,10 @@ class CodecTrainTask:
 
     def __init__(
         self, recipe: CodecConfig, codec: CausalCodec, fabric: Fabric, learned: Sequence[CachedClip] = (),
-        auditioned: Sequence[CachedClip] = (),
+        validation_clips: Sequence[CachedClip] = (),
     ):  # fmt: skip
         self.recipe, self.fabric = recipe, fabric
-        self.learned, self.auditioned = list(learned), list(auditioned)
+        self.learned, self.validation_clips = list(learned), list(validation_clips)
         self.codec = codec.to(fabric.device)
         self.spec = codec.spec
         self.average = ExponentialMovingAverage(self.codec, recipe.average_decay)
@@ -66,7 +66,7 @@ class CodecTrainTask:
     def device(self) -> torch.device:
         return self.fabric.device
 
-    def enter(self, name: str, seed: int, is_fresh: bool) -> None:
+    def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
         """Prepare for a phase: freeze parts, build the optimisers, the discriminators and the source of segments.
 
         A phase that is not fresh continues from a state that `restore` brings.
@@ -111,7 +111,7 @@ class CodecTrainTask:
         """Other segments from here on."""
         self.sampler.reseed(seed)
 
-    def learn(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
+    def train_step(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
         """Take the next segments and learn from them."""
         audio = torch.from_numpy(self.sampler.next_batch()).to(self.device, non_blocking=True)
         return self.step(audio, phase_step, is_detailed)
@@ -220,7 +220,7 @@ class CodecTrainTask:
             values["codebook_sizes"] = list(self.spec.codebook_sizes)
         return values
 
-    def watch(self, step: int, values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def on_log(self, step: int, values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Switch the codebooks on when the latents are ready, and place them anew when they collapse."""
         block = self.recipe.warmup
         if not self.is_quantized:
@@ -236,15 +236,15 @@ class CodecTrainTask:
                 self.collapse.n_bad = 0
                 yield "reseed", {"perplexity": perplexities}
 
-    def facts(self) -> dict[str, Any]:
+    def export_metadata(self) -> dict[str, Any]:
         """What an exported codec should say of itself."""
         return {"is_quantized": self.is_quantized}
 
-    def audition(self, folder: Path) -> dict[str, Any]:
+    def validate(self, folder: Path) -> dict[str, Any]:
         """How the averaged codec sounds on clips it never learned from; the clips also go to `folder`."""
-        if not self.auditioned:
+        if not self.validation_clips:
             return {}
-        return audition(self.average.module, self.auditioned, self.spectral_loss, self.is_quantized, folder)
+        return validate_codec(self.average.module, self.validation_clips, self.spectral_loss, self.is_quantized, folder)
 
     def _quantize(self) -> None:
         if self.has_placeable_codebooks:

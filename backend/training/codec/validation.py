@@ -21,7 +21,7 @@ MAX_CLIP_S = 5.0
 
 
 @torch.no_grad()
-def audition(
+def validate_codec(
     codec: CausalCodec, clips: list[CachedClip], loss: SpectralLoss, is_quantized: bool, folder: Path | None = None
 ) -> dict[str, Any]:
     """Mean log-mel distance, STOI and PESQ over the clips, for all codebooks and for fewer.

@@ -93,13 +93,13 @@ class Loop:
         phase_step = self.step - began
         self.lr = self.task.set_lr(phase_step, self.lr_scale)
         is_last_of_interval = (self.step + 1) % self.recipe.log_every == 0
-        self.meters.add(self.task.learn(phase_step, is_detailed=is_last_of_interval))
+        self.meters.add(self.task.train_step(phase_step, is_detailed=is_last_of_interval))
         self.step += 1
 
     def _enter_phase(self) -> None:
-        """Begin the phase of the present step, with fresh optimisers and material."""
+        """Begin the phase of the present step, with fresh optimisers and dataset."""
         name = self.recipe.phase_at(self.step)[0]
-        self.task.enter(name, self._seed(), is_fresh=True)
+        self.task.start_phase(name, self._seed(), is_fresh=True)
         self.phase_name = name
         self.guard.reset()
 
@@ -117,7 +117,7 @@ class Loop:
             self.log.write("step", self.step, values)
             if self.reporter is not None:
                 self.reporter(self.step, self.recipe.total_steps, values)
-        for event, facts in self.task.watch(self.step, values):
+        for event, facts in self.task.on_log(self.step, values):
             self.guard.reset()
             self._event(event, facts)
             self._snapshot()
@@ -184,7 +184,7 @@ class Loop:
         name = state["phase"]
         self.recipe.check_phase(name, self.step)
         if self.phase_name != name:
-            self.task.enter(name, self._seed(), is_fresh=False)
+            self.task.start_phase(name, self._seed(), is_fresh=False)
             self.phase_name = name
         is_first = self.fabric.global_rank == 0
         # Earlier snapshots keep what the task now keeps beside it.
@@ -215,12 +215,12 @@ class Loop:
 
     def _export(self) -> None:
         if self.exporter is not None and self.fabric.is_global_zero:
-            self.exporter(self.task.average.module, {"trained_steps": self.step, **self.task.facts()})
+            self.exporter(self.task.average.module, {"trained_steps": self.step, **self.task.export_metadata()})
 
     def _audition(self) -> None:
         if self.log is None:
             return
-        values = self.task.audition(self.recipe.out / "audition")
+        values = self.task.validate(self.recipe.out / "audition")
         if values:
             self.log.write("audition", self.step, values)
 

@@ -12,7 +12,7 @@ from backend.training.loop.ema import ExponentialMovingAverage
 
 
 class Task(Protocol):
-    """A model with its material and its losses. Everything that must survive an interruption is in `state`."""
+    """A model with its dataset and its losses. Everything that must survive an interruption is in `state`."""
 
     @property
     def watched(self) -> str:
@@ -24,7 +24,7 @@ class Task(Protocol):
         """The weights that are exported and listened to."""
         ...
 
-    def enter(self, name: str, seed: int, is_fresh: bool) -> None:
+    def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
         """Begin a phase with new optimisers, or prepare for `restore` if it is not fresh."""
         ...
 
@@ -32,7 +32,7 @@ class Task(Protocol):
         """Follow the schedule; returns the learning rate to log."""
         ...
 
-    def learn(self, phase_step: int, is_detailed: bool) -> dict[str, Tensor]:
+    def train_step(self, phase_step: int, is_detailed: bool) -> dict[str, Tensor]:
         """Draw the next batch and learn from it; returns scalars to average, without waiting for the device."""
         ...
 
@@ -44,15 +44,15 @@ class Task(Protocol):
         """What to log beside the averaged scalars of the last `n_steps`, which took `cpu_s`."""
         ...
 
-    def watch(self, step: int, values: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    def on_log(self, step: int, values: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
         """Act on what was measured; returns events that change what the loss means, with facts to log."""
         ...
 
-    def facts(self) -> dict[str, Any]:
+    def export_metadata(self) -> dict[str, Any]:
         """What an export should say of itself."""
         ...
 
-    def audition(self, folder: Path) -> dict[str, Any]:
+    def validate(self, folder: Path) -> dict[str, Any]:
         """Judge the averaged weights; sounds go to `folder`. Nothing to log if there is nothing to judge by."""
         ...
 

@@ -43,7 +43,7 @@ def build_run(
     sizes = dataset.spec.codebook_sizes
     tokenizer = PhonemeTokenizer(SYMBOLS, sizes[0], language=recipe.export.language)
     reader = SequenceBuilder(tokenizer, block.n_ahead, block.max_spent, block.max_advance)
-    material = VoiceDataset(data, reader, dataset, unseen)
+    dataset = VoiceDataset(data, reader, dataset, unseen)
     model = build_voice_model(block, sizes, reader.tokenizer)
     if recipe.init is not None:
         load_voice_weights(model, recipe.init, has_speaker=not block.is_speaker_fresh)
@@ -60,10 +60,10 @@ def build_run(
     recognizer = None
     if data.asr_dir is not None and fabric.is_global_zero:
         recognizer = Recognizer(data.asr_dir)
-    task = VoiceTask(recipe, model, fabric, material, ValidationSamples(recipe.audition, material, codec, recognizer))
+    task = VoiceTask(recipe, model, fabric, dataset, ValidationSamples(recipe.audition, dataset, codec, recognizer))
 
     def export(trained: VoiceModel, facts: dict[str, Any]) -> None:
         with torch.inference_mode():
-            export_voice(recipe.out / "voice", plain(trained), material, recipe.export, data.codec, facts)
+            export_voice(recipe.out / "voice", plain(trained), dataset, recipe.export, data.codec, facts)
 
     return Loop(recipe, fabric, task, reporter, export)

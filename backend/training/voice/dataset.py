@@ -77,13 +77,13 @@ class VoiceDataset:
 class VoiceBatches:
     """An endless stream of batches; what comes next depends on nothing but `state()`."""
 
-    def __init__(self, material: VoiceDataset, seed: int):
-        self.material = material
-        self._subset = _Subset(material.dataset, material.learned)
+    def __init__(self, dataset: VoiceDataset, seed: int):
+        self.dataset = dataset
+        self._subset = _Subset(dataset.dataset, dataset.learned)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
-        block = self.material.block
+        block = self.dataset.block
         self.seed = seed % (1 << 63)
         self._stream = TokenBatches(
             self._subset, block.frames_per_batch, self.seed, max_frames=block.max_frames, is_aligned_only=True
@@ -96,20 +96,20 @@ class VoiceBatches:
         return epoch + number / self._stream.n_batches
 
     def next(self) -> VoiceBatch:
-        material, reader = self.material, self.material.reader
+        dataset, reader = self.dataset, self.dataset.reader
         position = self._stream.position
         found = self._stream.next()
         random = np.random.default_rng((self.seed, *position, 2))
         items = [self._subset.by_id[name] for name in found.ids]
         passages: list[TrainingSequence] = []
-        if len(items) > 1 and random.random() < material.block.join_probability:
+        if len(items) > 1 and random.random() < dataset.block.join_probability:
             for item in items[: len(items) // 2]:
-                others = material.of_speaker(item.speaker)
+                others = dataset.of_speaker(item.speaker)
                 passages.append(reader.passage([item, others[int(random.integers(len(others)))]]))
         else:
             passages = [reader.passage([item]) for item in items]
         references = [
-            material.piece(codes[:, :n], random)
+            dataset.piece(codes[:, :n], random)
             for codes, n in zip(found.reference_codes, found.reference_frames, strict=True)
         ]
         return reader.batch(passages, references[: len(passages)])

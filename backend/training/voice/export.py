@@ -32,7 +32,7 @@ GENDERS = {"f": "female", "m": "male"}
 
 
 def export_voice(
-    folder: Path, model: VoiceModel, material: VoiceDataset, block: ExportBlock, codec: Path | None,
+    folder: Path, model: VoiceModel, dataset: VoiceDataset, block: ExportBlock, codec: Path | None,
     facts: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Write language model, speaker encoder, symbols, named voices and, if there is one, the codec. Weights come
@@ -43,9 +43,9 @@ def export_voice(
     speaker = model.speaker.state_dict()
     for name, tensors in (("model.safetensors", lm), (SPEAKER_WEIGHTS, speaker)):
         _replace(folder / name, save(_stored(tensors, block)))
-    material.reader.tokenizer.save(folder)
-    for voice in named_voices(material, block):
-        write_voice(folder / "voices", voice, model, material, block)
+    dataset.reader.tokenizer.save(folder)
+    for voice in named_voices(dataset, block):
+        write_voice(folder / "voices", voice, model, dataset, block)
     if codec is not None and block.codec is None:
         for path in (*codec.glob("codec.safetensors"), *codec.glob("codec.json")):
             shutil.copyfile(path, folder / path.name)
@@ -58,22 +58,22 @@ def export_voice(
     _replace(folder / "config.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def named_voices(material: VoiceDataset, block: ExportBlock) -> list[str]:
+def named_voices(dataset: VoiceDataset, block: ExportBlock) -> list[str]:
     """The speakers that get a name: those asked for, or all that are a single one."""
-    speakers = sorted({material.dataset[i].speaker for i in material.learned})
+    speakers = sorted({dataset.dataset[i].speaker for i in dataset.learned})
     if block.voices is not None:
         return [speaker for speaker in block.voices if speaker in speakers]
     return [speaker for speaker in speakers if not set(speaker) & set(":+/\\.")]
 
 
 def write_voice(
-    folder: Path, speaker: str, model: VoiceModel, material: VoiceDataset, block: ExportBlock
+    folder: Path, speaker: str, model: VoiceModel, dataset: VoiceDataset, block: ExportBlock
 ) -> None:  # fmt: skip
     """`NAME.safetensors` holds the vector (float32), `NAME.json` what people should know of the voice."""
     random = np.random.default_rng(0)
     # The longest utterances tell most.
-    items = sorted(material.of_speaker(speaker), key=lambda item: (-item.n_frames, item.id))[: block.n_references]
-    vector = mean_voice(model, [material.piece(item.codes, random) for item in items])
+    items = sorted(dataset.of_speaker(speaker), key=lambda item: (-item.n_frames, item.id))[: block.n_references]
+    vector = mean_voice(model, [dataset.piece(item.codes, random) for item in items])
     found = SPEAKER_NAME.fullmatch(speaker)
     accent, gender, name = (
         (ACCENTS.get(found[1], ""), GENDERS[found[2]], found[3].capitalize()) if found else ("", "", speaker)

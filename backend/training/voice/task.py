@@ -28,20 +28,20 @@ class VoiceTask:
     watched = "loss"
 
     def __init__(
-        self, recipe: VoiceConfig, model: VoiceModel, fabric: Fabric, material: VoiceDataset, listen: Listen | None = None
+        self, recipe: VoiceConfig, model: VoiceModel, fabric: Fabric, dataset: VoiceDataset, listen: Listen | None = None
     ):  # fmt: skip
-        self.recipe, self.fabric, self.material, self.listen = recipe, fabric, material, listen
+        self.recipe, self.fabric, self.dataset, self.listen = recipe, fabric, dataset, listen
         self.model = model.to(fabric.device)
         self.average = ExponentialMovingAverage(self.model, recipe.average_decay)
         self.n_frames_seen = 0
         self._frames_mark = 0
 
-    def enter(self, name: str, seed: int, is_fresh: bool) -> None:
+    def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
         self.model.requires_grad_(True).train()
         self.trained = list(self.model.parameters())
         self.optimizer = build_optimizer(self.trained, self.recipe.train.optimizer)
         self._wrapped = self.fabric.setup_module(self.model)
-        self.batches = self.material.batches(seed)
+        self.batches = self.dataset.batches(seed)
         self._rng = torch.Generator().manual_seed(seed % (1 << 63))
 
     def set_lr(self, phase_step: int, scale: float) -> float:
@@ -52,7 +52,7 @@ class VoiceTask:
         self.batches.reseed(seed)
         self._rng.manual_seed(seed % (1 << 63))
 
-    def learn(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
+    def train_step(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
         return self.step(self.batches.next(), phase_step, is_detailed)
 
     def step(self, batch: VoiceBatch, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
@@ -110,28 +110,30 @@ class VoiceTask:
         n_frames, self._frames_mark = self.n_frames_seen - self._frames_mark, self.n_frames_seen
         return {"frames_per_cpu_s": n_frames / cpu_s, "frames_seen": self.n_frames_seen, "epoch": self.batches.epoch}
 
-    def watch(self, step: int, values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    def on_log(self, step: int, values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         return []
 
-    def facts(self) -> dict[str, Any]:
+    def export_metadata(self) -> dict[str, Any]:
         return {"frames_seen": self.n_frames_seen}
 
-    def audition(self, folder: Path) -> dict[str, Any]:
+    def validate(self, folder: Path) -> dict[str, Any]:
         """Losses on what was held out, of known and of unseen speakers, and how the voice speaks by itself."""
         began = time.monotonic()
-        values = self.validate("validation", self.material.validation) | self.validate("unseen", self.material.unseen)
+        values = self.validation_losses("validation", self.dataset.validation) | self.validation_losses(
+            "unseen", self.dataset.unseen
+        )
         if self.listen is not None:
             values |= self.listen(plain(self.average.module), folder)
         return values | {"audition_s": time.monotonic() - began} if values else {}
 
     @torch.no_grad()
-    def validate(self, name: str, items: list[Any]) -> dict[str, Any]:
+    def validation_losses(self, name: str, items: list[Any]) -> dict[str, Any]:
         """Mean losses and accuracies of the averaged weights over utterances, under names that begin with `name`."""
         if not items:
             return {}
         sums: list[Tensor] = [torch.zeros(())] * len(VoiceLosses._fields)
         n_all = 0
-        for batch in self.material.fixed_batches(items, self.recipe.data.frames_per_batch):
+        for batch in self.dataset.fixed_batches(items, self.recipe.data.frames_per_batch):
             with self.fabric.autocast():
                 losses = self.average.module(VoiceBatch(*(tensor.to(self.fabric.device) for tensor in batch)))
             n = len(batch.at)

@@ -35,14 +35,14 @@ class ValidationSamples:
     """Fixed sentences by fixed speakers. Without a codec they are judged by their codes alone."""
 
     block: ValidationBlock
-    material: VoiceDataset
+    dataset: VoiceDataset
     codec: CausalCodec | None = None
     recognizer: Recognizer | None = None
 
     @property
     def sentences(self) -> list[CodedUtterance]:
         """Held-out utterances, each by another speaker as far as there are any; unseen speakers take turns with known ones."""
-        known, unseen = _one_each(self.material.validation), _one_each(self.material.unseen)
+        known, unseen = _one_each(self.dataset.validation), _one_each(self.dataset.unseen)
         mixed = [item for pair in zip(known, unseen, strict=False) for item in pair]
         rest = known[len(unseen) :] + unseen[len(known) :]
         return (mixed + rest)[: self.block.n_sentences]
@@ -83,7 +83,7 @@ class ValidationSamples:
 
     def speak(self, model: VoiceModel, sentences: Sequence[CodedUtterance]) -> list[tuple[Generation, int]]:
         """Each sentence, and the longest the pointer stood still, in frames."""
-        block, material, lm = self.block, self.material, model.lm
+        block, dataset, lm = self.block, self.dataset, model.lm
         device, K = lm.device, lm.spec.n_codebooks
         random = np.random.default_rng(block.seed)
         options = SamplingOptions(
@@ -92,8 +92,8 @@ class ValidationSamples:
         )  # fmt: skip
         prompts, pointers = [], []
         for item in sentences:
-            conditioning = mean_voice(model, [material.reference(item, random) for _ in range(N_REFERENCES)])
-            symbols = material.reader.passage([item]).symbols
+            conditioning = mean_voice(model, [dataset.reference(item, random) for _ in range(N_REFERENCES)])
+            symbols = dataset.reader.passage([item]).symbols
             tokens = torch.zeros(1 + K, len(symbols), dtype=torch.long, device=device)
             tokens[0] = torch.from_numpy(symbols)
             prompt, pointer = pointed_prompt(tokens, symbols, lm.config.side_sizes, conditioning)

@@ -28,9 +28,9 @@ def test_held_out_speakers_are_never_sampled(tmp_path):
         augment={"speed_probability": 0, "tone_probability": 0, "noise_probability": 0, "gain_probability": 0},
     )  # fmt: skip
     spec = tiny_codec().spec
-    learned, auditioned = open_dataset(block, spec)
+    learned, validation_clips = open_dataset(block, spec)
     assert {clip.speaker for clip in learned} == {"bob", "dan"}
-    assert {clip.speaker for clip in auditioned} == {"ann", "bob:0.5+cleo:0.5", "cleo"}
+    assert {clip.speaker for clip in validation_clips} == {"ann", "bob:0.5+cleo:0.5", "cleo"}
     sampler = build_sampler(learned, block, PhaseBlock(steps=1, batch=200, segment_s=0.1), spec, seed=0)
     levels = set(np.round(sampler.next_batch()[:, 0, 0], 2).tolist())
     assert len(levels) == 2 and all(min(abs(level - x) for x in (0.2, 0.5)) < 0.01 for level in levels)
@@ -51,6 +51,6 @@ def test_audition_clips_come_from_their_own_folder(tmp_path):
     block = DataBlock(
         dir=tmp_path / "corpus", cache=tmp_path / "cache", audition_dir=tmp_path / "judged", n_audition_clips=2
     )
-    learned, auditioned = open_dataset(block, tiny_codec().spec)
+    learned, validation_clips = open_dataset(block, tiny_codec().spec)
     assert {clip.speaker for clip in learned} == {"ann", "bob"}
-    assert [clip.speaker for clip in auditioned] == ["x", "z"]
+    assert [clip.speaker for clip in validation_clips] == ["x", "z"]

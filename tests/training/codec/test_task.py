@@ -19,7 +19,7 @@ TINY_CONFIGS = {
 
 def tiny_task(out, is_adversarial: bool = True, **changes) -> CodecTrainTask:
     task = CodecTrainTask(tiny_recipe(out, **changes), tiny_codec(), Fabric(accelerator="cpu", devices=1), tiny_clips())
-    task.enter("adversarial" if is_adversarial else "recon", 0, is_fresh=False)
+    task.start_phase("adversarial" if is_adversarial else "recon", 0, is_fresh=False)
     return task
 
 
@@ -78,7 +78,7 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     codec = build_codec(recipe.codec.name, recipe.codec.config)
     task = CodecTrainTask(recipe, codec, Fabric(accelerator="cpu", devices=1), tiny_clips())
     task.is_quantized = True
-    task.enter("adversarial", 0, is_fresh=False)
+    task.start_phase("adversarial", 0, is_fresh=False)
     task.set_lr(50, 1.0)
     before = {name: weight.detach().clone() for name, weight in codec.named_parameters()}
     values = task.step(speech(), 50, is_detailed=True)

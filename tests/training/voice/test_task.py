@@ -42,7 +42,7 @@ def _exact_log(monkeypatch):
 
 def entered(recipe, dataset) -> Any:
     task = tiny_run(recipe, dataset).task
-    task.enter("lm", 0, is_fresh=True)
+    task.start_phase("lm", 0, is_fresh=True)
     return task
 
 
@@ -117,7 +117,7 @@ def test_hidden_speaker_makes_no_difference(tmp_path, dataset):
 
 def test_speaker_is_hidden_as_often_as_asked(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path, "noise.no_speaker_probability=1.0"), dataset)
-    task.learn(0)
+    task.train_step(0)
     gradients = [p.grad for p in task.model.speaker.parameters()]
     assert all(gradient is None or not gradient.any() for gradient in gradients)
 
@@ -128,7 +128,7 @@ def test_speakers_are_blurred_as_much_as_asked(tmp_path, dataset):
         task = entered(tiny_recipe(tmp_path, f"noise.speaker_std={std}"), dataset)
         task._wrapped = lambda *args, model=task.model: heard.append(args[-1]) or model(*args)
         for step in range(8):
-            task.learn(step)
+            task.train_step(step)
     sharp, blurred = heard[:8], torch.cat(heard[8:])
     assert sharp == [None] * 8
     assert blurred.std() == pytest.approx(0.5, rel=0.15) and abs(blurred.mean()) < 0.1
@@ -144,7 +144,7 @@ def test_every_preset_takes_a_step(tmp_path, preset):
     task = entered(recipe, dataset)
     before = task.model.lm.layers[0].attention.wo.weight.clone()
     task.set_lr(0, 1.0)
-    values = {name: value.item() for name, value in task.learn(0, is_detailed=True).items()}
+    values = {name: value.item() for name, value in task.train_step(0, is_detailed=True).items()}
     assert math.isfinite(values["loss"]) and values["residual_7"] > 0
     assert abs(values["main"] - math.log(1024)) < 0.5
     assert not torch.equal(task.model.lm.layers[0].attention.wo.weight, before)
@@ -169,10 +169,10 @@ def test_config_that_the_data_decides_is_refused(tmp_path, dataset):
 
 def test_validation_texts_are_never_learned(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path, "data.n_validation=3"), dataset)
-    held = {item.text for item in task.material.validation}
+    held = {item.text for item in task.dataset.validation}
     assert len(held) == 3
-    assert not held & {dataset[i].text for i in task.material.learned}
-    values = task.audition(tmp_path / "audition")
+    assert not held & {dataset[i].text for i in task.dataset.learned}
+    values = task.validate(tmp_path / "audition")
     assert values["validation_loss"] > 0 and len(values["validation_residual_accuracy"]) == 2
     assert 0 < values["duration_ratio"] <= 3
 
@@ -236,9 +236,9 @@ def test_export_is_a_checkpoint_that_speaks(tmp_path):
     assert shipped.tokenizer.encode("The end.") == shipped.tokenizer.symbol_ids("ði ˈɛnd."), (
         "words are read, not spelled"
     )
-    item = loop.task.material.validation[0]
+    item = loop.task.dataset.validation[0]
     tokens = torch.zeros(1 + len(spec.codebook_sizes), len(item.symbols) + 2, dtype=torch.long)
-    symbols = loop.task.material.reader.passage([item]).symbols
+    symbols = loop.task.dataset.reader.passage([item]).symbols
     tokens[0] = torch.from_numpy(symbols)
     said = []
     for lm in (loop.task.average.module.lm, shipped.lm):
