@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from backend.codec.band_spectra import BandAnalysis, BandSynthesis, SynthesisState, principal_components
 from backend.codec.base import CausalCodec, CodecState, Reconstruction
-from backend.codec.vq import EMAQuantizer, ResidualVQ
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec, Codes
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 from backend.nn.lapped import LapState
