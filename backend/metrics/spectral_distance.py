@@ -1,19 +1,21 @@
 """How far a decoded sound is from its original for any sound, not only speech: spectra within 60 dB of the peak.
 
-All take aligned float arrays [N] and raise `NoScore` for pairs too short. What lies more than `RANGE_DB` below the
-original's loudest value counts as silence on both sides, so the noise floor of a recording is not judged.
+All take aligned float arrays [N] and raise `ScoreUnavailable` for pairs too short. What lies more than `RANGE_DB`
+below the original's loudest value counts as silence on both sides, so the noise floor of a recording is not judged;
+the tonal error looks `TONAL_RANGE_DB` deep, since gaps between partials are what it is about.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.reconstruction import MEL_WINDOWS, magnitudes, mel_filters, require_pair
 
 RANGE_DB = 60.0
 STFT_WINDOWS = (512, 1024, 2048)
 TONAL_WINDOW = 8192
+TONAL_RANGE_DB = 100.0
 TONAL_MAX_HZ = 4000.0
 MIN_PEAK = 1e-6
 
@@ -57,12 +59,12 @@ def tonal_error_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> 
     require_pair(reference, decoded, TONAL_WINDOW)
     n_bins = int(TONAL_MAX_HZ * TONAL_WINDOW / rate_hz) + 1
     pair = [magnitudes(samples, TONAL_WINDOW, TONAL_WINDOW // 4)[:, :n_bins] for samples in (reference, decoded)]
-    return float(np.abs(np.subtract(*_levels_db(*pair))).mean())
+    return float(np.abs(np.subtract(*_levels_db(*pair, TONAL_RANGE_DB))).mean())
 
 
-def _levels_db(reference: np.ndarray, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _levels_db(reference: np.ndarray, decoded: np.ndarray, range_db: float = RANGE_DB) -> tuple[np.ndarray, np.ndarray]:
     peak = float(reference.max())
     if peak < MIN_PEAK:
-        raise NoScore("The original is silent; a spectral distance to it needs sound.")
-    floor = peak * 10 ** (-RANGE_DB / 20)
+        raise ScoreUnavailable("The original is silent; a spectral distance to it needs sound.")
+    floor = peak * 10 ** (-range_db / 20)
     return 20 * np.log10(np.maximum(reference, floor)), 20 * np.log10(np.maximum(decoded, floor))

@@ -26,6 +26,8 @@ PEERS: dict[str, Callable[[Path | None], System]] = {
 }
 USUAL = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
 
+USUAL_FOR_SOUND = ("opus-6", "opus-12")
+
 
 def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
     """The peers that can run here, and of the others the reason why not.

@@ -92,12 +92,13 @@ def read_transcripts(manifest: Path) -> dict[str, str]:
 def evaluate(
     files: list[Path], root: Path, systems: list[System], judges: list[Metric], *,
     transcripts: dict[str, str] | None = None, cache: ResultCache | None = None, report: Report | None = None,
+    rate_hz: int = RATE_HZ,
 ) -> CodecEvaluation:  # fmt: skip
     """Code and judge every file. What cannot be read or coded is reported in the outcome; the rest goes on."""
     cache = cache or ResultCache(None)
     if report is not None:
         report(0, len(files) * len(systems), "delays of the coders")
-    delays = {system.name: measure_delay(system, files) for system in systems}
+    delays = {system.name: measure_delay(system, files, rate_hz) for system in systems}
     outcome = CodecEvaluation([], {})
     n_steps, n_done = len(files) * len(systems), 0
     for file in files:
@@ -115,7 +116,8 @@ def evaluate(
             if report is not None:
                 report(n_done, n_steps, f"{name}: {system.name}")
             try:
-                found.results.append(_result(sound, sound_hash, system, delays[system.name], judges, text, cache))
+                delay = delays[system.name]
+                found.results.append(_result(sound, sound_hash, system, delay, judges, text, cache, rate_hz))
             except BadAudio as error:
                 found.failures[system.name] = str(error)
             n_done += 1
@@ -125,13 +127,13 @@ def evaluate(
     return outcome
 
 
-def measure_delay(system: System, files: list[Path]) -> int:
-    """How much later a coder's sound comes, in samples at `RATE_HZ`: the median over sounds spread over the list."""
+def measure_delay(system: System, files: list[Path], rate_hz: int = RATE_HZ) -> int:
+    """How much later a coder's sound comes, in samples at `rate_hz`: the median over sounds spread over the list."""
     lags = []
     for file in spread(files, N_DELAY_SOUNDS):
         try:
             sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono().slice_s(0, DELAY_SOUND_S)
-            lags.append(find_lag(*_at_judged_rate(sound, system.code(sound).decoded), RATE_HZ))
+            lags.append(find_lag(*_at_rate(sound, system.code(sound).decoded, rate_hz), rate_hz))
         except (BadAudio, LimitExceeded):
             # The run itself reports it.
             continue
@@ -145,19 +147,19 @@ def spread(files: list[Path], limit: int) -> list[Path]:
 
 def _result(
     sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Metric], text: str | None,
-    cache: ResultCache,
+    cache: ResultCache, rate_hz: int,
 ) -> CodecResult:  # fmt: skip
     """A result whose scores come from the cache as far as they are there."""
     identities = {judge.name: f"{judge.identity} {text}" if judge.is_text_used else judge.identity for judge in judges}
-    key = f"{system.identity} delay {delay}"
+    key = f"{system.identity} delay {delay}" + ("" if rate_hz == RATE_HZ else f" at {rate_hz}")
     entry = cache.read(sound_hash, key)
     known = {} if entry is None else entry["scores"]
     missing = [judge for judge in judges if identities[judge.name] not in known]
     if entry is None or missing:
         coded = system.code(sound)
-        pair = Pair(*overlap(*_at_judged_rate(sound, coded.decoded), delay), text)
+        pair = Pair(*overlap(*_at_rate(sound, coded.decoded, rate_hz), delay), text)
         fresh = {identities[judge.name]: _mark(judge, pair) for judge in missing}
-        entry = {"facts": _facts(sound, coded, delay), "scores": {**known, **fresh}}
+        entry = {"facts": _facts(sound, coded, delay, rate_hz), "scores": {**known, **fresh}}
         cache.write(sound_hash, key, entry)
     marks = {judge.name: entry["scores"][identities[judge.name]] for judge in judges}
     return CodecResult(
@@ -168,8 +170,8 @@ def _result(
     )
 
 
-def _at_judged_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
-    return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
+def _at_rate(sound: Waveform, decoded: Waveform, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    return resample(sound, rate_hz).samples[0], resample(decoded, rate_hz).samples[0]
 
 
 def _mark(judge: Metric, pair: Pair) -> list[float] | str:
@@ -180,7 +182,7 @@ def _mark(judge: Metric, pair: Pair) -> list[float] | str:
         return str(error)
 
 
-def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
+def _facts(sound: Waveform, coded: CodedAudio, delay: int, rate_hz: int) -> dict[str, Any]:
     """The fields of a `CodecResult` that are no scores."""
     return {
         "payload_bytes": coded.payload_bytes,
@@ -188,7 +190,7 @@ def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
         "payload_kbps": None if coded.payload_bytes is None else kbps(coded.payload_bytes, sound.duration_s),
         "file_kbps": None if coded.file_bytes is None else kbps(coded.file_bytes, sound.duration_s),
         "bandwidth_hz": float(coded.bandwidth_hz),
-        "lag_ms": delay * 1000 / RATE_HZ,
+        "lag_ms": delay * 1000 / rate_hz,
     }
 
 

@@ -18,7 +18,9 @@ from backend.training.loop.config import (
     check_config,
 )  # fmt: skip
 
-WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
+WaveformLoss = Literal[
+    "mel", "loudness", "complex", "multiscale", "chroma", "onset", "waveform", "adversarial", "feature"
+]
 
 
 class CodecBlock(ConfigBlock):
@@ -61,6 +63,9 @@ class CodecLossBlock(ConfigBlock):
     mel: float = 15.0
     loudness: float = 0.0
     complex: float = 15.0
+    multiscale: float = 0.0
+    chroma: float = 0.0
+    onset: float = 0.0
     waveform: float = 0.0
     commitment: float = 0.25
     codebook: float = 1.0

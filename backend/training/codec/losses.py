@@ -19,6 +19,7 @@ class SpectralDistance(NamedTuple):
     mel: Tensor  # of log-mel magnitudes: quiet and loud places count alike
     loudness: Tensor  # of compressed mel magnitudes: what is loud counts more
     complex: Tensor  # of compressed complex spectra
+    multiscale: Tensor  # SoundStream, equation 5: L1 of mel magnitudes, and L2 of their logarithms by sqrt(window / 2)
 
 
 class SpectralLoss(nn.Module):
@@ -48,7 +49,7 @@ class SpectralLoss(nn.Module):
     def forward(self, audio: Tensor, target: Tensor, windows: tuple[int, ...] | None = None) -> SpectralDistance:
         """The distances of `audio` [B, C, N] from `target` of the same shape, through all or only some `windows`."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
-        mel, loudness, complex_ = audio.new_zeros(()), audio.new_zeros(()), audio.new_zeros(())
+        mel, loudness, complex_, multiscale = (audio.new_zeros(()) for _ in range(4))
         used = self.windows if windows is None else windows
         for window in used:
             with torch.no_grad():
@@ -58,7 +59,11 @@ class SpectralLoss(nn.Module):
             if window in self.mel_windows:
                 filters = self.get_buffer(f"filters_{window}")
                 bands, wanted_bands = self._bands(power, filters), self._bands(wanted_power, filters)
-                mel = mel + (bands.log() - wanted_bands.log()).abs().mean()
+                log_difference = bands.log() - wanted_bands.log()
+                mel = mel + log_difference.abs().mean()
+                # Both terms are means over bands, so the number of bands does not weigh a window.
+                log_distance = (log_difference.square().mean(dim=2) + 1e-12).sqrt().mean()
+                multiscale = multiscale + (bands - wanted_bands).abs().mean() + (window / 2) ** 0.5 * log_distance
                 loudness = loudness + (bands.pow(COMPRESSION) - wanted_bands.pow(COMPRESSION)).abs().mean()
             if window in self.complex_windows:
                 gain = (power + self.floor**2).pow((COMPRESSION - 1) / 2)
@@ -68,7 +73,7 @@ class SpectralLoss(nn.Module):
                 complex_ = complex_ + difference.abs().mean()
         n_mel = max(sum(window in self.mel_windows for window in used), 1)
         n_complex = max(sum(window in self.complex_windows for window in used), 1)
-        return SpectralDistance(mel / n_mel, loudness / n_mel, complex_ / n_complex)
+        return SpectralDistance(mel / n_mel, loudness / n_mel, complex_ / n_complex, multiscale / n_mel)
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:
         """[B, N] to complex [B, T, F]."""

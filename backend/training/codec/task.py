@@ -21,6 +21,7 @@ from backend.training.codec.config import CodecConfig, WaveformLoss
 from backend.training.codec.dataset import build_sampler
 from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
+from backend.training.codec.music_losses import ChromaLoss, OnsetLoss
 from backend.training.codec.validation import validate_codec
 from backend.training.loop.ema import ExponentialMovingAverage
 from backend.training.loop.guards import CollapseGuard, PlateauDetector, guarded_step
@@ -55,6 +56,7 @@ class CodecTrainTask:
             self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows if uses_complex else (),
             loss.floor,
         ).to(fabric.device)  # fmt: skip
+        self.music_losses = {"chroma": ChromaLoss(self.spec.sample_rate_hz), "onset": OnsetLoss()}
         self.is_quantized = recipe.init is not None
         self.collapse = CollapseGuard(recipe.guard.min_perplexity_ratio, recipe.guard.collapse_patience)
         self.plateau = PlateauDetector(recipe.warmup.min_growth, recipe.warmup.patience)
@@ -147,7 +149,7 @@ class CodecTrainTask:
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
         self.average.update(phase_step)
-        recon = sum(getattr(weights, name) * losses[name] for name in ("mel", "loudness", "complex") if name in losses)
+        recon = sum(getattr(weights, name) * losses[name] for name in ("mel", "loudness", "complex", "multiscale") if name in losses)
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
             values["commitment"] = out.commitment
@@ -184,6 +186,11 @@ class CodecTrainTask:
         losses = {"mel": distance.mel, "loudness": distance.loudness}
         if self.spectral_loss.complex_windows:
             losses["complex"] = distance.complex
+        if self.balancer.weights.get("multiscale"):
+            losses["multiscale"] = distance.multiscale
+        for name, music_loss in self.music_losses.items():
+            if self.balancer.weights.get(name):
+                losses[name] = music_loss(fake, real)
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
         return losses
