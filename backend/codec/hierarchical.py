@@ -24,8 +24,8 @@ from backend.codec.base import CausalCodec, Reconstruction
 from backend.codec.vq.levels import Level, LevelStack
 from backend.codes import CodecSpec
 from backend.nn.conv import ConvState
-from backend.nn.lapped import LapState
 from backend.nn.frame_mixer import FrameMixer
+from backend.nn.lapped import LapState
 from backend.nn.packed_linear import PackedLinear
 
 # Coarse frames taken at a time on a CPU: activations stay in the cache and a long file's memory stays flat.

@@ -20,9 +20,7 @@ TONAL_MAX_HZ = 4000.0
 MIN_PEAK = 1e-6
 
 
-def log_mel_distance_db(
-    reference: np.ndarray, decoded: np.ndarray, rate_hz: int, max_hz: float | None = None
-) -> float:
+def log_mel_distance_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int, max_hz: float | None = None) -> float:
     """Mean absolute difference of log-mel magnitudes in decibels, averaged over four window lengths.
 
     `max_hz` keeps the bands whose center lies below it.

@@ -36,7 +36,9 @@ class VisqolAudio:
         try:
             result = self._api.measure_from_arrays(*pair, AUDIO_RATE_HZ)
         except (ValueError, IndexError, RuntimeError) as error:
-            raise ScoreUnavailable(f"ViSQOL gives no score ({type(error).__name__}); the sound may be silent.") from error
+            raise ScoreUnavailable(
+                f"ViSQOL gives no score ({type(error).__name__}); the sound may be silent."
+            ) from error
         if not np.isfinite(result.moslqo):
             raise ScoreUnavailable("ViSQOL gives no number; the sound may be silent.")
         return float(result.moslqo)

@@ -43,7 +43,9 @@ def test_placed_levels_each_come_nearer_to_the_sound():
     with torch.no_grad():
         energies, context = codec.encoder(audio)
         codes = codec.quantizer.encode(energies, context, codec.spec.n_codebooks)
-        errors = [(codec.quantizer.decode(codes[:, :end]) - energies).square().mean().item() for end in codec.level_ends]
+        errors = [
+            (codec.quantizer.decode(codes[:, :end]) - energies).square().mean().item() for end in codec.level_ends
+        ]
     assert errors[0] > 1.05 * errors[1] > 1.05**2 * errors[2]
 
 

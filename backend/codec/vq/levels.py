@@ -104,9 +104,7 @@ class LevelStack(nn.Module):
         assert total is not None, "codes without codebooks"
         return total
 
-    def forward(
-        self, energies: Tensor, context: Tensor, n_codebooks: Tensor | None, is_quantized: bool
-    ) -> LevelOutput:
+    def forward(self, energies: Tensor, context: Tensor, n_codebooks: Tensor | None, is_quantized: bool) -> LevelOutput:
         """Quantize for training; item b keeps the whole stages among its first `n_codebooks[b]` codebooks.
 
         A level learns from what complete coarser levels leave, also where an item's own sound stops before it.

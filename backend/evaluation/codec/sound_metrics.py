@@ -82,6 +82,4 @@ def summarize_classes(
             by_class[name].append(sound)
     if not by_class:
         raise BadSettings("No evaluated file is in the manifest of classes; both must use the same file names.")
-    return {
-        name: summarize(CodecEvaluation(sounds, {}), systems, metrics) for name, sounds in sorted(by_class.items())
-    }
+    return {name: summarize(CodecEvaluation(sounds, {}), systems, metrics) for name, sounds in sorted(by_class.items())}

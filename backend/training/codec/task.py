@@ -149,7 +149,11 @@ class CodecTrainTask:
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
         self.average.update(phase_step)
-        recon = sum(getattr(weights, name) * losses[name] for name in ("mel", "loudness", "complex", "multiscale") if name in losses)
+        recon = sum(
+            getattr(weights, name) * losses[name]
+            for name in ("mel", "loudness", "complex", "multiscale")
+            if name in losses
+        )
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
             values["commitment"] = out.commitment
