@@ -56,8 +56,10 @@ def tonal_error_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> 
     """
     require_pair(reference, decoded, TONAL_WINDOW)
     n_bins = int(TONAL_MAX_HZ * TONAL_WINDOW / rate_hz) + 1
-    pair = [magnitudes(samples, TONAL_WINDOW, TONAL_WINDOW // 4)[:, :n_bins] for samples in (reference, decoded)]
-    return float(np.abs(np.subtract(*_levels_db(*pair, TONAL_RANGE_DB))).mean())
+    wanted, found = (
+        magnitudes(samples, TONAL_WINDOW, TONAL_WINDOW // 4)[:, :n_bins] for samples in (reference, decoded)
+    )
+    return float(np.abs(np.subtract(*_levels_db(wanted, found, TONAL_RANGE_DB))).mean())
 
 
 def _levels_db(reference: np.ndarray, decoded: np.ndarray, range_db: float = RANGE_DB) -> tuple[np.ndarray, np.ndarray]:
