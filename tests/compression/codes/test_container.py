@@ -13,7 +13,7 @@ from backend.compression.codes.header import ContainerHeader
 from backend.errors import BadCodes, BadContainer, CodebookMismatch
 
 HASH = "3f9a" * 16
-DOCUMENT = Path(__file__).parents[2] / "docs" / "pgc.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "pgc.md"
 
 
 def header(sizes=(10, 10), n_frames=None, **changes):
