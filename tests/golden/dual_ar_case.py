@@ -61,7 +61,7 @@ def check_whole(model: DualAR, arrays: Mapping[str, Tensor]) -> Iterator[Finding
     length = arrays["nocache_token_logits"].shape[0]
     tokens = arrays["prompt"] if length == arrays["prompt"].shape[1] else arrays["greedy_sequence"][:, :length]
     x, normed = states(model, tokens[None].long(), is_scaled=True)
-    yield compare("nocache_hidden", model.handed_on(x, normed)[0], arrays["nocache_hidden"], **LOGITS)
+    yield compare("nocache_hidden", model.fast_input(x, normed)[0], arrays["nocache_hidden"], **LOGITS)
     logits = model.vocabulary_logits(normed)[0]
     yield compare("nocache_token_logits", logits, arrays["nocache_token_logits"], **LOGITS)
 

@@ -113,7 +113,7 @@ class CpuGraphDualAR(DualAR):
             out.clone() if head.bias is None else out + head.bias
             for head, out in zip(self.said_heads, said, strict=True)
         )
-        return StepOutput(logits, self.handed_on(x, normed).clone(), dict(zip(self.aux_heads, aux, strict=True)))
+        return StepOutput(logits, self.fast_input(x, normed).clone(), dict(zip(self.aux_heads, aux, strict=True)))
 
     def keep_fast_only(self) -> None:
         super().keep_fast_only()

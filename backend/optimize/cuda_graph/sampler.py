@@ -130,4 +130,4 @@ class TensorSampler(FrameSampling):
         self.keys = noise_keys(places[SEED], places[NUMBER], graph.streams)
         self.penalty = lines[PENALTY] if kind.has_penalty else None
         self.ras = graph.options.tensor[RAS] > 0 if kind.has_ras else None
-        self.is_endless = graph.options.tensor[HAS_POINTER] > 0 if kind.has_pointers else None
+        self.has_pointer = graph.options.tensor[HAS_POINTER] > 0 if kind.has_pointers else None

@@ -63,7 +63,7 @@ class VoiceModel(nn.Module):
         x, normed = x.flatten(0, 1)[batch.at], normed.flatten(0, 1)[batch.at]
         main = lm.legal_logits(normed)[:, :-1].float()
         advance = lm.aux_heads[ADVANCE](normed).float()
-        hidden, codes = lm.handed_on(x, normed), batch.codes
+        hidden, codes = lm.fast_input(x, normed), batch.codes
         if kept is not None:
             hidden, codes = hidden[kept], codes[kept]
         residual = residual_logits(lm, hidden, codes).float()
