@@ -1,6 +1,6 @@
 """Streaming state: plain dataclasses of preallocated tensors, batch first, passed as arguments.
 
-A state is a dataclass whose fields are tensors [B, ...], ints, other states, or lists of states.
+The fields of a state are tensors [B, ...], ints, other states, or lists of states.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ State = TypeVar("State")
 
 
 def state_tensors(state: Any) -> Iterator[Tensor]:
-    """Every tensor held by a state, depth first."""
+    """Yields every tensor of a state, depth first."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, list | tuple):
@@ -29,17 +29,17 @@ def state_tensors(state: Any) -> Iterator[Tensor]:
 
 
 def clone_state(state: State) -> State:
-    """An independent copy, for forking a stream."""
+    """Returns an independent copy, for forking a stream."""
     return deepcopy(state)
 
 
 def state_bytes(state: Any) -> int:
-    """Memory held by a state, in bytes."""
+    """Returns the memory of a state in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in state_tensors(state))
 
 
 def zero_rows(state: Any, rows: Tensor | None = None) -> None:
-    """Zero all tensors of a state, or only the batch rows where the boolean `rows` [B] is true."""
+    """Zeros all tensors of a state, or only the batch rows where the boolean `rows` [B] is true."""
     with torch.no_grad():
         for tensor in state_tensors(state):
             if rows is None:

@@ -5,7 +5,6 @@ from backend.data import synthetic
 
 MAKERS = [
     synthetic.silence,
-    synthetic.impulse,
     synthetic.tone,
     synthetic.chirp,
     synthetic.noise,
