@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.optimize.base import Support
 
 
@@ -21,7 +22,7 @@ class BackendFlags:
     def supported(self, device: torch.device, model: nn.Module | None = None) -> Support:
         if device.type != "cuda":
             return Support(False, f"TF32 and cuDNN need a CUDA GPU; this is {device.type}")
-        if torch.cuda.get_device_capability(device)[0] < 8:
+        if not current_hardware().cuda_devices[device.index or 0].has_tf32:
             return Support(False, "this GPU has no TF32")
         return Support(True, "TF32 matmuls and convolution autotuning")
 

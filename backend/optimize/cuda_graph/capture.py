@@ -116,7 +116,7 @@ class PinnedInput:
         if self._sent is not None:
             self.tensor.copy_(self._host, non_blocking=True)
             # The current stream may belong to another GPU.
-            self._sent.capture_with(torch.cuda.current_stream(self.tensor.device))
+            self._sent.record(torch.cuda.current_stream(self.tensor.device))
 
 
 def bucket_of(n: int, maximum: int, minimum: int = 1) -> int:
