@@ -121,7 +121,7 @@ def test_mismatched_weights_are_named(folder, edit, named):
         (lambda m: m.update(format=2), "format 2"),
         (lambda m: m.pop("config"), "config"),
         (lambda m: m.update(codec=7), "codec"),
-        (lambda m: m.update(codec="nobody"), "'nobody' is not known"),
+        (lambda m: m.update(codec="nobody"), "'nobody' is not supported"),
         (lambda m: m["config"].update(hops=3), "hops"),
         (lambda m: m["config"].update(hop="x"), "cannot be built"),
         (lambda m: m["config"].update(hop=-1), "cannot be built"),

@@ -5,8 +5,8 @@ from backend.codes import Codes
 from backend.optimize.codec import packed_dac
 from backend.optimize.codec.packed_dac import PackedDac
 from backend.weights.fish_codec import load_fish_codec
-from tests.codec.test_fish_dac import CONFIG, GOLDEN, LAWS
 from tests.support.codec_contract import decode_in_pieces, encode_in_pieces, noise
+from tests.support.fish_codec_case import CONFIG, GOLDEN, LAWS
 
 CPU = torch.device("cpu")
 

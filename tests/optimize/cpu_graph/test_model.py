@@ -1,7 +1,6 @@
 """Bound calls give the frames of the plain model."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,11 +24,12 @@ from backend.weights.checkpoint import load_lm, read_config
 from backend.weights.int8_storage import from_int8_rows, to_int8_rows
 from tests.support.batch_generation import OPTIONS, BatchGeneration, largest_difference
 from tests.support.lm_parity import cosine, model, next_logits
+from tests.support.repository import ROOT
 from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 CPU = torch.device("cpu")
 GRAPH = CpuGraph()
-VOICE = Path(__file__).parents[2] / "checkpoints" / "phonogram-mini"
+VOICE = ROOT / "checkpoints" / "phonogram-mini"
 KINDS = ("v15", "phonogram", "own tables", "s2", "one codebook")
 QUANTIZED_KINDS = ("v15", "s1", "s2", "odd", "one codebook", "own tables")
 
