@@ -1,8 +1,8 @@
-"""The server with the built-in voice under load: latency, gaps and throughput as clients measure them.
+"""The server with the built-in voice under load: latency, underruns and throughput as measured by clients.
 
-Every prompt is new and no cache is used. Clients stream 16-bit samples at the rate the answer names, and play them as
-they come. Client and server share the machine, in processes of their own. SERVICE_REQUESTS in the environment sets how
-many requests each client makes. Other rows tell how long `/health` takes while so many clients are spoken to.
+Every prompt is new and caches are off. Clients stream 16-bit samples and play them in real time at the rate in the
+response. Client and server share the machine, in separate processes. SERVICE_REQUESTS in the environment sets the
+number of requests per client. Further rows measure the response time of `/health` under load.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from backend.data.synthesis.templates import template_sentence
 MODEL = "phonogram-mini"
 CONCURRENCY = (1, 2, 4, 8)
 REQUESTS_PER_CLIENT = 6
-# A few requests say little: one client makes as many as two.
+# One client makes as many requests as two, for a larger sample.
 LEAST_CLIENTS = 2
 SENTENCES = 2
-# The open loop: this share of what the closed loop of eight could do, with arrivals as they are in life.
+# The open loop: this fraction of the throughput of eight clients, with Poisson arrivals.
 POISSON_LOAD = 0.6
 POISSON_REQUESTS = 40
 LONGEST_GAP_S = 0.1

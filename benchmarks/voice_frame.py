@@ -1,4 +1,4 @@
-"""A frame of the built-in voice, plain and with its calls bound, by the number of rows that speak together."""
+"""A frame of the built-in voice with plain and bound calls, by number of rows in the batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_FRAMES = 1024
 
 
 def run() -> list[dict[str, Any]]:
-    """One row a number of rows: both ways frame by frame in turn on one thread, so that noise falls on both alike."""
+    """Returns one row per batch size, with both modes interleaved by frame on one thread."""
     use_threads(1)
     plain = load_lm(FOLDER, read_config(FOLDER))
     with torch.inference_mode():
@@ -49,7 +49,7 @@ def compare(plain: DualAR, taped: DualAR, n_rows: int, n_frames: int = N_FRAMES)
 
 
 class VoiceDecodeRun:
-    """Rows that speak together, each a text and a seed of its own."""
+    """Rows decoded in one batch, each with its own text and seed."""
 
     def __init__(self, lm: DualAR, n_rows: int):
         self.lm, self.rows = lm, list(range(n_rows))
@@ -84,7 +84,7 @@ class VoiceDecodeRun:
         self.said.append(frames)
 
     def figures(self, name: str) -> dict[str, float]:
-        """Medians of the clock and of the core's own time, which others' work does not lengthen as much."""
+        """Returns the medians of wall time and of CPU time, which other load affects less."""
         wall_ms, busy_ms = (sorted(1e3 * s for s in times[WARM_UP:]) for times in (self.wall_s, self.busy_s))
         return {
             f"{name}_ms_per_frame": round(median(wall_ms), 2), f"{name}_best_ms": round(wall_ms[0], 2),
