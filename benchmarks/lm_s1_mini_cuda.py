@@ -73,7 +73,7 @@ def compare(lm: DualAR, batch: int, gb_per_s: float, *, prompt_frames: int, n_fr
     rows[1]["times_as_fast"] = round(rows[0]["ms_per_frame"] / rows[1]["ms_per_frame"], 2)
     # Rounding may sample another code, and all later frames then differ.
     rows[1]["frames_alike_before_the_first_other"] = n_equal(*frames)
-    rows[1]["given_up"] = recorded.given_up
+    rows[1]["disabled_reason"] = recorded.disabled_reason
     return rows
 
 

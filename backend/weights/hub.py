@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.errors import BadCheckpoint, NotAvailable, OutputError
 
-CARD = "https://huggingface.co/{repo}"
+MODEL_PAGE = "https://huggingface.co/{repo}"
 BLOCK_BYTES = 1 << 22
 
 
@@ -60,7 +60,7 @@ def fetch_checkpoint(name: str, root: Path, on_file: Callable[[str, int], None] 
     token = hub.get_token()
     if checkpoint.is_gated and not token:
         raise NotAvailable(
-            f"{name} is gated ({checkpoint.license}). Accept its license at {CARD.format(repo=checkpoint.repo)} with your "
+            f"{name} is gated ({checkpoint.license}). Accept its license at {MODEL_PAGE.format(repo=checkpoint.repo)} with your "
             "account, create an access token there, and set it as HF_TOKEN."
         )
     try:
@@ -76,7 +76,7 @@ def fetch_checkpoint(name: str, root: Path, on_file: Callable[[str, int], None] 
     except (hub.errors.GatedRepoError, hub.errors.RepositoryNotFoundError) as error:
         raise NotAvailable(
             f"The Hub denies this account access to {checkpoint.repo}. Accept its license at "
-            f"{CARD.format(repo=checkpoint.repo)}, and check HF_TOKEN."
+            f"{MODEL_PAGE.format(repo=checkpoint.repo)}, and check HF_TOKEN."
         ) from error
     except (hub.errors.HfHubHTTPError, OSError) as error:
         raise NotAvailable(

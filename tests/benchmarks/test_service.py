@@ -47,7 +47,7 @@ def test_rejected_requests_are_counted_separately():
 
         async def ask():
             async with service.httpx.AsyncClient(base_url=url, trust_env=False) as http:
-                return [await service.listen(http, "Hello.")]
+                return [await service.stream_speech(http, "Hello.")]
 
         row = service.summary("x", asyncio.run(ask()), 1.0)
     assert (row["requests"], row["refused"], row["audio_s_per_s"]) == (1, 1, 0.0)

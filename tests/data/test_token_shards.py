@@ -94,8 +94,8 @@ def test_reference_is_another_utterance_of_the_speaker(tmp_path):
     written(tmp_path, range(20))
     dataset = ShardDataset(tmp_path)
     random = np.random.default_rng(0)
-    drawn = {dataset.another_of(6, random) for _ in range(100)}
-    assert drawn == {1, 11, 16}
+    others = {dataset.another_of(6, random) for _ in range(100)}
+    assert others == {1, 11, 16}
 
 
 def test_single_utterance_is_its_own_reference(tmp_path):

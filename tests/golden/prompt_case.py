@@ -125,14 +125,14 @@ def check_steps(
     for k, step in enumerate(steps):
         generated = np.array(case["fake_generated"][step["fake_generated_index"]], dtype=np.int64)
         codes, stop_codes = split_stop(generated, tokenizer.end_id)
-        heard = codes
+        audible = codes
         if as_upstream:
-            heard = generated[1:, 1:] if listed["era"] == "v15" else generated[1:, :-1]
-            codes = codes if listed["era"] == "v15" else heard
+            audible = generated[1:, 1:] if listed["era"] == "v15" else generated[1:, :-1]
+            codes = codes if listed["era"] == "v15" else audible
         n_wrong += not (
             np.array_equal(conversation.prompt(k), step["prompt"])
             and conversation.segments[k].text == step["segment_text"]
-            and np.array_equal(heard, step["returned_codes"])
+            and np.array_equal(audible, step["returned_codes"])
         )
         conversation.add(k, codes, stop_codes)
     return exact(name, n_wrong, len(steps))

@@ -66,7 +66,7 @@ def test_exponential_race_samples_the_distribution():
     options = SamplingOptions(temperature=0.7, top_p=1.0, repetition_penalty=1.0)
     limits = RowLimits.of([options], "cpu")
     frames = torch.arange(n)
-    drawn = sample_ids(logits.expand(n, -1), limits, noise_keys(torch.full((n,), 99), frames, STREAMS)[:, 0])
+    sampled = sample_ids(logits.expand(n, -1), limits, noise_keys(torch.full((n,), 99), frames, STREAMS)[:, 0])
     expected = (logits / 0.7).softmax(-1).double() * n
-    found = torch.bincount(drawn, minlength=6).double()
-    assert ((found - expected) ** 2 / expected).sum() < 5 + 6 * math.sqrt(10)
+    counts = torch.bincount(sampled, minlength=6).double()
+    assert ((counts - expected) ** 2 / expected).sum() < 5 + 6 * math.sqrt(10)

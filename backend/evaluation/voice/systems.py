@@ -110,9 +110,9 @@ class Recordings:
         self.identity = f"recordings-1 {file_hash(folder / 'manifest.jsonl')}"
 
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
-        wanted = set(texts)
+        requested = set(texts)
         return [
-            VoicePrompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in wanted
+            VoicePrompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in requested
         ]  # fmt: skip
 
     def speak(self, prompt: VoicePrompt) -> SpokenPrompt:

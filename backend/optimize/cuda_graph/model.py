@@ -58,11 +58,11 @@ class CudaGraphState(DualARState):
 class CudaGraphDualAR(DualAR):
     """A `DualAR` whose `step` and `sample_frames` run as CUDA graphs.
 
-    `given_up` is the reason graphs were disabled, or None.
+    `disabled_reason` is the reason graphs were disabled, or None.
     """
 
     capture: Capture
-    given_up: str | None
+    disabled_reason: str | None
 
     @classmethod
     def of(cls, lm: DualAR, capture: Capture | None = None) -> CudaGraphDualAR:
@@ -71,7 +71,7 @@ class CudaGraphDualAR(DualAR):
             lm.narrow_head()
         lm.__class__ = cls
         assert isinstance(lm, cls)
-        lm.capture, lm.given_up = capture or capture_for(lm.device), None
+        lm.capture, lm.disabled_reason = capture or capture_for(lm.device), None
         return lm
 
     def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
@@ -83,7 +83,7 @@ class CudaGraphDualAR(DualAR):
         return CudaGraphState(slow, state.fast, state.recent, state.conditioning, self.capture)
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        if self.given_up is not None or not isinstance(state, CudaGraphState):
+        if self.disabled_reason is not None or not isinstance(state, CudaGraphState):
             return super().step(frames, state, rows, side)
         slow, row_list = state.slow, list(rows)
         longest = 1 + max(slow.lengths[row] for row in row_list)
@@ -133,7 +133,7 @@ class CudaGraphDualAR(DualAR):
     def sample_frames(
         self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
-        if self.given_up is not None or not isinstance(state, CudaGraphState):
+        if self.disabled_reason is not None or not isinstance(state, CudaGraphState):
             return super().sample_frames(out, samplers, state, rows)
         row_list = list(rows)
         kind = SamplerKind.of(out, samplers, self.spec.family)
@@ -182,7 +182,7 @@ class CudaGraphDualAR(DualAR):
         return True
 
     def _disable(self, reason: str) -> None:
-        self.given_up = reason
+        self.disabled_reason = reason
         log.warning("CUDA graphs are disabled for '%s': %s.", self.spec.name, reason)
 
 

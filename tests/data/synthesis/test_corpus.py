@@ -47,45 +47,45 @@ def plan(**changes):
     return CorpusConfig(**{"texts": TEXTS, "speakers": SPEAKERS, "template_share": 0.2} | changes)
 
 
-def drawn(count=300, excluded=(), heldout=(), **changes):
+def corpus_lines(count=300, excluded=(), heldout=(), **changes):
     return list(islice(lines(plan(**changes), Excluded(excluded), HeldOut(speakers=heldout)), count))
 
 
 def make(folder, hours, teacher=None, **changes):
-    wanted = lines(plan(**changes), Excluded(), HeldOut())
-    return synthesize(folder, wanted, teacher or BeepingTeacher(), lambda line: line.text.lower(), hours=hours)
+    requested = lines(plan(**changes), Excluded(), HeldOut())
+    return synthesize(folder, requested, teacher or BeepingTeacher(), lambda line: line.text.lower(), hours=hours)
 
 
 def test_seed_determines_the_lines():
-    assert drawn() == drawn()
-    assert drawn() != drawn(seed=1)
-    assert drawn()[:50] == drawn(50)
+    assert corpus_lines() == corpus_lines()
+    assert corpus_lines() != corpus_lines(seed=1)
+    assert corpus_lines()[:50] == corpus_lines(50)
 
 
 def test_every_sentence_is_used_before_any_repeats():
-    found = [line.text for line in drawn(8, template_share=0, pair_share=0)]
-    assert sorted(found) == sorted(TEXTS)
+    result = [line.text for line in corpus_lines(8, template_share=0, pair_share=0)]
+    assert sorted(result) == sorted(TEXTS)
 
 
 def test_excluded_sentences_and_held_out_speakers_are_absent():
-    found = drawn(500, excluded=[TEXTS[2]], heldout=("eve", "a*"), mix_share=0.5)
-    assert not [line for line in found if "three" in line.text]
-    used = {part.partition(":")[0] for line in found for part in line.speaker.split("+")}
+    result = corpus_lines(500, excluded=[TEXTS[2]], heldout=("eve", "a*"), mix_share=0.5)
+    assert not [line for line in result if "three" in line.text]
+    used = {part.partition(":")[0] for line in result for part in line.speaker.split("+")}
     assert used == {"bob", "max"}
 
 
 def test_shares_match_the_config():
-    found = drawn(2000, template_share=0.3, mix_share=0.4, pair_share=0.5)
-    templates = [line for line in found if not line.text.startswith("Sentence")]
+    result = corpus_lines(2000, template_share=0.3, mix_share=0.4, pair_share=0.5)
+    templates = [line for line in result if not line.text.startswith("Sentence")]
     assert len(templates) / 2000 == pytest.approx(0.3, abs=0.05)
-    assert sum("+" in line.speaker for line in found) / 2000 == pytest.approx(0.4, abs=0.05)
-    assert sum(line.text.count("Sentence") == 2 for line in found) / 1400 == pytest.approx(0.5, abs=0.06)
-    assert all(0.9 <= line.speed <= 1.15 for line in found)
+    assert sum("+" in line.speaker for line in result) / 2000 == pytest.approx(0.4, abs=0.05)
+    assert sum(line.text.count("Sentence") == 2 for line in result) / 1400 == pytest.approx(0.5, abs=0.06)
+    assert all(0.9 <= line.speed <= 1.15 for line in result)
 
 
 def test_pseudo_speakers_recur_and_extrapolate():
-    found = drawn(600, pseudo_share=0.8, n_pseudo=40)
-    made = [line.speaker for line in found if "+" in line.speaker]
+    result = corpus_lines(600, pseudo_share=0.8, n_pseudo=40)
+    made = [line.speaker for line in result if "+" in line.speaker]
     assert len(made) / 600 == pytest.approx(0.8, abs=0.05)
     assert 30 <= len(set(made)) <= 40
     for speaker in set(made):
@@ -94,22 +94,22 @@ def test_pseudo_speakers_recur_and_extrapolate():
 
 
 def test_zero_pseudo_share_changes_no_random_draw():
-    assert drawn(200, mix_share=0.4, n_pseudo=40) == drawn(200, mix_share=0.4, n_pseudo=0)
+    assert corpus_lines(200, mix_share=0.4, n_pseudo=40) == corpus_lines(200, mix_share=0.4, n_pseudo=0)
 
 
 def test_given_sentences_keep_their_order():
-    found = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
-    assert [(line.id, line.text, line.speaker, line.speed) for line in found] == [
+    result = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
+    assert [(line.id, line.text, line.speaker, line.speed) for line in result] == [
         ("e000000", TEXTS[0], "ann", 1.0), ("e000001", TEXTS[1], "bob", 1.0), ("e000002", TEXTS[2], "ann", 1.0)
     ]  # fmt: skip
 
 
 def test_missing_texts_or_speakers_are_rejected():
     with pytest.raises(BadSettings, match="0 of 4 speakers"):
-        drawn(1, heldout=("*",))
+        corpus_lines(1, heldout=("*",))
     with pytest.raises(BadSettings, match="0 of 0 texts"):
-        drawn(1, texts=())
-    assert drawn(3, texts=(), template_share=1.0)
+        corpus_lines(1, texts=())
+    assert corpus_lines(3, texts=(), template_share=1.0)
 
 
 def test_corpus_files_match_the_manifest(tmp_path):
@@ -138,9 +138,9 @@ def test_interrupted_run_resumes(tmp_path):
 
 
 def test_unsupported_lines_are_skipped_with_a_reason(tmp_path):
-    wanted = lines(plan(), Excluded(), HeldOut())
-    found = synthesize(tmp_path, islice(wanted, 3), BeepingTeacher(), lambda line: "你好", hours=1)
-    assert len(found) == 3 and all(reason.startswith("0 symbols") for reason in found.values())
+    requested = lines(plan(), Excluded(), HeldOut())
+    result = synthesize(tmp_path, islice(requested, 3), BeepingTeacher(), lambda line: "你好", hours=1)
+    assert len(result) == 3 and all(reason.startswith("0 symbols") for reason in result.values())
     assert not Path(tmp_path / "manifest.jsonl").exists()
 
 

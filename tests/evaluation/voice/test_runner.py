@@ -54,20 +54,25 @@ class FakeSystem:
 class FakeRecognizer:
     """Returns the given transcripts."""
 
-    def __init__(self, heard, name="asr:ear"):
-        self.name, self.identity, self.heard, self.n_measured = name, f"{name} {sorted(heard)}", heard, 0
+    def __init__(self, transcripts, name="asr:ear"):
+        self.name, self.identity, self.transcripts, self.n_measured = (
+            name,
+            f"{name} {sorted(transcripts)}",
+            transcripts,
+            0,
+        )
 
     def measure(self, samples, prompt):
         self.n_measured += 1
-        text = self.heard.get(prompt.text, prompt.text)
+        text = self.transcripts.get(prompt.text, prompt.text)
         if text is None:
             raise ScoreUnavailable("Nothing was heard.")
         return _facts(prompt.text, text)
 
 
-def _facts(text, heard):
+def _facts(text, transcript):
     recognizer = voice_metrics.AsrMetric.__new__(voice_metrics.AsrMetric)
-    recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: heard)
+    recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: transcript)
     return recognizer.measure(np.zeros(1), VoicePrompt(text, None, 0))
 
 

@@ -45,7 +45,7 @@ def pair(kind, **changes):
 
 
 def assert_captured(lm, state):
-    assert lm.given_up is None and state.step_graphs and state.sampler_graphs
+    assert lm.disabled_reason is None and state.step_graphs and state.sampler_graphs
 
 
 @pytest.mark.parametrize("options", [OPTIONS, OPTIONS[:2], OPTIONS[-1:]], ids=["all", "usual", "greedy"])
@@ -135,7 +135,7 @@ def test_random_call_sequences_equal_the_plain_model(monkeypatch, seed):
             continue
         assert largest_difference(*outs) <= GRAPH.tolerance
         shapes |= set(states[1].steps)
-    assert captured.given_up is None and n_steps > 20
+    assert captured.disabled_reason is None and n_steps > 20
     assert len({capacity for _, capacity, _ in shapes}) > 2 and len({slots for slots, _, _ in shapes}) > 2
 
 
@@ -187,7 +187,7 @@ def test_steps_may_grow_the_cache():
             lm.prefill(tiny_prompt(lm, seed=row), state, row)
         outs.append([lm.step(some_frames(lm, n, n + 1), state, [0, 1]) for n in range(4)])
     assert all(largest_difference(actual, expected) <= GRAPH.tolerance for expected, actual in zip(*outs, strict=True))
-    assert state.slow.capacity >= 128 and captured.given_up is None
+    assert state.slow.capacity >= 128 and captured.disabled_reason is None
 
 
 def test_a_loaded_prefix_continues_like_a_prefill():
@@ -202,7 +202,7 @@ def test_a_loaded_prefix_continues_like_a_prefill():
         state.load_prefix(2, prefix)
         outs += [lm.step(some_frames(lm, 3, 4), state, [2, 0], prompt.side[1:3])]
     assert largest_difference(*outs) <= GRAPH.tolerance
-    assert captured.given_up is None and len(state.step_graphs) == 2
+    assert captured.disabled_reason is None and len(state.step_graphs) == 2
 
 
 @pytest.mark.parametrize("what", ["no side ids", "an end", "halves"])
@@ -218,7 +218,7 @@ def test_other_kinds_of_steps_are_captured(what):
             frames[1, 0] = lm.spec.end_id
         outs.append(lm.step(frames, state, [0, 1], None if what == "no side ids" else torch.ones(2, 2).long()))
     assert largest_difference(*outs) <= (2e-2 if what == "halves" else GRAPH.tolerance)
-    assert captured.given_up is None and state.step_graphs
+    assert captured.disabled_reason is None and state.step_graphs
 
 
 def test_adapted_voices_sample_with_their_own_fast_stack():
@@ -235,7 +235,7 @@ def test_adapted_voices_sample_with_their_own_fast_stack():
         for sampler in batch.samplers[1:3]:
             sampler.frame_sampler = frame_sampler
         speech.append(batch.generate(10))
-    assert torch.equal(*speech) and frame_sampler.given_up is None
+    assert torch.equal(*speech) and frame_sampler.disabled_reason is None
     assert len({id(draw.lm) for draw in batch.state.sampler_graphs.values()}) == 2
 
 
@@ -333,8 +333,8 @@ def test_failed_or_wrong_captures_are_disabled_and_logged(capture, reason, caplo
         assert torch.equal(actual.generate(8), expected.generate(8))
     assert largest_difference(actual.out, expected.out) <= GRAPH.tolerance
     assert actual.state.slow.lengths == expected.state.slow.lengths
-    assert reason in captured.given_up and "\n" not in captured.given_up
-    assert [captured.given_up in record.message for record in caplog.records] == [True]
+    assert reason in captured.disabled_reason and "\n" not in captured.disabled_reason
+    assert [captured.disabled_reason in record.message for record in caplog.records] == [True]
     assert not actual.state.step_graphs and not actual.state.sampler_graphs
     for a, b in zip(actual.samplers, expected.samplers, strict=True):
         assert a.frame == b.frame and a.pointer.path == b.pointer.path
