@@ -126,7 +126,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
     seen: dict[str, list[Tensor]] = {name: [] for name in ("slow_logits", "fast_input", "cached", "hidden")}
     margins: list[Tensor] = []
     frames = [prompt.long()]
-    generated = torch.zeros(spec.n_rows, 0, dtype=torch.long)
+    previous = torch.zeros(spec.n_rows, 0, dtype=torch.long)
     out = model.prefill(Prompt(prompt.long()), state, 0)
     for index in range(n_frames):
         normed = out.hidden if config.norm_fastlayer_input else model.norm(out.hidden)
@@ -142,7 +142,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
         margins.append(margin(logits))
 
         # Filled from the left: until there are 16 frames, the rest holds ids of 0.
-        window = torch.nn.functional.pad(generated[:, -WINDOW:], (0, max(0, WINDOW - generated.shape[1])))
+        window = torch.nn.functional.pad(previous[:, -WINDOW:], (0, max(0, WINDOW - previous.shape[1])))
 
         def pick(logits: Tensor, recent: Tensor, is_first: bool = index == 0) -> Tensor:
             if penalty != 1 and not is_first:
@@ -165,7 +165,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
         frames.append(frame.T)
         if index:
             # The frame of the prefill never enters the window and is never checked for the end.
-            generated = torch.cat((generated, frame.T), 1)
+            previous = torch.cat((previous, frame.T), 1)
             if int(main) == spec.end_id:
                 break
         if index + 1 < n_frames:
