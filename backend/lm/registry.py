@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from backend.errors import BadCheckpoint
-from backend.lm.base import TokenLM
 
 # `model_type` in a config.json to the class that runs it.
 LANGUAGE_MODELS: dict[str, str] = {
@@ -25,13 +23,3 @@ def lm_class(model_type: str) -> type[Any]:
         )
     module, _, attribute = LANGUAGE_MODELS[model_type].rpartition(".")
     return getattr(import_module(module), attribute)
-
-
-def build_lm(config: Mapping[str, Any], **known: Any) -> TokenLM:
-    """A language model with fresh random weights from the content of a `config.json`; `known` wins over it.
-
-    Raises `BadCheckpoint` for an unknown type or a config it cannot be built with.
-    """
-    from backend.lm.config import DualARConfig
-
-    return lm_class(config.get("model_type", "dual_ar"))(DualARConfig.from_dict(config, **known))

@@ -6,14 +6,11 @@ The fields of a state are tensors [B, ...], ints, other states, or lists of stat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-
-State = TypeVar("State")
 
 
 def state_tensors(state: Any) -> Iterator[Tensor]:
@@ -26,11 +23,6 @@ def state_tensors(state: Any) -> Iterator[Tensor]:
     elif is_dataclass(state):
         for field in fields(state):
             yield from state_tensors(getattr(state, field.name))
-
-
-def clone_state(state: State) -> State:
-    """Returns an independent copy, for forking a stream."""
-    return deepcopy(state)
 
 
 def state_bytes(state: Any) -> int:

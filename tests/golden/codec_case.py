@@ -12,9 +12,10 @@ from torch import Tensor
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.errors import BadCheckpoint
-from backend.weights.fish_codec import config_from_reference, fish_codec_from_tensors
+from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
+from tests.support.fish_codec_case import config_from_reference
 
 BLOCKS = ("codec", "q", "tf")
 WEIGHTS = ("codec.safetensors", "codec.pth")

@@ -22,10 +22,11 @@ from backend.lm.generate import generate
 from backend.lm.sampling import RowLimits, limit, penalize
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt
-from backend.lm.teacher_forcing import forward_train, frame_logits, states
+from backend.lm.teacher_forcing import frame_logits, states
 from backend.weights.fish_lm import dual_ar_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
+from tests.support.training_pass import forward_train
 
 LOGITS = {"atol": 2e-4, "rtol": 1e-4}
 PROBABILITY_ATOL = 1e-6

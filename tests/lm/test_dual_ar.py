@@ -7,9 +7,10 @@ from backend.lm.base import SamplerState
 from backend.lm.kv_cache import attend_row
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt
-from backend.lm.teacher_forcing import forward_train, states
+from backend.lm.teacher_forcing import states
 from backend.lm.text_pointer import Pointer, side_ids
 from tests.support.tiny_lm import CONFIGS, tiny_lm, tiny_prompt
+from tests.support.training_pass import forward_train
 
 KINDS = list(CONFIGS)
 

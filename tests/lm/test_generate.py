@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from backend.errors import LimitExceeded
 from backend.lm.config import DualARConfig
+from backend.lm.dual_ar import DualAR
 from backend.lm.generate import RunawayLimits, generate
-from backend.lm.registry import build_lm
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import states
@@ -77,7 +77,7 @@ def short_prompt(model, seed):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_equal_seeds_give_equal_frames_and_others_differ(kind):
-    model = build_lm({"model_type": "dual_ar", **SHARED, **CONFIGS[kind]})
+    model = DualAR(DualARConfig.from_dict({**SHARED, **CONFIGS[kind]}))
     prompt = tiny_prompt(model)
     pointers = [Pointer([2, 3, 4] * 60, 3, 5) if model.spec.n_side else None for _ in range(3)]
     made = generate(model, [prompt] * 3, seeds=[5, 5, 2**63 + 5], max_new_tokens=12, pointers=pointers)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 from backend.codec.base import CausalCodec
 from backend.codes import Codes
 from backend.errors import BadCodes, CodebookMismatch
-from backend.nn.state import clone_state, state_bytes
+from backend.nn.state import state_bytes
 
 WAVEFORM_TOLERANCE = 1e-5
 MARGIN_TOLERANCE = 1e-5
@@ -167,7 +168,7 @@ def reset_of_one_row_leaves_the_others(codec: CausalCodec) -> None:
     hop = codec.spec.hop_samples
     past, audio, state = noise(codec, 3 * hop, seed=1), noise(codec, 4 * hop), codec.init_state(2)
     codec.decode(codec.encode(past, state), state)
-    untouched = clone_state(state)
+    untouched = deepcopy(state)
     state.reset(torch.tensor([True, False]))
     codes, without = codec.encode(audio, state), codec.encode(audio, untouched)
     assert torch.equal(codes.indices[1], without.indices[1])

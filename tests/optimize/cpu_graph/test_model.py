@@ -86,7 +86,7 @@ def test_changing_rows_between_frames():
     for rows in ([0, 1, 2], [2, 0], [1], [0, 1, 2]):
         for batch in (expected, actual):
             batch.step_some(rows)
-        assert torch.equal(actual.speech[-1], expected.speech[-1])
+        assert torch.equal(actual.frames[-1], expected.frames[-1])
         assert largest_difference(actual.out, expected.out) <= GRAPH.tolerance
     assert actual.state.slow.lengths == expected.state.slow.lengths
 
@@ -112,7 +112,7 @@ def test_returned_tensors_are_not_overwritten():
     _, bound = pair("own tables")
     batch = BatchGeneration(bound, range(2))
     batch.generate(1)
-    out, frames = batch.out, batch.speech[-1]
+    out, frames = batch.out, batch.frames[-1]
     kept = [tensor.clone() for tensor in (out.logits, out.hidden, frames)]
     batch.generate(2)
     assert all(map(torch.equal, kept, (out.logits, out.hidden, frames)))
@@ -181,9 +181,9 @@ def test_quantized_bound_model_is_close_to_the_quantized_model(quantize, kind):
     for _ in range(20):
         expected.generate(1)
         actual.generate(1)
-        n_equal += (expected.speech[-1] == actual.speech[-1]).sum().item()
+        n_equal += (expected.frames[-1] == actual.frames[-1]).sum().item()
         # Both continue from the same frame and sample the next one from the same logits.
-        frames = expected.speech[-1]
+        frames = expected.frames[-1]
         side = side_ids([sampler.pointer for sampler in expected.samplers])
         for batch in (expected, actual):
             batch.state.slow.lengths[:] = [n - 1 for n in batch.state.slow.lengths]
@@ -194,7 +194,7 @@ def test_quantized_bound_model_is_close_to_the_quantized_model(quantize, kind):
         actual.out, actual.state.recent = expected.out, expected.state.recent.clone()
         for mine, other in zip(actual.samplers, expected.samplers, strict=True):
             mine.pointer = copy.deepcopy(other.pointer)
-    assert n_equal / (20 * expected.speech[-1].numel()) > 0.97
+    assert n_equal / (20 * expected.frames[-1].numel()) > 0.97
 
 
 @pytest.mark.usefixtures("_both_attention_kinds")

@@ -75,7 +75,7 @@ def test_changing_rows_between_frames():
     for rows in ([0, 1, 2], [2, 0], [1], [4, 3], [0, 1, 2, 3, 4]):
         for batch in (expected, actual):
             batch.step_some(rows)
-        assert torch.equal(actual.speech[-1], expected.speech[-1])
+        assert torch.equal(actual.frames[-1], expected.frames[-1])
         assert largest_difference(actual.out, expected.out) <= GRAPH.tolerance
     assert actual.state.slow.lengths == expected.state.slow.lengths
     # Slots after the last active row are not computed.
@@ -92,7 +92,7 @@ def test_prefill_interleaves_with_steps_of_other_rows():
         state = batch.state
         state.reset_row(1)
         for cut in (slice(0, 5), slice(5, 6), slice(6, 29)):
-            lm.step(batch.speech[-1][[0, 2]], state, [0, 2])
+            lm.step(batch.frames[-1][[0, 2]], state, [0, 2])
             out = lm.prefill(prompt._replace(tokens=prompt.tokens[:, cut]), state, 1)
         speech.append((lm.step(lm.sample(out, [SamplerState(OPTIONS[0], 3)], state, [1]), state, [1]), out))
     for expected, actual in zip(*speech, strict=True):
@@ -171,7 +171,7 @@ def test_moved_cache_drops_its_graphs(monkeypatch):
             batch.generate(8)
         assert largest_difference(actual.out, expected.out) <= GRAPH.tolerance
         assert all(step.keys is actual.state.slow.keys for step in actual.state.step_graphs.values())
-    assert actual.state.slow.keys is not first and torch.equal(*(torch.stack(s.speech) for s in (actual, expected)))
+    assert actual.state.slow.keys is not first and torch.equal(*(torch.stack(s.frames) for s in (actual, expected)))
     assert_captured(captured, actual.state)
 
 
@@ -247,7 +247,7 @@ def test_changed_sampling_options_take_effect():
             for sampler in batch.samplers[:2]:
                 sampler.options = replace(OPTIONS[1], temperature=temperature, top_p=top_p, min_p=min_p)
             batch.generate(4)
-    assert torch.equal(torch.stack(actual.speech), torch.stack(expected.speech))
+    assert torch.equal(torch.stack(actual.frames), torch.stack(expected.frames))
     assert len(actual.state.sampler_graphs) == 1
 
 
@@ -255,7 +255,7 @@ def test_returned_tensors_are_not_overwritten():
     _, captured = pair("phonogram")
     batch = BatchGeneration(captured, range(2))
     batch.generate(1)
-    out, frames = batch.out, batch.speech[-1]
+    out, frames = batch.out, batch.frames[-1]
     kept = [tensor.clone() for tensor in (out.logits, out.hidden, out.aux["advance"], frames)]
     batch.generate(2)
     assert all(map(torch.equal, kept, (out.logits, out.hidden, out.aux["advance"], frames)))
@@ -267,7 +267,7 @@ def test_least_recently_used_graph_is_evicted(monkeypatch):
     batch = BatchGeneration(captured, range(5))
     batch.generate(1)
     for row in (0, 1, 0, 4, 0):
-        captured.step(batch.speech[-1][[row]], batch.state, [row])
+        captured.step(batch.frames[-1][[row]], batch.state, [row])
         if row == 0:
             kept = batch.state.step_graphs[(1, 200, False)]
     assert len(batch.state.step_graphs) == 2 and batch.state.step_graphs[(1, 200, False)] is kept
