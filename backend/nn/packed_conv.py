@@ -131,11 +131,6 @@ def _bytes(packed: Tensor) -> Tensor:
     return torch.frombuffer(memory, dtype=torch.uint8)
 
 
-def _as_image(x: Tensor) -> Tensor:
-    """Views frames [B, T, C] as a channels-last image [B, C, 1, T]."""
-    return x[:, None].permute(0, 3, 1, 2)
-
-
 class LinearAsConv(nn.Module):
     """Drop-in for `nn.Linear` on inputs [B, T, D]; returns the input's dtype."""
 

@@ -134,7 +134,7 @@ def test_random_call_sequences_equal_the_plain_model(monkeypatch, seed):
             both(lambda lm, state: state.reset_row(row))  # noqa: B023
             continue
         assert largest_difference(*outs) <= GRAPH.tolerance
-        shapes |= set(states[1].steps)
+        shapes |= set(states[1].step_graphs)
     assert captured.disabled_reason is None and n_steps > 20
     assert len({capacity for _, capacity, _ in shapes}) > 2 and len({slots for slots, _, _ in shapes}) > 2
 
