@@ -57,7 +57,7 @@ def codec(
 ) -> None:
     """Score a codec at several bitrates beside Opus, Codec 2 and others on the same sounds."""
     # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.baselines.registry import USUAL, open_baselines
+    from backend.evaluation.baselines.registry import DEFAULT_BASELINES, open_baselines
     from backend.evaluation.codec.metrics import open_metrics
     from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
     from backend.evaluation.codec.summary import compare, summarize
@@ -73,7 +73,7 @@ def codec(
         require_plots()
     files = find_sounds(audio, limit)
     texts = None if transcripts is None else read_transcripts(transcripts)
-    names = USUAL if peers is None else () if peers == "none" else tuple(peers.split(","))
+    names = DEFAULT_BASELINES if peers is None else () if peers == "none" else tuple(peers.split(","))
     others, absent_peers = open_baselines(names, lyra)
     folder = find_codec(checkpoint)
     ours = codec_systems(folder, counts(codebooks))
@@ -81,15 +81,15 @@ def codec(
     systems: list[System] = [*ours, *others]
     with step_bar() as report:
         outcome = evaluate(
-            files, audio, systems, panel.judges, transcripts=texts, cache=ResultCache(cache), report=report
+            files, audio, systems, panel.metrics, transcripts=texts, cache=ResultCache(cache), report=report
         )  # fmt: skip
     if not outcome.sounds:
         raise BadAudio(
             f"None of the {len(files)} sounds could be read; the first: {next(iter(outcome.skipped.values()))}"
         )
-    table = summarize(outcome, [system.name for system in systems], panel.judges)
+    table = summarize(outcome, [system.name for system in systems], panel.metrics)
     differences = compare(
-        outcome, [system.name for system in ours], [system.name for system in others], panel.judges
+        outcome, [system.name for system in ours], [system.name for system in others], panel.metrics
     )  # fmt: skip
     document = as_document(folder, ours[0].weights, panel, systems, absent_peers, outcome, table, differences)
     typer.echo(as_text(document))
@@ -135,7 +135,7 @@ def as_document(
         "intervals": {"kind": "percentile bootstrap over files", "level": LEVEL, "resamples": N_RESAMPLES},
         "judges": [
             *({"name": judge.name, "title": judge.title, "better": judge.better, "identity": judge.identity,
-               "available": True} for judge in panel.judges),
+               "available": True} for judge in panel.metrics),
             *({"name": name, "available": False, "reason": reason} for name, reason in panel.absent.items()),
         ],
         "systems": [

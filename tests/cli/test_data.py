@@ -38,7 +38,7 @@ def test_templates_alone_make_a_corpus(tmp_path):
         (["--speakers", "nobody"], "there are hibari_heart"),
         (["--prefix", "K1"], "letters a to z"),
         (["--accent", "fr"], "en-us or en-gb"),
-        ([], "Give more texts"),
+        ([], "Pass more texts"),
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(tmp_path, arguments, complaint):
