@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from ui import labels
-from ui.answers import (
+from ui.responses import (
     CodeFileResult,
     CodeSurvey,
     HealthInfo,
@@ -25,7 +25,7 @@ from ui.answers import (
     TimedText,
     VoiceInfo,
 )
-from ui.conversation import ConversationError, SpeechConversation
+from ui.speech_session import ConversationError, SpeechConversation
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)

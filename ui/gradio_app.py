@@ -14,12 +14,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from ui import labels
+from ui.backend_proxy import METHODS, Relay
 from ui.client import BackendClient, BackendError
-from ui.front_page import FrontPage
-from ui.gradio_look import STATIC, THEME, head, part, shown_script
 from ui.gradio_tabs import codec, emotions, review, speak, system, voices
-from ui.page_files import PageFiles
-from ui.relay import METHODS, Relay
+from ui.gradio_theme import STATIC, THEME, head, part, shown_script
+from ui.head_middleware import FrontPage
+from ui.static_files import PageFiles
 
 
 class Tab(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.answers import HealthInfo
+from ui.responses import HealthInfo
 
 
 def health_rows(health: HealthInfo) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from tests.api.test_wire import within
 from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
 from tests.support.served import served
 from ui.client import BackendClient, BackendError
-from ui.conversation import ConversationError
+from ui.speech_session import ConversationError
 
 
 @pytest.fixture

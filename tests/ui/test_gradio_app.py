@@ -18,7 +18,7 @@ from tests.support.served import served  # noqa: E402
 from ui import labels  # noqa: E402
 from ui.client import BackendClient  # noqa: E402
 from ui.gradio_app import TABS, build_page  # noqa: E402
-from ui.gradio_look import STATIC  # noqa: E402
+from ui.gradio_theme import STATIC  # noqa: E402
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_presets_name_settings_that_exist():
 
 
 def test_words_cannot_end_the_element_they_are_in():
-    from ui.gradio_look import head
+    from ui.gradio_theme import head
 
     found = re.search(r'<script type="application/json" id="pg-words">(.*?)</script>', head(), re.S)
     assert json.loads(found[1]) == json.loads(json.dumps(labels.SCRIPT))

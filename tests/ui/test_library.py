@@ -8,7 +8,7 @@ from backend.audio.waveform import Waveform
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import served
 from ui.client import BackendClient, BackendError
-from ui.speaking import sentence_of
+from ui.speech import sentence_of
 
 SOUND = encode_audio(Waveform.of(0.7 * np.sin(np.arange(8000) / 5).astype(np.float32), 8000), "wav")
 

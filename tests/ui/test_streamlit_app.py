@@ -122,7 +122,7 @@ def test_speak_uses_the_settings_of_its_fields():
 
 def test_other_formats_are_the_same_speech_again():
     from ui.client import BackendClient
-    from ui.speaking import Answer
+    from ui.speech import Answer
     from ui.streamlit_pages.speak import StreamlitTake, _again
 
     engine = FakeEngine()

@@ -9,8 +9,8 @@ pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.test_streamlit_app import field, press
-from ui.answers import CodeFileResult, CodeSurvey, Parameter, ReadinessInfo, VoiceInfo
 from ui.client import BackendClient, BackendError, ReferenceAudio
+from ui.responses import CodeFileResult, CodeSurvey, Parameter, ReadinessInfo, VoiceInfo
 
 HEART = VoiceInfo("af_heart", "Heart", is_builtin=True, description="American")
 ANN = VoiceInfo("0f3a", "Ann", duration_s=12.0)

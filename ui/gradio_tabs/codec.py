@@ -6,7 +6,7 @@ import gradio as gr
 
 from ui import labels
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_theme import part
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:

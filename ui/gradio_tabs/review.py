@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_theme import part
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:

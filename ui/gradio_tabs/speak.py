@@ -9,8 +9,8 @@ import gradio as gr
 
 from ui import labels
 from ui.client import BackendClient
-from ui.gradio_look import hint, part, shown_script
-from ui.speaking import situation
+from ui.gradio_theme import hint, part, shown_script
+from ui.speech import situation
 
 POLL_S = 3.0
 # Chosen by the page: sound comes as samples, and other formats are asked for on download.

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ui import labels
 from ui.client import BackendClient, BackendError, ReferenceAudio
-from ui.gradio_look import hint, part
+from ui.gradio_theme import hint, part
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:

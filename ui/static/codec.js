@@ -3,8 +3,8 @@
 import { ask, askJson } from "./backend.js";
 import { button, el, mount, saveFile, word } from "./dom.js";
 import { decoded } from "./pcm.js";
-import { heatMap } from "./pictures.js";
-import { SoundView } from "./soundview.js";
+import { heatMap } from "./visualization.js";
+import { SoundView } from "./player_view.js";
 
 const MAX_FRAMES = 1500;
 

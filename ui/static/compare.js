@@ -1,7 +1,7 @@
 // Two takes heard blind: which is which shows only after a choice.
 
 import { button, el, word } from "./dom.js";
-import { SoundView } from "./soundview.js";
+import { SoundView } from "./player_view.js";
 
 /** Ask which of two takes, each { sound, name }, is better. Resolves to the chosen take, or null. */
 export function compare(takes) {

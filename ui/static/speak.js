@@ -5,7 +5,7 @@ import { button, el, mount, saveFile, seconds, typeInto, word } from "./dom.js";
 import * as history from "./history.js";
 import { joined, SampleReader, wavFile } from "./pcm.js";
 import { contextFor, hush, openEarly } from "./player.js";
-import { SoundView } from "./soundview.js";
+import { SoundView } from "./player_view.js";
 
 const STEPS = ["sent", "first", "growing", "whole"];
 const MADE_HERE = { wav: (said) => wavFile(said.pcm, said.rateHz, said.nChannels), pcm: (said) => new Blob([said.pcm]) };

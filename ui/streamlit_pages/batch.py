@@ -9,7 +9,7 @@ import streamlit as st
 from ui import labels
 from ui.batch import BatchError, BatchLine, BatchResult, read_lines, run_batch, zip_of
 from ui.client import BackendClient
-from ui.speaking import situation
+from ui.speech import situation
 from ui.streamlit_pages.settings import show_settings
 
 OUTCOMES, SOURCE = "batch-outcomes", "batch-source"

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from ui import labels
-from ui.answers import CodeFileResult, CodeSurvey
 from ui.client import BackendClient, BackendError
-from ui.sounds import media_type
-from ui.speaking import situation
+from ui.media_types import media_type
+from ui.responses import CodeFileResult, CodeSurvey
+from ui.speech import situation
 
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
 ENCODED, DECODED = "codec-encoded", "codec-decoded"

@@ -11,9 +11,9 @@ import streamlit as st
 from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.health_table import uptime_text
-from ui.plain_text import plain_text
-from ui.sounds import media_type
-from ui.speaking import situation
+from ui.markdown import plain_text
+from ui.media_types import media_type
+from ui.speech import situation
 
 LOOK_EVERY_S = 2.0
 TOLD, HEARD, REVIEWABLE = "jobs-told", "jobs-heard", "jobs-reviewable"

@@ -10,7 +10,7 @@ import streamlit as st
 from ui.client import BackendClient, BackendError
 from ui.health_table import uptime_text
 from ui.line_chart import line_chart
-from ui.readings import History, MetricsReading
+from ui.metrics_history import History, MetricsReading
 
 LOOK_EVERY_S = 2.0
 MAX_SPARKS = 60

@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from ui import labels
-from ui.answers import Parameter
-from ui.speaking import Situation
+from ui.responses import Parameter
+from ui.speech import Situation
 
 
 def show_settings(now: Situation) -> dict[str, Any]:

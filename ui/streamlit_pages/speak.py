@@ -10,9 +10,9 @@ import streamlit as st
 
 from ui import labels
 from ui.client import BackendClient, ReferenceAudio
-from ui.plain_text import plain_text
-from ui.sounds import media_type
-from ui.speaking import Answer, Situation, situation, speak
+from ui.markdown import plain_text
+from ui.media_types import media_type
+from ui.speech import Answer, Situation, situation, speak
 from ui.streamlit_pages.settings import show_settings
 
 TAKES = "takes"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui import labels
-from ui.answers import VoiceInfo
 from ui.client import BackendClient, BackendError, ReferenceAudio
 from ui.health_table import uptime_text
-from ui.plain_text import plain_text
+from ui.markdown import plain_text
+from ui.responses import VoiceInfo
 
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
 TOLD, PREVIEWS, LIKENESS = "voices-told", "voices-previews", "voices-likeness"

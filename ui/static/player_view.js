@@ -1,7 +1,7 @@
 // A player with its pictures: play and pause, a waveform to click into, a spectrogram.
 
 import { el, icon, seconds, word } from "./dom.js";
-import { Spectrogram, Waveform } from "./pictures.js";
+import { Spectrogram, Waveform } from "./visualization.js";
 import { Player } from "./player.js";
 
 const STEP_S = 1;

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ui import labels
-from ui.answers import Parameter, SpeechResult, VoiceInfo
 from ui.client import BackendClient, BackendError, ReferenceAudio
+from ui.responses import Parameter, SpeechResult, VoiceInfo
 
 PREVIEW_PATH = "/voices/{voice_id}/preview"
 

@@ -3,7 +3,7 @@
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import served
 from ui.client import BackendClient
-from ui.readings import History, reading_of
+from ui.metrics_history import History, reading_of
 
 ENGINE = {
     "model": "hum",

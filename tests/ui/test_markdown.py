@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from ui.plain_text import plain_text
+from ui.markdown import plain_text
 
 
 @pytest.mark.parametrize(

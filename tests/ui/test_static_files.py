@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from ui.front_page import FrontPage
-from ui.page_files import PageFiles
+from ui.head_middleware import FrontPage
+from ui.static_files import PageFiles
 
 SCRIPT = "export const word = 1;\n" * 100
 
