@@ -1,12 +1,12 @@
-"""Texts of visitors inside Markdown: shown as they are."""
+"""Escaping of user texts inside Markdown."""
 
 from __future__ import annotations
 
 import re
 
-MARKS = re.compile(r"([\\`*_\[\]#+|$~:<>&-])")
+SPECIAL = re.compile(r"([\\`*_\[\]#+|$~:<>&-])")
 
 
-def plain_text(text: str) -> str:
-    """`text` as Markdown that reads the same: no prices as formulas, no stars as bold."""
-    return MARKS.sub(r"\\\1", text)
+def escape_markdown(text: str) -> str:
+    """Return Markdown that renders as `text`: prices are not formulas, asterisks not bold."""
+    return SPECIAL.sub(r"\\\1", text)

@@ -1,4 +1,4 @@
-"""What both Speak pages do, apart from drawing: the state of the backend, and one speech."""
+"""Logic shared by both Speak pages: the state of the backend, and one speech request."""
 
 from __future__ import annotations
 
@@ -13,70 +13,67 @@ from ui.responses import Parameter, SpeechResult, VoiceInfo
 PREVIEW_PATH = "/voices/{voice_id}/preview"
 
 
-class Situation(NamedTuple):
-    """What a page needs to be drawn: a sentence on the state, the voices, the settings by name."""
+class BackendState(NamedTuple):
+    """The state a page shows: a message, the voices, the settings by name."""
 
-    state: str
-    can_speak: bool
+    message: str
+    is_ready: bool
     voices: list[VoiceInfo]
     settings: dict[str, Parameter]
     can_preview: bool = False
 
 
-class Answer(NamedTuple):
-    """What came of one text: a sentence, the sound file or None, the measures as label and value."""
+class SpeechOutcome(NamedTuple):
+    """The outcome of a speech request: a message, the audio file or None, the metrics as label and value."""
 
-    state: str
+    message: str
     audio: bytes | None
     rows: list[tuple[str, str]]
 
 
-def situation(client: BackendClient) -> Situation:
-    """Ask the backend how things stand; a sentence instead of an error."""
+def backend_state(client: BackendClient) -> BackendState:
+    """Return the state of the backend; an error becomes a message."""
     settings: dict[str, Parameter] = {}
     try:
         settings = client.parameters()
         readiness = client.ready()
         if readiness.loading:
-            return Situation(labels.LOADING, False, [], settings)
+            return BackendState(labels.LOADING, False, [], settings)
         if not readiness.ready:
-            return Situation(f"{labels.NOT_READY} {readiness.message}", False, [], settings)
+            return BackendState(f"{labels.NOT_READY} {readiness.message}", False, [], settings)
         voices = client.voices()
         can_preview = PREVIEW_PATH in client.paths()
-        return Situation(labels.READY if voices else labels.READY_WITHOUT_VOICES, True, voices, settings, can_preview)
+        return BackendState(
+            labels.READY if voices else labels.READY_WITHOUT_VOICES, True, voices, settings, can_preview
+        )
     except BackendError as error:
-        return Situation(f"{labels.UNREACHABLE} {error}", False, [], settings)
+        return BackendState(f"{labels.UNREACHABLE} {error}", False, [], settings)
 
 
 def speak(
     client: BackendClient, text: str, voice: str | None, recording: ReferenceAudio | None, options: Mapping[str, Any]
-) -> Answer:
-    """Have a text spoken; every failure is a sentence. A recording goes before the voice."""
+) -> SpeechOutcome:
+    """Synthesize a text; a failure becomes a message. A recording takes precedence over the voice."""
     if not text.strip():
-        return Answer(labels.EMPTY, None, [])
+        return SpeechOutcome(labels.EMPTY, None, [])
     sent = {**options, "voice": None if recording else voice}
     try:
-        spoken = client.speak(text, sent, [recording] if recording else [])
+        speech = client.speak(text, sent, [recording] if recording else [])
     except BackendError as error:
-        return Answer(f"{labels.REFUSED} {error}", None, [])
-    return Answer(sentence_of(spoken), spoken.audio, rows_of(spoken))
+        return SpeechOutcome(f"{labels.REFUSED} {error}", None, [])
+    return SpeechOutcome(message_of(speech), speech.audio, metric_rows(speech))
 
 
-def sentence_of(spoken: SpeechResult) -> str:
-    """Whether all went as asked."""
+def message_of(speech: SpeechResult) -> str:
+    """Return a message that names ignored parameters and a cut-off text."""
     parts = [labels.SPOKEN]
-    if "x-ignored-params" in spoken.headers:
-        parts.append(f"{labels.IGNORED} {unquote(spoken.headers['x-ignored-params']).removesuffix('.')}.")
-    if spoken.headers.get("x-finish-reason") == "length":
+    if "x-ignored-params" in speech.headers:
+        parts.append(f"{labels.IGNORED} {unquote(speech.headers['x-ignored-params']).removesuffix('.')}.")
+    if speech.headers.get("x-finish-reason") == "length":
         parts.append(labels.CUT)
     return " ".join(parts)
 
 
-def rows_of(spoken: SpeechResult) -> list[tuple[str, str]]:
-    """The measures of a speech, in reading order."""
-    return [(label, spoken.headers[name]) for name, label in labels.HEADERS.items() if name in spoken.headers]
-
-
-def playable(choices: tuple[str, ...]) -> list[str]:
-    """The choices that a page can offer: of the file formats, those a browser plays."""
-    return [choice for choice in choices if choice not in labels.UNPLAYABLE]
+def metric_rows(speech: SpeechResult) -> list[tuple[str, str]]:
+    """Return the metrics of a speech as label and value, in display order."""
+    return [(label, speech.headers[name]) for name, label in labels.HEADERS.items() if name in speech.headers]

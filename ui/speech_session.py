@@ -1,4 +1,4 @@
-"""Speech over a WebSocket: text goes in as it comes to be, sound comes out while it does."""
+"""Speech over a WebSocket: text is sent incrementally, audio is received while it is generated."""
 
 from __future__ import annotations
 
@@ -17,70 +17,74 @@ PATH = "/v1/audio/speech/stream"
 CONNECT_S = 10.0
 
 
-class ConversationError(Exception):
-    """The backend is away, refused the conversation or broke it off; the text can be shown as it is."""
+class SpeechSessionError(Exception):
+    """The backend is unreachable, or refused or aborted the session; the message can be shown to the user."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One message of the backend: sound (16-bit samples unless another format was asked for), or what it tells."""
+class SessionMessage:
+    """A message of the backend: audio (16-bit samples unless another format was requested), or a JSON object."""
 
     kind: str
-    sound: bytes = b""
-    told: dict[str, Any] | None = None
+    audio: bytes = b""
+    body: dict[str, Any] | None = None
 
 
-class SpeechConversation:
-    """An open conversation. Say what comes, iterate over what is heard; another thread may do either."""
+class SpeechSession:
+    """An open session. Send text and iterate over the messages, from different threads if needed."""
 
     def __init__(self, url: str, api_key: str = "", **options: Any) -> None:
         """`options` are the fields of `start`: voice, seed, format, timings, pace and so on."""
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         address = url.replace("http", "ws", 1).rstrip("/") + PATH
-        self._opened = ExitStack()
+        self._resources = ExitStack()
         try:
-            self._socket = self._opened.enter_context(
+            self._socket = self._resources.enter_context(
                 connect(address, additional_headers=headers, open_timeout=CONNECT_S, proxy=None)
             )
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            raise ConversationError(f"{url} opens no conversation ({error}). Check that it is ready.") from error
+            raise SpeechSessionError(f"{url} did not open a session ({error}). Check that it is ready.") from error
         if options:
             self._send({"type": "start", **options})
 
-    def say(self, text: str) -> None:
-        """More text, cut anywhere; a sentence is spoken once it is complete."""
+    def send_text(self, text: str) -> None:
+        """Send text, split anywhere; a sentence is synthesized once it is complete."""
         self._send({"type": "text", "text": text})
 
     def flush(self) -> None:
-        """Speak what has come, without waiting for the end of its sentence."""
+        """Synthesize the text received so far without waiting for the end of the sentence."""
         self._send({"type": "flush"})
 
     def cancel(self) -> None:
-        """Stop speaking and forget what was not spoken. New text may follow."""
+        """Stop and discard the text not yet synthesized. New text may follow."""
         self._send({"type": "cancel"})
 
     def end(self) -> None:
-        """There is no more text: what is left is spoken, then the iteration ends."""
+        """End the input: the rest is synthesized, then the iteration ends."""
         self._send({"type": "end"})
 
-    def __iter__(self) -> Iterator[Heard]:
-        """What comes, until the end. Raises `ConversationError` if the backend breaks off."""
+    def __iter__(self) -> Iterator[SessionMessage]:
+        """Yield messages until the end. Raises `SpeechSessionError` if the connection is lost."""
         try:
             for message in self._socket:
                 if isinstance(message, bytes):
-                    yield Heard("sound", message)
+                    yield SessionMessage("audio", message)
                     continue
-                told = json.loads(message)
-                kind = told.get("type", "")
-                yield Heard("sound", base64.b64decode(told["audio"])) if kind == "audio" else Heard(kind, told=told)
+                body = json.loads(message)
+                kind = body.get("type", "")
+                yield (
+                    SessionMessage(kind, base64.b64decode(body["audio"]))
+                    if kind == "audio"
+                    else SessionMessage(kind, body=body)
+                )
         except ConnectionClosed as error:
-            raise ConversationError(f"The conversation was broken off ({error}). Try again.") from error
+            raise SpeechSessionError(f"The session was aborted ({error}). Try again.") from error
 
     def close(self) -> None:
-        """Leave, whatever is being said."""
-        self._opened.close()
+        """Close the connection at once."""
+        self._resources.close()
 
-    def __enter__(self) -> SpeechConversation:
+    def __enter__(self) -> SpeechSession:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -90,4 +94,4 @@ class SpeechConversation:
         try:
             self._socket.send(json.dumps(message))
         except ConnectionClosed as error:
-            raise ConversationError(f"The conversation is over ({error}). Begin a new one.") from error
+            raise SpeechSessionError(f"The session has ended ({error}). Start a new one.") from error

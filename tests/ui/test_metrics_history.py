@@ -1,9 +1,9 @@
-"""The dashboard's readings: what the backend tells, what it leaves out, and what two looks say together."""
+"""Samples of the backend's metrics: reported values, missing values, and rates between two samples."""
 
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import served
 from ui.client import BackendClient
-from ui.metrics_history import History, reading_of
+from ui.metrics_history import MetricsHistory, sample_of
 
 ENGINE = {
     "model": "hum",
@@ -20,34 +20,34 @@ ENGINE = {
 }  # fmt: skip
 
 
-def test_reading_holds_what_the_engine_tells():
-    now = reading_of({"engine": ENGINE}, 10.0)
-    assert (now.model, now.done, now.waiting, now.active, now.rows) == ("hum", 4, 2, 3, 8)
-    assert (now.first_audio_p50_ms, now.first_audio_last_ms, now.rtf_p50) == (80, 100, 0.3)
-    assert (now.cpu_percent, now.machine_memory_percent) == (75, 25)
-    assert (now.card_percent, now.card_memory_percent) == (40, 25)
+def test_sample_holds_the_reported_values():
+    sample = sample_of({"engine": ENGINE}, 10.0)
+    assert (sample.model, sample.done, sample.waiting, sample.active, sample.rows) == ("hum", 4, 2, 3, 8)
+    assert (sample.first_audio_p50_ms, sample.first_audio_last_ms, sample.rtf_p50) == (80, 100, 0.3)
+    assert (sample.cpu_percent, sample.machine_memory_percent) == (75, 25)
+    assert (sample.gpu_percent, sample.gpu_memory_percent) == (40, 25)
 
 
-def test_what_is_not_told_is_unknown_and_not_zero():
-    nothing = reading_of({"engine": None}, 10.0)
-    assert {getattr(nothing, name) for name in nothing.__slots__ if name != "when_s"} == {None}
+def test_missing_values_are_none_and_not_zero():
+    nothing = sample_of({"engine": None}, 10.0)
+    assert {getattr(nothing, name) for name in nothing.__slots__ if name != "time_s"} == {None}
     silent = ENGINE | {"counts": {"done": 0, "rtf": {"count": 0, "p50": 0.0}}, "card": None}
-    reading = reading_of({"engine": silent}, 10.0)
-    assert (reading.done, reading.rtf_p50, reading.first_audio_p50_ms, reading.card_percent) == (0, None, None, None)
+    idle = sample_of({"engine": silent}, 10.0)
+    assert (idle.done, idle.rtf_p50, idle.first_audio_p50_ms, idle.gpu_percent) == (0, None, None, None)
 
 
-def test_frames_a_second_are_counted_between_two_looks():
-    before = reading_of({"engine": ENGINE}, 10.0)
+def test_frames_per_second_are_computed_between_two_samples():
+    previous = sample_of({"engine": ENGINE}, 10.0)
     later = ENGINE | {"batch": {"frames": 590}}
-    assert before.frames_per_s is None
-    assert reading_of({"engine": later}, 12.0, before).frames_per_s == 45
+    assert previous.frames_per_s is None
+    assert sample_of({"engine": later}, 12.0, previous).frames_per_s == 45
     restarted = ENGINE | {"batch": {"frames": 3}}
-    assert reading_of({"engine": restarted}, 12.0, before).frames_per_s == 0
+    assert sample_of({"engine": restarted}, 12.0, previous).frames_per_s == 0
 
 
-def test_two_visitors_ask_the_backend_once():
-    history = History()
+def test_two_visitors_share_one_sample():
+    history = MetricsHistory()
     with served(FakeEngine()) as url:
-        asking = BackendClient(url)
-        assert len(history.look(asking)) == len(history.look(asking)) == 1
-    assert history.look(asking)[-1].model == "hum"
+        client = BackendClient(url)
+        assert len(history.update(client)) == len(history.update(client)) == 1
+    assert history.update(client)[-1].model == "hum"
