@@ -23,6 +23,7 @@ from ui import labels
 class Status:
     notes: list
     caches: dict
+    family: str = "fake"
 
 
 PAGE = """
