@@ -16,7 +16,16 @@ from backend.audio.pcm import to_int16  # noqa: E402
 from backend.audio.waveform import Waveform  # noqa: E402
 from backend.errors import EngineFailure, NotAvailable  # noqa: E402
 from backend.runtime.request import SpeechRequest  # noqa: E402
-from tests.support.browser import DESKTOP, PHONE, barriers, chromium, heard, inserted_gaps, open_tab, visit  # noqa: E402
+from tests.support.browser import (  # noqa: E402
+    DESKTOP,
+    PHONE,
+    accessibility_violations,
+    chromium,
+    inserted_gaps,
+    open_tab,
+    played_samples,
+    visit,
+)
 from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of  # noqa: E402
 from tests.support.gradio_page import paged  # noqa: E402
 from tests.support.served import served  # noqa: E402
@@ -85,7 +94,7 @@ def test_every_sample_is_played_once_and_in_order(browser, url, engine):
         wait_until_finished(page)
         assert metric(page, "Underruns") == "0"
         assert metric(page, "Seed") == "9223372036854775807"
-        sound = heard(page, RATE_HZ)
+        sound = played_samples(page, RATE_HZ)
     assert engine.asked == [SpeechRequest(text=TEXT, voice="hum", seed=2**63 - 1, temperature=0.4)]
     assert inserted_gaps(sound, expected(seed=2**63 - 1)) == []
 
@@ -99,7 +108,7 @@ def test_slow_backend_causes_an_underrun_and_loses_no_sample(browser, url, engin
         engine.go_on.set()
         wait_until_finished(page)
         assert metric(page, "Underruns") == "1"
-        gaps = inserted_gaps(heard(page, RATE_HZ), expected())
+        gaps = inserted_gaps(played_samples(page, RATE_HZ), expected())
     assert len(gaps) == 1 and gaps[0] > 0.02 * RATE_HZ
 
 
@@ -109,13 +118,13 @@ def test_escape_stops_playback_and_generation(browser, url, engine):
         page.get_by_label("Text", exact=True).fill(TEXT)
         page.keyboard.press("Control+Enter")
         assert engine.paused.wait(20)
-        page.wait_for_function("rate => window.ears[rate]?.some(block => block.some(x => x))", arg=RATE_HZ)
+        page.wait_for_function("rate => window.recordings[rate]?.some(block => block.some(x => x))", arg=RATE_HZ)
         page.keyboard.press("Escape")
         page.get_by_text("Stopped.").wait_for()
         page.wait_for_timeout(300)
-        before = len(np.trim_zeros(heard(page, RATE_HZ)))
+        before = len(np.trim_zeros(played_samples(page, RATE_HZ)))
         page.wait_for_timeout(500)
-        assert len(np.trim_zeros(heard(page, RATE_HZ))) == before <= 4800
+        assert len(np.trim_zeros(played_samples(page, RATE_HZ))) == before <= 4800
     assert engine.n_cancelled > n_cancelled
 
 
@@ -127,11 +136,11 @@ def test_downloads_hold_the_samples_that_were_played(browser, url, engine, tmp_p
         for format in ("wav", "flac"):
             with page.expect_download() as download:
                 page.get_by_role("button", name=f"Download {format}").click()
-            download.value.save_as(tmp_path / f"heard.{format}")
+            download.value.save_as(tmp_path / f"speech.{format}")
     assert {"wav", "flac", "mp3", "opus", "pcm"} <= set(formats)
-    whole = read_audio(tmp_path / "heard.wav").samples[0]
+    whole = read_audio(tmp_path / "speech.wav").samples[0]
     assert np.array_equal(np.round(whole * 32768), np.round(expected() * 32768))
-    assert np.array_equal(read_audio(tmp_path / "heard.flac").samples[0], whole)
+    assert np.array_equal(read_audio(tmp_path / "speech.flac").samples[0], whole)
 
 
 def test_history_survives_a_reload_and_takes_are_compared_blind(browser, url):
@@ -150,7 +159,7 @@ def test_history_survives_a_reload_and_takes_are_compared_blind(browser, url):
         rows.nth(1).get_by_role("button", name="Play").click()
         page.get_by_text("From the history of this browser.").wait_for()
         page.wait_for_timeout(1500)
-        assert inserted_gaps(heard(page, RATE_HZ), expected()) == []
+        assert inserted_gaps(played_samples(page, RATE_HZ), expected()) == []
         for n in (0, 1):
             rows.nth(n).get_by_role("checkbox").check()
         page.get_by_role("button", name="Compare blind").click()
@@ -296,12 +305,12 @@ def test_components_are_accessible(browser, url, scheme, size):
             page.locator("[data-part=history] li").nth(n).get_by_role("checkbox").check()
         page.get_by_role("button", name="Compare blind").click()
         page.get_by_role("dialog").get_by_role("button", name="Prefer A").click()
-        found = barriers(page, "comparing", ".pg-dialog")
+        found = accessibility_violations(page, "comparing", ".pg-dialog")
         page.get_by_role("dialog").get_by_role("button", name="Close").click()
         for name in ALL_TABS:
             open_tab(page, name)
             page.wait_for_timeout(800)
-            found += barriers(page, name, "[data-part]")
+            found += accessibility_violations(page, name, "[data-part]")
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
             assert page.evaluate(CUT_OFF) == [], name
     assert not found, json.dumps(found, indent=1)
@@ -311,9 +320,9 @@ def test_inserted_gaps_are_detected():
     sound = expected()
     assert inserted_gaps(sound, sound) == []
     assert inserted_gaps(np.concatenate([sound[:3001], np.zeros(500, np.float32), sound[3001:]]), sound) == [500]
-    with pytest.raises(AssertionError, match="another one"):
+    with pytest.raises(AssertionError, match="differs"):
         inserted_gaps(np.concatenate([sound[:3001], sound[3002:]]), sound)
-    with pytest.raises(AssertionError, match="not heard"):
+    with pytest.raises(AssertionError, match="not played"):
         inserted_gaps(sound[:-900], sound)
 
 

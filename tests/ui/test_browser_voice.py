@@ -18,7 +18,17 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
-from tests.support.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, keep, open_tab, visit  # noqa: E402
+from tests.support.browser import (  # noqa: E402
+    DESKTOP,
+    PHONE,
+    check_first_load,
+    chromium,
+    inserted_gaps,
+    open_tab,
+    played_samples,
+    save_screenshot,
+    visit,
+)
 from tests.support.repository import ROOT  # noqa: E402
 
 RATE_HZ = 24_000
@@ -28,7 +38,7 @@ TEXT = "The kettle is on, and the tea is nearly ready. Sit down by the window, a
 BOOK = "# The kettle\n\nThe kettle is on. The tea is nearly ready.\n\n# The window\n\nSit down by the window."
 START_LIMIT_S = 180
 # The reference recording of the last speech, as stored in the history.
-KEPT_RECORDING = """() => new Promise((done) => {
+STORED_RECORDING = """() => new Promise((done) => {
   indexedDB.open("phonogram", 1).onsuccess = ({ target }) => {
     target.result.transaction("speeches").objectStore("speeches").getAll().onsuccess = async ({ target }) => {
       const bytes = new Uint8Array(await target.result.at(-1).clip.arrayBuffer());
@@ -37,9 +47,9 @@ KEPT_RECORDING = """() => new Promise((done) => {
   };
 })"""
 # Limits on an idle machine.
-FIRST_LOAD_BAR_S, FIRST_SOUND_BAR_MS = 3.0, 600
+FIRST_LOAD_LIMIT_S, FIRST_AUDIO_LIMIT_MS = 3.0, 600
 # Maximum latency the page may add to the backend's time to first audio, on any machine.
-FIRST_SOUND_EXTRA_MS = 400
+FIRST_AUDIO_EXTRA_MS = 400
 
 
 @contextmanager
@@ -84,15 +94,15 @@ def url(backend):
 
 
 @pytest.fixture(scope="module")
-def spoken_file(tmp_path_factory):
+def microphone_file(tmp_path_factory):
     """The file played into the browser's fake microphone; a test writes it."""
-    return tmp_path_factory.mktemp("microphone") / "said.wav"
+    return tmp_path_factory.mktemp("microphone") / "speech.wav"
 
 
 @pytest.fixture(scope="module")
-def browser(spoken_file):
+def browser(microphone_file):
     flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with chromium(*flags, f"--use-file-for-fake-audio-capture={spoken_file}") as program:
+    with chromium(*flags, f"--use-file-for-fake-audio-capture={microphone_file}") as program:
         yield program
 
 
@@ -128,19 +138,21 @@ def test_played_audio_equals_the_backends_audio(browser, url, backend):
         wait_until_ready(page)
         speak(page)
         wait_until_finished(page)
-        keep(page, "gradio-speak")
-        n_gaps, first = int(metric(page, "Underruns")), metric(page, "Time to first audio")
-        sound = heard(page, RATE_HZ)
+        save_screenshot(page, "gradio-speak")
+        n_underruns, first = int(metric(page, "Underruns")), metric(page, "Time to first audio")
+        sound = played_samples(page, RATE_HZ)
     answer = httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False)
-    wanted = np.frombuffer(answer.content, "<i2") / np.float32(32768)
-    gaps = inserted_gaps(sound, wanted)
+    expected = np.frombuffer(answer.content, "<i2") / np.float32(32768)
+    gaps = inserted_gaps(sound, expected)
     # A machine slower than real time may pause, and counts it; nothing else may be inserted.
-    assert len(gaps) == n_gaps
-    print(f"{len(wanted) / RATE_HZ:.2f} s played, first after {first}, gaps {[round(gap / RATE_HZ, 3) for gap in gaps]}")
+    assert len(gaps) == n_underruns
+    print(
+        f"{len(expected) / RATE_HZ:.2f} s played, first after {first}, gaps {[round(gap / RATE_HZ, 3) for gap in gaps]}"
+    )
 
 
 def test_first_load_is_fast(browser, url):
-    hold_first_load(browser, url, lambda page: page.locator("#pg-speak").wait_for(), FIRST_LOAD_BAR_S)
+    check_first_load(browser, url, lambda page: page.locator("#pg-speak").wait_for(), FIRST_LOAD_LIMIT_S)
 
 
 def test_first_audio_follows_the_click_quickly(browser, url):
@@ -153,13 +165,13 @@ def test_first_audio_follows_the_click_quickly(browser, url):
             wait_until_finished(page)
             heard_ms.append(int(metric(page, "Time to first audio").split()[0]))
             extra_ms.append(heard_ms[-1] - float(answer.value.headers["x-first-audio-ms"]))
-    print(f"first audio after {heard_ms} ms (bar {FIRST_SOUND_BAR_MS} ms), of it beyond the backend's first sound {extra_ms}")
-    assert min(extra_ms) < FIRST_SOUND_EXTRA_MS
+    print(f"first audio after {heard_ms} ms (limit {FIRST_AUDIO_LIMIT_MS} ms), of it beyond the backend {extra_ms}")
+    assert min(extra_ms) < FIRST_AUDIO_EXTRA_MS
 
 
-def test_voice_is_cloned_from_the_microphone(browser, url, backend, spoken_file):
+def test_voice_is_cloned_from_the_microphone(browser, url, backend, microphone_file):
     body = {"text": TEXT, "voice": "am_adam", "seed": 3}
-    spoken_file.write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
+    microphone_file.write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
     with visit(browser, url) as page:
         wait_until_ready(page)
         page.get_by_role("button", name="Clone a voice").click()
@@ -173,20 +185,20 @@ def test_voice_is_cloned_from_the_microphone(browser, url, backend, spoken_file)
         page.get_by_label("The person in the recording agrees").first.check()
         speak(page, "This is a voice of my own.")
         wait_until_finished(page)
-        sound = heard(page, RATE_HZ)
+        sound = played_samples(page, RATE_HZ)
         page.locator("[data-part=history] li").filter(has_text="reference recording").first.wait_for()
-        recorded = read_audio(base64.b64decode(page.evaluate(KEPT_RECORDING)))
+        recorded = read_audio(base64.b64decode(page.evaluate(STORED_RECORDING)))
     assert recorded.duration_s > 3 and np.abs(recorded.samples).max() > 0.05
     assert len(np.trim_zeros(sound)) > RATE_HZ / 2
 
 
 def test_codec_encodes_and_decodes(browser, url, backend, tmp_path):
     body = {"text": "A short sentence for the codec.", "voice": "am_adam", "seed": 3}
-    (tmp_path / "said.wav").write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
+    (tmp_path / "speech.wav").write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
     with visit(browser, url) as page:
         wait_until_ready(page)
         page.get_by_role("tab", name="Codec").click()
-        page.locator("#pg-codec-sound input[type=file]").set_input_files(tmp_path / "said.wav")
+        page.locator("#pg-codec-sound input[type=file]").set_input_files(tmp_path / "speech.wav")
         page.locator("#pg-codec-sound .waveform-container, #pg-codec-sound audio").first.wait_for(state="attached")
         page.locator("#pg-codec-run").click()
         page.get_by_text("Done:").wait_for()
@@ -201,7 +213,7 @@ def test_codec_encodes_and_decodes(browser, url, backend, tmp_path):
             polling=POLL_MS,
         )
         page.get_by_text("Done:").wait_for()
-        keep(page, "gradio-codec")
+        save_screenshot(page, "gradio-codec")
 
 
 def test_book_is_generated_and_one_sentence_regenerated(browser, url, backend):
@@ -218,12 +230,12 @@ def test_book_is_generated_and_one_sentence_regenerated(browser, url, backend):
         assert page.locator(".pg-sentence").count() == 4  # titles are sentences too; short ones are merged
         page.get_by_role("button", name="Regenerate: 2").click()
         page.locator(".pg-sentence").nth(1).filter(has_text="take 2").wait_for()
-        keep(page, "gradio-review")
+        save_screenshot(page, "gradio-review")
         page.get_by_role("button", name="Compare blind: 2").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Prefer A").click()
         dialog.get_by_text("You prefer").wait_for()
-        keep(page, "gradio-compare", whole=False)
+        save_screenshot(page, "gradio-compare", whole=False)
         dialog.get_by_role("button", name="Close").click()
         page.get_by_role("button", name="Undo: 2").or_(page.get_by_role("button", name="Redo: 2")).first.wait_for()
 
@@ -235,20 +247,20 @@ def test_screenshots_of_every_tab(browser, url):
             page.get_by_role("tab", name=name).click()
             # The load charts need several samples.
             page.wait_for_timeout(14_000 if name == "System" and os.environ.get("PICTURES") else 2500)
-            keep(page, f"gradio-{name.lower()}")
+            save_screenshot(page, f"gradio-{name.lower()}")
     with visit(browser, url, DESKTOP, "dark") as page:
         wait_until_ready(page)
         speak(page)
         wait_until_finished(page)
-        keep(page, "gradio-speak-dark")
+        save_screenshot(page, "gradio-speak-dark")
     with visit(browser, url, PHONE) as page:
         wait_until_ready(page)
         speak(page, "The kettle is on.")
         wait_until_finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-        keep(page, "gradio-speak-phone")
+        save_screenshot(page, "gradio-speak-phone")
         for name in ("Review", "Voices", "Codec", "Emotions", "System"):
             open_tab(page, name)
             page.wait_for_timeout(2500)
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
-            keep(page, f"gradio-{name.lower()}-phone")
+            save_screenshot(page, f"gradio-{name.lower()}-phone")
