@@ -208,7 +208,7 @@ def test_nothing_to_judge_or_to_say_is_refused(tmp_path):
     runner = CliRunner()
     with pytest.raises(BadSettings, match="--sentences"):
         runner.invoke(app, ["evaluate", "voice", "mine"], catch_exceptions=False)
-    with pytest.raises(BadSettings, match="nothing to judge"):
+    with pytest.raises(BadSettings, match="nothing to evaluate"):
         runner.invoke(app, ["evaluate", "voice"], catch_exceptions=False)
 
 
