@@ -1,4 +1,4 @@
-"""The device: found with a reason, refused with advice."""
+"""Device selection."""
 
 import pytest
 import torch
@@ -7,14 +7,14 @@ from backend.device import find_device
 from backend.errors import BadSettings
 
 
-def test_auto_finds_a_device_that_works():
+def test_auto_finds_a_working_device():
     device = find_device("auto")
     assert torch.ones(2, device=device.torch_device()).sum().item() == 2
     assert device.name
     assert device.reason
 
 
-def test_auto_prefers_a_card(monkeypatch):
+def test_auto_prefers_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"card {index}")
@@ -24,6 +24,6 @@ def test_auto_prefers_a_card(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:99", "CPU", ""])
-def test_device_that_is_not_there_is_refused_with_advice(wanted):
+def test_missing_device_is_rejected_with_advice(wanted):
     with pytest.raises(BadSettings, match=rf"'{wanted}'.*auto"):
         find_device(wanted)

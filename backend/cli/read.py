@@ -41,7 +41,7 @@ def read(
     is_overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Read a book or an article aloud into one file with chapters. Stopped, the same command goes on."""
-    from backend.pipeline.codec.on_disk import require_free
+    from backend.pipeline.codec.on_disk import require_writable
     from backend.pipeline.longform.audiobook import BOOK_FORMATS
     from backend.pipeline.longform.job_service import JobLimits, JobService
     from backend.runtime.lru_cache import content_key
@@ -52,7 +52,7 @@ def read(
     format = output.suffix.removeprefix(".").lower()
     if format not in BOOK_FORMATS:
         raise OutputError(f"'.{format}' is no format for a book; those are {', '.join(BOOK_FORMATS)}. Choose one.")
-    require_free(output, document, is_overwrite)
+    require_writable(output, document, is_overwrite)
     content = _content_of(document)
     settings = load_settings()
     limits = JobLimits(settings.max_book_chars, UNLIMITED, UNLIMITED, settings.job_rows)
@@ -72,7 +72,7 @@ def read(
                 job = _finished(desk, job.id, progress)
             _copy(desk.file(job.id), output)
             n_chapters = len(desk.chapters(job.id))
-            skipped = [one.heard.text for one in desk.sentences(job.id) if one.heard.state == "skipped"]
+            skipped = [one.chosen_take.text for one in desk.sentences(job.id) if one.chosen_take.state == "skipped"]
         except KeyboardInterrupt:
             typer.echo("Stopped; the same command goes on from here.", err=True)
             raise

@@ -33,11 +33,11 @@ def check(
     except OSError as error:
         raise BadAudio(f"{source.name} cannot be read ({error.strerror}). Name a sound file.") from error
     found = check_sound(read_audio(content, max_duration_s=settings.max_audio_s), key or settings.watermark_key)
-    verdict = "marked" if found.is_marked else "no mark found"
+    verdict = "marked" if found.is_watermarked else "no mark found"
     typer.echo(
         f"{source.name}: {verdict} (score {found.score:.1f}, marked from {THRESHOLD:g} on; {found.duration_s:.1f} s)"
     )
     if found.duration_s < LEAST_S:
         typer.echo(f"Shorter than {LEAST_S:g} s, which is too little to tell.")
-    if not found.is_marked:
+    if not found.is_watermarked:
         raise typer.Exit(1)

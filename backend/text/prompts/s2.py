@@ -1,4 +1,4 @@
-"""Prompts of s2: a conversation in ChatML, one user message a group of turns."""
+"""Prompt format of s2: a ChatML conversation with one user message per group of turns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SPEECH_HEADING = "\n\nSpeech:\n"
 
 
 class S2PromptFormat:
-    """A system message with all references, then user and assistant messages in turn.
+    """A system message with all references, then alternating user and assistant messages.
 
-    `as_upstream` drops what stands before the first speaker tag and keeps history beyond what fits.
+    `as_upstream` drops text before the first speaker tag and keeps history beyond the context.
     """
 
     def __init__(self, columns: Columns, *, as_upstream: bool = False) -> None:
@@ -52,6 +52,6 @@ class S2PromptFormat:
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         return self.columns.join(self.opened(spoken.segment), self.columns.frames(spoken.codes), self._end)
 
-    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
-        # The model was trained on whole conversations: all that fits stays.
-        return list(range(len(past))) if self.as_upstream else newest_that_fit(past, room)
+    def kept(self, past: Sequence[np.ndarray], budget: PromptBudget) -> list[int]:
+        # The model was trained on whole conversations, so keep all that fits.
+        return list(range(len(past))) if self.as_upstream else newest_that_fit(past, budget)
