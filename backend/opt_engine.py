@@ -268,7 +268,7 @@ class OptimizedEngine:
             loaded.model.name, True, self._device.label, self._device.name, family=loaded.model.lm.spec.family,
             codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
             notes=loaded.model.current_notes, is_watermarked=self.settings.watermark,
-            frames_per_s=loaded.synthesizer.pace.frames_per_s, batch=loaded.synthesizer.batch,
+            frames_per_s=loaded.synthesizer.throughput.frames_per_s, batch=loaded.synthesizer.batch,
             counts=loaded.synthesizer.counts, caches=loaded.synthesizer.caches, process=process, card=gpu,
         )  # fmt: skip
 

@@ -50,12 +50,12 @@ class LMWorker:
     """Continuous batching: up to `n_rows` requests share each step, joining and leaving between steps."""
 
     def __init__(
-        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: ThroughputEstimate,
+        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, throughput: ThroughputEstimate,
         prefill_columns: int = PREFILL_COLUMNS, setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
-        self.lm, self.pace = lm, pace
+        self.lm, self.throughput = lm, throughput
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
-        self.scheduler = Scheduler(n_rows, max_waiting, pace)
+        self.scheduler = Scheduler(n_rows, max_waiting, throughput)
         self.batch = RunningSummary()
         self._steps_by_rows = [0] * n_rows
         self.columns, self.frames = RunningTotal(), RunningTotal()
@@ -145,7 +145,7 @@ class LMWorker:
 
     def _finish(self, row: Row, session: Session) -> None:
         self.scheduler.release(row)
-        self.pace.update(session.n_frames, session.semantic_s)
+        self.throughput.update(session.n_frames, session.semantic_s)
         if session.source.closing_pause_s:
             session.frames.put(SegmentStart(session.source.closing_pause_s))
         session.frames.finish()

@@ -57,10 +57,10 @@ class Scheduler:
     client with fewer.
     """
 
-    def __init__(self, n_rows: int, max_waiting: int, pace: ThroughputEstimate):
+    def __init__(self, n_rows: int, max_waiting: int, throughput: ThroughputEstimate):
         self.rows = [Row(index) for index in range(n_rows)]
         self.max_waiting = max_waiting
-        self._pace = pace
+        self._throughput = throughput
         self._waiting = FairQueue()
         self._lock = threading.Lock()
         self._n_admitted = 0
@@ -110,7 +110,7 @@ class Scheduler:
             return self._wait_s(client)
 
     def _wait_s(self, client: str) -> float:
-        frames_per_s = self._pace.frames_per_s
+        frames_per_s = self._throughput.frames_per_s
         free_in_s = [0.0 if row.session is None else row.session.n_frames_left / frames_per_s for row in self.rows]
         heapify(free_in_s)
         for session in self._waiting.ahead_of(client):

@@ -74,9 +74,9 @@ class VoiceStore:
 
     def find(self, name_or_id: str) -> VoiceRecord | None:
         """Return the voice with this id or name; names are case-insensitive."""
-        plain = plain_name(name_or_id)
+        plain = normalized_name(name_or_id)
         for record in self.all():
-            if name_or_id == record.id or plain == plain_name(record.name):
+            if name_or_id == record.id or plain == normalized_name(record.name):
                 return record
         return None
 
@@ -198,7 +198,7 @@ class VoiceStore:
         record = self.find(name_or_id)
         if record is None:
             raise UnknownVoice(
-                f"There is no added voice '{shown(name_or_id)}'. List the voices to see what is available."
+                f"There is no added voice '{printable(name_or_id)}'. List the voices to see what is available."
             )
         return record
 
@@ -218,17 +218,17 @@ def check_name(name: str) -> None:
     """Raise `BadVoice` for an invalid voice name."""
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME_CHARS or not _is_valid_name(name.strip()):
         raise BadVoice(
-            f"'{shown(name)}' is not a valid voice name; expected 1 to {MAX_NAME_CHARS} letters, digits, spaces and "
+            f"'{printable(name)}' is not a valid voice name; expected 1 to {MAX_NAME_CHARS} letters, digits, spaces and "
             ". _ - ' characters, starting with a letter or digit. Choose another."
         )
 
 
-def plain_name(name: str) -> str:
+def normalized_name(name: str) -> str:
     """Return the normalized form in which names are compared."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
-def shown(name: object) -> str:
+def printable(name: object) -> str:
     """Return untrusted text in a form that is safe to repeat in a message."""
     return "".join(character for character in str(name)[:MAX_NAME_CHARS] if character.isprintable())
 

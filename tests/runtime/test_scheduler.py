@@ -22,9 +22,9 @@ def session_of(client="", seconds=10.0, wait_s=1e6):
 
 
 def scheduler_of(n_rows=1, max_waiting=32):
-    pace = ThroughputEstimate()
-    pace.update(round(FRAMES_PER_S * 10), 10.0)
-    return Scheduler(n_rows, max_waiting, pace)
+    throughput = ThroughputEstimate()
+    throughput.update(round(FRAMES_PER_S * 10), 10.0)
+    return Scheduler(n_rows, max_waiting, throughput)
 
 
 def order_of(scheduler, n):

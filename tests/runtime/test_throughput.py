@@ -15,10 +15,10 @@ def test_timeout_grows_with_text_length_and_slowness():
 
 
 def test_empty_measurements_are_ignored():
-    pace = ThroughputEstimate()
-    pace.update(0, 1.0)
-    pace.update(5, 0.0)
-    assert pace.frames_per_s == FIRST_FRAMES_PER_S
+    throughput = ThroughputEstimate()
+    throughput.update(0, 1.0)
+    throughput.update(5, 0.0)
+    assert throughput.frames_per_s == FIRST_FRAMES_PER_S
 
 
 def test_frame_budget_allows_slow_speech_only():

@@ -91,7 +91,7 @@ class SegmentGenerator:
     closing_pause_s: float = 0.0
     spoken: list[SpokenSegment] = field(default_factory=list)
     _finish_reason: FinishReason = "stop"
-    _paces: dict[str, SpeechLengthModel] = field(default_factory=dict)  # by voice
+    _length_models: dict[str, SpeechLengthModel] = field(default_factory=dict)  # by voice
 
     @property
     def has_next(self) -> bool:
@@ -110,29 +110,31 @@ class SegmentGenerator:
             prompt, sampler.pointer = pointed_prompt(tokens, symbols, self.side_sizes, segment.voice.conditioning)
         else:
             prompt = Prompt(tokens, segment.voice.conditioning)
-        limits = RunawayLimits(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
+        limits = RunawayLimits(
+            self.frame_rate_hz, self._length_model(segment.voice).longest(segment.text), self.retries
+        )
         return SegmentPrompt(
             prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, limits
         )  # fmt: skip
 
-    def _pace(self, voice: VoiceConditioning) -> SpeechLengthModel:
+    def _length_model(self, voice: VoiceConditioning) -> SpeechLengthModel:
         """Return the length model of a voice.
 
         It learns from the voice's clips and this request only, so a seed gives the same codes whatever ran before.
         """
         key = voice.key
-        if key not in self._paces:
-            self._paces[key] = SpeechLengthModel(self.frame_rate_hz)
+        if key not in self._length_models:
+            self._length_models[key] = SpeechLengthModel(self.frame_rate_hz)
             for reference in voice.references:
-                self._paces[key].learn(reference.text, reference.codes.shape[1])
-        return self._paces[key]
+                self._length_models[key].learn(reference.text, reference.codes.shape[1])
+        return self._length_models[key]
 
     def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
         segment = self.segments[len(self.spoken)]
         segment.conversation.add(segment.place, codes)
         self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path))
         if finish_reason in ("stop", "pointer_end"):
-            self._pace(segment.voice).learn(segment.text, codes.shape[1])
+            self._length_model(segment.voice).learn(segment.text, codes.shape[1])
         self._finish_reason = worse(self._finish_reason, finish_reason)
         if not self.has_next:
             self.on_end(GeneratedCodes(tuple(self.spoken), self._finish_reason, self.closing_pause_s))
@@ -244,7 +246,7 @@ class SemanticStage:
 
     def _timeout_s(self, n_frames: int, client: str) -> float:
         """Queue wait plus several times the expected generation time, in seconds."""
-        return self._worker.scheduler.wait_s(client) + self._worker.pace.timeout_s(n_frames)
+        return self._worker.scheduler.wait_s(client) + self._worker.throughput.timeout_s(n_frames)
 
     def _key(
         self, request: SpeechRequest, spans: list[VoiceSpan], closing_pause_s: float, options: SamplingOptions

@@ -85,13 +85,13 @@ class Synthesizer:
         codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
         voice_adapter: VoiceAdapter | None = None,
     ):  # fmt: skip
-        self.limits, self.pace, self.device = limits, ThroughputEstimate(), device
+        self.limits, self.throughput, self.device = limits, ThroughputEstimate(), device
         self.find_voice: Callable[[str], VoiceConditioning] = _no_voices
         self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
             max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
-            pace=self.pace, setup=lm_thread,
+            throughput=self.throughput, setup=lm_thread,
         )  # fmt: skip
         self.reference = ReferenceStage(
             self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder,

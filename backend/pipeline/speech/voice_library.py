@@ -13,7 +13,7 @@ from backend.codes import Codes
 from backend.errors import BadVoice, NotSupported, OutputError, UnknownVoice, VoiceAdaptationError, VoiceExists
 from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.lru_cache import BoundedCache
-from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
+from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, normalized_name, printable
 from backend.text.prompts.layout import PromptReference
 
 if TYPE_CHECKING:
@@ -80,14 +80,16 @@ class VoiceLibrary:
             return built_in.conditioning
         record = self._store.find(name_or_id)
         if record is None:
-            raise UnknownVoice(f"There is no voice '{shown(name_or_id)}'. List the voices to see what is available.")
+            raise UnknownVoice(
+                f"There is no voice '{printable(name_or_id)}'. List the voices to see what is available."
+            )
         return self._adapted(record) or self._encoded(record)
 
     def add(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
         """Add a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before writing anything."""
         check_new_voice(name, text, consent)
         if self._find_built_in(name) is not None or self._store.find(name) is not None:
-            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
+            raise VoiceExists(f"There is a voice named '{printable(name)}' already. Choose another name.")
         sample, codes = self._synthesizer.codes_of_reference(clip.audio)
         codec = self._synthesizer.codec_worker.codec.spec.name
         stored = Codes(torch.from_numpy(codes)[None], codec)
@@ -98,15 +100,15 @@ class VoiceLibrary:
     def delete(self, name_or_id: str) -> None:
         """Remove an added voice. Raises `UnknownVoice`, and `BadVoice` for a built-in one."""
         if self._find_built_in(name_or_id) is not None:
-            raise BadVoice(f"'{shown(name_or_id)}' is built in and cannot be deleted. Delete added voices only.")
+            raise BadVoice(f"'{printable(name_or_id)}' is built in and cannot be deleted. Delete added voices only.")
         self._store.delete(name_or_id)
 
     def rename(self, name_or_id: str, name: str) -> Voice:
         """Rename an added voice. Raises `UnknownVoice`, `VoiceExists`, and `BadVoice` for a built-in one."""
         if self._find_built_in(name_or_id) is not None:
-            raise BadVoice(f"'{shown(name_or_id)}' is built in and cannot be renamed. Rename added voices only.")
+            raise BadVoice(f"'{printable(name_or_id)}' is built in and cannot be renamed. Rename added voices only.")
         if self._find_built_in(name) is not None:
-            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
+            raise VoiceExists(f"There is a voice named '{printable(name)}' already. Choose another name.")
         return _as_voice(self._store.rename(name_or_id, name))
 
     def require_similarity(self, name_or_id: str) -> None:
@@ -129,9 +131,9 @@ class VoiceLibrary:
         return torch.nn.functional.cosine_similarity(expected.flatten().float(), actual.flatten().float(), dim=0).item()
 
     def _find_built_in(self, name_or_id: str) -> BuiltInVoice | None:
-        plain = plain_name(name_or_id)
+        plain = normalized_name(name_or_id)
         for one in self._built_in:
-            if plain in (plain_name(one.voice.id), plain_name(one.voice.name)):
+            if plain in (normalized_name(one.voice.id), normalized_name(one.voice.name)):
                 return one
         return None
 

@@ -35,7 +35,7 @@ MAX_RUNS = 4
 SOUND = re.compile(r"(?<![\w.'’-])(sh{2,}|br{2,}|gr{2,}|z{3,}|tsk|hmph)(?![\w'’])", re.IGNORECASE)
 
 
-def plainly_written(text: str, is_word: Callable[[str], bool]) -> str:
+def normalize_emphasis(text: str, is_word: Callable[[str], bool]) -> str:
     """Replace emphatic spellings. `is_word` returns whether the dictionary has a lower-case word."""
     text = SOUND.sub(lambda match: _sound(match[0]), text)
     text = LENGTHENED.sub(lambda match: _shortened(match[0], is_word), text)

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
-from backend.text.normalization.letter_case import plainly_written
+from backend.text.normalization.letter_case import normalize_emphasis
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P
@@ -132,7 +132,7 @@ def _change_words(text: str, change: Callable[[str], str]) -> str:
 
 
 def _plain(g2p: G2P, words: str) -> str:
-    return NOT_ABBREVIATION.sub(r"\1 .", plainly_written(words, lambda word: _has_word(g2p, word)))
+    return NOT_ABBREVIATION.sub(r"\1 .", normalize_emphasis(words, lambda word: _has_word(g2p, word)))
 
 
 def _letters_named(text: str) -> str:

@@ -21,12 +21,12 @@ class Columns:
         """`parse_controls` allows control tokens in user text, as upstream does; for comparison only."""
         self.tokenizer, self.n_codebooks, self.parse_controls = tokenizer, n_codebooks, parse_controls
 
-    def words(self, text: str) -> np.ndarray:
+    def user_text(self, text: str) -> np.ndarray:
         """Encode user text, in which no control token except the phoneme pair is recognized."""
         encode = self.tokenizer.encode_with_controls if self.parse_controls else self.tokenizer.encode
         return self.ids(encode(text))
 
-    def wording(self, text: str) -> np.ndarray:
+    def prompt_text(self, text: str) -> np.ndarray:
         """Encode fixed prompt text with control tokens."""
         return self.ids(self.tokenizer.encode_with_controls(text))
 

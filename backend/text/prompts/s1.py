@@ -23,7 +23,7 @@ class S1PromptFormat:
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self.lead = columns.words(SPEAKER)
+        self.lead = columns.user_text(SPEAKER)
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         if not split_long or len(text.encode("utf-8", "surrogatepass")) <= chunk_length:
@@ -35,7 +35,7 @@ class S1PromptFormat:
         return self.columns.join(self.columns.control("interleave"), *turns)
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        return self.columns.join(self.lead, self.columns.words(segment.text))
+        return self.columns.join(self.lead, self.columns.user_text(segment.text))
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         speech = self.columns.frames(spoken.codes)

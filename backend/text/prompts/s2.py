@@ -23,9 +23,9 @@ class S2PromptFormat:
 
     def __init__(self, columns: Columns, *, as_upstream: bool = False) -> None:
         self.columns, self.as_upstream = columns, as_upstream
-        self.lead = columns.wording("<|im_start|>user\n")
-        self._end = columns.wording("<|im_end|>\n")
-        self._answer = columns.wording("<|im_start|>assistant\n<|voice|>")
+        self.lead = columns.prompt_text("<|im_start|>user\n")
+        self._end = columns.prompt_text("<|im_end|>\n")
+        self._answer = columns.prompt_text("<|im_start|>assistant\n<|voice|>")
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         turns = split_turns(text, keep_lead=not self.as_upstream)
@@ -35,19 +35,19 @@ class S2PromptFormat:
 
     def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
         columns = self.columns
-        task = [columns.wording(TASK)]
+        task = [columns.prompt_text(TASK)]
         if references:
             texts = [
                 r.text if SPEAKER_TAG.search(r.text) else f"<|speaker:{index}|>{r.text}"
                 for index, r in enumerate(references)
             ]
             speech = [columns.frames(r.codes) for r in references]
-            task = [columns.wording(TASK_WITH_VOICES), columns.words("\n".join(texts))]
-            task += [columns.wording(SPEECH_HEADING), *speech]
-        return columns.join(columns.wording("<|im_start|>system\n"), *task, self._end)
+            task = [columns.prompt_text(TASK_WITH_VOICES), columns.user_text("\n".join(texts))]
+            task += [columns.prompt_text(SPEECH_HEADING), *speech]
+        return columns.join(columns.prompt_text("<|im_start|>system\n"), *task, self._end)
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
+        return self.columns.join(self.lead, self.columns.user_text(segment.text), self._end, self._answer)
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         return self.columns.join(self.opened(spoken.segment), self.columns.frames(spoken.codes), self._end)

@@ -26,10 +26,10 @@ class V15PromptFormat:
     def __init__(self, columns: Columns, *, max_length: int, as_upstream: bool = False) -> None:
         """`max_length`: the window in columns; upstream's server uses 4096, its command line 2048."""
         self.columns, self.max_length, self.as_upstream = columns, max_length, as_upstream
-        self.lead = columns.wording("<|im_start|>user\n")
+        self.lead = columns.prompt_text("<|im_start|>user\n")
         self._end = columns.control("im_end")
-        self._answer = columns.wording("<|im_start|>assistant\n<|voice|>")
-        system = columns.wording("<|im_start|>system\n"), columns.wording(TASK)
+        self._answer = columns.prompt_text("<|im_start|>assistant\n<|voice|>")
+        system = columns.prompt_text("<|im_start|>system\n"), columns.prompt_text(TASK)
         self._system = columns.join(*system, self._end)
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
@@ -45,7 +45,7 @@ class V15PromptFormat:
         return self.columns.join(self._system, *turns)
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
+        return self.columns.join(self.lead, self.columns.user_text(segment.text), self._end, self._answer)
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         parts = [self.opened(spoken.segment), self.columns.frames(spoken.codes)]

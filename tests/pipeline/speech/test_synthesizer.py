@@ -228,14 +228,14 @@ def test_deadline_depends_on_text_length_and_throughput(synthesizer):
         return left_s
 
     slow, quick = 2.0, 2000.0
-    synthesizer.pace._frames_per_s = slow
+    synthesizer.throughput._frames_per_s = slow
     patient, short = deadline_s(TEXT * 4), deadline_s(TEXT)
-    synthesizer.pace._frames_per_s = quick
+    synthesizer.throughput._frames_per_s = quick
     assert patient > short > deadline_s(TEXT) + 30
 
 
 def test_request_past_its_deadline_raises_timed_out(synthesizer, monkeypatch):
-    monkeypatch.setattr(synthesizer.pace, "timeout_s", lambda n_frames: 0.05)
+    monkeypatch.setattr(synthesizer.throughput, "timeout_s", lambda n_frames: 0.05)
     with pytest.raises(TimedOut, match="shorter text"):
         synthesize(synthesizer, speech_request(TEXT * 8, max_new_tokens=600, chunk_length=2000))
 

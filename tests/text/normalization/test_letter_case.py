@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.text.normalization.letter_case import plainly_written
+from backend.text.normalization.letter_case import normalize_emphasis
 from backend.text.phonemes.english import EnglishPhonemizer
 
 WORDS = frozenset([
@@ -36,13 +36,13 @@ def read():
     ],
 )
 def test_emphatic_spellings_are_normalized(written, plain):
-    assert plainly_written(written, WORDS.__contains__) == plain
+    assert normalize_emphasis(written, WORDS.__contains__) == plain
 
 
 @pytest.mark.parametrize("unit", ["aaa", "AB ", "aAb", "I'", "shh", "lll-", "NO."])
 def test_long_emphatic_spellings_are_fast(unit):
     text = unit * (20_000 // len(unit))
-    assert len(plainly_written(text, lambda word: False)) <= 2 * len(text)
+    assert len(normalize_emphasis(text, lambda word: False)) <= 2 * len(text)
 
 
 # Texts whose capitals were read as letters, and the same text in lower case.
