@@ -72,11 +72,11 @@ def encode(
     overwrite: Overwrite = False,
 ) -> None:
     """Encode an audio file to a code file."""
-    from backend.pipeline.codec.on_disk import encode_file, require_free
+    from backend.pipeline.codec.on_disk import encode_file, require_writable
     from backend.weights import codes_hash, load_codec
     from backend.weights.locate import find_codec
 
-    require_free(output, source, overwrite)
+    require_writable(output, source, overwrite)
     folder = find_codec(codec)
     model = load_codec(folder)
     with progress_bar("encoding") as progress:
@@ -98,11 +98,11 @@ def decode(
 ) -> None:
     """Decode a code file to an audio file, with the codec that wrote it."""
     from backend.compression.codes.inspect import survey_file
-    from backend.pipeline.codec.on_disk import decode_file, require_free, require_sound_suffix
+    from backend.pipeline.codec.on_disk import decode_file, require_audio_suffix, require_writable
 
     # Validate before loading a model.
-    require_free(output, source, overwrite)
-    require_sound_suffix(output)
+    require_writable(output, source, overwrite)
+    require_audio_suffix(output)
     survey_file(source)
 
     from backend.weights import codes_hash, load_codec

@@ -16,7 +16,7 @@ from backend.api.speech.request import PART_CHARS, Reference
 from backend.opt_engine import OptimizedEngine
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import asked_here, served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 
 def test_base64_in_parts_equals_base64_in_one(n_parts=3):

@@ -15,7 +15,7 @@ from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import asked_here, served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 # A path of any system, a line of a traceback, a module's file, an object's address.
 INSIDE = re.compile(r"(?<![\w:/<])/(?:\w[\w.-]*/)+\w|[A-Za-z]:\\|Traceback|File \"|line \d+, in|\.py\b|object at 0x")
