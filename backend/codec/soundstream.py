@@ -45,7 +45,7 @@ class Bands(NamedTuple):
 
 
 class ResidualUnit(nn.Module):
-    """A dilated convolution over 7 taps and a mix of channels, added to the input."""
+    """A dilated 7-tap convolution and a pointwise convolution with a residual connection."""
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
@@ -53,12 +53,12 @@ class ResidualUnit(nn.Module):
         self.mix = CausalConv1d(channels, channels, 1)
 
     def forward(self, x: Tensor, state: ConvState | None = None) -> Tensor:
-        # In place wherever autograd allows it: a quarter of the activations of a training step.
+        # In place where autograd allows it, which saves a quarter of a training step's activations.
         return self.mix(F.elu_(self.dilated(F.elu(x), state))).add_(x)
 
 
 class EncoderBlock(nn.Module):
-    """Three residual units, then `stride` times fewer frames with twice the channels."""
+    """Three residual units, then downsampling by `stride` with twice the channels."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -71,7 +71,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """`stride` times more frames with half the channels, then three residual units."""
+    """Upsampling by `stride` with half the channels, then three residual units."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -84,7 +84,7 @@ class DecoderBlock(nn.Module):
 
 
 class ConvStack(nn.Module):
-    """A first convolution, blocks, and a last convolution: the encoder or the decoder.
+    """First convolution, blocks and last convolution of the encoder or decoder.
 
     Where the codec works on band energies, `transform` goes before them or after them, and `shortcut`, a linear map
     of each frame, beside them: it alone is a codec, which the convolutions then improve.
@@ -127,13 +127,14 @@ class ConvStack(nn.Module):
 
 
 class SoundStream(CausalCodec):
-    """The codec of the paper: `C` channels at the audio rate, doubled by each of `strides`, and latents of `D`.
+    """The codec of the paper: `C` channels at the audio rate, doubled by each of `strides`, and latents of size `D`.
 
-    At 24 kHz with the strides given, 75 frames a second of 8 codes with 10 bits: 6 kbps, or 3 kbps with the first 4.
+    At 24 kHz with the default strides: 75 frames per second of 8 codes with 10 bits, 6 kbps, or 3 kbps with the first
+    4.
 
-    With `bands` = (n_fft, hop, n_single, n_bands) the same stack works on band energies instead of samples: they
-    enter the first convolution, and energies and corrections of a noise spectrum leave the last. The hop then comes
-    before the strides, which must all be 1, and the sound lags by n_fft - hop samples.
+    With `bands` = (n_fft, hop, n_single, n_bands) the same stack processes band energies instead of samples: they
+    enter the first convolution, and energies and corrections of a noise spectrum leave the last. All strides must
+    then be 1, and the latency is n_fft - hop samples.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class SoundStream(CausalCodec):
         return torch.cat(pieces, dim=2).clamp_(-1, 1)
 
     def decode(self, codes: Codes | Tensor, state: CodecState | None = None) -> Tensor:
-        """As every codec's `decode`; plain indices [B, K, T] of this codec are taken too."""
+        """Decodes codes like any codec; also accepts plain indices [B, K, T] of this codec."""
         if isinstance(codes, Tensor):
             codes = Codes(codes, self.spec.name)
         return super().decode(codes, state)
@@ -223,7 +224,7 @@ class SoundStream(CausalCodec):
     def reconstruct(
         self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True
     ) -> Reconstruction:
-        """The differentiable round trip of audio [B, 1, T * hop], not clipped."""
+        """Runs the differentiable round trip of audio [B, 1, T * hop], without clipping."""
         latent = self.encoder(audio)
         if not is_quantized:
             nothing = latent.new_zeros(())
@@ -234,17 +235,17 @@ class SoundStream(CausalCodec):
         )
 
     def _plan_blocks(self, x: Tensor, state: StackState | None, stack: ConvStack) -> tuple[StackState | None, int]:
-        """The state to start with and how many frames to take at a time.
+        """Returns the initial state and the number of frames per block.
 
-        On a CPU a second at a time keeps the activations in the cache (a third faster at 10 s) and the memory of a
-        long file flat; the states join the pieces exactly as they join a stream.
+        On CPU, one second at a time keeps the activations in the cache (a third faster at 10 s) and bounds the memory
+        for long files; states join the blocks exactly as in a stream.
         """
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return state, x.shape[2]
         return state or stack.init_state(x.shape[0]), max(1, round(self.spec.frame_rate_hz))
 
     def code_margins(self, audio: Tensor) -> Tensor:
-        """By how much each code of audio [B, 1, T * hop] beats the next best in squared distance, [B, K, T]."""
+        """Returns the squared-distance margin of each code of audio [B, 1, T * hop] to the next best, [B, K, T]."""
         return self.quantizer.margins(self.encoder(audio))
 
 
