@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from backend.api.speech.playback_clock import PlaybackClock
+from backend.api.metrics import PlaybackClock
 from backend.data.synthesis.templates import template_sentence
 
 MODEL = "phonogram-mini"

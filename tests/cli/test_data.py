@@ -35,7 +35,7 @@ def test_templates_alone_make_a_corpus(tmp_path):
     [
         (["--teacher", "kokoro"], "--model FILE and --voices DIR"),
         (["--teacher", "other"], "expected hibari, or kokoro"),
-        (["--speakers", "nobody"], "there are hibari_heart"),
+        (["--speakers", "nobody"], "expected one of hibari_heart"),
         (["--prefix", "K1"], "letters a to z"),
         (["--accent", "fr"], "en-us or en-gb"),
         ([], "Pass more texts"),

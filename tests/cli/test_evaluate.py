@@ -143,4 +143,4 @@ def test_sounds_that_are_all_damaged_are_an_error(place, monkeypatch, capsys):
     for name in ("1.wav", "2.wav"):
         (place / "sounds" / name).write_bytes(b"RIFF")
     assert phonogram(monkeypatch, *RUN) == 2
-    assert "None of the 3 sounds could be read" in capsys.readouterr().err
+    assert "None of the 3 files could be read" in capsys.readouterr().err

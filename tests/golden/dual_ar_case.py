@@ -42,7 +42,7 @@ def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
     arrays = read_tensors(folder / "arrays.safetensors")
     if "prompt" not in arrays:
         raise BadCheckpoint("arrays.safetensors holds no prompt. Restore the case.")
-    config = DualARConfig.from_dict(meta["config"], family=meta.get("family"), end_id=meta["im_end_id"])
+    config = DualARConfig.from_dict(meta["config"], family=meta.get("era"), end_id=meta["im_end_id"])
     weights = next((folder / name for name in ("model.safetensors", "model.pth") if (folder / name).is_file()), None)
     tensors = read_tensors(weights or folder / "model.safetensors")
     model = dual_ar_from_tensors(config, tensors, is_serving=False)

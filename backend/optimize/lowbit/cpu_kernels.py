@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from backend.hardware import current_hardware
 LEVELS_WITH_VNNI, LEVELS_WITHOUT = 127, 63
 INT4_GROUP = 32
 _INT4_COLUMNS = 64  # packing needs a multiple of this many outputs
+
+# Batches of this many rows take the same path through every kernel.
+FIXED_ROWS = 4
+MAX_PROBED_ROWS = 17
 
 Product = Callable[[Tensor], Tensor]
 
@@ -110,7 +115,41 @@ def half_product(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     def run(rows: Tensor, out: Tensor) -> Tensor:
         return product(rows, packed, None, out)
 
-    return run
+    return run if _rows_are_independent() else _in_fixed_batches(run, weight.shape)
+
+
+@cache
+def _rows_are_independent() -> bool:
+    """Whether the 16-bit product rounds a row alike in batches of every size. Kernels for AVX2 do not."""
+    generator = torch.Generator().manual_seed(0)
+    weight, rows = torch.randn(24, 40, generator=generator), torch.randn(MAX_PROBED_ROWS, 40, generator=generator)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*deprecated")
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        whole = torch.fbgemm_linear_fp16_weight_fp32_activation(rows, packed, None)
+        return all(
+            torch.equal(torch.fbgemm_linear_fp16_weight_fp32_activation(rows[:n], packed, None), whole[:n])
+            for n in range(1, MAX_PROBED_ROWS)
+        )
+
+
+def _in_fixed_batches(run: Callable[[Tensor, Tensor], Tensor], shape: torch.Size) -> Callable[[Tensor, Tensor], Tensor]:
+    """`run` on four rows at a time, the last ones padded, so that a row's sums never depend on its neighbors."""
+    n_out, n_in = shape
+    padded, sums = torch.zeros(FIXED_ROWS, n_in), torch.zeros(FIXED_ROWS, n_out)
+
+    def run_in_batches(rows: Tensor, out: Tensor) -> Tensor:
+        n_rows = rows.shape[0]
+        for start in range(0, n_rows, FIXED_ROWS):
+            n = min(FIXED_ROWS, n_rows - start)
+            if n == FIXED_ROWS:
+                run(rows[start : start + n], out[start : start + n])
+            else:
+                padded[:n] = rows[start:]
+                out[start:] = run(padded, sums)[:n]
+        return out
+
+    return run_in_batches
 
 
 def as_halves(weight: Tensor) -> tuple[Tensor, Tensor | None] | None:

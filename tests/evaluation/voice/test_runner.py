@@ -213,7 +213,7 @@ def test_missing_inputs_are_rejected(tmp_path):
     runner = CliRunner()
     with pytest.raises(BadSettings, match="--sentences"):
         runner.invoke(app, ["evaluate", "voice", "mine"], catch_exceptions=False)
-    with pytest.raises(BadSettings, match="nothing to judge"):
+    with pytest.raises(BadSettings, match="nothing to evaluate"):
         runner.invoke(app, ["evaluate", "voice"], catch_exceptions=False)
 
 

@@ -255,7 +255,7 @@ def test_rejected_model_is_not_copied(monkeypatch):
 
 def test_half_precision_models_are_not_bound():
     lm = tiny_lm("own tables", fast_dim=32, intermediate_size=64).narrow_head()
-    with replace_hardware(MACHINES["x86 AVX-512 VNNI"]):
+    with replace_hardware(MACHINES["x86 AVX512-FP16 AMX"]):
         decisions, _ = lm_decisions(lm, CPU, PlanOptions(mixed_precision="bf16", threads=1))
     (actual,) = [d for d in decisions if d.name == "cpu_graph"]
     assert not actual.is_applied and "precision_bf16" in actual.reason
