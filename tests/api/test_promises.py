@@ -1,4 +1,4 @@
-"""What a client can rely on, end to end: the routes before the real engine with a small random model."""
+"""End-to-end guarantees of the routes, with the real engine and a small random model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`/voices`, and the smaller routes."""
+"""`/voices` and the smaller routes."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_emotions_and_caches(http):
     assert http.post("/cache/clear").json() == {"cleared": {"references": 2}}
 
 
-def test_request_id_of_the_caller_comes_back_if_it_is_a_sane_one(http):
+def test_valid_request_id_of_the_client_is_returned(http):
     assert http.get("/health", headers={"X-Request-Id": "abc.1-2_3"}).headers["x-request-id"] == "abc.1-2_3"
     for strange in ("a b", "x" * 65, "ä".encode()):
         given = http.get("/health", headers={"X-Request-Id": strange}).headers["x-request-id"]

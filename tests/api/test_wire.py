@@ -1,4 +1,4 @@
-"""A real server on a port: disconnects, broken bodies, answers while speech is made."""
+"""A real server on a port: disconnects, aborted bodies, and responses during speech."""
 
 import socket
 import time
@@ -10,17 +10,10 @@ import pytest
 from backend.api.engine_host import MAX_SPEECHES
 from backend.errors import EngineFailure
 from tests.support.fake_engine import WAIT_LIMIT_S, FakeEngine
-from tests.support.served import served
+from tests.support.served import open_speeches, served, within
 
 TEXT = "words " * 40
 LONGEST_HEALTH_S = 0.05
-
-
-def within(limit_s, is_so):
-    deadline_s = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"not within {limit_s} s"
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -58,10 +51,6 @@ def test_client_that_leaves_stops_the_engine(engine, streaming):
             counted = http.get(f"{url}/metrics?format=json").json()["phonogram_speeches_total"]
     assert {"outcome": "cancelled", "value": 1.0} in counted
     assert engine.n_pieces == 2
-
-
-def open_speeches(http, url):
-    return http.get(f"{url}/metrics?format=json").json()["phonogram_open_speeches"]
 
 
 def test_failure_after_the_start_breaks_the_body_off(engine):

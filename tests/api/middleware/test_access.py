@@ -1,4 +1,4 @@
-"""Who is let in: names of the server, pages, keys and how often; for requests and for WebSockets."""
+"""Access control of requests and WebSockets: host, origin, API key and rate limit."""
 
 import logging
 
@@ -23,7 +23,7 @@ KEYS = "first-of-the-keys, second-of-the-keys"
     ["127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "192.168.0.7:8000", "[fe80::1%eth0]:80", "phonogram:8000",
      "tts.localhost:8000", "localhost."],
 )  # fmt: skip
-def test_addresses_and_names_nobody_can_register_are_answered(host):
+def test_addresses_and_unregistrable_names_are_accepted(host):
     with asked_here() as http:
         assert http.get("/voices", headers={"Host": host}).status_code == 200
 
@@ -38,7 +38,7 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(host, path):
     assert refused.status_code == 403 and "ALLOWED_HOSTS" in refused.json()["message"]
 
 
-def test_names_can_be_allowed():
+def test_allowed_hosts_are_accepted():
     names = TrustedHosts("tts.example", "a.example, b.example")
     assert all(map(names.allows, ("tts.example:8000", "A.example", "b.example.")))
     assert not names.allows("c.example")
@@ -51,7 +51,7 @@ def test_two_host_headers_are_refused():
         assert http.get("/voices", headers=both).status_code in (400, 403)
 
 
-def test_any_key_of_the_list_opens_and_no_other():
+def test_only_listed_keys_are_accepted():
     with asked_here(api_key=KEYS) as http:
         for key in ("first-of-the-keys", "second-of-the-keys"):
             assert http.get("/voices", headers={"Authorization": f"Bearer {key}"}).status_code == 200
@@ -174,7 +174,7 @@ def echo():
 KEY = {"Authorization": "Bearer first-of-the-keys"}
 
 
-def test_a_websocket_with_the_key_is_opened(echo):
+def test_websocket_with_the_key_is_accepted(echo):
     for origin in ({}, {"Origin": "http://localhost:7860"}):
         with echo.websocket_connect("/echo", headers={**KEY, **origin}) as socket:
             socket.send_text("hello")
