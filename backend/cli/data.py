@@ -170,7 +170,7 @@ def tokenize(
     from backend.data.manifest import Clip
     from backend.data.splits import HeldOut
     from backend.data.token_shards import ShardSpec, ShardWriter
-    from backend.data.utterances import in_turn_at_speeds, read_utterances
+    from backend.data.utterances import perturb_speeds, read_utterances
     from backend.device import find_device
     from backend.pipeline.codec.tokenize_corpus import tokenize_corpus
     from backend.weights import codes_hash, load_codec
@@ -182,7 +182,7 @@ def tokenize(
         item for item in read_utterances(manifest) if not held_out.covers(Clip(item.id, item.path, item.speaker))
     ]
     if speed_factors is not None:
-        utterances = in_turn_at_speeds(utterances, read_factors(speed_factors))
+        utterances = perturb_speeds(utterances, read_factors(speed_factors))
     folder = find_codec(codec)
     model = load_codec(folder, find_device(device).torch_device())
     spec = model.spec

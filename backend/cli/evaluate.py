@@ -60,7 +60,7 @@ def codec(
 ) -> None:
     """Evaluate a codec at several bitrates against Opus, Codec 2 and others on the same audio."""
     # Imported here, so that `--help` stays fast.
-    from backend.evaluation.baselines.registry import USUAL, open_baselines
+    from backend.evaluation.baselines.registry import DEFAULT_BASELINES, open_baselines
     from backend.evaluation.codec.metrics import open_metrics
     from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
     from backend.evaluation.codec.summary import compare, summarize
@@ -76,7 +76,7 @@ def codec(
         require_plots()
     files = find_sounds(audio, limit)
     texts = None if transcripts is None else read_transcripts(transcripts)
-    names = USUAL if baselines is None else () if baselines == "none" else tuple(baselines.split(","))
+    names = DEFAULT_BASELINES if baselines is None else () if baselines == "none" else tuple(baselines.split(","))
     others, unavailable = open_baselines(names, lyra)
     folder = find_codec(checkpoint)
     ours = codec_systems(folder, counts(codebooks))
@@ -84,15 +84,15 @@ def codec(
     systems: list[System] = [*ours, *others]
     with step_bar() as report:
         outcome = evaluate(
-            files, audio, systems, metrics.judges, transcripts=texts, cache=ResultCache(cache), report=report
+            files, audio, systems, metrics.metrics, transcripts=texts, cache=ResultCache(cache), report=report
         )  # fmt: skip
     if not outcome.sounds:
         raise BadAudio(
             f"None of the {len(files)} files could be read; the first: {next(iter(outcome.skipped.values()))}"
         )
-    table = summarize(outcome, [system.name for system in systems], metrics.judges)
+    table = summarize(outcome, [system.name for system in systems], metrics.metrics)
     differences = compare(
-        outcome, [system.name for system in ours], [system.name for system in others], metrics.judges
+        outcome, [system.name for system in ours], [system.name for system in others], metrics.metrics
     )  # fmt: skip
     document = as_document(folder, ours[0].weights, metrics, systems, unavailable, outcome, table, differences)
     typer.echo(as_text(document))
@@ -138,7 +138,7 @@ def as_document(
         "intervals": {"kind": "percentile bootstrap over files", "level": LEVEL, "resamples": N_RESAMPLES},
         "judges": [
             *({"name": metric.name, "title": metric.title, "better": metric.better, "identity": metric.identity,
-               "available": True} for metric in metrics.judges),
+               "available": True} for metric in metrics.metrics),
             *({"name": name, "available": False, "reason": reason} for name, reason in metrics.absent.items()),
         ],
         "systems": [

@@ -77,13 +77,13 @@ def voice(
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
     texts = [] if sentences is None else read_sentences(sentences, limit)
-    metrics = open_voice_metrics(asr or (), references or (), dnsmos, tells_nearest=clones is not None)
-    names = [metric.name for metric in metrics.judges]
+    metrics = open_voice_metrics(asr or (), references or (), dnsmos, reports_nearest=clones is not None)
+    names = [metric.name for metric in metrics.metrics]
     with ExitStack() as stack:
         systems = open_systems(checkpoint, voices, texts, clones, teacher, recordings or [], codec, stack)
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with step_bar() as progress:
-            outcome = evaluate_voices(systems, texts, metrics.judges, folder, seed=seed, limit=limit, report=progress)
+            outcome = evaluate_voices(systems, texts, metrics.metrics, folder, seed=seed, limit=limit, report=progress)
         rows = summarize_voices(outcome, [system.name for system in systems], names, "teacher")
         document = as_document(systems, metrics, outcome, rows, len(texts), seed)
         table = as_markdown(rows, names)
@@ -167,7 +167,7 @@ def as_document(
         "n_sentences": n_sentences,
         "seed": seed,
         "systems": [{"name": system.name, "identity": system.identity} for system in systems],
-        "judges": [{"name": metric.name, "identity": metric.identity} for metric in metrics.judges],
+        "judges": [{"name": metric.name, "identity": metric.identity} for metric in metrics.metrics],
         "absent": metrics.absent,
         "summary": rows,
         "takes": takes,

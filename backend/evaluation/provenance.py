@@ -1,13 +1,12 @@
-"""What a result was made with: machine and versions."""
+"""Provenance of a result: machine and package versions."""
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import Any
 
 from backend import __version__
-from backend.device import processor_name
+from backend.hardware import processor_name, usable_cores
 from backend.metrics.optional_packages import package_version
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-python", "ai-edge-litert",
@@ -15,15 +14,15 @@ PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-pyt
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and system."""
+    """Returns processor, cores and operating system."""
     return {
         "cpu": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
 
 
 def versions() -> dict[str, str | None]:
-    """Ours, and those of the packages that code or judge; None for absent ones."""
+    """Returns the versions of Phonogram and of the codec and metric packages; None for absent ones."""
     return {"phonogram": __version__, **{name: package_version(name) for name in PACKAGES}}

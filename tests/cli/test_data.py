@@ -38,7 +38,7 @@ def test_templates_alone_make_a_corpus(tmp_path):
         (["--speakers", "nobody"], "expected one of hibari_heart"),
         (["--prefix", "K1"], "letters a to z"),
         (["--accent", "fr"], "en-us or en-gb"),
-        ([], "Give more texts"),
+        ([], "Pass more texts"),
     ],
 )
 def test_usage_errors_are_reported_at_once(tmp_path, arguments, complaint):

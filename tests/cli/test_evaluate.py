@@ -123,11 +123,11 @@ def test_evaluation_resumes_from_its_cache_with_equal_results(place, monkeypatch
     ("arguments", "finding"),
     [
         (("small", "--audio", "none"), "not a folder"),
-        (("small", "--audio", "small"), "holds no sound files"),
+        (("small", "--audio", "small"), "has no audio files"),
         (("none", "--audio", "sounds"), "neither a folder"),
         (("small", "--audio", "sounds", "--codebooks", "1,x"), "expected numbers"),
         (("small", "--audio", "sounds", "--codebooks", "9"), "1 to 3"),
-        (("small", "--audio", "sounds", "--peers", "mp4"), "no peers called mp4"),
+        (("small", "--audio", "sounds", "--peers", "mp4"), "Unknown baselines mp4"),
         (("small", "--audio", "sounds", "--json", "none/out.json"), "Check the path"),
         (("small", "--audio", "sounds", "--report", "sounds"), "Check the path"),
         (("small", "--audio", "sounds", "--transcripts", "none.jsonl"), "not a list of transcripts"),
