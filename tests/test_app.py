@@ -70,7 +70,7 @@ def test_request_with_the_key_passes():
         assert http.get("/fails", headers={"Authorization": "Bearer s3cret"}).status_code == 400
 
 
-def test_only_the_pages_may_read_answers_across_origins():
+def test_cors_allows_only_the_web_pages():
     with client(gradio_port=7999, host="10.0.0.5") as http:
         for origin in ("http://localhost:7999", "http://127.0.0.1:8501", "http://10.0.0.5:7999"):
             assert http.get("/health", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin

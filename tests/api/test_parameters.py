@@ -102,7 +102,7 @@ def test_choice_that_does_not_exist_is_refused(http, name):
     assert refused.status_code == 400 and name in refused.json()["message"]
 
 
-def test_unknown_fields_are_named_all_of_them(http):
+def test_all_unknown_fields_are_named(http):
     n_asked = len(http.engine.asked)
     for kind in (
         {"json": {**BASE, "tempreture": 1, "zzz": 2}},

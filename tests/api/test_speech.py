@@ -89,7 +89,7 @@ def test_vorbis_is_not_streamed(http):
     assert refused.status_code == 400 and "wav, pcm, flac" in refused.json()["message"]
 
 
-def test_references_arrive_alike_in_json_and_as_uploads(http):
+def test_references_are_equal_in_json_and_as_uploads(http):
     clips = [(b"RIFF one", "first words"), (b"RIFF two", "")]
     http.post(
         "/tts",

@@ -102,7 +102,7 @@ def test_good_bytes_arrive_in_every_place(http, good, places):
     assert {place.split()[1] for place in shut} <= {"/v1/references/delete", "/v1/references/update"}, shut
 
 
-def test_damaged_bytes_are_refused_or_used_in_every_place(http, good, places):
+def test_damaged_bytes_are_rejected_or_used_in_every_field(http, good, places):
     check_all(http, good, places, QUICK)
 
 
@@ -116,7 +116,7 @@ def test_many_damaged_bytes_are_refused_or_used(http, good, places):
 
 
 @pytest.mark.parametrize("container", ["flac", "ogg", "opus", "mp3"])
-def test_a_bomb_of_silence_is_refused_in_every_place_for_sound(http, places, container):
+def test_decompression_bomb_is_rejected_by_every_audio_field(http, places, container):
     silence = Waveform(np.zeros((1, 8000 * int(MAX_AUDIO_S + 40)), np.float32), 8000)
     content = encode_audio(silence, container)
     assert len(content) < silence.samples.nbytes / 3
@@ -151,7 +151,7 @@ class Uploader:
         await self.task
 
 
-def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
+def test_total_uploads_are_limited_and_small_requests_pass():
     async def app(scope, receive, send):
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -178,7 +178,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
     asyncio.run(crowd())
 
 
-def test_whoever_uploads_too_much_at_once_is_told_when_to_come_back():
+def test_excess_upload_gets_retry_after():
     with asked_here(max_upload_mb=2, upload_budget_mb=1) as client:
         found = client.app.middleware_stack
         while not isinstance(found, BodyLimitMiddleware):

@@ -82,7 +82,7 @@ def test_full_queue_returns_retry_after(http, workers):
     assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "1000"
 
 
-def test_the_door_asks_who_calls(workers, primary):
+def test_gateway_checks_access(workers, primary):
     settings = Settings(device="cpu", api_key="a-key-for-the-gateway", max_upload_mb=1, rate_limit_per_min=5)
     with TestClient(create_gateway(settings, workers, primary)) as http:
         key = {"Authorization": "Bearer a-key-for-the-gateway"}

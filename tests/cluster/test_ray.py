@@ -165,7 +165,7 @@ def test_idle_sockets_use_no_slot_and_a_disconnect_frees_one(url, http):
 JOIN = "import sys, ray; ray.init(address=sys.argv[1], logging_level='ERROR'); print(ray.nodes())"
 
 
-def test_nobody_joins_without_the_clusters_own_token(url, tmp_path):
+def test_joining_the_cluster_needs_its_token(url, tmp_path):
     import ray
 
     # Whoever joins runs code here, and Ray's ports are not those of this machine alone.

@@ -105,7 +105,7 @@ def test_invalid_message_is_reported_and_closes_the_socket(message, http, engine
     assert closed.value.code == 1003 and engine.asked == []
 
 
-def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(workers, primary):
+def test_unauthenticated_and_cross_origin_sockets_are_rejected(workers, primary):
     settings = Settings(device="cpu", api_key="a-key-for-the-gateway")
     key = {"Authorization": "Bearer a-key-for-the-gateway"}
     with gateway_client(workers, primary, settings) as http:

@@ -26,7 +26,7 @@ def test_internals_pattern_matches_paths_and_tracebacks():
     )
 
 
-def test_every_answer_carries_the_headers_a_browser_needs():
+def test_every_response_has_security_headers():
     with asked_here(api_key="the-only-key-there-is") as http:
         http.engine.refusal = ZeroDivisionError("x")
         key = {"Authorization": "Bearer the-only-key-there-is"}
@@ -41,7 +41,7 @@ def test_every_answer_carries_the_headers_a_browser_needs():
 
 
 @pytest.mark.parametrize("kind", [*STATUS, ZeroDivisionError, OSError, MemoryError], ids=lambda kind: kind.__name__)
-def test_an_error_of_any_kind_is_answered_without_the_inside(kind):
+def test_no_error_response_reveals_internals(kind):
     inside = f"{ROOT}/backend/x.py"
     error = kind.__new__(kind)
     is_known = issubclass(kind, errors.PhonogramError)
@@ -80,7 +80,7 @@ PROVOCATIONS = [
 ]
 
 
-def test_no_provocation_makes_the_server_tell_of_its_inside(tmp_path):
+def test_no_request_makes_the_server_reveal_internals(tmp_path):
     with asked_here(OptimizedEngine(settings_in(tmp_path), open_small)) as http:
         for method, path, body in PROVOCATIONS:
             answer = http.request(method, path, **body)
@@ -89,7 +89,7 @@ def test_no_provocation_makes_the_server_tell_of_its_inside(tmp_path):
             assert str(tmp_path) not in answer.text
 
 
-def test_a_client_that_never_sends_the_rest_is_given_up():
+def test_incomplete_request_times_out():
     with served(FakeEngine(), client_timeout_s=0.2) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as client:
@@ -103,7 +103,7 @@ def test_a_client_that_never_sends_the_rest_is_given_up():
     assert answer.startswith(b"HTTP/1.1 408") and b"CLIENT_TIMEOUT_S" in answer
 
 
-def test_a_client_that_takes_nothing_of_its_answer_frees_its_place():
+def test_client_that_does_not_read_frees_its_slot():
     engine = FakeEngine()
     text = "x" * 100_000  # 32 MB of sound, more than any socket holds
     with served(engine, client_timeout_s=0.3, max_text_chars=100_000) as url:

@@ -202,7 +202,7 @@ def test_disconnect_cancels_the_speech():
     ],
     ids=lambda value: repr(value[:12]),
 )  # fmt: skip
-def test_what_is_no_event_is_refused(server, sent, finding):
+def test_invalid_event_is_rejected(server, sent, finding):
     with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as client:
         client.sendall(sent)
         answer = client.makefile("rb").read()
@@ -229,7 +229,7 @@ def test_endless_client_input_is_cut_off(monkeypatch):
                 time.sleep(0.01)
 
 
-def test_an_event_that_never_ends_is_given_up():
+def test_endless_event_times_out():
     with (
         wyoming(client_timeout_s=0.2) as (port, _),
         socket.create_connection(("127.0.0.1", port), timeout=10) as client,
@@ -271,5 +271,5 @@ def test_used_port_error_names_the_setting():
     ("host", "api_key", "expected"),
     [("127.0.0.1", "", "127.0.0.1"), ("0.0.0.0", "", "0.0.0.0"), ("0.0.0.0", "secret", "127.0.0.1"), ("localhost", "secret", "localhost")],
 )  # fmt: skip
-def test_with_a_key_it_stays_on_this_machine(host, api_key, expected):
+def test_wyoming_with_a_key_listens_on_loopback_only(host, api_key, expected):
     assert listening_host(Settings(_env_file=None, host=host, api_key=api_key)) == expected
