@@ -211,7 +211,7 @@ def test_killed_replica_is_retried_or_reported_on_the_websocket(url, http):
         if code == 1000:
             assert len(sound) == 320 * sum(map(len, texts))
         else:
-            assert (code, told[-1]["error"]) == (1011, "ReplicaLost") and len(sound) < 320 * sum(map(len, texts))
+            assert (code, told[-1]["error"]) == (1011, "SpeakerLost") and len(sound) < 320 * sum(map(len, texts))
     wait_until(lambda: running() == 2)
 
 

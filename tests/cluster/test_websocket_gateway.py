@@ -186,7 +186,7 @@ def test_replica_lost_during_speech_is_reported_and_closes_the_socket(http, work
     whole, broken = "This one is whole.", "This one breaks off."
     sound, told, code = heard(http, ({"type": "text", "text": f"{whole} {broken} And nothing after. "},))
     assert code == 1011 and "done" not in [body["type"] for body in told]
-    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "ReplicaLost", 1)
+    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "SpeakerLost", 1)
     assert told[-1]["retry_after_ms"] == 2000
     # What had come is heard, and the break is where it says.
     assert sound == pcm_of(whole, broken)[: 2 * (len(whole) * 160 + PIECE_SAMPLES)]
@@ -196,7 +196,7 @@ def test_replica_lost_during_speech_is_reported_and_closes_the_socket(http, work
 def test_losing_all_replicas_is_reported_and_closes_the_socket(http, workers):
     workers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Never heard. "},))
-    assert (sound, told[-1]["error"], code, workers.n_requests) == (b"", "ReplicaLost", 1011, MAX_TRIES)
+    assert (sound, told[-1]["error"], code, workers.n_requests) == (b"", "SpeakerLost", 1011, MAX_TRIES)
 
 
 def test_idle_socket_outlives_its_replica(http, workers):

@@ -87,18 +87,18 @@ def test_cancel_stops_audio_and_the_socket_accepts_new_text():
 
 @pytest.mark.parametrize("moment", ["audio_start", "sound"])
 def test_cancel_during_a_send_drops_the_old_audio(monkeypatch, moment):
-    tell, send = SpeechSocket._tell, WebSocket.send_bytes
+    send_json, send = SpeechSocket._send_json, WebSocket.send_bytes
     sockets, cancelled = [], threading.Event()
 
     async def cancel_in_between():
-        # As if the client's word came just now.
+        # As if a cancel message arrived just now.
         if not cancelled.is_set():
-            sockets[0]._drop_all()
+            sockets[0]._cancel_all()
             cancelled.set()
 
-    async def tell_and_cancel(self, body, family=None):
+    async def send_json_and_cancel(self, body, epoch=None):
         sockets.append(self)
-        await tell(self, body, family)
+        await send_json(self, body, epoch)
         if body["type"] == moment:
             await cancel_in_between()
 
@@ -107,7 +107,7 @@ def test_cancel_during_a_send_drops_the_old_audio(monkeypatch, moment):
         if moment == "sound":
             await cancel_in_between()
 
-    monkeypatch.setattr(SpeechSocket, "_tell", tell_and_cancel)
+    monkeypatch.setattr(SpeechSocket, "_send_json", send_json_and_cancel)
     monkeypatch.setattr(WebSocket, "send_bytes", send_and_cancel)
     with talking() as (talk, _, _):
         talk.say(type="start", pace=0)
