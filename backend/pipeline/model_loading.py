@@ -62,11 +62,11 @@ class LoadedModel:
 
     @property
     def current_notes(self) -> tuple[str, ...]:
-        """`notes`, updated with optimizations that were turned off after loading."""
-        reason = self.lm.given_up if isinstance(self.lm, CudaGraphDualAR) else None
-        if reason is None:
+        """`notes`, with what was given up since they were made."""
+        disabled_reason = self.lm.disabled_reason if isinstance(self.lm, CudaGraphDualAR) else None
+        if disabled_reason is None:
             return self.notes
-        off = f"off: cuda_graph (lm): {reason}"
+        off = f"off: cuda_graph (lm): {disabled_reason}"
         return tuple(off if note.startswith("on: cuda_graph ") else note for note in self.notes)
 
 

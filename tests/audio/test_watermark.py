@@ -104,5 +104,8 @@ def test_watermark_command_reports_by_exit_code(ours, speech, tmp_path):
 
     for name, sound, code in (("ours.wav", ours, 0), ("plain.wav", speech, 1)):
         write_audio(tmp_path / name, sound)
-        outcome = CliRunner().invoke(app, ["watermark", "check", str(tmp_path / name), "--key", "ours"])
-        assert outcome.exit_code == code and ("no mark found" if code else f"{name}: marked") in outcome.output
+        told = CliRunner().invoke(app, ["watermark", "check", str(tmp_path / name), "--key", "ours"])
+        assert (
+            told.exit_code == code
+            and ("no watermark detected" if code else f"{name}: watermark detected") in told.output
+        )

@@ -133,7 +133,7 @@ def test_cuda_graph_codes_equal_eager_codes_and_failed_capture_is_noted(checkpoi
     """Simulates a GPU: recorded functions run directly, or recording fails."""
     settings = Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu")
     plain, note = eight_speeches(settings, 1)
-    assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
+    assert note.startswith("off: cuda_graph (lm): CUDA graphs need a CUDA GPU")
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     monkeypatch.setattr(CpuGraph, "supported", lambda *_: Support(False, "a processor's"))

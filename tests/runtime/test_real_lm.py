@@ -65,7 +65,7 @@ def test_batched_codes_equal_codes_alone_with_cuda_graphs(kind):
         together = speak(worker, [PromptSource(model, seed, n) for seed, n in enumerate(lengths)])
         # Prompts are prefilled between decode steps, in rows of the same state.
         assert sum(n > 0 for n in worker.snapshot.steps_by_rows) >= 4
-        assert recorded.given_up is None and worker._state.steps and worker._state.draws
+        assert recorded.disabled_reason is None and worker._state.step_graphs and worker._state.sampler_graphs
     for one, other, another in zip(plain, alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, another)

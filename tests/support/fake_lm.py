@@ -1,4 +1,4 @@
-"""A fake language model whose next frame depends only on what its row has read."""
+"""A minimal language model whose next frame depends only on everything its row has read."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class FakePrefix(NamedTuple):
 
 
 class FakeSampler:
-    """Counts its frames: the noise depends only on the seed and the frame number."""
+    """Counts its own frames: the noise of a frame depends only on the seed and its number."""
 
     def __init__(self, seed: int, n_frames: int, attempt: int = 0, n_silent: int = 0):
-        """`n_silent`: attempts that end without a frame."""
+        """`n_silent`: number of attempts that end at once."""
         self.seed, self.n_frames, self.drawn = seed, n_frames if attempt >= n_silent else 0, 0
         self.attempt, self.pointer = attempt, None
         self.again = lambda: FakeSampler(seed, n_frames, attempt + 1, n_silent)
@@ -68,7 +68,7 @@ class FakeState:
 
 
 class FakeLM:
-    """`batches` lists the rows per step; `on_step` may raise."""
+    """`batches` lists the number of rows of each step; `on_step` may raise."""
 
     spec = FakeSpec()
 

@@ -71,7 +71,13 @@ def collect(session: Session) -> np.ndarray:
 
 @contextmanager
 def running(lm=None, **changes):
-    options = {"n_rows": 8, "max_waiting": 64, "max_frames": 1000, "cache_entries": 10, "throughput": ThroughputEstimate()}
+    options = {
+        "n_rows": 8,
+        "max_waiting": 64,
+        "max_frames": 1000,
+        "cache_entries": 10,
+        "throughput": ThroughputEstimate(),
+    }
     worker = LMWorker(lm or FakeLM(), **{**options, **changes})
     worker.start()
     try:

@@ -1,4 +1,4 @@
-"""A minimal causal codec, for tests of the code around codecs."""
+"""A minimal causal codec, for tests of code that uses codecs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGISTERED = "tests.support.tiny_codecs.TinyCodec"
 
 
 class TinyCodec(CausalCodec):
-    """One convolution, residual nearest neighbors, one transposed convolution; the output lags by `lag` samples."""
+    """One convolution, residual nearest neighbors, one transposed convolution, with a latency of `lag` samples."""
 
     def __init__(self, hop: int = 16, n_codebooks: int = 3, codebook_size: int = 10, rate_hz: int = 8000, lag: int = 0):
         super().__init__()

@@ -20,7 +20,7 @@ def test_pointer_records_the_symbol_of_each_frame():
     for step in (0, 1, 0, 2, 1):
         pointer.advance(step)
     assert pointer.path == [0, 0, 1, 1, 3]
-    assert pointer.restarted().path == []
+    assert pointer.restart().path == []
 
 
 def segment(text, path, speed=1.0):

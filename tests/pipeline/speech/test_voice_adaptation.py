@@ -21,7 +21,7 @@ def conditioning(engine, name):
 
 @pytest.fixture(autouse=True)
 def _accept_any_transcript(monkeypatch):
-    monkeypatch.setattr("backend.lm.voice_adaptation.OTHER_WORDS", 1e9)
+    monkeypatch.setattr("backend.lm.voice_adaptation.MAX_DISTANCE", 1e9)
 
 
 def test_voice_is_adapted_once_when_it_is_added(tmp_path):
@@ -59,7 +59,7 @@ def test_adapted_voice_samples_with_its_own_fast_stack(tmp_path):
 
     def codes(frame_samplers):
         samplers = [
-            SamplerState(SamplingOptions(), 7, pointer=pointer.restarted(), frame_sampler=frame_sampler)
+            SamplerState(SamplingOptions(), 7, pointer=pointer.restart(), frame_sampler=frame_sampler)
             for frame_sampler in frame_samplers
         ]
         with torch.inference_mode():
