@@ -21,9 +21,8 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from tests.api.compat.wyoming.test_server import free_port
 from tests.api.test_wire import within
-from tests.pipeline.test_likeness import open_voices
 from tests.support.served import served
-from tests.test_opt_engine import settings_in
+from tests.support.small_engine import open_small_voices, settings_in
 
 TEXT = "hello there, this is a text"
 PACKED = {"Content-Type": "application/msgpack"}
@@ -87,7 +86,7 @@ def spoken(engine, text, voice):
 
 
 def test_every_door_gives_the_same_samples(tmp_path):
-    engine = OptimizedEngine(settings_in(tmp_path), open_voices)
+    engine = OptimizedEngine(settings_in(tmp_path), open_small_voices)
     sound = encode_audio(Waveform.of(speech_like(duration_s=1.0, rate_hz=8000), 8000), "wav")
     with doors(engine) as (http, port):
         form = {"name": "Ann", "text": "some words", "consent": "true"}

@@ -10,7 +10,7 @@ from backend.runtime.request import SpeechRequest
 from tests.api.test_wire import within
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 FREE_WITHIN_S = 0.15
 

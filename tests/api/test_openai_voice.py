@@ -13,7 +13,7 @@ from backend.opt_engine import OptimizedEngine
 from tests.api.test_openai_client import client_of
 from tests.support.audio_decoding import decoded
 from tests.support.served import served
-from tests.test_opt_engine import settings_in
+from tests.support.small_engine import settings_in
 
 pytestmark = pytest.mark.slow
 
