@@ -9,7 +9,7 @@ from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import served, within
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 FREE_WITHIN_S = 0.15
 

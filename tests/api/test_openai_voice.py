@@ -12,7 +12,7 @@ from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.opt_engine import OptimizedEngine
 from tests.support.audio_decoding import decoded
 from tests.support.served import openai_client, served
-from tests.test_opt_engine import settings_in
+from tests.support.small_engine import settings_in
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,8 @@ from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.pipeline.test_likeness import open_voices
 from tests.support.served import free_port, served, within
-from tests.test_opt_engine import settings_in
+from tests.support.small_engine import open_small_voices, settings_in
 
 TEXT = "hello there, this is a text"
 PACKED = {"Content-Type": "application/msgpack"}
@@ -85,7 +84,7 @@ def spoken(engine, text, voice):
 
 
 def test_all_endpoints_return_the_same_samples(tmp_path):
-    engine = OptimizedEngine(settings_in(tmp_path), open_voices)
+    engine = OptimizedEngine(settings_in(tmp_path), open_small_voices)
     sound = encode_audio(Waveform.of(speech_like(duration_s=1.0, rate_hz=8000), 8000), "wav")
     with server(engine) as (http, port):
         form = {"name": "Ann", "text": "some words", "consent": "true"}
