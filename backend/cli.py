@@ -16,6 +16,7 @@ from backend import __version__
 from backend.commands.cluster import app as cluster_app
 from backend.commands.doctor import doctor
 from backend.commands.download import download
+from backend.commands.music import app as music_app
 from backend.commands.progress import progress_bar
 from backend.commands.read import read
 from backend.commands.serve import serve
@@ -40,6 +41,7 @@ for command in (speak, read, voices, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
+app.add_typer(music_app, name="music")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cluster_app, name="cluster")

@@ -8,7 +8,7 @@ from tests.repo.tree import imports_of, module_name, parsed, python_files
 
 LAYERS = (
     ("nn", "audio", "monitor", "codes", "device"),
-    ("codec", "lm", "text", "data", "metrics"),
+    ("codec", "lm", "music", "text", "data", "metrics"),
     ("optimize", "compression", "weights", "configs"),
     ("runtime", "store"),
     ("pipeline", "training"),
