@@ -14,6 +14,7 @@ import typer
 
 from backend import __version__
 from backend.cli.cluster import app as cluster_app
+from backend.cli.compose import compose
 from backend.cli.data import app as data_app
 from backend.cli.doctor import doctor
 from backend.cli.download import download
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 # One command is a function of its own module, listed below; a group is a Typer, joined with `app.add_typer`.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Text to speech, sound to codes and back.",
+    help="Text to speech, text to music, sound to codes and back.",
 )  # fmt: skip
 
-for command in (speak, read, voices, serve, download, doctor):
+for command in (speak, read, voices, compose, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")

@@ -104,10 +104,13 @@ def chord_part(
     return notes
 
 
-def pad_part(chords: Sequence[ChordSpan], player: GmInstrument, bars: Sequence[int], meter: Meter) -> list[Note]:
-    """Long chords; a tone that the next chord shares is held."""
+def pad_part(
+    chords: Sequence[ChordSpan], player: GmInstrument, bars: Sequence[int], meter: Meter, n_voices: int = 3,
+    keep: int | None = None,
+) -> list[Note]:  # fmt: skip
+    """Long chords; a tone that the next chord shares is held. `keep`: only this voice, counted from below."""
     low, high = max(player.low, 50), max(min(player.high, 74), min(player.low + 16, player.high))
-    voiced = lead([span.chord for span in chords], low, high, 3, max(62, low + 6))
+    voiced = lead([span.chord for span in chords], low, high, n_voices, max(62, low + 6))
     wanted = set(bars)
     notes: list[Note] = []
     held: dict[int, Note] = {}
@@ -117,7 +120,7 @@ def pad_part(chords: Sequence[ChordSpan], player: GmInstrument, bars: Sequence[i
             held = {}
             continue
         new: dict[int, Note] = {}
-        for pitch in voicing:
+        for pitch in voicing if keep is None else voicing[keep : keep + 1]:
             before = held.pop(pitch, None)
             joined = before is not None and abs(before.end - span.start) < 1e-6 and before.duration < 8
             if before is not None and joined:

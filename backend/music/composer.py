@@ -12,35 +12,24 @@ from backend.music.drums import drum_notes
 from backend.music.instruments import INSTRUMENTS, GmInstrument, instrument
 from backend.music.melody import PLANS, MelodyWriter, Motif, PhrasePlan, harmonized, motif
 from backend.music.moods import MOODS, mood_of
+from backend.music.orchestration import MAX_PARTS, assign_roles, is_polyphonic
 from backend.music.score import ChordSpan, Note, Part, Score, Section
 from backend.music.styles import STYLES, Style, style
-from backend.music.theory import Chord, Key, Meter
+from backend.music.theory import MODES, Chord, Key, Meter
 
 MIN_TEMPO_BPM, MAX_TEMPO_BPM = 60, 180
 MIN_DURATION_S, MAX_DURATION_S = 4.0, 1800.0
-MAX_PARTS = 5
-# The last chord rings on for about this long after its bar.
-TAIL_S = 1.5
+# The last bar is one held chord: it may be faded out, and rings on for about this long after its end.
+TAIL_S, LAST_BAR_SHARE = 0.8, 0.3
 FORMS = {1: "A", 2: "A A'", 3: "A B A", 4: "A A' B A", 5: "A A' B A B", 6: "A A' B A C A", 7: "A A' B A C B A"}
 ENDLESS_FORM = ("A", "A'", "B", "A", "C", "B", "A'", "C")
 ENERGY = {"intro": -0.25, "A": 0.0, "A'": 0.08, "B": 0.18, "C": -0.15, "outro": -0.2}
-POLYPHONIC = ("piano", "guitar", "organ", "harp", "mallets", "synth", "strings", "choir", "plucked")
-SOLO = (
-    "piano",
-    "electric piano",
-    "harpsichord",
-    "nylon guitar",
-    "acoustic guitar",
-    "harp",
-    "organ",
-    "accordion",
-    "marimba",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class CompositionRequest:
-    """What a piece must be; what is None is chosen by the seed. `tempo_bpm` counts beats of the meter.
+    """What a piece must be; what is None is chosen by the seed. `tempo_bpm` counts beats of the meter;
+    `tempo_range` and `mode` leave the exact tempo and the tonic to the seed.
 
     `instruments`: these play, in roles that suit them; `without`: names or families that must not.
     """
@@ -48,7 +37,9 @@ class CompositionRequest:
     seed: int = 0
     duration_s: float = 30.0
     tempo_bpm: int | None = None
+    tempo_range: tuple[int, int] | None = None
     key: Key | None = None
+    mode: str | None = None
     meter: Meter | None = None
     genre: str | None = None
     mood: str | None = None
@@ -61,6 +52,12 @@ class CompositionRequest:
         _require("duration_s", self.duration_s, MIN_DURATION_S, MAX_DURATION_S, "seconds")
         if self.tempo_bpm is not None:
             _require("tempo_bpm", self.tempo_bpm, MIN_TEMPO_BPM, MAX_TEMPO_BPM, "beats a minute")
+        if self.tempo_range is not None:
+            low, high = self.tempo_range
+            _require("tempo_range", low, MIN_TEMPO_BPM, high, "beats a minute")
+            _require("tempo_range", high, low, MAX_TEMPO_BPM, "beats a minute")
+        if self.mode is not None and self.mode not in MODES:
+            raise BadRequest(f"The mode is '{self.mode}'; expected one of {', '.join(MODES)}.", "mode")
         if self.n_parts is not None:
             _require("n_parts", self.n_parts, 1, MAX_PARTS, "instruments")
         if self.swing is not None:
@@ -104,7 +101,7 @@ class _Composition:
         self.swing = default_swing if request.swing is None else request.swing
         self.density = rng.uniform(*self.style.density) * (1.2 - self.tempo_bpm / 450)
         bar_s = self.meter.n_beats * 60 / self.tempo_bpm
-        self.n_bars = max(2, int((request.duration_s - TAIL_S) / bar_s + 0.05))
+        self.n_bars = max(2, int((request.duration_s - TAIL_S) / bar_s + LAST_BAR_SHARE))
 
     def rng(self, name: str) -> Random:
         return Random(f"{self.request.seed}/{name}")
@@ -138,6 +135,8 @@ class _Composition:
         return rng.choice([name for name, value in fits.items() if value >= best - 0.75])
 
     def _mode(self, rng: Random) -> str:
+        if self.request.mode:
+            return self.request.mode
         modes = self.style.modes
         if self.request.mood:
             wanted = MOODS[self.request.mood].modes
@@ -145,6 +144,8 @@ class _Composition:
         return rng.choice(modes)
 
     def _tempo(self, rng: Random) -> int:
+        if self.request.tempo_range is not None:
+            return rng.randint(*self.request.tempo_range)
         low, high = self.style.tempo_bpm
         if self.request.mood:
             mood_low, mood_high = MOODS[self.request.mood].tempo_bpm
@@ -207,51 +208,13 @@ class _Composition:
         bars[-1] = [tonic]
         return harmony.spans(bars, self.meter)
 
-    def _allowed(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        without = self.request.without
-        return tuple(n for n in names if n not in without and INSTRUMENTS[n].family not in without)
-
     @cached_property
     def roles(self) -> dict[str, str]:
         """Role to instrument, in the order they are written."""
-        rng, asked = self.rng("instruments"), list(self.request.instruments)
-        found: dict[str, str] = {}
-        for name in list(asked):
-            one = INSTRUMENTS[name]
-            if one.is_drums and "drums" not in found:
-                found["drums"] = name
-            elif one.family == "bass" and "bass" not in found:
-                found["bass"] = name
-        rest = [name for name in asked if name not in found.values()]
-        # The first named instrument that can sing leads; those that sound several notes accompany.
-        rest.sort(key=lambda name: (INSTRUMENTS[name].family in POLYPHONIC and len(rest) > 1, asked.index(name)))
-        for role in ("melody", "chords", "counter", "pad", "bass"):
-            if rest and role not in found:
-                at = 0
-                if role in ("chords", "pad"):
-                    fitting = [i for i, name in enumerate(rest) if INSTRUMENTS[name].family in POLYPHONIC]
-                    if not fitting:
-                        continue
-                    at = fitting[0]
-                found[role] = rest.pop(at)
-        wanted = max(len(asked), self.request.n_parts or rng.randint(*self.style.parts))
-        order = ["melody", "chords", "bass", "drums", rng.choice(("pad", "counter", "pad"))]
-        if self.energy > 0.75 and self.style.drums:
-            order = ["melody", "chords", "drums", "bass", "pad"]
-        for role in order:
-            if len(found) >= min(wanted, MAX_PARTS) or role in found:
-                continue
-            names = {"melody": self.style.lead, "counter": self.style.lead, "chords": self.style.chords}.get(
-                role, getattr(self.style, role, ())
-            )
-            options = [n for n in self._allowed(names) if n not in found.values()] or list(self._allowed(names))
-            if options:
-                found[role] = rng.choice(options)
-        if not found:
-            raise BadRequest("No instrument is left to play: all of this genre are excluded. Exclude fewer.", "without")
-        if len(found) == 1 and "melody" in found and not asked:
-            found = {"melody": rng.choice(self._allowed(SOLO) or tuple(found.values()))}
-        return found
+        asked = self.request
+        return assign_roles(
+            self.style, asked.instruments, asked.without, asked.n_parts, self.energy, self.rng("instruments")
+        )
 
     def _bars(self, role: str) -> list[int]:
         """The bars in which a role plays."""
@@ -314,7 +277,7 @@ class _Composition:
             player, bars = INSTRUMENTS[name], self._bars(role)
             if role == "melody":
                 notes = melody
-                if len(self.roles) == 1 and player.family in POLYPHONIC:
+                if len(self.roles) == 1 and is_polyphonic(name):
                     notes = self._solo(player, melody, bass_pattern, chord_patterns)
             elif role == "chords":
                 notes = self._chords(player, chord_patterns, bars)
@@ -332,9 +295,12 @@ class _Composition:
                 low, high = self._melody_range(player)
                 wanted = set(bars)
                 lead = [n for n in melody if int(n.start / self.meter.bar_quarters + 1e-6) in wanted]
-                notes = harmonized(lead, self.chords, max(player.low, low - 9), high)
-            else:
+                notes = harmonized(lead, self.chords, max(player.low, low - 9), high) or self._line(player, 0)
+            elif role == "pad":
                 notes = accompaniment.pad_part(self.chords, player, bars, self.meter)
+            else:
+                notes = self._line(player, int(role.split()[-1]))
+                role = "line"
             parts.append(Part(name, role, tuple(self._with_energy(notes))))
         parts = [part for part in parts if part.notes]
         busy = len(melody) / max(1.0, self.n_bars * self.meter.n_beats)
@@ -361,6 +327,11 @@ class _Composition:
                 floor[step] = note.pitch
         kept = [n for n in below if n.pitch < floor.get(int(n.start * 4), 128)]
         return sorted([*melody, *kept, *bass], key=lambda n: (n.start, n.pitch))
+
+    def _line(self, player: GmInstrument, index: int) -> list[Note]:
+        """One long tone of each chord."""
+        bars = list(range(self.n_bars))
+        return accompaniment.pad_part(self.chords, player, bars, self.meter, 2, keep=index % 2)
 
     def _by_letter(self, bars: list[int]) -> dict[str, list[int]]:
         groups: dict[str, list[int]] = {}

@@ -21,7 +21,7 @@ MAJOR_OPEN = {
     "loop": ("I|V|vi|IV", "I|vi|IV|V", "I|I|IV|V"),
 }  # fmt: skip
 MAJOR_CLOSED = {
-    "pop": ("I|V|vi|IV V", "vi|IV|V|I", "IV|V|I|I", "I|vi|IV V|I"),
+    "pop": ("I|V|vi IV|I", "vi|IV|V|I", "IV|V|I|I", "I|vi|IV V|I"),
     "folk": ("I|IV|V|I", "IV|I|V7|I", "I|vi|ii V|I"),
     "jazz": ("ii7|V7|Imaj7|I6", "iii7 vi7|ii7 V7|Imaj7|I6", "Imaj7 V7/ii|ii7|V7|I6", "IVmaj7|ii7 V7|Imaj7 vi7|I6"),
     "classical": ("I|IV|V7|I", "vi|ii|V7|I", "I|ii V7|I V7|I", "IV|I|V7|I"),

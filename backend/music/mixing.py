@@ -21,14 +21,33 @@ from backend.errors import BadAudio
 ROLE_LEVEL_DB = {
     "melody": 0.0,
     "counter": -5.0,
+    "line": -7.0,
     "chords": -6.0,
     "pad": -10.0,
     "bass": -2.5,
     "drums": -3.0,
     "other": -3.0,
 }
-ROLE_PAN = {"melody": 0.06, "counter": -0.4, "chords": -0.28, "pad": 0.3, "bass": 0.0, "drums": 0.0, "other": 0.0}
-ROLE_SEND_DB = {"melody": 0.0, "counter": 1.0, "chords": 0.0, "pad": 2.0, "bass": -12.0, "drums": -5.0, "other": 0.0}
+ROLE_PAN = {
+    "melody": 0.06,
+    "counter": -0.4,
+    "line": 0.4,
+    "chords": -0.28,
+    "pad": 0.3,
+    "bass": 0.0,
+    "drums": 0.0,
+    "other": 0.0,
+}
+ROLE_SEND_DB = {
+    "melody": 0.0,
+    "counter": 1.0,
+    "line": 1.0,
+    "chords": 0.0,
+    "pad": 2.0,
+    "bass": -12.0,
+    "drums": -5.0,
+    "other": 0.0,
+}
 LOOKAHEAD_S = 0.005
 BLOCK_S = 0.4
 

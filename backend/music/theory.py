@@ -118,14 +118,17 @@ class Key:
     def scale_over(self, chord: Chord) -> tuple[int, ...]:
         """The seven scale tones, those replaced that a tone of the chord alters, ascending from the tonic."""
         tones = list(self.scale)
-        for pitch_class in chord.tones:
+        steps = QUALITIES[chord.quality]
+        for step, pitch_class in zip(steps, chord.tones, strict=True):
             if pitch_class in tones:
                 continue
-            near = [
-                i for i, tone in enumerate(tones) if (tone - pitch_class) % 12 in (1, 11) and tone not in chord.tones
-            ]
-            if near:
-                tones[near[0]] = pitch_class
+            # Major thirds and sevenths raise the tone below them, other foreign tones lower the one above.
+            for neighbor in (
+                (pitch_class - 1, pitch_class + 1) if step in (4, 11) else (pitch_class + 1, pitch_class - 1)
+            ):
+                if neighbor % 12 in tones and neighbor % 12 not in chord.tones:
+                    tones[tones.index(neighbor % 12)] = pitch_class
+                    break
         return tuple(sorted(tones, key=lambda tone: (tone - self.tonic) % 12))
 
 
