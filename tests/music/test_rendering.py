@@ -66,7 +66,7 @@ def test_stems_rendered_in_pairs_equal_stems_rendered_alone(renderer):
         (alone,) = renderer.stems(score_of(part), RATE_HZ)
         scale = float((stem.samples * alone.samples).sum() / (alone.samples**2).sum())
         error = stem.samples - scale * alone.samples
-        assert np.sqrt((error**2).mean()) < 0.01 * np.sqrt((stem.samples**2).mean())
+        assert np.sqrt((error**2).mean()) < 0.002 * np.sqrt((stem.samples**2).mean())
 
 
 def test_notes_begin_when_the_score_says(renderer):
