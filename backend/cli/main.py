@@ -14,10 +14,12 @@ import typer
 
 from backend import __version__
 from backend.cli.cluster import app as cluster_app
+from backend.cli.compose import compose
 from backend.cli.data import app as data_app
 from backend.cli.doctor import doctor
 from backend.cli.download import download
 from backend.cli.evaluate import app as evaluate_app
+from backend.cli.music import app as music_app
 from backend.cli.progress import progress_bar
 from backend.cli.read import read
 from backend.cli.serve import serve
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
 # A command is a function in its own module; a group is a Typer.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Text to speech, and audio encoded to codes and back.",
+    help="Text to speech, text to music, and audio encoded to codes and back.",
 )  # fmt: skip
 
-for command in (speak, read, voices, serve, download, doctor):
+for command in (speak, read, voices, compose, serve, download, doctor):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
+app.add_typer(music_app, name="music")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cluster_app, name="cluster")
