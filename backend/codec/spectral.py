@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.codec.base import CausalCodec, Reconstruction
-from backend.codec.vq import EMAQuantizer, ResidualVQ
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec
 from backend.nn.conv import ConvState
-from backend.nn.mixer import FrameMixer
-from backend.nn.packed import PackedLinear
+from backend.nn.frame_mixer import FrameMixer
+from backend.nn.packed_linear import PackedLinear
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
 # About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.
