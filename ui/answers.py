@@ -103,6 +103,27 @@ class CodeFileResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LosslessSurvey:
+    """What a `.pgl` file holds; `piece_bits` are bits a sample in pieces of `piece_s` seconds."""
+
+    level: int
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    duration_s: float
+    source_bytes: int
+    file_bytes: int
+    piece_s: float
+    piece_bits: list[float]
+    flac_bytes: int | None = None
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the sound file, of FLAC where it can hold it, and of the `.pgl` file."""
+        flac = {} if self.flac_bytes is None else {"FLAC": self.flac_bytes}
+        return {"Sound file": self.source_bytes, **flac, "Phonogram": self.file_bytes}
+
+
+@dataclass(frozen=True, slots=True)
 class CodeSurvey:
     """The answer of `POST /codec/inspect`; `codes` are [codebooks][frames] from frame `start_frame` on."""
 

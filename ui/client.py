@@ -120,6 +120,22 @@ class BackendClient:
         answer = self._json("POST", "/codec/inspect", files={"codes": ("codes.pgc", code_file)}, params=params)
         return CodeSurvey(**self._fields(answer, CodeSurvey))
 
+    def compress_lossless(self, audio: bytes, level: int = 5) -> bytes:
+        """The `.pgl` file of a WAV or AIFF file; every byte comes back from `decompress_lossless`."""
+        files, params = {"audio": ("audio", audio)}, {"level": level}
+        return self._send("POST", "/lossless/compress", files=files, params=params, timeout=SPEECH_TIMEOUT).content
+
+    def decompress_lossless(self, pgl: bytes) -> bytes:
+        """The sound file that a `.pgl` file was made of."""
+        return self._send(
+            "POST", "/lossless/decompress", files={"file": ("sound.pgl", pgl)}, timeout=SPEECH_TIMEOUT
+        ).content
+
+    def inspect_lossless(self, pgl: bytes) -> LosslessSurvey:
+        """What a `.pgl` file holds, its size beside FLAC, and the bits of each moment."""
+        answer = self._json("POST", "/lossless/inspect", files={"file": ("sound.pgl", pgl)}, timeout=SPEECH_TIMEOUT)
+        return LosslessSurvey(**self._fields(answer, LosslessSurvey))
+
     def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
         """The last requests, newest first."""
         found = self._json("GET", "/requests", params={"limit": limit}).get("requests", [])

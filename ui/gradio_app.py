@@ -17,7 +17,7 @@ from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.front_page import FrontPage
 from ui.gradio_look import STATIC, THEME, head, part, shown_script
-from ui.gradio_tabs import codec, emotions, review, speak, system, voices
+from ui.gradio_tabs import codec, emotions, lossless, review, speak, system, voices
 from ui.page_files import PageFiles
 from ui.relay import METHODS, Relay
 
@@ -37,6 +37,7 @@ TABS = {
     "Review": Tab(review.build, "/jobs"),
     "Voices": Tab(voices.build),
     "Codec": Tab(codec.build, "/codec/encode"),
+    "Lossless": Tab(lossless.build, "/lossless/compress"),
     "Emotions": Tab(emotions.build),
     "System": Tab(system.build),
 }

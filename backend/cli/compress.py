@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,9 +37,7 @@ def compress(
     with _announced_compilation():
         if source == STREAM or output == STREAM:
             with _streams(source, output) as (file, target):
-                report = compress_stream(
-                    file, target, level=level, is_verified=is_verified, n_workers=workers(threads)
-                )
+                report = compress_stream(file, target, level=level, is_verified=is_verified, n_workers=workers(threads))
             typer.echo(f"{_described(report)}", err=True)
             return
 
@@ -99,9 +98,9 @@ def _over(
             try:
                 if is_writing and source.is_dir():
                     target.parent.mkdir(parents=True, exist_ok=True)
-                start, before = n_source, n_compressed
+                before = n_compressed
                 # Decompression counts what it writes; both bars run over the bytes on disk.
-                report = work(path, target, lambda done: advance(start + min(done, size), None))
+                report = work(path, target, partial(_advance_within, advance, n_source, size))
             except PhonogramError as error:
                 if len(pairs) == 1:
                     raise
@@ -121,6 +120,10 @@ def _over(
         raise typer.Exit(2)
 
 
+def _advance_within(advance: Callable[[int, float | None], None], start: int, size: int, done: int) -> None:
+    advance(start + min(done, size), None)
+
+
 def _described(report: LosslessReport) -> str:
     modes = ", ".join(f"{count} {name}" for name, count in sorted(report.modes.items())) or "none"
     size = f"{report.source_bytes} bytes"
@@ -130,7 +133,7 @@ def _described(report: LosslessReport) -> str:
 
 
 @contextmanager
-def _streams(source: Path, output: Path | None) -> Iterator[tuple]:
+def _streams(source: Path, output: Path | None) -> Iterator[tuple[Any, Any]]:
     from backend.errors import BadSettings
     from backend.pipeline.lossless.compress import opened
     from backend.pipeline.lossless.whole_file import whole_file
@@ -143,9 +146,9 @@ def _streams(source: Path, output: Path | None) -> Iterator[tuple]:
 
 
 @contextmanager
-def _standard(stream: object) -> Iterator[object]:
+def _standard(stream: Any) -> Iterator[Any]:
     yield stream
-    stream.flush()  # type: ignore[attr-defined]
+    stream.flush()
 
 
 @contextmanager

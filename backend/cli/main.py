@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend import __version__
 from backend.cli.cluster import app as cluster_app
+from backend.cli.compress import compress, decompress
 from backend.cli.data import app as data_app
 from backend.cli.doctor import doctor
 from backend.cli.download import download
@@ -36,7 +37,7 @@ app = typer.Typer(
     help="Text to speech, sound to codes and back.",
 )  # fmt: skip
 
-for command in (speak, read, voices, serve, download, doctor):
+for command in (speak, read, voices, serve, download, doctor, compress, decompress):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
@@ -119,12 +120,17 @@ def decode(
 
 @app.command()
 def info(
-    source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A .pgc or .pgl file.")],
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check a code file and tell what it holds. Bitrates are counted from its bytes."""
+    """Check a code file or a lossless file and tell what it holds. Bitrates are counted from its bytes."""
     from backend.compression.codes.inspect import survey_file
 
+    if source.suffix.lower() == ".pgl":
+        from backend.pipeline.lossless.inspect import lossless_facts
+
+        show_facts(lossless_facts(source), is_json)
+        return
     survey = survey_file(source)
     header = survey.header
     facts = {
@@ -143,6 +149,10 @@ def info(
         "file_kbps": survey.file_kbps,
         "payload_kbps": survey.payload_kbps,
     }
+    show_facts(facts, is_json)
+
+
+def show_facts(facts: dict[str, Any], is_json: bool) -> None:
     if is_json:
         print(json.dumps(facts))
         return

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.body import read_upload, settings_of
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
+from backend.api.request_parsing import read_upload, settings_of
 from backend.compression.lossless.levels import DEFAULT_LEVEL, LEVELS
 from backend.pipeline.lossless import compress as lossless
 
@@ -95,9 +95,7 @@ def _compressed(content: bytes, level: int) -> Response:
 
 def _decompressed(content: bytes, max_bytes: int) -> Response:
     target = io.BytesIO()
-    report = lossless.decompress(
-        io.BytesIO(content), target, n_workers=lossless.workers(None), max_bytes=max_bytes
-    )
+    report = lossless.decompress(io.BytesIO(content), target, n_workers=lossless.workers(None), max_bytes=max_bytes)
     suffix = "aiff" if target.getvalue()[:4] == b"FORM" else "wav"
     return _file(target.getvalue(), report.source_bytes, len(content), report.duration_s, f"sound.{suffix}")
 

@@ -32,7 +32,9 @@ def stretch() -> np.ndarray:
     """Log odds in 1/256 of the probabilities (i + 1/2) / 4096. int32 [4096]"""
     with localcontext() as context:
         context.prec = 30
-        values = [int(((Decimal(2 * i + 1) / Decimal(8191 - 2 * i)).ln() * 256).to_integral_value()) for i in range(4096)]
+        values = [
+            int(((Decimal(2 * i + 1) / Decimal(8191 - 2 * i)).ln() * 256).to_integral_value()) for i in range(4096)
+        ]
     return np.array(values, dtype=np.int32)
 
 

@@ -91,3 +91,42 @@ def refill(state: np.ndarray, content: np.ndarray) -> None:
 
 def is_narrow(state: np.ndarray) -> bool:
     return state[RANGE] < _BOTTOM
+
+
+class RangeEncoder:
+    """Collects spans of 2**bits; `finish` returns the bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._state = np.zeros(STATE_SIZE, np.int64)
+        self._content = np.zeros(max_bytes + FLUSH_BYTES + 2, np.uint8)
+        start_encoder(self._state)
+
+    def push(self, start: int, size: int, bits: int) -> None:
+        narrow(self._state, start, size, bits)
+        while is_narrow(self._state):
+            self._state[RANGE] <<= 8
+            shift_low(self._state, self._content)
+
+    def finish(self) -> bytes:
+        for _ in range(FLUSH_BYTES + 1):
+            shift_low(self._state, self._content)
+        n_bytes = int(self._state[POSITION])
+        if n_bytes > self._content.size:
+            raise ValueError(f"got {n_bytes} bytes, expected at most {self._content.size}")
+        return self._content[:n_bytes].tobytes()
+
+
+class RangeDecoder:
+    """Finds again the spans that were pushed: ask for the `point`, look up its span, `take` it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._state = np.zeros(STATE_SIZE, np.int64)
+        self._content = np.frombuffer(content or b"\0", np.uint8)
+        start_decoder(self._state, self._content)
+
+    def point(self, bits: int) -> int:
+        return int(target(self._state, bits))
+
+    def take(self, start: int, size: int, bits: int) -> None:
+        widen(self._state, start, size, bits)
+        refill(self._state, self._content)

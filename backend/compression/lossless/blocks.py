@@ -97,7 +97,16 @@ def _flac(samples: np.ndarray, layout: PcmLayout) -> bytes:
         file, samples.T << (32 - 8 * layout.sample_bytes), _FLAC_RATE_HZ, format="FLAC",
         subtype=_FLAC_KINDS[layout.sample_bytes], compression_level=1.0,
     )  # fmt: skip
-    return file.getvalue()
+    return _without_notes(file.getvalue())
+
+
+def _without_notes(content: bytes) -> bytes:
+    """A FLAC file with its STREAMINFO as the only metadata."""
+    at, is_last = 4, False
+    while not is_last:
+        is_last = bool(content[at] & 0x80)
+        at += 4 + int.from_bytes(content[at + 1 : at + 4], "big")
+    return content[:4] + bytes([0x80]) + content[5:42] + content[at:]
 
 
 def _unflac(payload: bytes, n_frames: int, layout: PcmLayout) -> np.ndarray:

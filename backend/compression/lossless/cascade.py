@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from backend.compression.lossless.compilation import compiled
-
 from backend.compression.lossless import nlms
 from backend.compression.lossless import residual_model as model
+from backend.compression.lossless.compilation import compiled
 from backend.compression.lossless.least_squares import add_block, blend, decay, predict, solve, spread_weights
 from backend.compression.lossless.nlms import adapt, dot, push
 from backend.compression.lossless.residual_model import bucket_width, code_sample, learn_shares, shift_low
@@ -48,7 +47,13 @@ def code_channels(
     number of bytes, which is more than `content` has room for where it did not fit.
     """
     C, S, W, P = samples.shape[0], lengths.size, decays.size, parts.shape[0]
-    n_own, n_cross, every, product_shift, history_shift = settings[0], settings[1], settings[2], settings[3], settings[4]
+    n_own, n_cross, every, product_shift, history_shift = (
+        settings[0],
+        settings[1],
+        settings[2],
+        settings[3],
+        settings[4],
+    )
     if C == 1:
         n_cross = np.int64(0)
     size = 1 + n_own + n_cross

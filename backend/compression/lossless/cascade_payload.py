@@ -83,12 +83,10 @@ def _encode_pair(samples: np.ndarray, level: int, is_low_rate: bool) -> bytes | 
         if not stream:
             return None
         body = _STREAM.pack(shift, len(stream)) + stream
-    return b"".join(heads + [body] + tails)
+    return b"".join([*heads, body, *tails])
 
 
-def _decode_pair(
-    reader: _Reader, samples: np.ndarray, level: int, is_low_rate: bool, trace: np.ndarray | None
-) -> None:
+def _decode_pair(reader: _Reader, samples: np.ndarray, level: int, is_low_rate: bool, trace: np.ndarray | None) -> None:
     n = samples.shape[1]
     heads = [reader.unpack(_CHANNEL) for _ in samples]
     coded = []

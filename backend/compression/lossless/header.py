@@ -22,6 +22,17 @@ MAX_TAIL_BYTES = 64 * 2**20
 MAX_BLOCKS = 1 << 24
 
 
+_BIG_ENDIAN, _PLAIN_HEAD = 0x80, 0x40
+
+
+def plain_wav_head(layout: PcmLayout, sizes: bytes) -> bytes:
+    """The 44 bytes of a WAV file without extras, from its layout and its two size fields."""
+    tag = 3 if layout.coding == "float" else 1
+    fields = (tag, layout.channels, layout.rate_hz, layout.rate_hz * layout.frame_bytes % 2**32, layout.frame_bytes)
+    bits = 8 * layout.sample_bytes
+    return b"RIFF" + sizes[:4] + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, *fields, bits) + b"data" + sizes[4:8]
+
+
 @dataclass(frozen=True, slots=True)
 class LosslessHeader:
     """What stands before the blocks. `head`: the bytes of the source file before its first sample."""
@@ -33,7 +44,10 @@ class LosslessHeader:
 
     def to_bytes(self) -> bytes:
         layout, packed = self.layout, zlib.compress(self.head, 9)
-        coding = CODINGS.index(layout.coding) | (0x80 if layout.is_big_endian else 0)
+        coding = CODINGS.index(layout.coding) | (_BIG_ENDIAN if layout.is_big_endian else 0)
+        sizes = self.head[4:8] + self.head[40:44]
+        if self.head == plain_wav_head(layout, sizes):
+            coding, packed = coding | _PLAIN_HEAD, sizes
         fixed = _FIXED.pack(
             MAGIC, VERSION, self.level, layout.rate_hz, layout.channels, layout.sample_bytes, coding,
             self.block_frames, len(packed),
@@ -54,13 +68,16 @@ class LosslessHeader:
             raise damaged("its header has impossible sizes")
         packed = take(file, n_packed, "its header")
         require_crc(file, fixed + packed, "its header")
-        if coding & 0x7F >= len(CODINGS):
+        kind = coding & ~(_BIG_ENDIAN | _PLAIN_HEAD)
+        if kind >= len(CODINGS):
             raise damaged(f"its header has sample coding {coding}")
         try:
-            layout = PcmLayout(channels, rate_hz, width, CODINGS[coding & 0x7F], bool(coding & 0x80))
+            layout = PcmLayout(channels, rate_hz, width, CODINGS[kind], bool(coding & _BIG_ENDIAN))
         except BadAudio as error:
             raise damaged(f"its header does not fit ({error})") from error
-        return cls(layout, unpacked(packed, MAX_HEADER_BYTES), block_frames, level)
+        is_plain = coding & _PLAIN_HEAD
+        head = plain_wav_head(layout, packed) if is_plain else unpacked(packed, MAX_HEADER_BYTES)
+        return cls(layout, head, block_frames, level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.compression.lossless.compilation import compiled
-
 from backend.compression.entropy import range_coder
+from backend.compression.lossless.compilation import compiled
 
 shift_low = compiled(range_coder.shift_low)
 refill = compiled(range_coder.refill)
@@ -138,8 +137,26 @@ def bucket_width(spread):
 
 @compiled
 def code_sample(
-    value, low, top, middle, bits, contexts, is_decoding, coder, content, table, centers, inverses, shares, counters,
-    mixer, inputs, slots, squash, stretch, rates,
+    value,
+    low,
+    top,
+    middle,
+    bits,
+    contexts,
+    is_decoding,
+    coder,
+    content,
+    table,
+    centers,
+    inverses,
+    shares,
+    counters,
+    mixer,
+    inputs,
+    slots,
+    squash,
+    stretch,
+    rates,
 ):
     """Encode `value` (or decode it), which is from `low` to `top`, by decisions that begin at `middle`.
 

@@ -56,6 +56,28 @@ def survey_lossless_file(path: Path) -> LosslessSurvey:
         return survey_lossless(file)
 
 
+def lossless_facts(path: Path) -> dict[str, str | int | float]:
+    """The survey of a `.pgl` file as names and values to show."""
+    survey = survey_lossless_file(path)
+    layout = survey.layout
+    modes = {mode: survey.block_modes.count(mode) for mode in survey.block_modes}
+    return {
+        "level": survey.level,
+        "sample_rate_hz": layout.rate_hz,
+        "channels": layout.channels,
+        "bits": 8 * layout.sample_bytes,
+        "coding": layout.coding,
+        "n_samples": survey.n_frames,
+        "duration_s": survey.duration_s,
+        "source_bytes": survey.source_bytes,
+        "file_bytes": survey.file_bytes,
+        "ratio": survey.ratio,
+        "blocks": ", ".join(f"{count} {mode}" for mode, count in modes.items()),
+        "block_samples": survey.block_frames,
+        "md5": survey.md5,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class LosslessCosts:
     """A survey with what each piece of the sound costs: bits a sample (of each channel) in pieces of `piece_s`."""

@@ -23,7 +23,9 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
             yield file
         os.replace(partial, target)
     except OSError as error:
-        raise not_written(f"'{target.name}' cannot be written", error, "Check the folder and the free space.") from error
+        raise not_written(
+            f"'{target.name}' cannot be written", error, "Check the folder and the free space."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
