@@ -20,9 +20,6 @@ from backend.compression.lossless.residual_model import bucket_width, code_sampl
 
 PAD = 64  # zeros before the first sample, and one more
 TRACE_FRAMES = 4096
-# Components of the mixture: center (0 last stage, 1 sum of the chain, 2 least squares), memory of its misses
-# (0 short, 1 long), scale in 1/256 of the expected one.
-PARTS = ((0, 0, 256), (0, 1, 128), (0, 1, 256), (0, 1, 512), (1, 1, 180), (1, 1, 360), (2, 1, 180), (2, 1, 360))
 N_CENTERS = 3
 _SHORT, _LONG = 4, 7
 _RIDGE = 1000.0
@@ -43,7 +40,7 @@ def code_channels(
 
     settings: own taps, cross taps, samples between solutions, shift of the products, shift of the histories; decays:
     shift of each window's lag sums at a solution; lengths, steps: taps and step size (1/65536) of each NLMS filter;
-    limits [C, 2]: least and greatest sample; trace: where each TRACE_FRAMES samples begin in `content`. Returns the
+    parts [P, 3]: see `Level`; limits [C, 2]: least and greatest sample; trace: where each TRACE_FRAMES samples begin in `content`. Returns the
     number of bytes, which is more than `content` has room for where it did not fit.
     """
     C, S, W, P = samples.shape[0], lengths.size, decays.size, parts.shape[0]

@@ -64,7 +64,7 @@ def code(
     trace = np.zeros(n // _cascade().TRACE_FRAMES + 1, np.int64)
     arguments = (
         padded, n, np.array(settings, np.int64), np.array(chosen.decays, np.int64), np.array(chosen.filters, np.int64),
-        np.array(chosen.steps, np.int64), np.array(_cascade().PARTS, np.int64), near, stream is not None, state,
+        np.array(chosen.steps, np.int64), np.array(chosen.parts, np.int64), near, stream is not None, state,
         content, trace, *_tables(),
     )  # fmt: skip
     if not run.signatures:
