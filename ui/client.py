@@ -17,6 +17,7 @@ from ui.answers import (
     CodeFileResult,
     CodeSurvey,
     HealthInfo,
+    LosslessSurvey,
     Parameter,
     ReadinessInfo,
     RecentRequest,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
+from backend.atomic_file import file_sha256, write_atomically
 from backend.errors import BadCheckpoint, not_written
 from backend.lm.byte_lm import ByteLM, ByteLMConfig
 from backend.weights.tensor_files import read_tensors
@@ -28,9 +28,7 @@ def save_byte_lm(folder: Path, model: ByteLM, metadata: dict[str, Any] | None = 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in ((WEIGHTS, blob), (MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())):
-            partial = folder / f".{name}.part"
-            partial.write_bytes(content)
-            os.replace(partial, folder / name)
+            write_atomically(folder / name, content)
     except OSError as error:
         raise not_written(f"Folder '{folder.name}' cannot be written", error, "Choose another folder.") from error
 
@@ -42,15 +40,19 @@ def load_byte_lm(folder: Path) -> ByteLM:
         config = ByteLMConfig(**manifest["config"])
         expected = manifest["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(f"'{folder.name}' is no folder of a byte model ({MANIFEST}). Train one with 'train pcm'.") from error
+        raise BadCheckpoint(
+            f"'{folder.name}' is no folder of a byte model ({MANIFEST}). Train one with 'train pcm'."
+        ) from error
     path = folder / WEIGHTS
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+    if not path.is_file() or file_sha256(path) != expected:
         raise BadCheckpoint(f"The weights in '{folder.name}' are not those of its {MANIFEST}. Copy the folder again.")
     model = ByteLM(config)
     try:
         model.load_state_dict(read_tensors(path))
     except RuntimeError as error:
-        raise BadCheckpoint(f"The weights in '{folder.name}' do not fit its {MANIFEST}. Copy the folder again.") from error
+        raise BadCheckpoint(
+            f"The weights in '{folder.name}' do not fit its {MANIFEST}. Copy the folder again."
+        ) from error
     return model.eval()
 
 

@@ -40,7 +40,9 @@ def test_tokens_do_not_see_the_future(model):
 def test_configs_follow_the_depth_and_refuse_others():
     assert create_audio_transformer_config().vocab_size == 256
     assert create_audio_transformer_config(use_16bit=True).vocab_size == ALPHABET_SIZE_16BIT
-    assert ByteLM(ByteLMConfig(**{**SMALL, "dim": 8, "vocab_size": 65536}))(torch.zeros(1, 2, dtype=int)).shape[2] == 65536
+    assert (
+        ByteLM(ByteLMConfig(**{**SMALL, "dim": 8, "vocab_size": 65536}))(torch.zeros(1, 2, dtype=int)).shape[2] == 65536
+    )
     for wrong in ({"vocab_size": 300}, {"dim": 33}, {"dim": 6, "n_heads": 2}):
         with pytest.raises(BadCheckpoint):
             ByteLMConfig(**wrong)

@@ -38,10 +38,10 @@ def code_channels(
 ):  # fmt: skip
     """Encode `samples` [C, PAD + 1 + n] (int32, C is 1 or 2, zeros first) into `content`, or decode it into them.
 
-    settings: own taps, cross taps, samples between solutions, shift of the products, shift of the histories; decays:
-    shift of each window's lag sums at a solution; lengths, steps: taps and step size (1/65536) of each NLMS filter;
-    parts [P, 3]: see `Level`; limits [C, 2]: least and greatest sample; trace: where each TRACE_FRAMES samples begin in `content`. Returns the
-    number of bytes, which is more than `content` has room for where it did not fit.
+    settings: own taps, cross taps, samples between solutions, shift of the products, shift of the histories.
+    decays: shift of each window's lag sums at a solution. lengths, steps: taps and step size (1/65536) of each NLMS
+    filter. parts [P, 3]: see `Level`. limits [C, 2]: least and greatest sample. trace: where each TRACE_FRAMES samples
+    begin in `content`. Returns the number of bytes, which is more than `content` holds where it did not fit.
     """
     C, S, W, P = samples.shape[0], lengths.size, decays.size, parts.shape[0]
     n_own, n_cross, every, product_shift, history_shift = (

@@ -24,6 +24,8 @@ class LosslessCoder:
     suffix: str = ".pgl"
 
 
+_OFR_ENCODE = ("--encode", "--preset", "max", "{0}", "--output", "{1}")
+_OFR_DECODE = ("--decode", "{0}", "--output", "{1}")
 # Name, program, the package that usually holds it, arguments to encode and decode; {0} is the input, {1} the output.
 _PROGRAMS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("flac-5", "flac", "flac", ("-5", "-s", "-f", "--no-padding", "-o", "{1}", "{0}"), ("-d", "-s", "-f", "-o", "{1}", "{0}")),
@@ -31,7 +33,7 @@ _PROGRAMS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = 
     ("flac-8ep", "flac", "flac", ("-8ep", "-s", "-f", "--no-padding", "-o", "{1}", "{0}"), ("-d", "-s", "-f", "-o", "{1}", "{0}")),
     ("wavpack-hhx6", "wavpack", "wavpack", ("-hhx6", "-q", "-y", "{0}", "-o", "{1}"), ()),
     ("ape-c4000", "mac", "Monkey's Audio", ("{0}", "{1}", "-c4000"), ("{0}", "{1}", "-d")),
-    ("optimfrog-max", "ofr", "OptimFROG", ("--encode", "--preset", "max", "{0}", "--output", "{1}"), ("--decode", "{0}", "--output", "{1}")),
+    ("optimfrog-max", "ofr", "OptimFROG", _OFR_ENCODE, _OFR_DECODE),
 )  # fmt: skip
 _SUFFIXES = {"flac": ".flac", "wavpack": ".wv", "mac": ".ape", "ofr": ".ofr"}
 _WAVPACK_DECODE = ("-q", "-y", "{0}", "-o", "{1}")

@@ -10,7 +10,9 @@ from backend.errors import NotAvailable
 
 def lossless_table(document: dict[str, Any]) -> str:
     """The summary, the files beside flac-8, what was left out and what looks lossy."""
-    lines = [f"{'coder':16} {'% of WAV':>9} {'% of flac-8':>12} {'median':>8} {'worst':>8} {'encode x':>9} {'decode x':>9}  exact"]
+    lines = [
+        f"{'coder':16} {'% of WAV':>9} {'% of flac-8':>12} {'median':>8} {'worst':>8} {'encode x':>9} {'decode x':>9}  exact"
+    ]
     for row in document["summary"]:
         lines.append(
             f"{row['coder']:16} {100 * row['pooled_share']:9.2f} {_percent(row['pooled_beside_flac8']):>12} "

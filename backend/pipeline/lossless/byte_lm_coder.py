@@ -40,7 +40,9 @@ def compress_audio(
     """
     width = 2 if use_16bit else 1
     if len(data) % width or chunk_size_bytes % width or chunk_size_bytes < width:
-        raise BadRequest(f"Got {len(data)} bytes in chunks of {chunk_size_bytes}; expected whole samples of {width} bytes.")
+        raise BadRequest(
+            f"Got {len(data)} bytes in chunks of {chunk_size_bytes}; expected whole samples of {width} bytes."
+        )
     coded = []
     for start in range(0, len(data), chunk_size_bytes * BATCH):
         chunks = [
@@ -61,11 +63,17 @@ def decompress_audio(content: bytes, model: ByteLM) -> bytes:
         raise BadContainer("This is not a file that compress_audio wrote. Name another one.")
     _, version, use_16bit, written_by, build, n_bytes, chunk_size, batch, crc = _HEADER.unpack_from(content)
     if version != VERSION or batch != BATCH or n_bytes > MAX_BYTES or not 0 < chunk_size <= 1 << 24:
-        raise BadContainer(f"The file has version {version} with {batch} chunks side by side; expected {VERSION} and {BATCH}.")
+        raise BadContainer(
+            f"The file has version {version} with {batch} chunks side by side; expected {VERSION} and {BATCH}."
+        )
     if written_by != byte_lm_hash(model):
-        raise BadContainer(f"The file was written with model {written_by.hex()[:8]}; loaded is {byte_lm_hash(model).hex()[:8]}.")
+        raise BadContainer(
+            f"The file was written with model {written_by.hex()[:8]}; loaded is {byte_lm_hash(model).hex()[:8]}."
+        )
     if build != _build():
-        raise BadContainer(f"The file was written with PyTorch {build.rstrip(bytes(1)).decode('ascii', 'replace')}. Use that one.")
+        raise BadContainer(
+            f"The file was written with PyTorch {build.rstrip(bytes(1)).decode('ascii', 'replace')}. Use that one."
+        )
     parts, at = [], _HEADER.size
     sizes = [min(chunk_size, n_bytes - start) for start in range(0, n_bytes, chunk_size)]
     for _ in sizes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from backend.atomic_file import atomic_path
 from backend.errors import OutputError, not_written
 
 
@@ -16,18 +15,13 @@ from backend.errors import OutputError, not_written
 def whole_file(target: Path) -> Iterator[BinaryIO]:
     """A file to write and read that takes the name `target` only if the block ends well."""
     # Through a link the file it names is replaced, not the link.
-    target = target.resolve()
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with partial.open("xb+") as file:
+        with atomic_path(target.resolve()) as partial, partial.open("xb+") as file:
             yield file
-        os.replace(partial, target)
     except OSError as error:
         raise not_written(
             f"'{target.name}' cannot be written", error, "Check the folder and the free space."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def require_writable(target: Path, source: Path, is_overwrite: bool) -> None:

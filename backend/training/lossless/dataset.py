@@ -30,7 +30,10 @@ class PcmDataset:
 def open_pcm_dataset(block: PcmBlock, seed: int) -> PcmDataset:
     """Read the WAV files below `block.dir`. Raises `BadAudio` where there is too little to train or to validate."""
     try:
-        train_files, valid_files = get_train_paths(block.dir, block.valid_share), get_valid_paths(block.dir, block.valid_share)
+        train_files, valid_files = (
+            get_train_paths(block.dir, block.valid_share),
+            get_valid_paths(block.dir, block.valid_share),
+        )
     except FileNotFoundError as error:
         raise BadAudio(str(error)) from error
     train = _chunks(train_files, block, block.num_chunks, seed)
@@ -56,7 +59,9 @@ def flac_bits_per_byte(files: list[str], use_16bit: bool) -> float:
         file = io.BytesIO()
         # The highest bits are what FLAC keeps.
         kind = "PCM_16" if use_16bit else "PCM_S8"
-        soundfile.write(file, audio.T, min(rate_hz, 655350), format="FLAC", subtype=kind, compression_level=_FLAC_LEVEL_5)
+        soundfile.write(
+            file, audio.T, min(rate_hz, 655350), format="FLAC", subtype=kind, compression_level=_FLAC_LEVEL_5
+        )
         content = file.getvalue()
         at = 4
         while at < len(content):

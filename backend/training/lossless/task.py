@@ -14,11 +14,11 @@ from torch import Tensor
 
 from backend.data.datasets.pcm_chunks import tokens_of
 from backend.lm.byte_lm import ByteLM, ByteLMConfig, create_audio_transformer_config
-from backend.training.lossless.config import PcmConfig
-from backend.training.lossless.dataset import PcmDataset
 from backend.training.loop.ema import ExponentialMovingAverage
 from backend.training.loop.guards import guarded_step
 from backend.training.loop.optimizer import build_optimizer, follow_schedule
+from backend.training.lossless.config import PcmConfig
+from backend.training.lossless.dataset import PcmDataset
 
 
 class PcmTask:

@@ -11,11 +11,11 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from backend.lm.byte_lm import ByteLM
+from backend.training.loop.loop import Loop, Reporter
 from backend.training.lossless.config import PcmConfig
 from backend.training.lossless.dataset import open_pcm_dataset
 from backend.training.lossless.task import PcmTask, model_config
 from backend.training.lossless.wandb_log import WandbLog
-from backend.training.loop.loop import Loop, Reporter
 from backend.weights.byte_lm_checkpoint import save_byte_lm
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,9 @@ class WandbLog:
         try:
             import wandb
         except ImportError as error:
-            raise NotAvailable("wandb is not installed. Install it (pip install wandb), or leave out wandb.project.") from error
+            raise NotAvailable(
+                "wandb is not installed. Install it (pip install wandb), or leave out wandb.project."
+            ) from error
         folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project=block.project, name=block.run, config=config, mode=block.mode, dir=str(folder), resume="allow"
