@@ -1,10 +1,10 @@
-"""`spectral`: a small causal speech codec that works on short-time spectra.
+"""`spectral`: a small causal speech codec on short-time spectra.
 
-Spectral frames (hann 960, hop 240 at 24 kHz: 100 Hz) -> residual blocks -> one latent every
-`stride` frames -> residual vector quantiser -> residual blocks -> magnitude and phase -> overlap-add.
-All layers above 100 Hz are Fourier transforms, so a core runs it tens of times faster than real time.
-The synthesis overlap delays the sound by n_fft - hop samples; the decoder is trained against the
-input delayed by just that, or it would have to predict 30 ms of future.
+Spectral frames (hann 960, hop 240 at 24 kHz: 100 Hz) -> residual blocks -> one latent every `stride` frames -> residual
+vector quantizer -> residual blocks -> magnitude and phase -> overlap-add. Everything above 100 Hz is a Fourier
+transform, so one core runs it tens of times faster than real time. The synthesis overlap delays the audio by n_fft -
+hop samples; the decoder is trained against the input with that delay, otherwise it would have to predict 30 ms of
+future.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from backend.nn.frame_mixer import FrameMixer
 from backend.nn.packed_linear import PackedLinear
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
-# About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.
+# About 100 dB below full scale: levels below 16-bit rounding noise should not change the codes.
 POWER_FLOOR = 1e-6
 MAX_LOG_MAGNITUDE = 7.0
 
@@ -44,10 +44,10 @@ class DecoderState:
 
 
 class SpectralEncoder(nn.Module):
-    """Samples [B, T * stride * hop] to latents [B, T, latent_dim] of unit mean square.
+    """Encodes samples [B, T * stride * hop] as latents [B, T, latent_dim] of unit mean square.
 
-    It sees log power alone. With compressed complex spectra instead it learned half as fast, and with both
-    no faster (docs/log.md): at these rates there are no bits for phase.
+    Its input is log power alone. With compressed complex spectra instead it learned half as fast, and with both no
+    faster (docs/log.md): at these bitrates there are no bits for phase.
     """
 
     def __init__(self, n_fft: int, hop_samples: int, dims: Sequence[int], depths: Sequence[int], stride: int,
@@ -81,7 +81,7 @@ class SpectralEncoder(nn.Module):
 
 
 class SpectralDecoder(nn.Module):
-    """Latents [B, T, latent_dim] to samples [B, T * stride * hop]."""
+    """Decodes latents [B, T, latent_dim] to samples [B, T * stride * hop]."""
 
     def __init__(self, n_fft: int, hop_samples: int, dims: Sequence[int], depths: Sequence[int], stride: int,
                  latent_dim: int):  # fmt: skip
@@ -119,7 +119,7 @@ class SpectralDecoder(nn.Module):
 
 
 class SpectralCodec(CausalCodec):
-    """24 kHz mono speech at 25 frames per second and 8 x 10 bits a frame: 2 kbps, 70 ms latency."""
+    """24 kHz mono speech at 25 frames per second and 8 x 10 bits per frame: 2 kbps, 70 ms latency."""
 
     code_parts = ("encoder", "quantizer")
 

@@ -62,10 +62,10 @@ class LoadedModel:
     @property
     def current_notes(self) -> tuple[str, ...]:
         """`notes`, with what was given up since they were made."""
-        given_up = self.lm.given_up if isinstance(self.lm, CudaGraphDualAR) else None
-        if given_up is None:
+        disabled_reason = self.lm.disabled_reason if isinstance(self.lm, CudaGraphDualAR) else None
+        if disabled_reason is None:
             return self.notes
-        off = f"off: cuda_graph (lm): {given_up}"
+        off = f"off: cuda_graph (lm): {disabled_reason}"
         return tuple(off if note.startswith("on: cuda_graph ") else note for note in self.notes)
 
 

@@ -248,7 +248,7 @@ class LMWorker:
         assert session is not None and segment is not None
         if not row.codes and segment.sampler.attempt < SILENT_RETRIES:
             # It said nothing at all: once more, with other noise, which is as much a function of the seed.
-            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
+            self._set_up(row, segment._replace(sampler=segment.sampler.next_attempt()))
             return
         if (
             _is_runaway(segment, reason)
@@ -257,7 +257,7 @@ class LMWorker:
         ):
             session.n_frames -= len(row.codes)
             session.n_retries += 1
-            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
+            self._set_up(row, segment._replace(sampler=segment.sampler.next_attempt()))
             session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_again=True))
             return
         n_codebooks = self.lm.spec.n_codebooks

@@ -105,4 +105,4 @@ def test_the_command_tells_and_answers_by_its_exit_code(ours, speech, tmp_path):
     for name, sound, code in (("ours.wav", ours, 0), ("plain.wav", speech, 1)):
         write_audio(tmp_path / name, sound)
         told = CliRunner().invoke(app, ["watermark", "check", str(tmp_path / name), "--key", "ours"])
-        assert told.exit_code == code and ("no mark found" if code else f"{name}: marked") in told.output
+        assert told.exit_code == code and ("no watermark detected" if code else f"{name}: watermark detected") in told.output

@@ -75,8 +75,8 @@ def test_existing_outputs_are_kept_unless_told_otherwise(place, monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "finding"),
     [
-        (("encode", "a.wav", "-o", "x.pgc"), "holds no 'spectral-24k'"),
-        (("encode", "a.wav", "-o", "x.pgc", "--codec", "none"), "checkpoints here: small"),
+        (("encode", "a.wav", "-o", "x.pgc"), "has no 'spectral-24k'"),
+        (("encode", "a.wav", "-o", "x.pgc", "--codec", "none"), "available checkpoints: small"),
         (("encode", "a.wav", "-o", "x.pgc", "--codec", "x" * 5000), "neither a folder"),
         (("encode", "a.wav", "-o", "x" * 5000, "--codec", "small"), "cannot be written"),
         (("encode", "a.wav", "-o", "x.pgc", "--codec", "small", "--codebooks", "4"), "1 to 3"),

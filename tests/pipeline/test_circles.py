@@ -35,7 +35,7 @@ def looping_speaker(is_for_ever=False):
 @pytest.fixture
 def impatient(monkeypatch):
     """Half a second of the same is a circle, 25 frames of the small codec."""
-    monkeypatch.setattr("backend.lm.runaway.PATIENCE_S", 0.5)
+    monkeypatch.setattr("backend.lm.runaway.MIN_LOOP_S", 0.5)
 
 
 @pytest.mark.parametrize("held", [{"whole": True}, {"loudness_lufs": -23.0}])

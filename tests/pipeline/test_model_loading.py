@@ -133,7 +133,7 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
     """As on a card; what would be recorded there runs as it is, or cannot be recorded."""
     settings = Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu")
     plain, note = eight_speeches(settings, 1)
-    assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
+    assert note.startswith("off: cuda_graph (lm): CUDA graphs need a CUDA GPU")
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     monkeypatch.setattr(CpuGraph, "supported", lambda *_: Support(False, "a processor's"))

@@ -65,7 +65,7 @@ def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kin
         together = speak(worker, [PromptSource(model, seed, n) for seed, n in enumerate(lengths)])
         # Prompts are read between the steps of those that speak already, in slots of the same memory.
         assert sum(n > 0 for n in worker.snapshot.steps_by_rows) >= 4
-        assert recorded.given_up is None and worker._state.steps and worker._state.draws
+        assert recorded.disabled_reason is None and worker._state.step_graphs and worker._state.sampler_graphs
     for one, other, another in zip(plain, alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, another)

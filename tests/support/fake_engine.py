@@ -44,6 +44,7 @@ class Guide:
 @dataclass(frozen=True)
 class Status:
     model: str = "hum"
+    family: str = "fake"
     n_waiting: int = 0
     caches: dict = field(default_factory=lambda: {"references": {"entries": 2}})
 

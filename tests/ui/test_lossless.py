@@ -22,7 +22,7 @@ def test_client_sends_a_file_there_and_back(url):
     assert client.decompress_lossless(packed) == SOUND
     survey = client.inspect_lossless(packed)
     sizes = survey.sizes()
-    assert list(sizes) == ["Sound file", "FLAC", "Phonogram"] and sizes["Phonogram"] == len(packed)
+    assert list(sizes) == ["Audio file", "FLAC", "Phonogram"] and sizes["Phonogram"] == len(packed)
     assert len(survey.piece_bits) == 2 and survey.sample_rate_hz == 44100
     with pytest.raises(BackendError, match="expected a WAV or AIFF"):
         client.compress_lossless(b"no sound at all")
@@ -46,9 +46,9 @@ lossless.show(BackendClient({url!r}))
     page.session_state[COMPRESSED] = Compressed(packed, "song.wav.pgl", client.inspect_lossless(packed))
     page.run()
     assert not page.exception
-    assert [card.label for card in page.metric] == ["Sound file", "FLAC", "Phonogram"]
+    assert [card.label for card in page.metric] == ["Audio file", "FLAC", "Phonogram"]
     next(button for button in page.button if button.label == "Compress").click().run()
-    assert "Choose a sound file" in page.error[0].value
+    assert "Choose a audio file" in page.error[0].value
 
 
 def test_gradio_tab_compresses_and_restores(url, tmp_path):

@@ -1,4 +1,4 @@
-"""The Lossless tab: a sound file as a `.pgl` file, its size beside FLAC, and where the bits are."""
+"""The Lossless tab: a audio file as a `.pgl` file, its size beside FLAC, and where the bits are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ui.client import BackendClient, BackendError
-from ui.gradio_look import hint
+from ui.gradio_theme import hint
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
@@ -30,10 +30,10 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         rows = [
             f"| {name} | {size} | {100 * size / survey.source_bytes:.1f} % |" for name, size in survey.sizes().items()
         ]
-        table = "\n".join(["| | Bytes | Of the sound file |", "|---|--:|--:|", *rows])
+        table = "\n".join(["| | Bytes | Of the audio file |", "|---|--:|--:|", *rows])
         return table, _kept(content, source.name + ".pgl"), _bits(survey.piece_s, survey.piece_bits)
 
-    hint("A .pgl file is smaller than FLAC and gives back the sound file byte for byte.")
+    hint("A .pgl file is smaller than FLAC and restores the audio file byte for byte.")
     with gr.Row(elem_classes="pg-columns"):
         with gr.Column(scale=4, min_width=280):
             source = gr.File(label="WAV, AIFF or .pgl file", file_types=[".wav", ".aif", ".aiff", ".pgl"])

@@ -1,4 +1,4 @@
-"""The Lossless page: a sound file as a smaller file that gives every byte back, beside FLAC."""
+"""The Lossless page: a audio file as a smaller file that gives every byte back, beside FLAC."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from ui.answers import LosslessSurvey
 from ui.client import BackendClient, BackendError
+from ui.responses import LosslessFileInfo
 
 COMPRESSED, RESTORED = "lossless-compressed", "lossless-restored"
 LEVELS = range(1, 10)
@@ -18,13 +18,13 @@ class Compressed(NamedTuple):
 
     content: bytes
     name: str
-    survey: LosslessSurvey
+    survey: LosslessFileInfo
 
 
 def show(client: BackendClient) -> None:
     """Draw the page; results stay until others take their place."""
     st.title("Lossless")
-    st.caption("A .pgl file is smaller than FLAC and gives back the sound file byte for byte.")
+    st.caption("A .pgl file is smaller than FLAC and restores the audio file byte for byte.")
     compressing, restoring = st.tabs(["Compress", "Restore"])
     with compressing:
         _show_compression(client)
@@ -34,11 +34,11 @@ def show(client: BackendClient) -> None:
 
 def _show_compression(client: BackendClient) -> None:
     with st.form("compress"):
-        upload = st.file_uploader("Sound file", type=["wav", "aif", "aiff"])
+        upload = st.file_uploader("Audio file", type=["wav", "aif", "aiff"])
         level = st.select_slider("Level", LEVELS, 5, help="1 is fastest, 9 makes the smallest file.")
         is_sent = st.form_submit_button("Compress", type="primary", icon=":material/compress:")
     if is_sent and upload is None:
-        st.error("Choose a sound file first.", icon=":material/error:")
+        st.error("Choose a audio file first.", icon=":material/error:")
     elif is_sent and upload is not None:
         try:
             with st.spinner("Compressing…"):
@@ -77,10 +77,10 @@ def _show_restoration(client: BackendClient) -> None:
     if RESTORED in st.session_state:
         sound, name = st.session_state[RESTORED]
         st.audio(sound)
-        st.download_button("Download the sound file", sound, name, on_click="ignore", icon=":material/download:")
+        st.download_button("Download the audio file", sound, name, on_click="ignore", icon=":material/download:")
 
 
-def _show_bits(survey: LosslessSurvey) -> None:
+def _show_bits(survey: LosslessFileInfo) -> None:
     """Where the bits are: what a sample costs, over time."""
     st.header("Where the bits are")
     rows: list[dict[str, Any]] = [
@@ -92,7 +92,7 @@ def _show_bits(survey: LosslessSurvey) -> None:
         return
     spec = {
         "mark": {"type": "area", "aria": False},
-        "description": f"Bits a sample costs over {survey.duration_s:.1f} seconds; the sound file spends {survey.bits}.",
+        "description": f"Bits a sample costs over {survey.duration_s:.1f} seconds; the audio file spends {survey.bits}.",
         "height": 220,
         "encoding": {
             "x": {"field": "Seconds", "type": "quantitative"},

@@ -9,8 +9,7 @@ import time
 import pytest
 
 from backend import errors
-from backend.api.errors import STATUS
-from backend.api.middleware.security_headers import HEADERS
+from backend.api.errors import SECURITY_HEADERS, STATUS
 from backend.api.middleware.timeouts import ClientStalled, TimeoutMiddleware
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
@@ -44,7 +43,7 @@ def test_every_answer_carries_the_headers_a_browser_needs():
         ]  # fmt: skip
     assert [answer.status_code for answer in answers] == [200, 401, 401, 200, 500, 403]
     for answer in answers:
-        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+        assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert "content-security-policy" not in http.get("/docs").headers
 
 

@@ -26,7 +26,7 @@ def codes(engine, **fields):
 
 @pytest.fixture(autouse=True)
 def _noise_says_nothing(monkeypatch):
-    monkeypatch.setattr("backend.lm.voice_adaptation.OTHER_WORDS", 1e9)
+    monkeypatch.setattr("backend.lm.voice_adaptation.MAX_DISTANCE", 1e9)
 
 
 @pytest.fixture

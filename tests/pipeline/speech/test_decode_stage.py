@@ -17,7 +17,7 @@ from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Trace
 from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
-from tests.codec.test_fish_dac import CONFIG, GOLDEN
+from tests.support.fish_codec_case import CONFIG, GOLDEN
 from tests.support.tiny_codecs import TinyCodec
 
 CHUNK = 100

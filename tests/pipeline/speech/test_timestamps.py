@@ -20,7 +20,7 @@ def test_a_pointer_remembers_where_each_frame_was_drawn():
     for step in (0, 1, 0, 2, 1):
         pointer.advance(step)
     assert pointer.path == [0, 0, 1, 1, 3]
-    assert pointer.restarted().path == []
+    assert pointer.restart().path == []
 
 
 def segment(text, path, speed=1.0):

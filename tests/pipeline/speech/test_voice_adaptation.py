@@ -47,7 +47,7 @@ def spoken(engine, name):
 
 @pytest.fixture(autouse=True)
 def _noise_says_nothing(monkeypatch):
-    monkeypatch.setattr("backend.lm.voice_adaptation.OTHER_WORDS", 1e9)
+    monkeypatch.setattr("backend.lm.voice_adaptation.MAX_DISTANCE", 1e9)
 
 
 def test_a_voice_is_fitted_when_it_is_added_and_never_again(tmp_path):
@@ -85,7 +85,7 @@ def test_a_fitted_voice_speaks_with_its_own_fast_stack(tmp_path):
 
     def codes(frame_samplers):
         samplers = [
-            SamplerState(SamplingOptions(), 7, pointer=pointer.restarted(), frame_sampler=frame_sampler)
+            SamplerState(SamplingOptions(), 7, pointer=pointer.restart(), frame_sampler=frame_sampler)
             for frame_sampler in frame_samplers
         ]
         with torch.inference_mode():
