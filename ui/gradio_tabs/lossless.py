@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from ui.client import BackendClient, BackendError
 from ui.gradio_theme import hint
+from ui.responses import LosslessFileInfo
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Take a file and a level; a .pgl file is restored instead of compressed."""
 
-    def run(path: str | None, level: float) -> tuple[str, Any, Any]:
+    def run(path: str | None, level: float) -> tuple[str, str, str]:
         if path is None:
             raise gr.Error("Choose a WAV, AIFF or .pgl file first.", print_exception=False)
         source = Path(path)
         try:
             if source.suffix.lower() == ".pgl":
                 sound = client.decompress_lossless(source.read_bytes())
-                return f"Restored {len(sound)} bytes.", _kept(sound, source.stem), None
+                return f"Restored {len(sound)} bytes.", _kept(sound, source.stem), ""
             content = client.compress_lossless(source.read_bytes(), int(level))
             survey = client.inspect_lossless(content)
         except BackendError as error:
@@ -31,7 +31,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
             f"| {name} | {size} | {100 * size / survey.source_bytes:.1f} % |" for name, size in survey.sizes().items()
         ]
         table = "\n".join(["| | Bytes | Of the audio file |", "|---|--:|--:|", *rows])
-        return table, _kept(content, source.name + ".pgl"), _bits(survey.piece_s, survey.piece_bits)
+        return table, _kept(content, source.name + ".pgl"), _picture(survey)
 
     hint("A .pgl file is smaller than FLAC and restores the audio file byte for byte.")
     with gr.Row(elem_classes="pg-columns"):
@@ -42,7 +42,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         with gr.Column(scale=7, min_width=320):
             sizes = gr.Markdown()
             result = gr.File(label="Result", interactive=False)
-            bits = gr.LinePlot(x="Seconds", y="Bits a sample", label="Where the bits are", height=240)
+            bits = gr.HTML()
     button.click(run, [source, level], [sizes, result, bits], api_name="lossless")
     return []
 
@@ -54,8 +54,18 @@ def _kept(content: bytes, name: str) -> str:
     return str(path)
 
 
-def _bits(piece_s: float, piece_bits: list[float]) -> Any:
-    import pandas
-
-    seconds = [round(index * piece_s, 3) for index in range(len(piece_bits))]
-    return pandas.DataFrame({"Seconds": seconds, "Bits a sample": piece_bits})
+def _picture(info: LosslessFileInfo) -> str:
+    """Bits per sample over time as an SVG area chart."""
+    if not info.piece_bits:
+        return ""
+    top = max(*info.piece_bits, 1.0)
+    width = len(info.piece_bits)
+    points = " ".join(
+        f"{i},{100 - 100 * bits / top:.2f}" for i, bits in enumerate([*info.piece_bits, info.piece_bits[-1]])
+    )
+    text = f"Bits per sample over {info.duration_s:.1f} s; at most {top:.1f}, the audio file uses {info.bits}"
+    return (
+        f'<figure><svg viewBox="0 0 {width} 100" preserveAspectRatio="none" role="img" aria-label="{text}" '
+        'style="width:100%;height:200px"><polygon fill="currentColor" opacity="0.6" '
+        f'points="0,100 {points} {width},100"/></svg><figcaption>{text}.</figcaption></figure>'
+    )

@@ -46,14 +46,14 @@ SIGNALS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(
     n=st.sampled_from([0, 1, 2, 17, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK]),
     names=st.lists(st.sampled_from(sorted(SIGNALS)), min_size=1, max_size=8),
     width=st.sampled_from([1, 2, 3, 4]),
     rate_hz=st.sampled_from([1, 8000, 11025, 44100, 48000, 96000, 192000, 768000]),
     form=st.sampled_from(["wav", "extensible", "aiff", "sowt"]),
-    level=st.sampled_from([1, 2, 5, 9]),
+    level=st.sampled_from([1, 5]),
     seed=st.integers(0, 5),
     is_twin=st.booleans(),
 )
