@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
 from backend.text.normalization.letter_case import plainly_written
+from backend.text.phonemes.heteronyms import mark_heteronyms
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P
@@ -76,7 +77,8 @@ class EnglishPhonemizer:
         with self._lock:
             reader = self._load()
             plain = _written(kept, lambda words: _plain(reader, words))
-            spoken = reader(_without_giants(plain))
+            plain = _written(plain, lambda words: mark_heteronyms(words, reader.lexicon.golds))
+            spoken = reader(_written(plain, _without_giants))
         symbols = NOT_SYMBOL.sub("", spoken.translate(NEAREST))
         symbols = re.sub(r" +(?=[;:,.!?…)]|$)|(?<=[(]) +|^ +", "", re.sub(r" +", " ", symbols))
         # The point of "D.C." goes with its letters, also where it ends the sentence.
