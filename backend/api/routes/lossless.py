@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.engine_host import host_of
+from backend.api.dependencies import host_of, settings_of
 from backend.api.errors import documented
-from backend.api.request_parsing import read_upload, settings_of
+from backend.api.request_parsing import read_upload
 from backend.compression.lossless.levels import DEFAULT_LEVEL, LEVELS
 from backend.pipeline.lossless import compress as lossless
 
@@ -70,21 +70,21 @@ async def compress(
 ) -> Response:
     """Compress a WAV or AIFF file; every byte of it comes back from `POST /lossless/decompress`."""
     content = await read_upload(request, "audio")
-    return await host_of(request).work(_compressed, content, level)
+    return await host_of(request).run_task(_compressed, content, level)
 
 
 @router.post("/decompress", response_class=Response, responses=_answer("The sound file."), openapi_extra=PGL)
 async def decompress(request: Request) -> Response:
     """Return the sound file that a `.pgl` file was made of. It is checked as a whole first."""
     content = await read_upload(request, "file")
-    return await host_of(request).work(_decompressed, content, settings_of(request).max_upload_mb * 2**20)
+    return await host_of(request).run_task(_decompressed, content, settings_of(request).max_upload_mb * 2**20)
 
 
 @router.post("/inspect", responses=documented(413, 415, 429, 503), openapi_extra=PGL)
 async def inspect(request: Request) -> LosslessBody:
     """Return what a `.pgl` file holds, its size as FLAC, and how many bits each moment costs."""
     content = await read_upload(request, "file")
-    return await host_of(request).work(_inspected, content, settings_of(request).max_upload_mb * 2**20)
+    return await host_of(request).run_task(_inspected, content, settings_of(request).max_upload_mb * 2**20)
 
 
 def _compressed(content: bytes, level: int) -> Response:

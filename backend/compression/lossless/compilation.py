@@ -8,4 +8,4 @@ from __future__ import annotations
 from numba import njit
 
 # Parts are called by compiled code only; wrappers for Python would take a third of the time to compile.
-compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
