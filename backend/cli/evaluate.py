@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli.evaluate_lossless import lossless
 from backend.cli.evaluate_voice import voice
 from backend.cli.progress import require_folder, step_bar, write_whole
 from backend.errors import BadAudio, BadSettings
@@ -23,6 +24,7 @@ FORMAT = 1
 
 app = typer.Typer(help="Evaluate codecs and voices against baselines, with independent metrics.", no_args_is_help=True)
 app.command()(voice)
+app.command()(lossless)
 
 
 @app.callback()
