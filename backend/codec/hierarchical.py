@@ -139,8 +139,11 @@ class HierarchicalCodec(CausalCodec):
 
     def encode_frames(self, audio: Tensor, state: Any, n_codebooks: int) -> Tensor:
         state = state or self.encoder.init_state(audio.shape[0])
-        pieces = audio.split(BLOCK_FRAMES * self.spec.hop_samples, dim=2)
-        return torch.cat([self.quantizer.encode(*self.encoder(piece, state), n_codebooks) for piece in pieces], dim=2)
+        indices = []
+        for piece in audio.split(BLOCK_FRAMES * self.spec.hop_samples, dim=2):
+            energies, context = self.encoder(piece, state)
+            indices.append(self.quantizer.encode(energies, context, n_codebooks))
+        return torch.cat(indices, dim=2)
 
     def decode_frames(self, indices: Tensor, state: Any) -> Tensor:
         state = state or self.decoder.init_state(indices.shape[0])

@@ -64,7 +64,8 @@ class LevelStack(nn.Module):
         self.n_groups = tuple(coarse // level.factor for level in levels)
         if any(coarse % level.factor for level in levels):
             raise ValueError(f"group sizes {[level.factor for level in levels]} do not divide {coarse}")
-        counts = [level.n_stages * n for level, n in zip(levels, self.n_groups, strict=True)]
+        self.n_stages = tuple(level.n_stages for level in levels)
+        counts = [stages * groups for stages, groups in zip(self.n_stages, self.n_groups, strict=True)]
         self.level_ends = tuple(accumulate(counts))
 
     @property
@@ -125,7 +126,7 @@ class LevelStack(nn.Module):
             if n_codebooks is None:
                 total = total + level.expand(output.quantized)
             else:
-                n_kept = ((n_codebooks - first) // self.n_groups[i]).clamp(0, level.n_stages)
+                n_kept = ((n_codebooks - first) // self.n_groups[i]).clamp(0, self.n_stages[i])
                 quantized = latent + (self._kept_sum(level, output.indices, n_kept) - latent).detach()
                 total = total + level.expand(quantized) * (n_kept > 0)[:, None, None]
             first = self.level_ends[i]
