@@ -16,11 +16,11 @@ def download(
 ) -> None:
     """Download a checkpoint from the Hugging Face Hub, after asking to accept its license."""
     from backend.errors import BadRequest
-    from backend.weights.hub import CARD, fetch_checkpoint, hub_checkpoint
+    from backend.weights.hub import MODEL_PAGE, fetch_checkpoint, hub_checkpoint
     from backend.weights.locate import CHECKPOINTS
 
     checkpoint = hub_checkpoint(name)
-    typer.echo(f"{name} comes from {CARD.format(repo=checkpoint.repo)}")
+    typer.echo(f"{name} comes from {MODEL_PAGE.format(repo=checkpoint.repo)}")
     typer.echo(f"License: {checkpoint.license}. It applies to the weights and to the audio they generate.")
     if checkpoint.is_gated:
         typer.echo("Gated: accept the license on that page first, and set HF_TOKEN to a token of that account.")

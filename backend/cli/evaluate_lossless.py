@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +36,7 @@ def lossless(
         raise BadSettings(f"--levels is '{levels}'; expected numbers from 1 to 9, such as 1,5,9.")
     coders, absent = open_coders(chosen)
     with step_bar() as report:
-        advance = None if report is None else partial(report, what="coding")
+        advance = None if report is None else lambda done, total: report(done, total, "coding")
         evaluation = evaluate_lossless(audio, coders, limit, advance)
     document = {"kind": "lossless-evaluation", "machine": machine(), **lossless_document(evaluation, absent)}
     typer.echo(lossless_table(document))

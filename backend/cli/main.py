@@ -14,11 +14,13 @@ import typer
 
 from backend import __version__
 from backend.cli.cluster import app as cluster_app
+from backend.cli.compose import compose
 from backend.cli.compress import compress, decompress
 from backend.cli.data import app as data_app
 from backend.cli.doctor import doctor
 from backend.cli.download import download
 from backend.cli.evaluate import app as evaluate_app
+from backend.cli.music import app as music_app
 from backend.cli.progress import progress_bar
 from backend.cli.read import read
 from backend.cli.serve import serve
@@ -34,13 +36,14 @@ if TYPE_CHECKING:
 # A command is a function in its own module; a group is a Typer.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Text to speech, and audio encoded to codes and back.",
+    help="Text to speech, text to music, and audio encoded to codes and back.",
 )  # fmt: skip
 
-for command in (speak, read, voices, serve, download, doctor, compress, decompress):
+for command in (speak, read, voices, compose, serve, download, doctor, compress, decompress):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
+app.add_typer(music_app, name="music")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cluster_app, name="cluster")
@@ -73,11 +76,11 @@ def encode(
     overwrite: Overwrite = False,
 ) -> None:
     """Encode an audio file to a code file."""
-    from backend.pipeline.codec.on_disk import encode_file, require_free
+    from backend.pipeline.codec.on_disk import encode_file, require_writable
     from backend.weights import codes_hash, load_codec
     from backend.weights.locate import find_codec
 
-    require_free(output, source, overwrite)
+    require_writable(output, source, overwrite)
     folder = find_codec(codec)
     model = load_codec(folder)
     with progress_bar("encoding") as progress:
@@ -99,11 +102,11 @@ def decode(
 ) -> None:
     """Decode a code file to an audio file, with the codec that wrote it."""
     from backend.compression.codes.inspect import survey_file
-    from backend.pipeline.codec.on_disk import decode_file, require_free, require_sound_suffix
+    from backend.pipeline.codec.on_disk import decode_file, require_audio_suffix, require_writable
 
     # Validate before loading a model.
-    require_free(output, source, overwrite)
-    require_sound_suffix(output)
+    require_writable(output, source, overwrite)
+    require_audio_suffix(output)
     survey_file(source)
 
     from backend.weights import codes_hash, load_codec

@@ -41,7 +41,7 @@ def read(
     is_overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Synthesize a book or an article to one file with chapters. The same command resumes after an interruption."""
-    from backend.pipeline.codec.on_disk import require_free
+    from backend.pipeline.codec.on_disk import require_writable
     from backend.pipeline.longform.audiobook import BOOK_FORMATS
     from backend.pipeline.longform.job_service import JobLimits, JobService
     from backend.runtime.lru_cache import content_key
@@ -52,7 +52,7 @@ def read(
     format = output.suffix.removeprefix(".").lower()
     if format not in BOOK_FORMATS:
         raise OutputError(f"'.{format}' is not a book format; expected one of {', '.join(BOOK_FORMATS)}. Choose one.")
-    require_free(output, document, is_overwrite)
+    require_writable(output, document, is_overwrite)
     content = _read_document(document)
     settings = load_settings()
     limits = JobLimits(settings.max_book_chars, UNLIMITED, UNLIMITED, settings.job_rows)
@@ -72,7 +72,7 @@ def read(
                 job = _wait(service, job.id, progress)
             _copy(service.file(job.id), output)
             n_chapters = len(service.chapters(job.id))
-            skipped = [one.heard.text for one in service.sentences(job.id) if one.heard.state == "skipped"]
+            skipped = [one.chosen_take.text for one in service.sentences(job.id) if one.chosen_take.state == "skipped"]
         except KeyboardInterrupt:
             typer.echo("Stopped; the same command resumes from here.", err=True)
             raise

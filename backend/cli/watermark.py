@@ -35,11 +35,11 @@ def check(
     except OSError as error:
         raise BadAudio(f"{source.name} cannot be read ({error.strerror}). Use an audio file.") from error
     result = check_audio(read_audio(content, max_duration_s=settings.max_audio_s), key or settings.watermark_key)
-    verdict = "watermark detected" if result.is_marked else "no watermark detected"
+    verdict = "watermark detected" if result.is_watermarked else "no watermark detected"
     typer.echo(
         f"{source.name}: {verdict} (score {result.score:.1f}, threshold {THRESHOLD:g}; {result.duration_s:.1f} s)"
     )
     if result.duration_s < LEAST_S:
         typer.echo(f"The audio is shorter than {LEAST_S:g} s, which is too short for a reliable result.")
-    if not result.is_marked:
+    if not result.is_watermarked:
         raise typer.Exit(1)

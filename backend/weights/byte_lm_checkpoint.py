@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import save
 
 from backend.atomic_file import file_sha256, write_atomically
-from backend.errors import BadCheckpoint, not_written
+from backend.errors import BadCheckpoint, write_error
 from backend.lm.byte_lm import ByteLM, ByteLMConfig
 from backend.weights.tensor_files import read_tensors
 
@@ -30,7 +30,7 @@ def save_byte_lm(folder: Path, model: ByteLM, metadata: dict[str, Any] | None = 
         for name, content in ((WEIGHTS, blob), (MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())):
             write_atomically(folder / name, content)
     except OSError as error:
-        raise not_written(f"Folder '{folder.name}' cannot be written", error, "Choose another folder.") from error
+        raise write_error(f"Folder '{folder.name}' cannot be written", error, "Choose another folder.") from error
 
 
 def load_byte_lm(folder: Path) -> ByteLM:

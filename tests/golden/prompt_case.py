@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from backend.errors import BadCheckpoint, BadText, LimitExceeded
-from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import Conversation, start_conversation
 from backend.text.prompts.layout import PromptReference
 from backend.text.segmentation.fish_v15 import clean_v15, split_v15
 from backend.text.tokenizers.base import Tokenizer, load_tokenizer
 from tests.golden.finding import Finding
+from tests.support.prompt_columns import split_stop
 
 KINDS = ("tokenize_", "prompts_", "normalise_")
 # The reference reserves this much of the sequence for speech.

@@ -72,7 +72,7 @@ def headers_at_start(
     }
     if first_audio_s is not None:
         headers["X-First-Audio-Ms"] = f"{first_audio_s * 1000:.1f}"
-    if stream.is_marked:
+    if stream.is_watermarked:
         headers["X-Watermark"] = "on"
     if stream.ignored:
         headers["X-Ignored-Params"] = header_text(", ".join(stream.ignored))

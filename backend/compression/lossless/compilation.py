@@ -5,12 +5,7 @@ No fast-math and no fused multiply-add (numba adds neither by itself), so double
 
 from __future__ import annotations
 
-from typing import Any
-
 from numba import njit
 
 # Parts are called by compiled code only; wrappers for Python would take a third of the time to compile.
-_OPTIONS: dict[str, Any] = {
-    "nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True
-}  # fmt: skip
-compiled = njit(**_OPTIONS)
+compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]

@@ -16,7 +16,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
 from backend.evaluation.codec.systems import file_hash
-from backend.pipeline.codec.stream import fit_to_codec, frames_for
+from backend.pipeline.codec.stream import convert_for_codec, frames_for
 from backend.weights import load_codec, weights_hash
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class CodecRoundTrip:
 
     def speak(self, prompt: VoicePrompt) -> SpokenPrompt:
         spec = self.codec.spec
-        sound = fit_to_codec(self.inner.speak(prompt).waveform, spec)
+        sound = convert_for_codec(self.inner.speak(prompt).waveform, spec)
         padded = np.zeros((1, spec.channels, frames_for(sound.n_samples, spec) * spec.hop_samples), np.float32)
         padded[0, :, : sound.n_samples] = sound.samples
         with torch.inference_mode():

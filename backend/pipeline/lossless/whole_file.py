@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from backend.atomic_file import atomic_path
-from backend.errors import OutputError, not_written
+from backend.errors import OutputError, write_error
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
         with atomic_path(target.resolve()) as partial, partial.open("xb+") as file:
             yield file
     except OSError as error:
-        raise not_written(
+        raise write_error(
             f"'{target.name}' cannot be written", error, "Check the folder and the free space."
         ) from error
 
@@ -30,7 +30,7 @@ def require_writable(target: Path, source: Path, is_overwrite: bool) -> None:
         is_taken, has_folder = target.exists(), target.parent.is_dir()
         is_unfit = is_taken and (not target.is_file() or (source.exists() and target.samefile(source)))
     except OSError as error:
-        raise not_written(f"'{target.name}' cannot be written", error, "Choose another name.") from error
+        raise write_error(f"'{target.name}' cannot be written", error, "Choose another name.") from error
     if is_unfit:
         raise OutputError(f"'{target.name}' is the input itself or not a file. Choose another file name.")
     if is_taken and not is_overwrite:

@@ -1,4 +1,4 @@
-"""One engine behind every door: the same text, voice and seed give the same samples wherever they are asked for."""
+"""All endpoints return the same samples for the same text, voice and seed."""
 
 import asyncio
 import io
@@ -19,11 +19,8 @@ from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.api.compat.wyoming.test_server import free_port
-from tests.api.test_wire import within
-from tests.pipeline.test_likeness import open_voices
-from tests.support.served import served
-from tests.test_opt_engine import settings_in
+from tests.support.served import free_port, served, within
+from tests.support.small_engine import open_small_voices, settings_in
 
 TEXT = "hello there, this is a text"
 PACKED = {"Content-Type": "application/msgpack"}
@@ -35,7 +32,7 @@ def pcm_of_wav(content: bytes) -> bytes:
 
 
 @contextmanager
-def doors(engine):
+def server(engine):
     port = free_port()
     with served(engine, wyoming_port=port) as url, httpx.Client(base_url=url, trust_env=False, timeout=120) as http:
         within(60, lambda: http.get("/ready").status_code == 200)
@@ -55,7 +52,7 @@ def over_wyoming(port, text, voice):
 
 
 def everywhere(http, port, text, voice, rate_hz):
-    """The samples of one speech as 16-bit bytes, by door."""
+    """The samples of one speech as 16-bit bytes, by endpoint."""
 
     def ask(path, **options):
         answer = http.post(path, **options)
@@ -86,28 +83,28 @@ def spoken(engine, text, voice):
     return to_int16(speech.waveform.samples).T.astype("<i2").tobytes(), speech.waveform.rate_hz
 
 
-def test_every_door_gives_the_same_samples(tmp_path):
-    engine = OptimizedEngine(settings_in(tmp_path), open_voices)
+def test_all_endpoints_return_the_same_samples(tmp_path):
+    engine = OptimizedEngine(settings_in(tmp_path), open_small_voices)
     sound = encode_audio(Waveform.of(speech_like(duration_s=1.0, rate_hz=8000), 8000), "wav")
-    with doors(engine) as (http, port):
+    with server(engine) as (http, port):
         form = {"name": "Ann", "text": "some words", "consent": "true"}
         voice = http.post("/voices", data=form, files={"audio": io.BytesIO(sound)}).json()
         wanted, rate_hz = spoken(engine, TEXT, voice["id"])
         assert len(wanted) > 2000
         for name in (voice["id"], "Ann"):
             heard = everywhere(http, port, TEXT, name, rate_hz)
-            assert {door: samples == wanted for door, samples in heard.items()} == dict.fromkeys(heard, True)
+            assert {endpoint: samples == wanted for endpoint, samples in heard.items()} == dict.fromkeys(heard, True)
         other, _ = spoken(engine, TEXT, "ada")
         assert other != wanted, "the voice makes no difference, so the test shows nothing"
         heard = everywhere(http, port, TEXT, "Ada", rate_hz)
-        assert {door: samples == other for door, samples in heard.items()} == dict.fromkeys(heard, True)
+        assert {endpoint: samples == other for endpoint, samples in heard.items()} == dict.fromkeys(heard, True)
 
 
 @pytest.mark.slow
-def test_every_door_gives_the_same_samples_of_the_built_in_voice(tmp_path):
+def test_all_endpoints_return_the_same_samples_of_the_built_in_voice(tmp_path):
     engine = OptimizedEngine(Settings(_env_file=None, data_dir=str(tmp_path), device="cpu"))
-    with doors(engine) as (http, port):
+    with server(engine) as (http, port):
         text = "The kettle is on."
         wanted, rate_hz = spoken(engine, text, "af_heart")
         heard = everywhere(http, port, text, "af_heart", rate_hz)
-        assert {door: samples == wanted for door, samples in heard.items()} == dict.fromkeys(heard, True)
+        assert {endpoint: samples == wanted for endpoint, samples in heard.items()} == dict.fromkeys(heard, True)

@@ -1,4 +1,4 @@
-"""What the server says of its speech is what a client measures."""
+"""Latency metrics of the server equal those that a client measures."""
 
 import time
 
@@ -53,7 +53,7 @@ def listen(http):
 
 
 @pytest.mark.load
-def test_the_servers_measures_are_those_of_a_client_within_five_percent():
+def test_server_metrics_equal_client_measurements_within_five_percent():
     with served(SlowEngine()) as url, httpx.Client(base_url=url, trust_env=False) as http:
         http.get("/health")
         heard = [listen(http) for _ in range(N_SPEECHES)]

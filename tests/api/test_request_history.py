@@ -1,4 +1,4 @@
-"""`GET /requests` and the log: what someone sees who looks after the server."""
+"""`GET /requests` and the request log."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ def rows_of(http, **query):
     return http.get("/requests", params=query).json()["requests"]
 
 
-def test_recent_speeches_are_told_newest_first_without_their_texts(http):
+def test_history_lists_speeches_newest_first_without_texts(http):
     http.post("/tts", json={"text": "secret words", "voice": "hum"}, headers={"X-Request-Id": "one"})
     http.post("/tts", json={"text": "x" * 50, "streaming": True}, headers={"X-Request-Id": "two"})
     http.engine.refusal = Busy("Full.", retry_after_s=1)
@@ -41,7 +41,7 @@ def test_recent_speeches_are_told_newest_first_without_their_texts(http):
     assert http.get("/requests", params={"limit": 0}).status_code == 400
 
 
-def test_every_line_of_a_request_carries_its_id(http, caplog):
+def test_log_lines_carry_the_request_id(http, caplog):
     caplog.set_level(logging.DEBUG, "backend")
     http.engine.on_begin = lambda: logging.getLogger("backend.somewhere").info("in a thread")
     http.post("/tts", json={"text": "x"}, headers={"X-Request-Id": "abc-1"})
@@ -76,7 +76,7 @@ def test_json_lines_are_objects_with_fields(http, caplog):
     assert (line["route"], line["method"], line["status"]) == ("/tts", "POST", 200) and line["duration_ms"] > 0
 
 
-def test_every_refusal_carries_the_id(http):
+def test_error_responses_carry_the_request_id(http):
     for method, path in (("GET", "/nothing"), ("POST", "/tts"), ("DELETE", "/voices/none")):
         answer = http.request(method, path, headers={"X-Request-Id": "abc-3"})
         assert answer.status_code >= 400 and answer.headers["x-request-id"] == "abc-3"

@@ -1,4 +1,4 @@
-"""Clients that leave while their request waits, is read in or is spoken: the place is free at once."""
+"""Clients that disconnect in the queue, during prefill or during speech free their slot at once."""
 
 import socket
 import time
@@ -7,10 +7,9 @@ import pytest
 
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
-from tests.api.test_wire import within
 from tests.support.fake_engine import FakeEngine
-from tests.support.served import served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.served import served, within
+from tests.support.small_engine import open_small, settings_in
 
 FREE_WITHIN_S = 0.15
 
@@ -37,7 +36,7 @@ def freed_within_s(client, is_free):
     return time.monotonic() - left_s
 
 
-def test_a_client_that_leaves_before_its_first_sound_is_not_waited_for():
+def test_disconnect_before_the_first_chunk_frees_the_slot():
     engine = FakeEngine()
     engine.pause_after_samples = 0
     with served(engine) as url:
@@ -49,7 +48,7 @@ def test_a_client_that_leaves_before_its_first_sound_is_not_waited_for():
 
 
 @pytest.mark.parametrize("streaming", ["true", "false"])
-def test_a_client_that_leaves_the_queue_never_starts(tmp_path, streaming):
+def test_disconnect_in_the_queue_removes_the_request(tmp_path, streaming):
     def open_slow(settings, device):
         model = open_small(settings, device)
         step = model.lm.step
@@ -70,7 +69,7 @@ def test_a_client_that_leaves_the_queue_never_starts(tmp_path, streaming):
 
 
 @pytest.mark.slow
-def test_the_built_in_voice_frees_rows_and_queue_places_in_time(tmp_path):
+def test_built_in_voice_frees_slots_and_queue_entries_in_time(tmp_path):
     engine = OptimizedEngine(settings_in(tmp_path, max_batch=2).model_copy(update={"model_dir": "phonogram-mini"}))
     text = "The river runs past the old mill, and nobody has crossed it since the bridge was closed. " * 8
     took_s = []

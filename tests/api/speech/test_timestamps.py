@@ -1,4 +1,4 @@
-"""`POST /tts/timed`: sound with times, and subtitles."""
+"""`POST /tts/timed`: audio with timestamps, and subtitles."""
 
 import base64
 
@@ -15,7 +15,7 @@ def http():
         yield client
 
 
-def test_sound_and_times_come_together(http):
+def test_timed_response_has_audio_and_timestamps(http):
     plain = http.post("/tts", json={"text": TEXT, "seed": 4})
     answer = http.post("/tts/timed", json={"text": TEXT, "seed": 4})
     body = answer.json()
@@ -27,7 +27,7 @@ def test_sound_and_times_come_together(http):
     assert answer.headers["x-seed"] == "4" and answer.headers["x-audio-seconds"]
 
 
-def test_a_checkpoint_without_words_says_so(http):
+def test_checkpoint_without_word_timestamps_reports_it(http):
     http.engine.has_words = False
     body = http.post("/tts/timed", json={"text": TEXT}).json()
     assert body["has_words"] is False and body["sentences"][0]["words"] == []
