@@ -15,7 +15,7 @@ from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, ScoreUnavailable
-from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, MetricScore, Pair
 from backend.evaluation.codec.systems import CodedAudio, System, file_hash
 from backend.evaluation.result_cache import ResultCache
 from backend.metrics.alignment import find_lag, overlap
@@ -41,7 +41,7 @@ class CodecResult:
     file_kbps: float | None
     bandwidth_hz: float
     lag_ms: float
-    scores: dict[str, Score]
+    scores: dict[str, MetricScore]
     problems: dict[str, str]
 
 
@@ -168,7 +168,7 @@ def _result(
     return CodecResult(
         system.name,
         **entry["facts"],
-        scores={name: Score(*value) for name, value in values.items() if not isinstance(value, str)},
+        scores={name: MetricScore(*value) for name, value in values.items() if not isinstance(value, str)},
         problems={name: value for name, value in values.items() if isinstance(value, str)},
     )
 
