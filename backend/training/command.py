@@ -43,6 +43,8 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     # Imported here: `--help` should not wait seconds for them.
     from backend.codec.registry import build_codec
     from backend.configs import compose_preset
+    from backend.training.codec.harmonic_start import harmonic_codec
+    from backend.training.codec.harmonic_task import HarmonicTask
     from backend.training.codec_task import CodecTask
     from backend.training.loop import Loop
     from backend.training.material import open_material
@@ -55,18 +57,20 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     fabric = _fabric(recipe, devices, nodes)
     if recipe.init is not None:
         model = load_codec(recipe.init)
+        if recipe.harmonic is not None:
+            model = harmonic_codec(model, recipe.codec.config, recipe.harmonic.decoder_weights)
     else:
         model = build_codec(recipe.codec.name, recipe.codec.config)
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
         learned, auditioned = open_material(recipe.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
-        save_codec(recipe.out / "codec", trained, metadata)
+        # Fixed codes stay the codes they were only as stored: the rest of a harmonic codec is rounded like them.
+        save_codec(recipe.out / "codec", trained, metadata, storage="fp32" if recipe.harmonic is None else "fp16")
 
+    kind = CodecTask if recipe.harmonic is None else HarmonicTask
     with reporter(sys.stderr) as report:
-        return _run(
-            Loop(recipe, fabric, CodecTask(recipe, model, fabric, learned, auditioned), report.training, export)
-        )
+        return _run(Loop(recipe, fabric, kind(recipe, model, fabric, learned, auditioned), report.training, export))
 
 
 @app.command()

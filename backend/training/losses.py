@@ -19,6 +19,8 @@ class SpectralDistance(NamedTuple):
     mel: Tensor  # of log-mel magnitudes: quiet and loud places count alike
     loudness: Tensor  # of compressed mel magnitudes: what is loud counts more
     complex: Tensor  # of compressed complex spectra
+    spectrum: Tensor  # of log magnitudes bin by bin, where mel bands would hide the space between harmonics
+    compressed: Tensor  # of compressed magnitudes bin by bin
 
 
 class SpectralLoss(nn.Module):
@@ -31,12 +33,13 @@ class SpectralLoss(nn.Module):
 
     def __init__(
         self, rate_hz: int, mel_windows: tuple[int, ...], mel_bins: tuple[int, ...],
-        complex_windows: tuple[int, ...] = (), floor: float = 3e-4,
+        complex_windows: tuple[int, ...] = (), floor: float = 3e-4, bin_windows: tuple[int, ...] = (),
     ):  # fmt: skip
         super().__init__()
         if len(mel_windows) != len(mel_bins):
             raise ValueError(f"{len(mel_windows)} mel windows but {len(mel_bins)} bin counts")
-        self.windows = tuple(sorted({*mel_windows, *complex_windows}))
+        self.windows = tuple(sorted({*mel_windows, *complex_windows, *bin_windows}))
+        self.bin_windows = bin_windows
         self.mel_windows, self.complex_windows, self.floor = mel_windows, complex_windows, floor
         for window in self.windows:
             shape = torch.hann_window(window)
@@ -48,7 +51,7 @@ class SpectralLoss(nn.Module):
     def forward(self, audio: Tensor, target: Tensor) -> SpectralDistance:
         """The distances of `audio` [B, C, N] from `target` of the same shape."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
-        mel, loudness, complex_ = audio.new_zeros(()), audio.new_zeros(()), audio.new_zeros(())
+        mel, loudness, complex_, spectrum, compressed = audio.new_zeros(5).unbind()
         for window in self.windows:
             with torch.no_grad():
                 wanted = self._spectra(target, window)
@@ -59,6 +62,10 @@ class SpectralLoss(nn.Module):
                 bands, wanted_bands = self._bands(power, filters), self._bands(wanted_power, filters)
                 mel = mel + (bands.log() - wanted_bands.log()).abs().mean()
                 loudness = loudness + (bands.pow(COMPRESSION) - wanted_bands.pow(COMPRESSION)).abs().mean()
+            if window in self.bin_windows:
+                bins, wanted_bins = _magnitude(power) + self.floor, _magnitude(wanted_power) + self.floor
+                spectrum = spectrum + (bins.log() - wanted_bins.log()).abs().mean()
+                compressed = compressed + (bins.pow(COMPRESSION) - wanted_bins.pow(COMPRESSION)).abs().mean()
             if window in self.complex_windows:
                 gain = (power + self.floor**2).pow((COMPRESSION - 1) / 2)
                 wanted_gain = (wanted_power + self.floor**2).pow((COMPRESSION - 1) / 2)
@@ -66,7 +73,10 @@ class SpectralLoss(nn.Module):
                 difference = difference - torch.view_as_real(wanted) * wanted_gain[..., None]
                 complex_ = complex_ + difference.abs().mean()
         n_mel, n_complex = max(len(self.mel_windows), 1), max(len(self.complex_windows), 1)
-        return SpectralDistance(mel / n_mel, loudness / n_mel, complex_ / n_complex)
+        n_bins = max(len(self.bin_windows), 1)
+        return SpectralDistance(
+            mel / n_mel, loudness / n_mel, complex_ / n_complex, spectrum / n_bins, compressed / n_bins
+        )
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:
         """[B, N] to complex [B, T, F]."""
@@ -74,9 +84,13 @@ class SpectralLoss(nn.Module):
         return torch.fft.rfft(frames * self.get_buffer(f"window_{window}"))
 
     def _bands(self, power: Tensor, filters: Tensor) -> Tensor:
-        return (power + 1e-12).sqrt() @ filters + self.floor
+        return _magnitude(power) @ filters + self.floor
 
 
 def _power(spectra: Tensor) -> Tensor:
     parts = torch.view_as_real(spectra)
     return parts.square().sum(dim=-1)
+
+
+def _magnitude(power: Tensor) -> Tensor:
+    return (power + 1e-12).sqrt()

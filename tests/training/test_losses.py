@@ -5,12 +5,12 @@ from backend.training.losses import SpectralLoss
 
 
 def loss() -> SpectralLoss:
-    return SpectralLoss(8000, (128, 256), (16, 32), (128,), floor=1e-4)
+    return SpectralLoss(8000, (128, 256), (16, 32), (128,), floor=1e-4, bin_windows=(256,))
 
 
 def test_equal_signals_have_no_loss():
     audio = torch.randn(2, 1, 2000)
-    assert loss()(audio, audio.clone()) == (0, 0, 0)
+    assert loss()(audio, audio.clone()) == (0, 0, 0, 0, 0)
 
 
 def test_halving_the_amplitude_costs_log_two_of_mel():
@@ -44,3 +44,12 @@ def test_loudness_counts_a_loud_error_more_and_log_mel_does_not():
     loud, soft = loss()(0.5 * audio, audio), loss()(0.05 * audio, 0.1 * audio)
     assert loud.mel.item() == pytest.approx(soft.mel.item(), rel=0.01)
     assert loud.loudness > 1.8 * soft.loudness
+
+
+def test_bins_show_what_mel_bands_hide():
+    """Two tones inside one band of a mel filter: the band's loudness is the same, the bins are not."""
+    time = torch.arange(8000) / 8000.0
+    audio, target = ((2 * torch.pi * hz * time).sin()[None, None] for hz in (3000.0, 3093.75))
+    distance = SpectralLoss(8000, (256,), (4,), bin_windows=(256,))(audio, target)
+    assert distance.mel < 0.2 * distance.spectrum
+    assert distance.compressed > 0
