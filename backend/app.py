@@ -11,19 +11,19 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from backend import __version__
-from backend.api import document, errors
-from backend.api.engine import EngineHost, SpeechEngine
-from backend.api.entrance import add_entrance
-from backend.api.keys import SHORT_KEY_CHARS, KeyRing
-from backend.api.machine import read_machine
-from backend.api.measures import Measures
-from backend.api.recent import RecentSpeeches
+from backend.api import errors, openapi
+from backend.api.compat.wyoming.server import WyomingServer
+from backend.api.engine_host import EngineHost, SpeechEngine
+from backend.api.metrics import ServerMetrics
+from backend.api.middleware.api_keys import SHORT_KEY_CHARS, ApiKeys
+from backend.api.middleware.install import install_middleware
+from backend.api.middleware.request_log import RequestLogMiddleware
+from backend.api.request_history import RecentSpeeches
 from backend.api.routes import ROUTERS
-from backend.api.traffic import Traffic
-from backend.api.wyoming import WyomingServer
+from backend.api.system_info import read_system_info
 from backend.errors import BadSettings
-from backend.monitor.log_lines import FORMATTERS, LogFormat
-from backend.pipeline.jobs import JobDesk, JobLimits
+from backend.monitor.log_format import FORMATTERS, LogFormat
+from backend.pipeline.longform.job_service import JobLimits, JobService
 from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ def build_engine(settings: Settings) -> SpeechEngine:
     return OptimizedEngine(settings)
 
 
-def build_jobs(settings: Settings, host: EngineHost) -> JobDesk:
+def build_jobs(settings: Settings, host: EngineHost) -> JobService:
     """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
     limits = JobLimits(
         max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
         n_rows=settings.job_rows,
     )  # fmt: skip
-    return JobDesk(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
+    return JobService(settings.folder(settings.data_dir) / "jobs", lambda: host.engine, limits)
 
 
 def create_app(
@@ -63,7 +63,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warn_if_open(settings)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        app.state.machine = read_machine(settings.device)
+        app.state.machine = read_system_info(settings.device)
         device = app.state.machine.device
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
@@ -85,12 +85,12 @@ def create_app(
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
     )  # fmt: skip
     app.state.settings = settings
-    app.state.measures, app.state.recent = Measures(), RecentSpeeches()
+    app.state.measures, app.state.recent = ServerMetrics(), RecentSpeeches()
     if role == "alone":
-        add_entrance(app, settings)
-    app.add_middleware(Traffic, measures=app.state.measures)
+        install_middleware(app, settings)
+    app.add_middleware(RequestLogMiddleware, measures=app.state.measures)
     errors.install(app)
-    document.install(app)
+    openapi.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app
@@ -100,7 +100,7 @@ def warn_if_open(settings: Settings) -> None:
     """Tell in the log what of these settings lets strangers in."""
     if settings.host in LOOPBACK:
         return
-    keys = KeyRing(settings.api_key)
+    keys = ApiKeys(settings.api_key)
     if not keys:
         log.warning("Listening on %s without a key: anyone who reaches it may use it. Set API_KEY.", settings.host)
     elif keys.n_short:

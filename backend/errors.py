@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 
 class PhonogramError(Exception):
     """Base of every error a user can meet; its text is safe to show (no paths, no stack)."""
+
+    # The `error` field clients read. Set it only to keep the value published under an earlier class name.
+    published_kind: ClassVar[str | None] = None
+
+    @property
+    def kind(self) -> str:
+        """The value of the `error` field in responses."""
+        return vars(type(self)).get("published_kind") or type(self).__name__
 
 
 class RetryLater(PhonogramError):
@@ -65,7 +74,7 @@ class NotSupported(NotAvailable):
     """Something the loaded checkpoint cannot do, and no waiting or installing will change that."""
 
 
-class NoScore(PhonogramError):
+class ScoreUnavailable(PhonogramError):
     """Sound that a judge cannot score: too short, silent, not speech."""
 
 
@@ -80,8 +89,10 @@ class BadRequest(PhonogramError):
         self.param, self.code = param, code
 
 
-class CannotFit(BadRequest):
+class VoiceAdaptationError(BadRequest):
     """A recording that no voice can be fitted to."""
+
+    published_kind = "CannotFit"
 
 
 class BadVoice(PhonogramError):
@@ -116,16 +127,20 @@ class EngineFailure(PhonogramError):
     """A fault of ours or of the machine inside a worker; the cause is in the log."""
 
 
-class SpeakerLost(EngineFailure, RetryLater):
+class ReplicaLost(EngineFailure, RetryLater):
     """A process that ended while it spoke; another may answer after `retry_after_s`."""
+
+    published_kind = "SpeakerLost"
 
 
 class NotReady(PhonogramError):
     """An engine that is still loading, or could not be loaded."""
 
 
-class Stopping(NotReady, RetryLater):
+class ShuttingDown(NotReady, RetryLater):
     """A server that finishes what it has begun and takes nothing new; another may answer after `retry_after_s`."""
+
+    published_kind = "Stopping"
 
 
 class BadDocument(PhonogramError):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from backend.device import Device, find_device
 from backend.errors import LimitExceeded, NotAvailable, NotReady
-from backend.monitor.card import CardMonitor, CardReading
+from backend.monitor.gpu import GpuMonitor, GpuReading
 from backend.monitor.process import ProcessMonitor, ProcessReading
-from backend.runtime.caches import content_key
-from backend.runtime.idle import IdleTimer
+from backend.runtime.idle_unload import IdleTimer
+from backend.runtime.lru_cache import content_key
 from backend.runtime.request import ReferenceClip, SpeechRequest
 from backend.settings import Settings
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from backend.audio.waveform import Waveform
     from backend.codes import Codes
-    from backend.pipeline.code_bytes import CodeFile
-    from backend.pipeline.loading import LoadedModel
-    from backend.pipeline.speaker import Speaker, SpeakerCounts
-    from backend.pipeline.speech import Speech, SpeechStream
-    from backend.pipeline.voices import Voice, VoiceBook
-    from backend.runtime.caches import CacheCounts
+    from backend.pipeline.codec.in_memory import CodeFile
+    from backend.pipeline.model_loading import LoadedModel
+    from backend.pipeline.speech.stream import Speech, SpeechStream
+    from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerCounts
+    from backend.pipeline.speech.voice_library import Voice, VoiceLibrary
     from backend.runtime.lm_worker import BatchSnapshot
+    from backend.runtime.lru_cache import CacheCounts
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class EmotionGuide:
     """The markers a checkpoint knows, as they are written, in groups."""
 
-    era: str
+    family: str
     groups: dict[str, tuple[str, ...]]
 
 
@@ -51,7 +51,7 @@ class EngineStatus:
     is_loaded: bool
     device: str
     device_name: str
-    era: str | None = None
+    family: str | None = None
     codec: str | None = None
     sample_rate_hz: int | None = None
     frame_rate_hz: float | None = None
@@ -59,10 +59,10 @@ class EngineStatus:
     is_watermarked: bool = False
     frames_per_s: float | None = None
     batch: BatchSnapshot | None = None
-    counts: SpeakerCounts | None = None
+    counts: SynthesizerCounts | None = None
     caches: dict[str, CacheCounts] | None = None
     process: ProcessReading | None = None
-    card: CardReading | None = None
+    card: GpuReading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class _Loaded:
     """Everything that goes when the model is let go."""
 
     model: LoadedModel
-    speaker: Speaker
-    voices: VoiceBook
+    speaker: Synthesizer
+    voices: VoiceLibrary
     lexicon_key: str = ""
 
 
@@ -91,7 +91,7 @@ class OptimizedEngine:
         self._lock = threading.RLock()
         self._idle = IdleTimer(settings.idle_unload_s, self._unload_if_idle)
         self._process = ProcessMonitor()
-        self._card = _card_of(self._device)
+        self._card = _gpu_of(self._device)
 
     def load(self) -> None:
         """Read the checkpoint, fit it to this machine and speak once. Twice is fine.
@@ -167,14 +167,14 @@ class OptimizedEngine:
 
     def decode_indices(self, sounds: Sequence[np.ndarray]) -> list[Waveform]:
         """The sounds of bare codes [K, T]. Raises `BadCodes`, and `LimitExceeded` if all last past MAX_AUDIO_S."""
-        from backend.pipeline.code_bytes import decode_indices
+        from backend.pipeline.codec.in_memory import decode_indices
 
         with self._in_use() as loaded:
             return decode_indices(sounds, loaded.speaker, self.settings.max_audio_s)
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
         """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
-        from backend.pipeline.code_bytes import encode_file
+        from backend.pipeline.codec.in_memory import encode_file
 
         self._check_length(waveform)
         with self._in_use() as loaded:
@@ -182,14 +182,14 @@ class OptimizedEngine:
 
     def decode_file(self, content: bytes) -> Waveform:
         """The sound of a code file. Raises `BadContainer` for damage and for a file of another codec."""
-        from backend.pipeline.code_bytes import decode_file
+        from backend.pipeline.codec.in_memory import decode_file
 
         with self._in_use() as loaded:
             return decode_file(content, loaded.speaker, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def read_code_file(self, content: bytes) -> CodeFile:
         """What a code file says and the codes in it, whichever codec wrote it. Raises `BadContainer` for damage."""
-        from backend.pipeline.code_bytes import read_file
+        from backend.pipeline.codec.in_memory import read_file
 
         with self._in_use() as loaded:
             spec = loaded.model.codec.spec
@@ -230,24 +230,24 @@ class OptimizedEngine:
         with self._in_use() as loaded:
             return loaded.voices.rename(voice_id, name)
 
-    def voice_likeness(self, voice_id: str, text: str, seed: int | None = None) -> float:
+    def voice_similarity(self, voice_id: str, text: str, seed: int | None = None) -> float:
         """How like a voice a fresh take of `text` sounds: the cosine, -1...1, of the two speaker vectors.
 
         By the checkpoint's own speaker encoder; raises `NotSupported` if it has none, and `UnknownVoice`.
         """
         with self._in_use() as loaded:
-            loaded.voices.require_likeness(voice_id)
+            loaded.voices.require_similarity(voice_id)
         take = self.speak(SpeechRequest(text=text, voice=voice_id, seed=seed, whole=True, use_memory_cache=False))
         with self._in_use() as loaded:
-            return loaded.voices.likeness(voice_id, take.codes)
+            return loaded.voices.similarity(voice_id, take.codes)
 
     def emotions(self) -> EmotionGuide:
         """The markers that change how a text is spoken."""
-        from backend.text.emotions import markers
+        from backend.text.markup.emotions import markers
 
         with self._in_use() as loaded:
-            era = loaded.model.lm.spec.era
-            return EmotionGuide(era, markers(era))
+            family = loaded.model.lm.spec.family
+            return EmotionGuide(family, markers(family))
 
     def clear_caches(self) -> dict[str, int]:
         """Forget everything kept for reuse; returns how many entries each cache had."""
@@ -257,7 +257,7 @@ class OptimizedEngine:
     def status(self) -> EngineStatus:
         """What the engine is and does right now; never loads anything. Raises `EngineFailure` if a thread died."""
         loaded = self._loaded
-        process, card = self._process.read(), _read_card(self._card)
+        process, card = self._process.read(), _read_gpu(self._card)
         if loaded is None:
             return EngineStatus(
                 self._name, False, self._device.label, self._device.name, process=process, card=card
@@ -265,7 +265,7 @@ class OptimizedEngine:
         loaded.speaker.require_alive()
         spec = loaded.model.codec.spec
         return EngineStatus(
-            loaded.model.name, True, self._device.label, self._device.name, era=loaded.model.lm.spec.era,
+            loaded.model.name, True, self._device.label, self._device.name, family=loaded.model.lm.spec.family,
             codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
             notes=loaded.model.current_notes, is_watermarked=self.settings.watermark,
             frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
@@ -300,10 +300,10 @@ class OptimizedEngine:
             self._idle.end()
 
     def _started(self) -> _Loaded:
-        from backend.pipeline.speaker import Speaker, SpeakerLimits
-        from backend.pipeline.voices import VoiceBook
-        from backend.store.voices import VoiceStore
-        from backend.text.lexicon import Lexicon
+        from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
+        from backend.pipeline.speech.voice_library import VoiceLibrary
+        from backend.storage.voices import VoiceStore
+        from backend.text.phonemes.lexicon import Lexicon
 
         settings = self.settings
         # Before the model, which takes longer to read: a bad line in it is told at once.
@@ -313,11 +313,11 @@ class OptimizedEngine:
             lexicon = Lexicon.load(path)
             lexicon_key = content_key(path.read_bytes())
         model = self._open_model(settings, self._device)
-        limits = SpeakerLimits(
+        limits = SynthesizerLimits(
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
             cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size, max_wait_s=settings.max_wait_s,
         )  # fmt: skip
-        speaker = Speaker(
+        speaker = Synthesizer(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
             device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
@@ -327,7 +327,7 @@ class OptimizedEngine:
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")
         self._name = model.name
         log.info("Speaking with '%s' on %s.", model.name, self._device.label)
-        voices = VoiceBook(store, speaker, model.codes_hash, model.voices, model.fitter)
+        voices = VoiceLibrary(store, speaker, model.codes_hash, model.voices, model.fitter)
         speaker.voice_named = voices.spoken
         # What is here stays: looking through its 400,000 objects for garbage stopped every thread for 0.33 s at a time.
         gc.freeze()
@@ -342,10 +342,10 @@ class OptimizedEngine:
 
 
 def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
-    from backend.optimize.decision import PlanWishes
-    from backend.pipeline.loading import find_model, open_model
+    from backend.optimize.planner.decision import PlanOptions
+    from backend.pipeline.model_loading import find_model, open_model
 
-    wishes = PlanWishes(
+    wishes = PlanOptions(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
         num_streams=settings.num_streams,
@@ -353,17 +353,17 @@ def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
     return open_model(find_model(settings.model_dir), device.torch_device(), wishes, settings.voice_fit_steps)
 
 
-def _card_of(device: Device) -> CardMonitor | None:
+def _gpu_of(device: Device) -> GpuMonitor | None:
     if device.kind != "cuda":
         return None
     try:
-        return CardMonitor(int(device.label.partition(":")[2] or 0))
+        return GpuMonitor(int(device.label.partition(":")[2] or 0))
     except NotAvailable as error:
         log.warning("There are no readings of the card: %s", error)
         return None
 
 
-def _read_card(card: CardMonitor | None) -> CardReading | None:
+def _read_gpu(card: GpuMonitor | None) -> GpuReading | None:
     try:
         return None if card is None else card.read()
     except NotAvailable:

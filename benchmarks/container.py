@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from backend.compression.bits import pack_bits, unpack_bits
-from backend.compression.container import ContainerReader, ContainerWriter
-from backend.compression.header import ContainerHeader
+from backend.compression.codes.bit_packing import pack_bits, unpack_bits
+from backend.compression.codes.container import ContainerReader, ContainerWriter
+from backend.compression.codes.header import ContainerHeader
 from benchmarks.limits import copy_gb_per_s
 from benchmarks.timing import timed
 

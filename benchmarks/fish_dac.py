@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
-from backend.optimize.packed_dac import PackedDac
+from backend.optimize.codec.packed_dac import PackedDac
 from benchmarks.timing import timed
 
 Mode = Literal["plain", "fp32", "bf16"]

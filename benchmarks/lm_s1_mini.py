@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
-from backend.lm.base import Prompt, StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR
-from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.decision import PlanWishes
-from backend.optimize.layers import readings
-from backend.optimize.measure import product_s, read_gb_per_s, shapes
-from backend.optimize.plan_lm import lm_decisions
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt, StepOutput
+from backend.optimize.lowbit.replace_linears import linear_uses
+from backend.optimize.planner.benchmark import product_s, read_gb_per_s, shapes
+from backend.optimize.planner.decision import PlanOptions
+from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import use_threads
 from benchmarks.fish_dac import peak_gb as peak_of_ancestors_gb
@@ -74,18 +75,18 @@ def peak_gb() -> float:
 def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
     with torch.inference_mode():
         lm = load(path)
-        wishes = PlanWishes(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
+        wishes = PlanOptions(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
         decisions, n_threads = lm_decisions(lm, torch.device("cpu"), wishes)
         use_threads(n_threads)
-        gb_per_frame = sum(r.per_frame * r.linear.weight.numel() for r in readings(lm)) * BYTES[format] / 1e9
+        gb_per_frame = sum(r.per_frame * r.linear.weight.numel() for r in linear_uses(lm)) * BYTES[format] / 1e9
         rows = []
         if format == "int8":
             rows += [_shape_row(shape) for shape in shapes(lm)]
         plain = lm
         if format != "fp32":
             plain = OPTIMIZATIONS[format]().apply(lm)
-            if "call_tape" in (d.name for d in decisions if d.is_applied):
-                lm = OPTIMIZATIONS["call_tape"]().apply(copy.copy(plain))
+            if "cpu_graph" in (d.name for d in decisions if d.is_applied):
+                lm = OPTIMIZATIONS["cpu_graph"]().apply(copy.copy(plain))
         cases = [_Case(lm, format)]
         if lm is not plain:
             cases += [_Case(plain, f"{format}, calls made for every frame")]
@@ -129,7 +130,7 @@ class _Case:
         outs = [lm.prefill(Prompt(tokens), self.state, row) for row in range(batch)]
         self.prefill_s = time.perf_counter() - start
         self.out = StepOutput(torch.cat([out.logits for out in outs]), torch.cat([out.hidden for out in outs]), {})
-        self.samplers = [RowSampler(SamplingOptions(), seed) for seed in range(batch)]
+        self.samplers = [SamplerState(SamplingOptions(), seed) for seed in range(batch)]
         self.step_s: list[float] = []
         self.sample_s: list[float] = []
 

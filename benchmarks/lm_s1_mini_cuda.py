@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from backend.lm.base import Prompt, StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR
-from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.cuda_graph import GraphedDualAR
-from backend.optimize.layers import readings
-from backend.optimize.measure import median_s
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt, StepOutput
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
+from backend.optimize.lowbit.replace_linears import linear_uses
+from backend.optimize.planner.benchmark import median_s
 from benchmarks.s1_mini import CONFIG
 
 BATCHES = (1, 16, 64)
@@ -52,13 +53,13 @@ def random_model(device: torch.device) -> DualAR:
 
 def compare(lm: DualAR, batch: int, gb_per_s: float, *, prompt_frames: int, n_frames: int) -> list[dict[str, Any]]:
     """Both ways, one after the other, so that neither's memory is in the other's peak."""
-    recorded = GraphedDualAR.of(copy.copy(lm))
+    recorded = CudaGraphDualAR.of(copy.copy(lm))
     gb_per_frame = frame_gb(lm, batch, prompt_frames + n_frames // 2)
     rows: list[dict[str, Any]] = []
     said: list[torch.Tensor] = []
     for name, model in (("plain", lm), ("recorded", recorded)):
         reset_peak(lm.device)
-        talk = Conversation(model, batch, prompt_frames)
+        talk = CudaDecodeRun(model, batch, prompt_frames)
         for _ in range(WARM_UP + n_frames):
             talk.frame()
         said.append(torch.stack(talk.said))
@@ -79,7 +80,7 @@ def compare(lm: DualAR, batch: int, gb_per_s: float, *, prompt_frames: int, n_fr
 def frame_gb(lm: DualAR, batch: int, n_past: int) -> float:
     """Billions of bytes that a frame of `batch` rows must read: every weight as often as it is used, and the past."""
     slow, size = lm.config.slow, lm.dtype.itemsize
-    weights = sum(found.per_frame * found.linear.weight.numel() for found in readings(lm))
+    weights = sum(found.per_frame * found.linear.weight.numel() for found in linear_uses(lm))
     past = 2 * slow.n_layers * slow.n_kv_heads * slow.head_dim * n_past * batch
     return (weights + past) * size / 1e9
 
@@ -90,7 +91,7 @@ def n_alike(wanted: torch.Tensor, found: torch.Tensor) -> int:
     return int(other[0]) if len(other) else len(wanted)
 
 
-class Conversation:
+class CudaDecodeRun:
     """Rows that speak together, each after a prompt of its own."""
 
     def __init__(self, lm: DualAR, batch: int, prompt_frames: int):
@@ -101,7 +102,7 @@ class Conversation:
         tokens[:, 0] = torch.randint(lm.spec.semantic_begin_id, (batch, prompt_frames), generator=generator)
         outs = [lm.prefill(Prompt(prompt), self.state, row) for row, prompt in enumerate(tokens.to(lm.device))]
         self.out = StepOutput(torch.cat([out.logits for out in outs]), torch.cat([out.hidden for out in outs]), {})
-        self.samplers = [RowSampler(SamplingOptions.for_era(lm.spec.era), seed) for seed in self.rows]
+        self.samplers = [SamplerState(SamplingOptions.for_family(lm.spec.family), seed) for seed in self.rows]
         self.wall_s: list[float] = []
         self.said: list[torch.Tensor] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from backend.evaluate.provenance import machine
+from backend.evaluation.provenance import machine
 
 # Above this share of the cores already at work, figures say more about the others than about us.
 BUSY_SHARE = 0.15

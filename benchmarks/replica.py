@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.api.speech_answer import MEDIA_TYPES, encoded
+from backend.api.speech.response import MEDIA_TYPES, encoded
 from backend.audio.waveform import Waveform
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest

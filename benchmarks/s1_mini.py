@@ -12,7 +12,7 @@ from backend.lm.dual_ar import DualAR
 from backend.weights.fish_lm import published_shapes
 
 CONFIG = DualARConfig(
-    era="s1", vocab_size=155_776, n_layer=28, dim=1024, n_head=16, n_local_heads=8, head_dim=128,
+    family="s1", vocab_size=155_776, n_layer=28, dim=1024, n_head=16, n_local_heads=8, head_dim=128,
     intermediate_size=3072, rope_base=1e6, norm_eps=1e-6, max_seq_len=8192, tie_word_embeddings=False,
     attention_qk_norm=True, codebook_size=4096, num_codebooks=10, scale_codebook_embeddings=True, n_fast_layer=4,
     fast_head_dim=64, fast_attention_qk_norm=False, initializer_range=0.03125, semantic_begin_id=151_658,

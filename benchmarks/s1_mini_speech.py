@@ -9,12 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from backend.lm.config import FAMILY_KEY
 from backend.opt_engine import OptimizedEngine
-from backend.optimize.plan_cache import FOLDER_VARIABLE
+from backend.optimize.planner.cache import FOLDER_VARIABLE
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from backend.weights.codec import save_codec
-from backend.weights.tiny import CONTROLS
+from backend.weights.codec_checkpoint import save_codec
+from backend.weights.tiny_checkpoint import CONTROLS
 from benchmarks.fish_dac import random_fish_dac
 from benchmarks.s1_mini import CONFIG, write_checkpoint
 
@@ -38,7 +39,7 @@ def write_folder(folder: Path) -> None:
     folder.mkdir()
     write_checkpoint(folder / "model.safetensors")
     values = CONFIG.to_dict()
-    own = ("era", "semantic_begin_id", "semantic_end_id", "end_id", "side_sizes", "conditioning_dim", "aux")
+    own = (FAMILY_KEY, "semantic_begin_id", "semantic_end_id", "end_id", "side_sizes", "conditioning_dim", "aux")
     published = {key: value for key, value in values.items() if key not in (*own, "has_own_fast_tables")}
     (folder / "config.json").write_text(json.dumps(published))
     ranks = [f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256)]

@@ -24,8 +24,8 @@ from typing import Any
 
 import httpx
 
-from backend.api.playback import Playback
-from backend.data.recipes.templates import template_sentence
+from backend.api.speech.playback_clock import PlaybackClock
+from backend.data.synthesis.templates import template_sentence
 
 MODEL = "phonogram-mini"
 CONCURRENCY = (1, 2, 4, 8)
@@ -48,7 +48,7 @@ class Listened:
     """One request as its client knew it."""
 
     audio_s: float
-    playback: Playback
+    playback: PlaybackClock
     status: int
 
 
@@ -132,7 +132,7 @@ async def open_loop(http: httpx.AsyncClient, prompts: Iterator[str], rate: float
 
 async def listen(http: httpx.AsyncClient, text: str) -> Listened:
     """Ask for one speech and play it as it comes."""
-    playback, n_bytes, rate_hz = Playback(time.perf_counter()), 0, 0
+    playback, n_bytes, rate_hz = PlaybackClock(time.perf_counter()), 0, 0
     body = {"text": text, "streaming": True, "format": "pcm", "latency": "low", "use_memory_cache": "off"}
     async with http.stream("POST", "/tts", json=body) as answer:
         if answer.status_code != 200:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from backend.codec.spectral import SpectralCodec
-from backend.nn.packed import PackedLinear
-from backend.optimize.half_decoder import HalfDecoder
+from backend.nn.packed_linear import PackedLinear
+from backend.optimize.codec.bf16_decoder import Bf16Decoder
 from benchmarks.limits import gemm_gflop_per_s
 from benchmarks.timing import timed
 
@@ -33,17 +33,17 @@ def run() -> list[dict[str, Any]]:
             _row("round trip, whole", WHOLE_S, lambda: codec.decode(codec.encode(audio))),
         ]
         rows += [row for chunk_ms in CHUNKS_MS for row in _stream_rows(codec, audio, chunk_ms)]
-        half = HalfDecoder()
+        half = Bf16Decoder()
         if half.supported(torch.device("cpu"), codec).ok:
             exact = codec.decode(codes)
             half.apply(codec)
-            found = _row("decode, whole, half_decoder", WHOLE_S, lambda: codec.decode(codes))
+            found = _row("decode, whole, bf16_decoder", WHOLE_S, lambda: codec.decode(codes))
             found["snr_db"] = round(
                 float(10 * torch.log10(exact.square().sum() / (codec.decode(codes) - exact).square().sum())), 1
             )
             rows += [
                 found,
-                *(row for chunk_ms in CHUNKS_MS for row in _stream_rows(codec, audio, chunk_ms, ", half_decoder")[1:]),
+                *(row for chunk_ms in CHUNKS_MS for row in _stream_rows(codec, audio, chunk_ms, ", bf16_decoder")[1:]),
             ]
         rate = gemm_gflop_per_s(torch.float32)
     limit = {"name": "limit: matrix products alone", "times_realtime": round(rate / gflop, 1), "gflop_per_s": rate}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
-from backend.optimize.measure import call_times_s
+from backend.optimize.planner.benchmark import call_times_s
 
 
 class Timing(NamedTuple):

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from backend.lm.base import Prompt, StepOutput
+from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR
-from backend.lm.pointer import Pointer, side_ids
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt, StepOutput
+from backend.lm.text_pointer import Pointer, side_ids
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import use_threads
 from backend.weights.checkpoint import load_lm, read_config
@@ -30,12 +31,12 @@ def run() -> list[dict[str, Any]]:
     use_threads(1)
     plain = load_lm(FOLDER, read_config(FOLDER))
     with torch.inference_mode():
-        taped = OPTIMIZATIONS["call_tape"]().apply(copy.deepcopy(plain))
+        taped = OPTIMIZATIONS["cpu_graph"]().apply(copy.deepcopy(plain))
         return [compare(plain, taped, n_rows) for n_rows in ROWS]
 
 
 def compare(plain: DualAR, taped: DualAR, n_rows: int, n_frames: int = N_FRAMES) -> dict[str, Any]:
-    before, after = Conversation(plain, n_rows), Conversation(taped, n_rows)
+    before, after = VoiceDecodeRun(plain, n_rows), VoiceDecodeRun(taped, n_rows)
     for _ in range(WARM_UP + n_frames):
         before.frame()
         after.frame()
@@ -47,13 +48,13 @@ def compare(plain: DualAR, taped: DualAR, n_rows: int, n_frames: int = N_FRAMES)
     }  # fmt: skip
 
 
-class Conversation:
+class VoiceDecodeRun:
     """Rows that speak together, each a text and a seed of its own."""
 
     def __init__(self, lm: DualAR, n_rows: int):
         self.lm, self.rows = lm, list(range(n_rows))
         self.state = lm.init_state(n_rows, MAX_FRAMES)
-        self.samplers = [RowSampler(SamplingOptions.for_era(lm.spec.era), seed) for seed in self.rows]
+        self.samplers = [SamplerState(SamplingOptions.for_family(lm.spec.family), seed) for seed in self.rows]
         outs = [self._read(row) for row in self.rows]
         aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
         self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)

@@ -19,11 +19,11 @@ from backend.errors import (
     VoiceExists,
 )
 from backend.opt_engine import OptimizedEngine
-from backend.pipeline.loading import LoadedModel, find_model
+from backend.pipeline.model_loading import LoadedModel, find_model
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.pipeline.small_model import small_model
-from tests.pipeline.test_speaker import clip
+from tests.pipeline.speech.test_synthesizer import clip
+from tests.support.small_model import small_model
 
 
 def open_small(settings, device, codes_hash="codes-1"):

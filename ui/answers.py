@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthInfo:
     """The answer of `GET /health`."""
 
     status: str
@@ -23,7 +23,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class ReadinessInfo:
     """The answer of `GET /ready`, whether it is yes or no."""
 
     ready: bool
@@ -32,7 +32,7 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class VoiceInfo:
     """A voice to speak with. `duration_s` is the length of the recording it was made from, if it was."""
 
     id: str
@@ -45,7 +45,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class SpeechResult:
     """The answer of `POST /tts`: a sound file, and what its headers tell, in lower case."""
 
     audio: bytes
@@ -91,7 +91,7 @@ class RecentRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeFile:
+class CodeFileResult:
     """The answer of `POST /codec/encode`: a code file, and what its headers tell."""
 
     content: bytes

@@ -27,7 +27,7 @@ class BatchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BatchLine:
     """One text of a batch; `options` are fields of `POST /tts` that go before those of all lines."""
 
     name: str
@@ -36,16 +36,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchResult:
     """What came of a line: the sound file, or None and why."""
 
-    line: Line
+    line: BatchLine
     audio: bytes | None
     message: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_lines(filename: str, content: bytes, fields: Collection[str]) -> list[Line]:
+def read_lines(filename: str, content: bytes, fields: Collection[str]) -> list[BatchLine]:
     """The lines of a file. A CSV file needs a column `text`; `name` and any of `fields` may stand beside it.
 
     In any other file every line is a text. Raises `BatchError` with the place and what to do.
@@ -60,7 +60,7 @@ def read_lines(filename: str, content: bytes, fields: Collection[str]) -> list[L
     if len(rows) > MAX_LINES:
         raise BatchError(f"{filename} holds {len(rows)} texts; the limit is {MAX_LINES}. Split the file.")
     return [
-        Line(f"{index:03}-{slug_of(row.pop('name', '') or row['text'])}", row.pop("text"), row)
+        BatchLine(f"{index:03}-{slug_of(row.pop('name', '') or row['text'])}", row.pop("text"), row)
         for index, row in enumerate(rows, 1)
     ]
 
@@ -71,8 +71,8 @@ def slug_of(text: str) -> str:
 
 
 def run_batch(
-    client: BackendClient, lines: Sequence[Line], options: Mapping[str, Any]
-) -> Iterator[tuple[int, Outcome]]:
+    client: BackendClient, lines: Sequence[BatchLine], options: Mapping[str, Any]
+) -> Iterator[tuple[int, BatchResult]]:
     """Speak every line; yields its index and outcome as they come, in any order. A failure ends its line alone."""
     pool = ThreadPoolExecutor(N_AT_ONCE, "batch")
     try:
@@ -83,7 +83,7 @@ def run_batch(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def zip_of(outcomes: Sequence[Outcome], format: str) -> bytes:
+def zip_of(outcomes: Sequence[BatchResult], format: str) -> bytes:
     """Every sound that was made, with a table `batch.csv` of all lines, as a zip file."""
     table = io.StringIO()
     rows = csv.writer(table)
@@ -100,12 +100,12 @@ def zip_of(outcomes: Sequence[Outcome], format: str) -> bytes:
     return packed.getvalue()
 
 
-def _speak(client: BackendClient, line: Line, options: Mapping[str, Any]) -> Outcome:
+def _speak(client: BackendClient, line: BatchLine, options: Mapping[str, Any]) -> BatchResult:
     try:
         spoken = client.speak(line.text, {**options, **line.options})
     except BackendError as error:
-        return Outcome(line, None, str(error))
-    return Outcome(line, spoken.audio, headers=spoken.headers)
+        return BatchResult(line, None, str(error))
+    return BatchResult(line, spoken.audio, headers=spoken.headers)
 
 
 def _plain(text: str) -> list[dict[str, str]]:

@@ -14,18 +14,18 @@ import httpx
 
 from ui import labels
 from ui.answers import (
-    CodeFile,
+    CodeFileResult,
     CodeSurvey,
-    Health,
+    HealthInfo,
     Parameter,
-    Readiness,
+    ReadinessInfo,
     RecentRequest,
-    Spoken,
+    SpeechResult,
     TimedSpeech,
     TimedText,
-    Voice,
+    VoiceInfo,
 )
-from ui.conversation import Conversation, ConversationError
+from ui.conversation import ConversationError, SpeechConversation
 
 # A long text on a slow processor takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
@@ -38,7 +38,7 @@ class BackendError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class ReferenceAudio:
     """A sound file and the words said in it."""
 
     audio: bytes
@@ -56,32 +56,32 @@ class BackendClient:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
         self.url, self._api_key = url, api_key
 
-    def health(self) -> Health:
+    def health(self) -> HealthInfo:
         """Ask what the backend runs on. Every method raises `BackendError` if it is away or refuses."""
-        return Health(**self._fields(self._json("GET", "/health"), Health))
+        return HealthInfo(**self._fields(self._json("GET", "/health"), HealthInfo))
 
-    def ready(self) -> Readiness:
+    def ready(self) -> ReadinessInfo:
         """Ask whether a text can be spoken now, and if not, why."""
-        return Readiness(**self._fields(self._json("GET", "/ready", accepted=(503,)), Readiness))
+        return ReadinessInfo(**self._fields(self._json("GET", "/ready", accepted=(503,)), ReadinessInfo))
 
-    def voices(self) -> list[Voice]:
+    def voices(self) -> list[VoiceInfo]:
         """List the voices."""
-        return [Voice(**self._fields(voice, Voice)) for voice in self._json("GET", "/voices").get("voices", [])]
+        return [VoiceInfo(**self._fields(voice, VoiceInfo)) for voice in self._json("GET", "/voices").get("voices", [])]
 
-    def add_voice(self, name: str, recording: Recording, consent: bool) -> Voice:
+    def add_voice(self, name: str, recording: ReferenceAudio, consent: bool) -> VoiceInfo:
         """Add a voice of someone who agrees to it."""
         form = {"name": name, "text": recording.text, "consent": "true" if consent else "false"}
         sent = self._json("POST", "/voices", data=form, files={"audio": ("voice", recording.audio)})
-        return Voice(**self._fields(sent, Voice))
+        return VoiceInfo(**self._fields(sent, VoiceInfo))
 
     def delete_voice(self, voice_id: str) -> None:
         """Remove an added voice."""
         self._send("DELETE", f"/voices/{quote(voice_id, safe='')}")
 
-    def rename_voice(self, voice_id: str, name: str) -> Voice:
+    def rename_voice(self, voice_id: str, name: str) -> VoiceInfo:
         """Call an added voice something else; its id stays."""
         sent = self._json("PATCH", f"/voices/{quote(voice_id, safe='')}", json={"name": name})
-        return Voice(**self._fields(sent, Voice))
+        return VoiceInfo(**self._fields(sent, VoiceInfo))
 
     def preview_voice(self, voice_id: str, format: str = "wav") -> bytes:
         """A sound file of the voice speaking a fixed sentence."""
@@ -93,14 +93,14 @@ class BackendClient:
         path = f"/voices/{quote(voice_id, safe='')}/similarity"
         return float(self._json("GET", path, timeout=SPEECH_TIMEOUT).get("similarity", 0.0))
 
-    def encode(self, audio: bytes, n_codebooks: int | None = None) -> CodeFile:
+    def encode(self, audio: bytes, n_codebooks: int | None = None) -> CodeFileResult:
         """The code file of a sound file; fewer codebooks are coarser."""
         params = {} if n_codebooks is None else {"n_codebooks": n_codebooks}
         files = {"audio": ("audio", audio)}
         response = self._send("POST", "/codec/encode", files=files, params=params, timeout=SPEECH_TIMEOUT)
         told = response.headers
         try:
-            return CodeFile(
+            return CodeFileResult(
                 response.content, told["x-codec"], int(told["x-frames"]), int(told["x-codebooks"]),
                 float(told["x-kbps"]), float(told["x-duration-s"]),
             )  # fmt: skip
@@ -125,7 +125,7 @@ class BackendClient:
         found = self._json("GET", "/requests", params={"limit": limit}).get("requests", [])
         return [RecentRequest(**self._fields(one, RecentRequest)) for one in found]
 
-    def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[Recording] = ()) -> Spoken:
+    def speak(self, text: str, options: Mapping[str, Any], recordings: Sequence[ReferenceAudio] = ()) -> SpeechResult:
         """Speak a text; `options` are fields of `POST /tts`, of which None and "" are left to the backend."""
         form: dict[str, Any] = {
             name: _as_text(value) for name, value in options.items() if value is not None and value != ""
@@ -136,7 +136,7 @@ class BackendClient:
         response = self._send(
             "POST", "/tts", data=form, files=files or [("reference_audio", ("", b""))], timeout=SPEECH_TIMEOUT
         )
-        return Spoken(response.content, {name.lower(): value for name, value in response.headers.items()})
+        return SpeechResult(response.content, {name.lower(): value for name, value in response.headers.items()})
 
     def paths(self) -> frozenset[str]:
         """The paths the backend offers, as its own document writes them."""
@@ -156,10 +156,10 @@ class BackendClient:
         body = _given(options) | {"text": text}
         return self._send("POST", "/tts/timed", params={"output": kind}, json=body, timeout=SPEECH_TIMEOUT).text
 
-    def converse(self, **options: Any) -> Conversation:
+    def converse(self, **options: Any) -> SpeechConversation:
         """A conversation to say text to while it comes to be; `options` are those of its start."""
         try:
-            return Conversation(self.url, self._api_key, **options)
+            return SpeechConversation(self.url, self._api_key, **options)
         except ConversationError as error:
             raise BackendError(str(error)) from error
 

@@ -30,7 +30,7 @@ class Heard:
     told: dict[str, Any] | None = None
 
 
-class Conversation:
+class SpeechConversation:
     """An open conversation. Say what comes, iterate over what is heard; another thread may do either."""
 
     def __init__(self, url: str, api_key: str = "", **options: Any) -> None:
@@ -80,7 +80,7 @@ class Conversation:
         """Leave, whatever is being said."""
         self._opened.close()
 
-    def __enter__(self) -> Conversation:
+    def __enter__(self) -> SpeechConversation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ui.answers import Health
+from ui.answers import HealthInfo
 
 
-def health_rows(health: Health) -> list[tuple[str, str]]:
+def health_rows(health: HealthInfo) -> list[tuple[str, str]]:
     """Return label and value pairs, in reading order."""
     threads = "thread" if health.torch_threads == 1 else "threads"
     return [

@@ -177,8 +177,8 @@ SCRIPT: dict[str, object] = {
         ["[tomato](/təˈmɑːtoʊ/)", "a word said as written in IPA"],
     ],
     "emotions_known": "What this model knows",
-    "emotions_some": "The loaded checkpoint (“{era}”) speaks these marks. Press one to put it into the text.",
-    "emotions_none": "The loaded checkpoint (“{era}”) was trained without emotion marks: it knows none. "
+    "emotions_some": "The loaded checkpoint (“{family}”) speaks these marks. Press one to put it into the text.",
+    "emotions_none": "The loaded checkpoint (“{family}”) was trained without emotion marks: it knows none. "
     "A mark in the text is left out and named below the speech; it is never read aloud.",
     "emotions_unknown": "What it does not know",
     "emotions_unknown_text": "Any other mark in brackets is taken out of the text and named in the answer. "

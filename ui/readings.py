@@ -17,7 +17,7 @@ MIN_GAP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricsReading:
     """One look. What the backend does not tell is None: readings of a card without a card, say.
 
     `when_s` is the time of day since 1970. `frames_per_s` counts all requests since the look before.
@@ -45,13 +45,13 @@ class Reading:
     card_memory_percent: float | None = None
 
 
-def reading_of(measures: Mapping[str, Any], when_s: float, before: Reading | None = None) -> Reading:
+def reading_of(measures: Mapping[str, Any], when_s: float, before: MetricsReading | None = None) -> MetricsReading:
     """The answer of `GET /metrics?format=json` as a reading; `before` is the look to count frames from."""
     engine = measures.get("engine")
     n_frames = _number(engine, "batch", "frames")
     cores = _number(engine, "process", "cores") or 1.0
     cpu = _number(engine, "process", "cpu_percent")
-    return Reading(
+    return MetricsReading(
         when_s=when_s,
         model=engine.get("model") if isinstance(engine, Mapping) else None,
         done=_number(engine, "counts", "done"),
@@ -79,10 +79,10 @@ class History:
     """The last readings of one backend, shared by everyone who looks; nobody looking, nothing is asked."""
 
     def __init__(self) -> None:
-        self._readings: deque[Reading] = deque(maxlen=MAX_READINGS)
+        self._readings: deque[MetricsReading] = deque(maxlen=MAX_READINGS)
         self._lock = threading.Lock()
 
-    def look(self, client: BackendClient) -> list[Reading]:
+    def look(self, client: BackendClient) -> list[MetricsReading]:
         """Every reading so far, with a new one at the end if the last is old. Raises `BackendError`."""
         with self._lock:
             before = self._readings[-1] if self._readings else None
@@ -111,7 +111,7 @@ def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _rate(n_frames: float | None, when_s: float, before: Reading | None) -> float | None:
+def _rate(n_frames: float | None, when_s: float, before: MetricsReading | None) -> float | None:
     if n_frames is None or before is None or before.frames is None or when_s <= before.when_s:
         return None
     # A backend that was started anew counts from zero.

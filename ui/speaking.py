@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ui import labels
-from ui.answers import Parameter, Spoken, Voice
-from ui.client import BackendClient, BackendError, Recording
+from ui.answers import Parameter, SpeechResult, VoiceInfo
+from ui.client import BackendClient, BackendError, ReferenceAudio
 
 PREVIEW_PATH = "/voices/{voice_id}/preview"
 
@@ -18,7 +18,7 @@ class Situation(NamedTuple):
 
     state: str
     can_speak: bool
-    voices: list[Voice]
+    voices: list[VoiceInfo]
     settings: dict[str, Parameter]
     can_preview: bool = False
 
@@ -49,7 +49,7 @@ def situation(client: BackendClient) -> Situation:
 
 
 def speak(
-    client: BackendClient, text: str, voice: str | None, recording: Recording | None, options: Mapping[str, Any]
+    client: BackendClient, text: str, voice: str | None, recording: ReferenceAudio | None, options: Mapping[str, Any]
 ) -> Answer:
     """Have a text spoken; every failure is a sentence. A recording goes before the voice."""
     if not text.strip():
@@ -62,7 +62,7 @@ def speak(
     return Answer(sentence_of(spoken), spoken.audio, rows_of(spoken))
 
 
-def sentence_of(spoken: Spoken) -> str:
+def sentence_of(spoken: SpeechResult) -> str:
     """Whether all went as asked."""
     parts = [labels.SPOKEN]
     if "x-ignored-params" in spoken.headers:
@@ -72,7 +72,7 @@ def sentence_of(spoken: Spoken) -> str:
     return " ".join(parts)
 
 
-def rows_of(spoken: Spoken) -> list[tuple[str, str]]:
+def rows_of(spoken: SpeechResult) -> list[tuple[str, str]]:
     """The measures of a speech, in reading order."""
     return [(label, spoken.headers[name]) for name, label in labels.HEADERS.items() if name in spoken.headers]
 

@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
-from backend.api.door_errors import for_clients_of
-from backend.api.envelope import enveloped
-from backend.api.shield import HEADERS as SHIELD
+from backend.api.error_formats import enveloped, for_clients_of
+from backend.api.middleware.security_headers import HEADERS as SHIELD
 
 # The nearest class of the error wins, so a subclass needs a line only when it differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
@@ -80,7 +79,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
             "Retry-After": str(max(1, ceil(error.retry_after_s))),
             "Retry-After-Ms": str(ceil(error.retry_after_s * 1000)),
         }
-    return _body(request, type(error).__name__, str(error), status_of(error), headers)
+    return _body(request, error.kind, str(error), status_of(error), headers)
 
 
 @enveloped

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from backend.audio.encoder import CODINGS, StreamEncoder
+from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.errors import BadAudio, OutputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TICKS_PER_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class ChapterMark:
     """A chapter that runs from `start_s` to the next one, or to the end."""
 
     title: str
@@ -32,7 +32,7 @@ class Chapter:
 
 
 def write_audiobook(
-    path: Path, pieces: Iterable[np.ndarray], rate_hz: int, chapters: Iterable[Chapter], *, title: str = "",
+    path: Path, pieces: Iterable[np.ndarray], rate_hz: int, chapters: Iterable[ChapterMark], *, title: str = "",
     author: str = "", bitrate_kbps: int | None = None,
 ) -> float:  # fmt: skip
     """Write the pieces, float32 [C, N] at `rate_hz`, as one file; returns its length in seconds.
@@ -79,7 +79,7 @@ def _write_sound(
     return encoder.n_encoded / encoder.rate_hz
 
 
-def _spans(chapters: Sequence[Chapter], duration_s: float) -> list[Mark]:
+def _spans(chapters: Sequence[ChapterMark], duration_s: float) -> list[Mark]:
     """The chapters as libav takes them, each with its end."""
     starts = [chapter.start_s for chapter in chapters]
     if starts != sorted(set(starts)) or any(not 0 <= start < duration_s for start in starts):

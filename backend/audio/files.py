@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from backend.audio.encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
-from backend.audio.headers import require_complete, sound_format
+from backend.audio.file_sniffing import require_complete, sound_format
+from backend.audio.lossy_encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
 from backend.audio.mp3 import counted_mp3
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
@@ -32,7 +32,7 @@ UNKNOWN_FRAMES = 2**62
 WAV_CODINGS = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
 
 
-class Encoding(NamedTuple):
+class AudioEncoding(NamedTuple):
     """How a suffix is written. An empty `rates_hz` takes any rate; otherwise the next higher legal one is used."""
 
     container: str
@@ -44,9 +44,9 @@ class Encoding(NamedTuple):
 
 # What libsndfile writes; it can go back into the file, so a FLAC gets its checksum.
 ENCODINGS = {
-    "wav": Encoding("WAV", "PCM_16", MAX_CHANNELS),
-    "flac": Encoding("FLAC", "PCM_16", 8),
-    "ogg": Encoding("OGG", "VORBIS", 8, (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000), is_integer=False),
+    "wav": AudioEncoding("WAV", "PCM_16", MAX_CHANNELS),
+    "flac": AudioEncoding("FLAC", "PCM_16", 8),
+    "ogg": AudioEncoding("OGG", "VORBIS", 8, (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000), is_integer=False),
 }
 # Every format a file can have.
 FILE_FORMATS = (*ENCODINGS, *LOSSY)
@@ -230,7 +230,7 @@ def _decode(file: soundfile.SoundFile, format: str, max_duration_s: float, max_b
     return Waveform(np.concatenate(blocks, axis=1), rate_hz)
 
 
-def _encoded(waveform: Waveform, encoding: Encoding) -> bytes:
+def _encoded(waveform: Waveform, encoding: AudioEncoding) -> bytes:
     # In memory: a full disk inside the library's write callback would go unnoticed.
     target = io.BytesIO()
     with soundfile.SoundFile(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import av
 import numpy as np
 
-from backend.audio.encoder import CODINGS, StreamEncoder
+from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.audio.mp3 import gapless_frame
 from backend.audio.sample_writer import SampleWriter
 
@@ -67,7 +67,7 @@ class Mp3Writer(SampleWriter):
         return 576 if self._encoder.rate_hz <= 24_000 else 1152
 
 
-class ContainerWriter(SampleWriter):
+class MuxWriter(SampleWriter):
     """Packets of `coding` in a container that libav writes without going back."""
 
     coding: str
@@ -95,20 +95,20 @@ class ContainerWriter(SampleWriter):
         return self._sink.take()
 
 
-class OpusWriter(ContainerWriter):
+class OpusWriter(MuxWriter):
     """Ogg Opus. Raises `OutputError` for more than two channels."""
 
     coding, container = "opus", "opus"
     options = {"page_duration": str(OGG_PAGE_US)}  # noqa: RUF012
 
 
-class AacWriter(ContainerWriter):
+class AacWriter(MuxWriter):
     """AAC frames with an ADTS header each."""
 
     coding, container, options = "aac", "adts", {}
 
 
-class M4bWriter(ContainerWriter):
+class M4bWriter(MuxWriter):
     """AAC in a fragmented MP4, to be heard while it is made. `audiobook.py` writes the kind with chapters."""
 
     coding, container = "aac", "mp4"

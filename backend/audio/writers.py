@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
-from backend.audio.lossy_writers import AacWriter, ContainerWriter, M4bWriter, Mp3Writer, OpusWriter
+from backend.audio.lossy_writers import AacWriter, M4bWriter, Mp3Writer, MuxWriter, OpusWriter
 from backend.audio.pcm import to_int16
 from backend.audio.sample_writer import SampleWriter
 from backend.errors import OutputError
@@ -173,7 +173,7 @@ def flac_header(rate_hz: int, n_channels: int) -> bytes:
     return b"fLaC\x80\0\0\x22" + block_sizes + bytes(6) + packed.to_bytes(8, "big") + bytes(16)
 
 
-LOSSY: dict[str, type[Mp3Writer] | type[ContainerWriter]] = {
+LOSSY: dict[str, type[Mp3Writer] | type[MuxWriter]] = {
     "mp3": Mp3Writer,
     "opus": OpusWriter,
     "aac": AacWriter,

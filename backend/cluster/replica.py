@@ -13,11 +13,11 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Scope
 
-from backend.api.engine import EngineHost, SpeechEngine
-from backend.api.speech_answer import OpenSpeech
+from backend.api.engine_host import EngineHost, SpeechEngine
+from backend.api.speech.response import SpeechRun
 from backend.app import Role, build_engine, create_app
 from backend.audio.waveform import Waveform
-from backend.cluster.replicas import Said, Told
+from backend.cluster.replica_pool import SpeechEnd, SpeechEvent
 from backend.errors import PhonogramError
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
@@ -63,12 +63,14 @@ class Replica:
                 message["headers"] = [*message.get("headers", ()), (b"x-replica", str(os.getpid()).encode())]
             yield message
 
-    async def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[Told, None]:
-        """One speech in pieces, then `Said` or the error that ended it. Closing the iterator early is the client's leaving.
+    async def speak(
+        self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+    ) -> AsyncGenerator[SpeechEvent, None]:
+        """One speech in pieces, then `SpeechEnd` or the error that ended it. Closing the iterator early is the client's leaving.
 
         `about` is the scope of the connection it is for; its `state` names the request and whose it is.
         """
-        speech = OpenSpeech(HTTPConnection({**about, "app": self.app}), wanted, time.perf_counter())
+        speech = SpeechRun(HTTPConnection({**about, "app": self.app}), wanted, time.perf_counter())
         speech.is_streamed = True
         try:
             piece: Waveform | None = await speech.open()
@@ -78,7 +80,7 @@ class Replica:
                 piece = await speech.next()
             sentences = tuple(await speech.sentences()) if is_timed else ()
             speech.finish()
-            yield Said(sentences)
+            yield SpeechEnd(sentences)
         except PhonogramError as error:
             yield error
         except (asyncio.CancelledError, GeneratorExit):

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from backend.nn.cached_weights import DerivedInEval
 from backend.nn.conv import ConvState
-from backend.nn.derived import DerivedInEval
-from backend.nn.mixer import FrameMixer
-from backend.nn.packed import PackedLinear
+from backend.nn.frame_mixer import FrameMixer
+from backend.nn.packed_linear import PackedLinear
 from backend.nn.pulse_train import phase_dtype
 
 N_BINS = 96

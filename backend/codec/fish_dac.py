@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from backend.codec.base import CausalCodec, Reconstruction
-from backend.codec.dac_layers import ConvStackState, DacDecoder, DacEncoder
-from backend.codec.vq_factorized import FactorizedQuantizer
+from backend.codec.dac_layers import DacConvStackState, DacDecoder, DacEncoder
+from backend.codec.vq.factorized import FactorizedQuantizer
 from backend.codes import CodecSpec
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 from backend.nn.convnext import CausalConvNeXt
@@ -29,7 +29,7 @@ class RateState:
 
 @dataclass(slots=True)
 class FishEncoderState:
-    convolutions: ConvStackState
+    convolutions: DacConvStackState
     stages: list[RateState]
     transformer: TransformerState
 
@@ -38,7 +38,7 @@ class FishEncoderState:
 class FishDecoderState:
     transformer: TransformerState
     stages: list[RateState]
-    convolutions: ConvStackState
+    convolutions: DacConvStackState
 
 
 class RateStage(nn.Module):

@@ -19,7 +19,7 @@ from backend.codec.f0_network import F0Network
 from backend.codec.spectral_layers import MAX_LOG_MAGNITUDE, DecoderState, SpectralDecoder
 from backend.nn.conv import ConvState
 from backend.nn.frame_noise import FrameNoise, NoiseState
-from backend.nn.packed import PackedLinear
+from backend.nn.packed_linear import PackedLinear
 from backend.nn.pulse_train import MIN_MAGNITUDE, PhaseAccumulator, PhaseState, PulseTrain
 
 # What voicing can do to the mix: an unvoiced frame hides the source, a sure one adds a little to it.

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.codec.base import CausalCodec, CodecState, Reconstruction
-from backend.codec.vq import EMAQuantizer, ResidualVQ
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec, Codes
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 

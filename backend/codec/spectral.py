@@ -17,7 +17,7 @@ from torch import Tensor
 from backend.codec.base import CausalCodec, Reconstruction
 from backend.codec.harmonic_decoder import HarmonicDecoder
 from backend.codec.spectral_layers import DecoderState, EncoderState, SpectralDecoder, SpectralEncoder
-from backend.codec.vq import EMAQuantizer, ResidualVQ
+from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec
 
 

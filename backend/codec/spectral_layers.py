@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.nn.conv import ConvState
-from backend.nn.mixer import FrameMixer
-from backend.nn.packed import PackedLinear
+from backend.nn.frame_mixer import FrameMixer
+from backend.nn.packed_linear import PackedLinear
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
 # About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.

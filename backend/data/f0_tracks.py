@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from backend.data.cache import CachedClip
+from backend.data.audio_cache import CachedClip
 from backend.data.segments import SegmentSampler
 from backend.errors import NotAvailable
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.data.audio_cache import CachedClip
 from backend.data.augment import Augmentation
-from backend.data.cache import CachedClip
 from backend.errors import BadSettings
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.data.shards import NO_SYMBOL, CodedUtterance, ShardDataset
+from backend.data.token_shards import NO_SYMBOL, CodedUtterance, ShardDataset
 from backend.errors import BadSettings
 
 # Lengths are sorted within pools of this many batches: little padding, and still a new mix each epoch.

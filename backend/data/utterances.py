@@ -47,7 +47,7 @@ class Utterance:
         )  # fmt: skip
 
 
-def played_in_turn(utterances: Sequence[Utterance], factors: Sequence[float]) -> list[Utterance]:
+def in_turn_at_speeds(utterances: Sequence[Utterance], factors: Sequence[float]) -> list[Utterance]:
     """Every utterance at one of the factors. A speaker's are changed `IN_A_ROW` at a time, so that each speaker made so
     has several; who begins with which factor is drawn from the name.
     """

@@ -1,88 +1,18 @@
-"""What every language model over codes offers."""
+"""The contract of a language model over codes, and the state of its samplers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from backend.lm.sampling import RowSampler
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import LMSpec, Prompt, RowPrefix, StepOutput
+from backend.lm.text_pointer import Pointer
 
-Era = Literal["v15", "s1", "s2", "phonogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class LMSpec:
-    """What a consumer must know about a language model.
-
-    A position is a column of R = 1 + n_codebooks numbers: row 0 the main id, rows 1... the codes (0 at text). The main
-    id of a frame of sound is `semantic_begin_id` + its first code; `end_id` ends the speech. Residual codes, those
-    after the first, lie below `n_residual`. `max_frames` bounds prompt and frames together.
-    """
-
-    name: str
-    era: Era
-    n_codebooks: int
-    codebook_size: int
-    vocab_size: int
-    semantic_begin_id: int
-    semantic_end_id: int
-    end_id: int
-    max_frames: int
-    dim: int
-    n_residual: int
-    n_side: int = 0
-    conditioning_dim: int = 0
-    aux: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def n_rows(self) -> int:
-        return 1 + self.n_codebooks
-
-    @property
-    def n_semantic(self) -> int:
-        return self.semantic_end_id - self.semantic_begin_id + 1
-
-    @property
-    def n_legal(self) -> int:
-        """Main ids a model may say: the semantic range, then the end."""
-        return self.n_semantic + 1
-
-
-class Prompt(NamedTuple):
-    """What a row is told before it speaks. `side[s]` and `conditioning` belong to the models that have them."""
-
-    tokens: Tensor  # [R, S], int64
-    conditioning: Tensor | None = None  # [spec.conditioning_dim]
-    side: Tensor | None = None  # [S, n_side], int64
-
-
-class StepOutput(NamedTuple):
-    """What a model thinks of the next frame of each row."""
-
-    logits: Tensor  # [B, n_legal]: index i < n_semantic is main id semantic_begin_id + i, the last one is end_id
-    hidden: Tensor  # [B, D], what the codes are drawn from
-    aux: dict[str, Tensor]  # [B, classes] by name
-
-
-@dataclass(frozen=True, slots=True)
-class RowPrefix:
-    """The first frames of a row, to be continued by others: keys and values [L, H_kv, n, d] and the row's conditioning."""
-
-    keys: Tensor
-    values: Tensor
-    conditioning: Tensor | None = None
-
-    @property
-    def n_frames(self) -> int:
-        return self.keys.shape[2]
-
-    @property
-    def size_bytes(self) -> int:
-        return 2 * self.keys.numel() * self.keys.element_size()
+_MASK64 = (1 << 64) - 1
 
 
 class LMState(Protocol):
@@ -97,12 +27,38 @@ class LMState(Protocol):
     def load_prefix(self, row: int, prefix: RowPrefix) -> None: ...
 
 
-class FrameDrawer(Protocol):
+class FrameSampler(Protocol):
     """Draws frames from what a model thinks of them: the model itself, or the fast stack of one voice."""
 
-    def draw(
-        self, out: StepOutput, samplers: Sequence[RowSampler], state: Any, rows: Sequence[int]
+    def sample_frames(
+        self, out: StepOutput, samplers: Sequence[SamplerState], state: Any, rows: Sequence[int]
     ) -> Tensor: ...  # fmt: skip
+
+
+@dataclass(slots=True)
+class SamplerState:
+    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise.
+
+    `frame_sampler` is the fast stack of a voice that has its own; the others take the model's.
+    """
+
+    options: SamplingOptions
+    seed: int = 0
+    attempt: int = 0
+    frame: int = 0
+    pointer: Pointer | None = None
+    frame_sampler: FrameSampler | None = None
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of this attempt as a signed 64-bit number."""
+        mixed = (self.seed + self.attempt * 0x9E3779B97F4A7C15) & _MASK64
+        return mixed - (1 << 64) if mixed >> 63 else mixed
+
+    def again(self) -> SamplerState:
+        """The same row from its start, with other noise."""
+        pointer = None if self.pointer is None else self.pointer.restarted()
+        return replace(self, attempt=self.attempt + 1, frame=0, pointer=pointer)
 
 
 class TokenLM(Protocol):
@@ -121,4 +77,4 @@ class TokenLM(Protocol):
 
     def step(self, frames: Tensor, state: Any, rows: Sequence[int], side: Tensor | None = None) -> StepOutput: ...
 
-    def sample(self, out: StepOutput, samplers: Sequence[RowSampler], state: Any, rows: Sequence[int]) -> Tensor: ...
+    def sample(self, out: StepOutput, samplers: Sequence[SamplerState], state: Any, rows: Sequence[int]) -> Tensor: ...

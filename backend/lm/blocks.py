@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
         return self.w2(F.silu(gate) * up)
 
 
-class Block(nn.Module):
+class DualARBlock(nn.Module):
     def __init__(self, config: StackConfig):
         super().__init__()
         self.attention = Attention(config)

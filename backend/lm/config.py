@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
 from backend.errors import BadCheckpoint
-from backend.lm.base import Era, LMSpec
+from backend.lm.spec import LMSpec, ModelFamily
 
 # Main token and codes of the S1 and v1.5 families: their residual codebooks hold 1024 entries whatever the first holds.
 RESIDUAL_SLICE = 1024
 NESTED_TYPE = "fish_qwen3_omni"
+FAMILY_KEY = "era"  # the model family in our config.json
 FAST_FIELDS = ("dim", "n_head", "n_local_heads", "head_dim", "intermediate_size")
 FAST_FLAGS = ("attention_qkv_bias", "attention_qk_norm", "attention_o_bias")
 
@@ -43,7 +44,7 @@ class DualARConfig:
     embeddings and output in the fast stack: in a narrow stack one table for all is too little.
     """
 
-    era: Era = "s1"
+    family: ModelFamily = "s1"
     vocab_size: int = 32000
     n_layer: int = 32
     n_head: int = 32
@@ -102,14 +103,16 @@ class DualARConfig:
     def from_dict(cls, raw: Mapping[str, Any], **known: Any) -> DualARConfig:
         """The config in a `config.json`: flat (v1.5, S1, ours) or nested (S2).
 
-        `known` holds fields that stand elsewhere, such as `era` and the ids a tokenizer knows; they win. Keys nobody
+        `known` holds fields that stand elsewhere, such as `family` and the ids a tokenizer knows; they win. Keys nobody
         uses are listed in `unknown_keys`. Raises `BadCheckpoint` for missing or impossible values.
         """
         flat = _flatten(raw) if "text_config" in raw or raw.get("model_type") == NESTED_TYPE else dict(raw)
+        if FAMILY_KEY in flat:
+            flat["family"] = flat.pop(FAMILY_KEY)
         names = {f.name for f in fields(cls)} - {"unknown_keys"}
         values: dict[str, Any] = {name: flat[name] for name in names & set(flat)}
         values |= {name: value for name, value in known.items() if value is not None}
-        values.setdefault("era", _era(values))
+        values.setdefault("family", _family(values))
         unknown = sorted(set(flat) - names - IGNORED)
         try:
             return cls(**values, unknown_keys=tuple(unknown))
@@ -120,7 +123,7 @@ class DualARConfig:
         """The content of our `config.json`."""
         values = asdict(self)
         del values["unknown_keys"]
-        return {"model_type": "dual_ar", **values}
+        return {"model_type": "dual_ar", FAMILY_KEY: values.pop("family"), **values}
 
     @property
     def slow(self) -> StackConfig:
@@ -141,20 +144,20 @@ class DualARConfig:
     @property
     def n_residual(self) -> int:
         """Residual codes that can be drawn: the first 1024 in the v1.5 and S1 families, all otherwise."""
-        if self.era in ("v15", "s1"):
+        if self.family in ("v15", "s1"):
             return min(RESIDUAL_SLICE, self.codebook_size)
         return self.codebook_size
 
     def spec(self, name: str = "dual_ar") -> LMSpec:
         return LMSpec(
-            name, self.era, self.num_codebooks, self.codebook_size, self.vocab_size, self.semantic_begin_id,
+            name, self.family, self.num_codebooks, self.codebook_size, self.vocab_size, self.semantic_begin_id,
             self.semantic_end_id, self.end_id, self.max_seq_len, self.dim, self.n_residual, len(self.side_sizes),
             self.conditioning_dim, self.aux,
         )  # fmt: skip
 
     def _check(self) -> None:
-        if self.era not in get_args(Era):
-            raise ValueError(f"era is '{self.era}'; expected one of {', '.join(get_args(Era))}")
+        if self.family not in get_args(ModelFamily):
+            raise ValueError(f"{FAMILY_KEY} is '{self.family}'; expected one of {', '.join(get_args(ModelFamily))}")
         positive = ("vocab_size", "n_layer", "n_head", "dim", "max_seq_len", "codebook_size", "num_codebooks")
         positive += ("n_local_heads", "head_dim", "intermediate_size", "n_fast_layer")
         positive += tuple(f"fast_{name}" for name in FAST_FIELDS)
@@ -187,7 +190,7 @@ IGNORED = frozenset((
 ))  # fmt: skip
 
 
-def _era(values: Mapping[str, Any]) -> Era:
+def _family(values: Mapping[str, Any]) -> ModelFamily:
     if values.get("norm_fastlayer_input"):
         return "s2"
     return "s1" if values.get("scale_codebook_embeddings") else "v15"
@@ -201,7 +204,7 @@ def _flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in raw.items() if key not in ("text_config", "audio_decoder_config")}
     flat |= text
     # These three have no flat counterpart of their own in the file.
-    flat |= {"era": "s2", "scale_codebook_embeddings": True, "norm_fastlayer_input": True}
+    flat |= {"family": "s2", "scale_codebook_embeddings": True, "norm_fastlayer_input": True}
     renamed = {
         "semantic_start_token_id": "semantic_begin_id",
         "semantic_end_token_id": "semantic_end_id",

@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.errors import BadCodes
-from backend.lm.base import FrameDrawer, Prompt, RowPrefix, StepOutput
-from backend.lm.blocks import Block
+from backend.lm.base import FrameSampler, SamplerState
+from backend.lm.blocks import DualARBlock
 from backend.lm.config import DualARConfig
-from backend.lm.kv import FrameCache, SlotCache
-from backend.lm.pointer import ADVANCE
-from backend.lm.sampling import REPETITION_FRAMES, FrameDraw, RowSampler
+from backend.lm.kv_cache import FrameCache, SlotCache
+from backend.lm.sampling import FrameSampling
+from backend.lm.sampling_options import REPETITION_FRAMES
+from backend.lm.spec import Prompt, RowPrefix, StepOutput
+from backend.lm.text_pointer import ADVANCE
 from backend.nn.norms import RMSNorm
 from backend.nn.rope import RopeTable
 
@@ -77,7 +79,7 @@ class DualAR(nn.Module):
         slow, fast = config.slow, config.fast
         self.embeddings = nn.Embedding(config.vocab_size, config.dim)
         self.codebook_embeddings = nn.Embedding(config.codebook_size * config.num_codebooks, config.dim)
-        self.layers = nn.ModuleList(Block(slow) for _ in range(slow.n_layers))
+        self.layers = nn.ModuleList(DualARBlock(slow) for _ in range(slow.n_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.output: nn.Linear | None = None
         if not config.tie_word_embeddings:
@@ -87,7 +89,7 @@ class DualAR(nn.Module):
         self.fast_project_in = nn.Linear(config.dim, fast.dim) if fast.dim != config.dim else nn.Identity()
         n_tables = config.num_codebooks - 1 if config.has_own_fast_tables else 1
         self.fast_embeddings = nn.Embedding(config.codebook_size * n_tables, fast.dim)
-        self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.n_layers))
+        self.fast_layers = nn.ModuleList(DualARBlock(fast) for _ in range(fast.n_layers))
         self.fast_norm = RMSNorm(fast.dim, config.norm_eps)
         self.fast_output: Any
         if config.has_own_fast_tables:
@@ -305,31 +307,35 @@ class DualAR(nn.Module):
         return F.linear(normed, self.fast_output.weight[: self.spec.n_residual])
 
     def sample(
-        self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]
+        self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
         """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on.
 
         Rows whose voice has a fast stack of its own are drawn by that, together with others of the voice.
         """
         row_list = list(rows)
-        groups: dict[int, tuple[FrameDrawer, list[int]]] = {}
+        groups: dict[int, tuple[FrameSampler, list[int]]] = {}
         for i, sampler in enumerate(samplers):
-            drawer = self if sampler.drawer is None else sampler.drawer
-            groups.setdefault(id(drawer), (drawer, []))[1].append(i)
+            frame_sampler = self if sampler.frame_sampler is None else sampler.frame_sampler
+            groups.setdefault(id(frame_sampler), (frame_sampler, []))[1].append(i)
         if len(groups) == 1:
-            return drawer.draw(out, samplers, state, row_list)
+            return frame_sampler.sample_frames(out, samplers, state, row_list)
         frames = torch.empty(len(row_list), self.spec.n_rows, dtype=torch.long, device=out.logits.device)
-        for drawer, places in groups.values():
+        for frame_sampler, places in groups.values():
             aux = {name: values[places] for name, values in out.aux.items()}
             part = StepOutput(out.logits[places], out.hidden[places], aux)
-            frames[places] = drawer.draw(part, [samplers[i] for i in places], state, [row_list[i] for i in places])
+            frames[places] = frame_sampler.sample_frames(
+                part, [samplers[i] for i in places], state, [row_list[i] for i in places]
+            )
         return frames
 
-    def draw(self, out: StepOutput, samplers: Sequence[RowSampler], state: DualARState, rows: Sequence[int]) -> Tensor:
+    def sample_frames(
+        self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
+    ) -> Tensor:
         """`sample` by this model's fast stack, whoever's it is that the rows bring."""
         row_list = list(rows)
-        drawn = FrameDraw(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.era)
-        frames = self.draw_frame(out, drawn, state.fast)
+        drawn = FrameSampling(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.family)
+        frames = self.sample_frame(out, drawn, state.fast)
         if ADVANCE in out.aux:
             drawn.advance(out.aux[ADVANCE], samplers)
         state.recent[row_list] = torch.cat((drawn.recent[:, 1:], frames[:, None]), dim=1)
@@ -337,7 +343,7 @@ class DualAR(nn.Module):
             sampler.frame += 1
         return frames
 
-    def draw_frame(self, out: StepOutput, drawn: FrameDraw, cache: FrameCache) -> Tensor:
+    def sample_frame(self, out: StepOutput, drawn: FrameSampling, cache: FrameCache) -> Tensor:
         """The next frame [B, R] of each row, in tensor operations alone."""
         spec = self.spec
         index = drawn.main(out.logits, spec.semantic_begin_id)

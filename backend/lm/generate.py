@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from backend.errors import LimitExceeded
-from backend.lm.base import Prompt, TokenLM
-from backend.lm.guard import FinishReason, LoopDetector, Watch
-from backend.lm.pointer import Pointer, side_ids
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState, TokenLM
+from backend.lm.runaway import FinishReason, LoopDetector, RunawayLimits
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
+from backend.lm.text_pointer import Pointer, side_ids
 
 
 class Generation(NamedTuple):
@@ -32,9 +33,9 @@ class Generation(NamedTuple):
 @dataclass(slots=True)
 class _Row:
     prompt: Prompt
-    sampler: RowSampler
+    sampler: SamplerState
     budget: int
-    watch: Watch | None
+    watch: RunawayLimits | None
     frames: list[Tensor] = field(default_factory=list)
     loop: LoopDetector | None = None
     finish_reason: FinishReason | None = None
@@ -72,7 +73,7 @@ class _Row:
 def generate(
     lm: TokenLM, prompts: Sequence[Prompt], options: SamplingOptions | Sequence[SamplingOptions] | None = None, *,
     seeds: Sequence[int] | None = None, max_new_tokens: int = 0, pointers: Sequence[Pointer | None] | None = None,
-    watch: Watch | Sequence[Watch] | None = None, on_frame: Callable[[int, Tensor], Any] | None = None,
+    watch: RunawayLimits | Sequence[RunawayLimits] | None = None, on_frame: Callable[[int, Tensor], Any] | None = None,
 ) -> list[Generation]:  # fmt: skip
     """Speak every prompt, side by side, each as it would alone.
 
@@ -81,8 +82,8 @@ def generate(
     hears every frame kept, those of failed attempts too. Raises `LimitExceeded` for a prompt that leaves no room.
     """
     spec, n = lm.spec, len(prompts)
-    each = options if isinstance(options, Sequence) else [options or SamplingOptions.for_era(spec.era)] * n
-    watches = watch if isinstance(watch, list | tuple) and not isinstance(watch, Watch) else [watch] * n
+    each = options if isinstance(options, Sequence) else [options or SamplingOptions.for_family(spec.family)] * n
+    watches = watch if isinstance(watch, list | tuple) and not isinstance(watch, RunawayLimits) else [watch] * n
     rows = []
     for i, prompt in enumerate(prompts):
         room = spec.max_frames - prompt.tokens.shape[1]
@@ -91,7 +92,7 @@ def generate(
                 f"The prompt has {prompt.tokens.shape[1]} positions of {spec.max_frames}, which leaves none to speak. "
                 "Use a shorter reference or text."
             )
-        sampler = RowSampler(each[i], seeds[i] if seeds else i, pointer=pointers[i] if pointers else None)
+        sampler = SamplerState(each[i], seeds[i] if seeds else i, pointer=pointers[i] if pointers else None)
         rows.append(_Row(prompt, sampler, min(max_new_tokens or room, room), watches[i]))
     longest = max((row.prompt.tokens.shape[1] + row.budget for row in rows), default=0)
     state = lm.init_state(n, longest)

@@ -1,4 +1,4 @@
-"""Drawing the next id from logits [B, V], each row by its own options.
+"""Sampling the next id from logits [B, V], each row by its own options.
 
 As in the published models, top-p looks at the raw logits, before the temperature, and drops the id that crosses the
 threshold along with those behind it.
@@ -7,125 +7,23 @@ threshold along with those behind it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backend.errors import BadSettings
-from backend.lm.noise import exponential, noise_keys
+from backend.lm.base import SamplerState
+from backend.lm.counter_rng import exponential, noise_keys
+from backend.lm.sampling_options import RAS_FRAMES, SamplingOptions
+from backend.lm.spec import ModelFamily
 
-if TYPE_CHECKING:
-    from backend.lm.base import Era, FrameDrawer
-    from backend.lm.pointer import Pointer
-
-REPETITION_FRAMES = 16
-RAS_FRAMES = 10
 # What the second candidate of repetition-aware sampling is drawn with.
 RAS_TEMPERATURE, RAS_TOP_P = 1.0, 0.9
-MIN_TEMPERATURE = 1e-5
-# More ids than any vocabulary has.
-NO_TOP_K = 1 << 20
 # Usually all that top-p keeps is among these: sorting 4 097 ids takes a processor ten times longer.
 N_BEST = 64
 # Up to so many ids, all of them are looked at: the best few are not worth a look of their own.
 MAX_SWIFT = 2048
-_MASK64 = (1 << 64) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """How frames are drawn. `top_k`, `min_p` None: no such limit. `ras` None: as the model's era does.
-
-    The penalty falls on ids said in the last 16 frames, each row of the frame for itself; `ras` draws again, more
-    freely, when a main id was said in the last 10. A temperature of 0 is greedy. `min_p` drops ids less likely than
-    that part of the likeliest. Raises `BadSettings` for values outside their range.
-    """
-
-    temperature: float = 0.8
-    top_p: float = 0.8
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float = 1.1
-    ras: bool | None = None
-    pointer_temperature: float = 0.8
-
-    def __post_init__(self) -> None:
-        bounds = {"temperature": (0, 5), "top_p": (0, 1), "min_p": (0, 1), "repetition_penalty": (0.5, 4)}
-        bounds |= {"pointer_temperature": (0, 5), "top_k": (1, 1 << 20)}
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if value is None and name in ("top_k", "min_p"):
-                continue
-            # Written so that NaN fails.
-            if not low <= value <= high:
-                raise BadSettings(f"{name} is {value}; it takes {low} to {high}. Choose a value in that range.")
-
-    @classmethod
-    def greedy(cls) -> SamplingOptions:
-        """Always the likeliest."""
-        return cls(temperature=0.0, top_p=1.0, top_k=1, repetition_penalty=1.0, ras=False, pointer_temperature=0.0)
-
-    @classmethod
-    def for_era(cls, era: Era) -> SamplingOptions:
-        """What the models of an era were published with."""
-        if era == "s2":
-            return cls(top_k=30, repetition_penalty=1.0)
-        if era == "phonogram":
-            # Of 40 sentences by the built-in voice 17 % of the words were misheard, at 0.8 25 %.
-            return cls(temperature=0.5, repetition_penalty=1.0)
-        return cls()
-
-    @property
-    def is_greedy(self) -> bool:
-        return self.temperature == 0 or self.top_k == 1
-
-    @property
-    def pointer(self) -> SamplingOptions:
-        """What the pointer's moves are drawn with."""
-        return replace(PLAIN, temperature=self.pointer_temperature)
-
-    @property
-    def limits(self) -> tuple[float, float, float, float]:
-        """Temperature, top-p, top-k and min-p; a limit that is not wanted has the value that changes nothing."""
-        # Rounded sums pass 1; a top-p of 1 must still drop nothing.
-        top_p = self.top_p if self.top_p < 1 else 2.0
-        top_k = 1 if self.is_greedy else self.top_k or NO_TOP_K
-        return max(self.temperature, MIN_TEMPERATURE), top_p, top_k, self.min_p or 0.0
-
-    def uses_ras(self, era: Era) -> bool:
-        return era == "s2" if self.ras is None else self.ras
-
-
-PLAIN = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0, ras=False)
-
-
-@dataclass(slots=True)
-class RowSampler:
-    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise.
-
-    `drawer` is the fast stack of a voice that has its own; the others take the model's.
-    """
-
-    options: SamplingOptions
-    seed: int = 0
-    attempt: int = 0
-    frame: int = 0
-    pointer: Pointer | None = None
-    drawer: FrameDrawer | None = None
-
-    @property
-    def noise_seed(self) -> int:
-        """The seed of this attempt as a signed 64-bit number."""
-        mixed = (self.seed + self.attempt * 0x9E3779B97F4A7C15) & _MASK64
-        return mixed - (1 << 64) if mixed >> 63 else mixed
-
-    def again(self) -> RowSampler:
-        """The same row from its start, with other noise."""
-        pointer = None if self.pointer is None else self.pointer.restarted()
-        return replace(self, attempt=self.attempt + 1, frame=0, pointer=pointer)
 
 
 class RowLimits(NamedTuple):
@@ -192,25 +90,25 @@ def _dropped(ordered: Tensor, probabilities: Tensor, limits: RowLimits) -> Tenso
     return dropped
 
 
-def draw(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
+def sample_ids(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
     """One id a row [B] from float32 `logits` [B, V], with the noise of `keys` [B, 2]."""
     if limits.is_greedy:
         return logits.argmax(dim=-1)
     # Looking at values costs nothing on a processor; on a device it would wait for it.
     if logits.shape[-1] <= 4 * N_BEST or logits.device.type != "cpu":
-        return _race(*limit(logits, limits), keys)
+        return _exponential_race(*limit(logits, limits), keys)
     if logits.shape[-1] <= MAX_SWIFT:
-        return _swift_race(logits, limits, keys)
+        return _fast_exponential_race(logits, limits, keys)
     scores, ids = limit(logits, limits, N_BEST)
-    winners, is_enough = _race(scores, ids, keys), scores[:, -1] == -torch.inf
+    winners, is_enough = _exponential_race(scores, ids, keys), scores[:, -1] == -torch.inf
     if bool(is_enough.all()):
         return winners
     # Each row by itself: which way it goes must not depend on its neighbors, since the two break ties differently.
-    return torch.where(is_enough, winners, _swift_race(logits, limits, keys))
+    return torch.where(is_enough, winners, _fast_exponential_race(logits, limits, keys))
 
 
-def _swift_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
-    """What `_race(*limit(logits, limits), keys)` gives, on a processor.
+def _fast_exponential_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
+    """What `_exponential_race(*limit(logits, limits), keys)` gives, on a processor.
 
     Only values are sorted, not ids along with them: where the kept ones end is all that must be known. Of the built-in
     voice's draws three of four need more than 64 ids; for 8 rows of 1,024 they take 0.5 ms this way and 1.3 ms sorted.
@@ -220,13 +118,13 @@ def _swift_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
     is_kept = logits >= ordered.gather(1, n_kept - 1)
     if bool((is_kept.sum(dim=-1, keepdim=True) != n_kept).any()):
         # Equal values on both sides of the end: the order of ids decides.
-        return _race(*limit(logits, limits), keys)
+        return _exponential_race(*limit(logits, limits), keys)
     scores = (logits / limits.temperature).masked_fill_(~is_kept, -torch.inf)
     ids = torch.arange(logits.shape[-1]).expand(logits.shape)
     return (scores - exponential(keys, ids).log_()).argmax(dim=-1)
 
 
-def _race(scores: Tensor, ids: Tensor, keys: Tensor) -> Tensor:
+def _exponential_race(scores: Tensor, ids: Tensor, keys: Tensor) -> Tensor:
     """Of exponential waiting times with rates p the shortest is that of id i with probability p_i: the winners [B].
 
     In logarithms, so that nothing needs normalizing.
@@ -244,14 +142,14 @@ def probabilities(logits: Tensor, options: SamplingOptions, recent: Tensor | Non
     return torch.zeros_like(logits).scatter_(1, ids, scores.softmax(dim=-1))
 
 
-class FrameDraw:
+class FrameSampling:
     """Everything the decisions of one frame need: limits, penalties and noise of B rows.
 
     Streams: 0 the main id, k = 1 ... K - 1 the residual codes, then the second candidate of the main id, then the
     pointer.
     """
 
-    def __init__(self, samplers: Sequence[RowSampler], recent: Tensor, n_codebooks: int, era: Era):
+    def __init__(self, samplers: Sequence[SamplerState], recent: Tensor, n_codebooks: int, family: ModelFamily):
         device = recent.device
         options = [sampler.options for sampler in samplers]
         self.limits = RowLimits.of(options, device)
@@ -268,7 +166,7 @@ class FrameDraw:
         self.is_endless = None
         if any(s.pointer is not None for s in samplers):
             self.is_endless = torch.tensor([s.pointer is not None for s in samplers], device=device)
-        uses_ras = [o.uses_ras(era) and not o.is_greedy for o in options]
+        uses_ras = [o.uses_ras(family) and not o.is_greedy for o in options]
         self.ras = torch.tensor(uses_ras, device=device) if any(uses_ras) else None
 
     def main(self, logits: Tensor, semantic_begin_id: int) -> Tensor:
@@ -281,11 +179,13 @@ class FrameDraw:
         said = torch.where(self.recent[:, :, 0] < 0, -1, said)
         if self.penalty is not None:
             logits = penalize(logits, said, self.penalty)
-        index = draw(logits, self.limits, self._keys(0))
+        index = sample_ids(logits, self.limits, self._keys(0))
         if self.ras is not None:
             # Ends are never in the window: a row that said one is finished.
             repeated = (said[:, -RAS_FRAMES:] == index[:, None]).any(dim=1) & self.ras
-            index = torch.where(repeated, draw(logits, self.limits.for_ras(), self._keys(self.n_codebooks)), index)
+            index = torch.where(
+                repeated, sample_ids(logits, self.limits.for_ras(), self._keys(self.n_codebooks)), index
+            )
         return index
 
     def code(self, logits: Tensor, codebook: int) -> Tensor:
@@ -293,22 +193,22 @@ class FrameDraw:
         logits = logits.float()
         if self.penalty is not None:
             logits = penalize(logits, self.recent[:, :, codebook + 1], self.penalty)
-        return draw(logits, self.limits, self._keys(codebook))
+        return sample_ids(logits, self.limits, self._keys(codebook))
 
-    def advance(self, logits: Tensor, samplers: Sequence[RowSampler]) -> None:
+    def advance(self, logits: Tensor, samplers: Sequence[SamplerState]) -> None:
         """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
         limits = RowLimits.of([s.options.pointer for s in samplers], logits.device)
         move_pointers(samplers, self.moves(logits, limits).tolist())
 
     def moves(self, logits: Tensor, limits: RowLimits) -> Tensor:
         """By how many phonemes [B] the pointers move."""
-        return draw(logits.float(), limits, self._keys(self.n_codebooks + 1))
+        return sample_ids(logits.float(), limits, self._keys(self.n_codebooks + 1))
 
     def _keys(self, stream: int) -> Tensor:
         return self.keys[:, stream]
 
 
-def move_pointers(samplers: Sequence[RowSampler], moves: Sequence[int]) -> None:
+def move_pointers(samplers: Sequence[SamplerState], moves: Sequence[int]) -> None:
     """Move the pointers of the rows that have one, each by its number of phonemes."""
     for sampler, n_phonemes in zip(samplers, moves, strict=True):
         if sampler.pointer is not None:

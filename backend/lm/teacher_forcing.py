@@ -29,12 +29,12 @@ def forward_train(
 
     `labels` None: the next position of `tokens`. `padding` [B, S] is true where there is nothing; `conditioning`
     is [B, conditioning_dim], `side` [B, S, n_side] the side ids each prediction is made with. Embeddings are
-    scaled in our own era only: the published models were trained without.
+    scaled in our own family only: the published models were trained without.
     """
     if labels is None:
         labels = F.pad(tokens[:, :, 1:], (0, 1))
         labels[:, 0, -1] = -1
-    x, normed = states(lm, tokens, padding, conditioning, side, is_scaled=lm.config.era == "phonogram")
+    x, normed = states(lm, tokens, padding, conditioning, side, is_scaled=lm.config.family == "phonogram")
     aux = {name: head(normed) for name, head in lm.aux_heads.items()}
     is_frame = lm.is_frame(labels)
     codes = labels[:, 1:].transpose(1, 2)[is_frame]

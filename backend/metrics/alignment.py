@@ -40,8 +40,8 @@ def find_lag(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s:
     coarse = hop * _best(np.arange(-(limit // hop), limit // hop + 1), score)
     around = round(REFINE_S * rate_hz)
     lags = np.arange(max(-limit, coarse - around), min(limit, coarse + around) + 1)
-    likeness = _correlation(reference, signal, limit)[lags + limit]
-    return _best(lags, likeness) if likeness.max() >= MIN_LIKENESS else coarse
+    similarity = _correlation(reference, signal, limit)[lags + limit]
+    return _best(lags, similarity) if similarity.max() >= MIN_LIKENESS else coarse
 
 
 def _best(lags: np.ndarray, score: np.ndarray) -> int:

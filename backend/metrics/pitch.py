@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 
 RATE_HZ = 16_000
 HOP = 160
@@ -21,7 +21,7 @@ MAX_SEMITONES = 12.0
 MIN_VOICED_FRAMES = 10
 
 
-class Melody(NamedTuple):
+class PitchStatistics(NamedTuple):
     """`pitch_hz` is the median over voiced frames, `spread_semitones` the deviation around it."""
 
     pitch_hz: float
@@ -29,17 +29,17 @@ class Melody(NamedTuple):
     voiced_share: float
 
 
-def melody(samples: np.ndarray) -> Melody:
-    """The melody of a sound [N] at 16 kHz. Raises `NoScore` where too little of it is voiced."""
+def pitch_statistics(samples: np.ndarray) -> PitchStatistics:
+    """The melody of a sound [N] at 16 kHz. Raises `ScoreUnavailable` where too little of it is voiced."""
     pitch = pitch_track(samples)
     voiced = pitch[pitch > 0]
     if len(voiced) < MIN_VOICED_FRAMES:
-        raise NoScore(f"Only {len(voiced)} frames of the sound are voiced; melody needs {MIN_VOICED_FRAMES}.")
+        raise ScoreUnavailable(f"Only {len(voiced)} frames of the sound are voiced; melody needs {MIN_VOICED_FRAMES}.")
     middle = float(np.median(voiced))
     semitones = 12 * np.log2(voiced / middle)
     # Octave errors are not melody.
     semitones = semitones[np.abs(semitones) < MAX_SEMITONES]
-    return Melody(middle, float(semitones.std()), len(voiced) / len(pitch))
+    return PitchStatistics(middle, float(semitones.std()), len(voiced) / len(pitch))
 
 
 def pitch_track(samples: np.ndarray) -> np.ndarray:

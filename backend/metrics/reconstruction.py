@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 
 MEL_WINDOWS = ((256, 20), (512, 40), (1024, 80), (2048, 128))  # samples, mel bands
 # 1e-5 of full scale: what lies below is silence, and its differences are nothing.
@@ -15,7 +15,7 @@ MAX_SDR_DB = 100.0
 def mel_distance_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> float:
     """Mean absolute difference of log-mel magnitudes in decibels, averaged over four window lengths.
 
-    Magnitudes are of a full-scale sine at 1 and floored at 1e-5. Raises `NoScore` for sound shorter than the
+    Magnitudes are of a full-scale sine at 1 and floored at 1e-5. Raises `ScoreUnavailable` for sound shorter than the
     longest window.
     """
     require_pair(reference, decoded, MEL_WINDOWS[-1][0])
@@ -28,12 +28,12 @@ def mel_distance_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) ->
 
 
 def si_sdr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """Scale-invariant signal to distortion ratio in decibels, within ±100. Raises `NoScore` for a silent reference."""
+    """Scale-invariant signal to distortion ratio in decibels, within ±100. Raises `ScoreUnavailable` for a silent reference."""
     require_pair(reference, decoded, 1)
     reference, decoded = reference.astype(np.float64), decoded.astype(np.float64)
     energy = reference @ reference
     if energy == 0:
-        raise NoScore("The original is silent; a ratio to it needs sound.")
+        raise ScoreUnavailable("The original is silent; a ratio to it needs sound.")
     target = (decoded @ reference) / energy * reference
     signal, distortion = target @ target, (decoded - target) @ (decoded - target)
     least = 10 ** (-MAX_SDR_DB / 10) * max(signal, distortion, 1e-30)
@@ -41,11 +41,11 @@ def si_sdr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def require_pair(reference: np.ndarray, decoded: np.ndarray, min_samples: int) -> None:
-    """Raise `NoScore` unless the pair is long enough; both must have one length."""
+    """Raise `ScoreUnavailable` unless the pair is long enough; both must have one length."""
     if reference.ndim != 1 or reference.shape != decoded.shape:
         raise AssertionError(f"a pair has shapes {reference.shape} and {decoded.shape}")
     if len(reference) < min_samples:
-        raise NoScore(f"The pair has {len(reference)} samples; at least {min_samples} are needed.")
+        raise ScoreUnavailable(f"The pair has {len(reference)} samples; at least {min_samples} are needed.")
 
 
 def mel_filters(rate_hz: int, window: int, n_bands: int) -> np.ndarray:
@@ -69,3 +69,8 @@ def magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
 
 def _log_mel_db(samples: np.ndarray, window: int, filters: np.ndarray) -> np.ndarray:
     return 20 * np.log10(np.maximum(magnitudes(samples, window, window // 4) @ filters, FLOOR))
+
+
+def kbps(size_bytes: int, duration_s: float) -> float:
+    """Thousands of bits for each second of sound."""
+    return size_bytes * 8 / 1000 / duration_s

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
-from backend.nn.freed_memory import return_freed_memory
+from backend.nn.trim_memory import return_freed_memory
 
 # oneDNN picks its kernel, and with it the weight's layout, by length; the borders lie elsewhere for every layer.
 SHORTEST, LONGEST = 64, 2048

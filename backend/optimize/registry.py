@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from backend.optimize.backend_flags import BackendFlags
 from backend.optimize.base import Optimization
-from backend.optimize.call_tape import CallTape
-from backend.optimize.compile import Compile
-from backend.optimize.cuda_graph import CudaGraph
-from backend.optimize.fold_norm import FoldWeightNorm
-from backend.optimize.half_decoder import HalfDecoder
-from backend.optimize.int4 import Int4
-from backend.optimize.int8 import Int8
-from backend.optimize.packed_dac import PackedDac
+from backend.optimize.codec.bf16_decoder import Bf16Decoder
+from backend.optimize.codec.packed_dac import PackedDac
+from backend.optimize.cpu_graph.model import CpuGraph
+from backend.optimize.cuda_graph.model import CudaGraph
+from backend.optimize.cuda_streams import CudaStreams
+from backend.optimize.fold_weight_norm import FoldWeightNorm
+from backend.optimize.lowbit.int4 import Int4
+from backend.optimize.lowbit.int8 import Int8
 from backend.optimize.precision import Precision
-from backend.optimize.streams import Streams
 from backend.optimize.threads import Threads
+from backend.optimize.torch_compile import TorchCompile
 
 OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
     "precision_fp32": lambda: Precision("fp32"),
@@ -24,14 +24,14 @@ OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
     "precision_fp16": lambda: Precision("fp16"),
     "int8": Int8,
     "int4": Int4,
-    "compile": Compile,
-    "call_tape": CallTape,
+    "compile": TorchCompile,
+    "cpu_graph": CpuGraph,
     "cuda_graph": CudaGraph,
     "fold_weight_norm": FoldWeightNorm,
     "packed_dac_fp32": lambda: PackedDac("fp32"),
     "packed_dac_bf16": lambda: PackedDac("bf16"),
-    "half_decoder": HalfDecoder,
+    "bf16_decoder": Bf16Decoder,
     "threads": Threads,
-    "streams": Streams,
+    "streams": CudaStreams,
     "backend_flags": BackendFlags,
 }

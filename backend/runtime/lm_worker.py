@@ -11,16 +11,17 @@ import numpy as np
 import torch
 
 from backend.errors import LimitExceeded, PhonogramError
-from backend.lm.guard import FinishReason, LoopDetector, worse
-from backend.monitor.counters import Count, Tally
-from backend.runtime.caches import BoundedCache, CacheCounts, content_key
-from backend.runtime.pace import Pace
+from backend.lm.runaway import FinishReason, LoopDetector, worse
+from backend.monitor.statistics import RunningSummary, RunningTotal
+from backend.runtime.lru_cache import BoundedCache, CacheCounts, content_key
 from backend.runtime.scheduler import Row, Scheduler
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session
+from backend.runtime.throughput import ThroughputEstimate
 from backend.runtime.worker import PLAIN_THREAD, ThreadSetup, Worker
 
 if TYPE_CHECKING:
-    from backend.lm.base import StepOutput, TokenLM
+    from backend.lm.base import TokenLM
+    from backend.lm.spec import StepOutput
 
 # Columns of a prompt read between two steps: what the others wait for at most. The cuts are the same under any
 # load, so that rounding is too.
@@ -49,15 +50,15 @@ class LMWorker:
     """Continuous batching: up to `n_rows` requests share each step, joining and leaving between steps."""
 
     def __init__(
-        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: Pace,
+        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: ThroughputEstimate,
         prefill_columns: int = PREFILL_COLUMNS, setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
         self.lm, self.pace = lm, pace
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
         self.scheduler = Scheduler(n_rows, max_waiting, pace)
-        self.batch = Tally()
+        self.batch = RunningSummary()
         self._steps_by_rows = [0] * n_rows
-        self.columns, self.frames = Count(), Count()
+        self.columns, self.frames = RunningTotal(), RunningTotal()
         self.prefixes: BoundedCache[Any] = BoundedCache(cache_entries, PREFIX_BYTES, _prefix_bytes)
         self.worker = Worker("language model", self._tick, self._fail, self._fail_all, setup)
         with torch.inference_mode():

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from backend.errors import BadRequest
-from backend.runtime.caches import content_key
+from backend.runtime.lru_cache import content_key
 
 Markup = Literal["plain", "markup", "ssml"]
 Latency = Literal["normal", "balanced", "low"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.errors import Busy
-from backend.lm.guard import LoopDetector
-from backend.runtime.pace import Pace
+from backend.lm.runaway import LoopDetector
+from backend.runtime.fair_queue import FairQueue
 from backend.runtime.session import SegmentPrompt, Session
-from backend.runtime.waiting import WaitingLine
+from backend.runtime.throughput import ThroughputEstimate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,11 +57,11 @@ class Scheduler:
     makes room for one that has less.
     """
 
-    def __init__(self, n_rows: int, max_waiting: int, pace: Pace):
+    def __init__(self, n_rows: int, max_waiting: int, pace: ThroughputEstimate):
         self.rows = [Row(index) for index in range(n_rows)]
         self.max_waiting = max_waiting
         self._pace = pace
-        self._waiting = WaitingLine()
+        self._waiting = FairQueue()
         self._lock = threading.Lock()
         self._n_admitted = 0
 

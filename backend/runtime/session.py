@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from backend.errors import Busy, Cancelled, PhonogramError, TimedOut
-from backend.lm.guard import FinishReason, Watch
-from backend.monitor.log_lines import REQUEST_ID
-from backend.runtime.streams import BoundedStream
-from backend.runtime.timeline import Timeline
+from backend.lm.runaway import FinishReason, RunawayLimits
+from backend.monitor.log_format import REQUEST_ID
+from backend.runtime.bounded_stream import BoundedStream
+from backend.runtime.trace import Trace
 
 if TYPE_CHECKING:
-    from backend.lm.base import Prompt
-    from backend.lm.sampling import RowSampler
+    from backend.lm.base import SamplerState
+    from backend.lm.spec import Prompt
 
 # 160 s at 25 frames a second: the language model runs ahead of a slow listener and frees its row.
 FRAME_CAPACITY = 4096
@@ -49,12 +49,12 @@ class SegmentPrompt(NamedTuple):
     """
 
     prompt: Prompt
-    sampler: RowSampler
+    sampler: SamplerState
     max_frames: int
     n_shared: int = 0
     pause_s: float = 0.0
     speed: float = 1.0
-    watch: Watch | None = None
+    watch: RunawayLimits | None = None
 
 
 class SpokenSegment(NamedTuple):
@@ -97,7 +97,7 @@ class Session:
     client: str = ""  # whose it is, for taking turns
     begin_by_s: float = math.inf  # on the monotonic clock: whoever has waited until then is refused
     n_usual_frames: int = 0  # what it will take, as a guess
-    timeline: Timeline = field(default_factory=Timeline)
+    timeline: Trace = field(default_factory=Trace)
     seed: int = 0
     is_recalled: bool = False  # nothing was generated: all frames were known
     ignored: tuple[str, ...] = ()  # what was asked for and is not done

@@ -1,1 +1,1 @@
-"""Text before it becomes tokens: normalization, markup, splitting, tokenizers and the prompts of each era."""
+"""Text before it becomes tokens: normalization, markup, splitting, tokenizers and the prompts of each family."""

@@ -6,31 +6,31 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from backend.errors import BadText
-from backend.text.control_tokens import PHONEME_END, PHONEME_START
-from backend.text.emotions import BRACKETS, adapt_markers, written
-from backend.text.language import looks_english
-from backend.text.lexicon import Lexicon
-from backend.text.markup import parse_markup
-from backend.text.normalize import normalize_english
-from backend.text.pronunciation import convert
-from backend.text.script import Pause, Say, Script, Sounds, Words
-from backend.text.scripts import ERA_SCRIPTS, plain_letters, split_speakable
-from backend.text.ssml import parse_ssml
+from backend.text.markup.brackets import parse_markup
+from backend.text.markup.emotions import BRACKETS, adapt_markers, written
+from backend.text.markup.speech_script import Pause, PlainText, Pronunciation, Say, Script
+from backend.text.markup.ssml import parse_ssml
+from backend.text.normalization.english import normalize_english
+from backend.text.phonemes.alphabets import convert
+from backend.text.phonemes.lexicon import Lexicon
+from backend.text.segmentation.language_detection import looks_english
+from backend.text.segmentation.unicode_scripts import FAMILY_SCRIPTS, plain_letters, split_by_script
+from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START
 
 PARSERS: dict[str, Callable[[str], Script]] = {
-    "plain": lambda text: Script((Say((Words(text),)),)),
+    "plain": lambda text: Script((Say((PlainText(text),)),)),
     "markup": parse_markup,
     "ssml": parse_ssml,
 }
 
 
 def prepare_text(
-    text: str, era: str, *, markup: str = "plain", normalize: bool = True, lexicon: Lexicon | None = None
+    text: str, family: str, *, markup: str = "plain", normalize: bool = True, lexicon: Lexicon | None = None
 ) -> Script:
     """What to speak for a request: each `Say` holds one final text for `start_conversation`, `Pause` is silence.
 
     `markup`: "plain", "markup" or "ssml". `normalize` speaks out figures where the text is English. Everything asked
-    for that this era cannot do stands in `ignored`. Raises `BadText` for broken markup or if nothing is left to say,
+    for that this family cannot do stands in `ignored`. Raises `BadText` for broken markup or if nothing is left to say,
     and `LimitExceeded` for documents that are too large.
     """
     script = PARSERS[markup](text)
@@ -39,9 +39,9 @@ def prepare_text(
     pieces: list[Say | Pause] = []
     for piece in script.pieces:
         if isinstance(piece, Say):
-            said = "".join(_spoken(span, era, is_english, lexicon, ignored) for span in piece.spans)
+            said = "".join(_spoken(span, family, is_english, lexicon, ignored) for span in piece.spans)
             if said.strip():
-                pieces.append(replace(piece, spans=(Words(said, is_final=True),)))
+                pieces.append(replace(piece, spans=(PlainText(said, is_final=True),)))
         else:
             pieces.append(piece)
     if not any(isinstance(piece, Say) for piece in pieces):
@@ -50,9 +50,11 @@ def prepare_text(
     return Script(tuple(pieces), tuple(dict.fromkeys(ignored)))
 
 
-def _spoken(span: Words | Sounds, era: str, is_english: bool, lexicon: Lexicon | None, ignored: list[str]) -> str:
-    if isinstance(span, Sounds):
-        phonemes = convert(span.phonemes, span.alphabet, era)
+def _spoken(
+    span: PlainText | Pronunciation, family: str, is_english: bool, lexicon: Lexicon | None, ignored: list[str]
+) -> str:
+    if isinstance(span, Pronunciation):
+        phonemes = convert(span.phonemes, span.alphabet, family)
         if phonemes is not None:
             return f"{PHONEME_START}{phonemes}{PHONEME_END}"
         ignored.append(f"The pronunciation of '{span.word}' is not used: this model takes none written this way.")
@@ -61,14 +63,14 @@ def _spoken(span: Words | Sounds, era: str, is_english: bool, lexicon: Lexicon |
         return span.text
     if lexicon is not None:
         spans = lexicon.apply(span.text)
-        return "".join(_spoken(inner, era, is_english, None, ignored) for inner in spans)
-    text, removed = adapt_markers(plain_letters(span.text), era)
+        return "".join(_spoken(inner, family, is_english, None, ignored) for inner in spans)
+    text, removed = adapt_markers(plain_letters(span.text), family)
     if removed:
-        form = f"; it writes them such as {written('laughing', era)}" if era in BRACKETS else ""
+        form = f"; it writes them such as {written('laughing', family)}" if family in BRACKETS else ""
         ignored.append(f"Markers this model does not know: {', '.join(removed)}{form}.")
     if is_english:
         text = normalize_english(text)
-    speakable = split_speakable(text, ERA_SCRIPTS[era])
+    speakable = split_by_script(text, FAMILY_SCRIPTS[family])
     if speakable.message:
         ignored.append(speakable.message)
     return speakable.text

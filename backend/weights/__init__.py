@@ -1,5 +1,5 @@
 """Checkpoint folders to built, strictly loaded modules."""
 
-from backend.weights.codec import codes_hash, load_codec, save_codec, weights_hash
+from backend.weights.codec_checkpoint import codes_hash, load_codec, save_codec, weights_hash
 
 __all__ = ["codes_hash", "load_codec", "save_codec", "weights_hash"]

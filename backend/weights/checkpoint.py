@@ -14,18 +14,18 @@ from torch import Tensor
 
 from backend.codec.base import CausalCodec
 from backend.errors import BadCheckpoint
-from backend.lm.base import Era
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.registry import lm_class
-from backend.weights.codec import load_codec
+from backend.lm.spec import ModelFamily
+from backend.weights.codec_checkpoint import load_codec
 from backend.weights.fish_lm import dual_ar_from_tensors
-from backend.weights.int8_rows import from_int8_rows
+from backend.weights.int8_storage import from_int8_rows
 from backend.weights.lora import DEFAULT_ALPHA, has_lora, merge_lora
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 
 if TYPE_CHECKING:
-    from backend.text.tokenizer import Tokenizer
+    from backend.text.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
@@ -42,7 +42,7 @@ class Checkpoint:
     lm: DualAR
     codec: CausalCodec
     tokenizer: Tokenizer
-    era: Era
+    family: ModelFamily
     manifest: Mapping[str, Any]
     name: str
     ignored: tuple[str, ...] = field(default=())
@@ -58,7 +58,7 @@ def load_checkpoint(
     file of low-rank changes to add. Raises `BadCheckpoint` for whatever is missing, damaged, or does not fit.
     """
     # Here, not on top: reading a language model needs no tokenizer libraries.
-    from backend.text.tokenizer import load_tokenizer
+    from backend.text.tokenizers.base import load_tokenizer
 
     folder = Path(folder)
     manifest = read_config(folder)
@@ -67,7 +67,7 @@ def load_checkpoint(
     codec = load_codec(_codec_folder(folder, manifest), device)
     _check_codec(lm, codec)
     name = folder.resolve().name
-    return Checkpoint(lm, codec, tokenizer, lm.spec.era, manifest, name, lm.config.unknown_keys)
+    return Checkpoint(lm, codec, tokenizer, lm.spec.family, manifest, name, lm.config.unknown_keys)
 
 
 def load_lm(

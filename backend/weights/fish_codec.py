@@ -13,8 +13,8 @@ from torch import Tensor
 from backend.codec.fish_dac import FishDAC
 from backend.errors import BadCheckpoint
 from backend.nn.weight_norm import fold_weight_norm
-from backend.weights.codec import check_fit
-from backend.weights.reader import read_tensors
+from backend.weights.codec_checkpoint import check_fit
+from backend.weights.tensor_files import read_tensors
 
 FILES = ("codec.safetensors", "codec.pth")
 PREFIX = "generator."

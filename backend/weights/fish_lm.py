@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
-from backend.weights.codec import check_fit
+from backend.weights.codec_checkpoint import check_fit
 
 WRAPPER = "model."
 # Parts of the S2 files, first match wins.

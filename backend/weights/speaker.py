@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from backend.errors import BadCheckpoint
-from backend.lm.speaker import SpeakerConfig, SpeakerEncoder
-from backend.weights.codec import check_fit
-from backend.weights.int8_rows import from_int8_rows
-from backend.weights.reader import read_tensors
+from backend.lm.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from backend.weights.codec_checkpoint import check_fit
+from backend.weights.int8_storage import from_int8_rows
+from backend.weights.tensor_files import read_tensors
 
 SPEAKER_WEIGHTS = "speaker.safetensors"
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.api.fake_engine import PIECE_SAMPLES, FakeEngine
-from tests.api.served import served
-from tests.api.test_speech_socket import pcm_of
+from tests.api.speech.test_websocket import pcm_of
 from tests.api.test_wire import within
+from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
+from tests.support.served import served
 from ui.client import BackendClient, BackendError
 from ui.conversation import ConversationError
 

@@ -7,11 +7,11 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.engine import MAX_TASKS
+from backend.api.engine_host import MAX_TASKS
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here, served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here, served
 
 TONE = Waveform.of(0.7 * np.sin(np.arange(8000) / 5).astype(np.float32), 8000)
 SOUND = encode_audio(TONE, "wav")

@@ -11,7 +11,7 @@ from wyoming.audio import AudioChunk, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.tts import Synthesize, SynthesizeVoice
 
-from backend.api.wyoming import SEED
+from backend.api.compat.wyoming.server import SEED
 from backend.audio.files import encode_audio
 from backend.audio.pcm import to_int16
 from backend.audio.waveform import Waveform
@@ -19,10 +19,10 @@ from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.api.served import served
+from tests.api.compat.wyoming.test_server import free_port
 from tests.api.test_wire import within
-from tests.api.test_wyoming import free_port
 from tests.pipeline.test_likeness import open_voices
+from tests.support.served import served
 from tests.test_opt_engine import settings_in
 
 TEXT = "hello there, this is a text"

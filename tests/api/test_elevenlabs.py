@@ -7,10 +7,10 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.elevenlabs_body import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
-from tests.api.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, sound_of
-from tests.api.served import asked_here, served
-from tests.audio.decoding import decoded
+from backend.api.compat.elevenlabs_schemas import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
+from tests.support.audio_decoding import decoded
+from tests.support.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, sound_of
+from tests.support.served import asked_here, served
 
 TEXT = "Hello there."
 N_SAMPLES = len(TEXT) * SAMPLES_PER_CHAR

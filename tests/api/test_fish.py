@@ -9,12 +9,12 @@ import msgpack
 import numpy as np
 import pytest
 
-from backend.api.fish_body import form_schema, json_schema
+from backend.api.compat.fish_schemas import form_schema, json_schema
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
-from tests.api.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine
-from tests.api.served import asked_here, served
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
+from tests.support.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine
+from tests.support.served import asked_here, served
 
 SOUND = encode_audio(Waveform.of(0.5 * np.sin(np.arange(4000) / 5).astype(np.float32), 8000), "wav")
 TEXT = "Hello there."

@@ -9,8 +9,8 @@ import pytest
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.runtime.request import ReferenceClip
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here
 
 SOUND = encode_audio(Waveform.of(0.7 * np.sin(np.arange(8000) / 5).astype(np.float32), 8000), "wav")
 FORM = {"id": "Ann", "text": "some words", "consent": "true"}

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from backend.errors import BadText
-from tests.api.fake_engine import RATE_HZ, FakeEngine
-from tests.api.served import asked_here, served
-from tests.text.documents.books import epub
+from tests.support.books import epub
+from tests.support.fake_engine import RATE_HZ, FakeEngine
+from tests.support.served import asked_here, served
 from ui.client import BackendClient, BackendError
 
 TEXT = "# One\n\nHello there, my good friend. How are you doing today, sir?\n\n# Two\n\nIt goes on and on and on."

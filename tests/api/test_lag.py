@@ -11,11 +11,11 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.portions import PORTION_BYTES
-from backend.api.speech_body import PART_CHARS, Reference
+from backend.api.middleware.chunking import PORTION_BYTES
+from backend.api.speech.request import PART_CHARS, Reference
 from backend.opt_engine import OptimizedEngine
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import asked_here, served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import asked_here, served
 from tests.test_opt_engine import open_small, settings_in
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
 from tests.api.test_wire import within
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
 from tests.test_opt_engine import open_small, settings_in
 
 FREE_WITHIN_S = 0.15

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.fake_engine import FakeEngine, FakeStream
-from tests.api.served import served
+from tests.support.fake_engine import FakeEngine, FakeStream
+from tests.support.served import served
 
 PIECE_S = 0.1
 N_SPEECHES = 4

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.errors import Busy
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import numpy as np
 import openai
 import pytest
 
-from backend.api.openai_speech import EXTENSIONS
-from backend.api.openai_voices import OPENAI_VOICES
+from backend.api.compat.openai_schemas import EXTENSIONS
+from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadText, Busy, EngineFailure, TimedOut
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import RATE_HZ, WAIT_LIMIT_S, FakeEngine, Voice, sound_of
-from tests.api.served import served
-from tests.audio.decoding import MP3_PRIMING, decoded
+from tests.support.audio_decoding import MP3_PRIMING, decoded
+from tests.support.fake_engine import RATE_HZ, WAIT_LIMIT_S, FakeEngine, Voice, sound_of
+from tests.support.served import served
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 KINDS = {

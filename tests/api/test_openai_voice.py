@@ -8,11 +8,11 @@ import numpy as np
 import openai
 import pytest
 
-from backend.api.openai_voices import OPENAI_VOICES
+from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.opt_engine import OptimizedEngine
-from tests.api.served import served
 from tests.api.test_openai_client import client_of
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
+from tests.support.served import served
 from tests.test_opt_engine import settings_in
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from backend.api.speech_body import form_schema, json_schema
-from tests.api.served import asked_here
+from backend.api.speech.request import form_schema, json_schema
+from tests.support.served import asked_here
 
 BASE = {"text": "Hello."}
 SCHEMA = json_schema()

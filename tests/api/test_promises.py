@@ -5,8 +5,8 @@ import pytest
 
 from backend.audio.writers import FORMATS
 from backend.opt_engine import OptimizedEngine
-from tests.api.served import asked_here
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
+from tests.support.served import asked_here
 from tests.test_opt_engine import open_small, settings_in
 
 BODY = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "use_memory_cache": "off"}

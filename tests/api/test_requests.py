@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from backend.errors import Busy, EngineFailure
-from backend.monitor.log_lines import FORMATTERS
-from tests.api.served import asked_here
+from backend.monitor.log_format import FORMATTERS
+from tests.support.served import asked_here
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from backend.api.speech_body import SpeechBody
+from backend.api.speech.request import SpeechBody
 from backend.audio.files import read_audio
 from backend.audio.pcm import to_int16
 from backend.errors import BadVoice, Busy, EngineFailure, NotAvailable, TimedOut
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of
-from tests.api.served import asked_here
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
+from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of
+from tests.support.served import asked_here
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 

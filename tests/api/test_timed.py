@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 TEXT = "Hello there, A & B"
 

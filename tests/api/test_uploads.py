@@ -11,17 +11,17 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.api.body_limit import FREE_BYTES, BodyLimit
+from backend.api.middleware.body_limit import FREE_BYTES, BodyLimitMiddleware
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.errors import Busy
 from backend.opt_engine import OptimizedEngine
-from tests.api.served import asked_here
-from tests.api.test_shield import INSIDE, told
-from tests.api.uploads import bad_bytes, good_files, uploads_of
-from tests.pipeline.small_model import small_model
+from tests.api.middleware.test_security_headers import INSIDE, told
+from tests.support.served import asked_here
+from tests.support.small_model import small_model
+from tests.support.trial import sized, tell
+from tests.support.uploads import bad_bytes, good_files, uploads_of
 from tests.test_opt_engine import open_small, settings_in
-from tests.trial import sized, tell
 
 MB = 2**20
 # Of work; what others do on the machine is only waited for, so long as nothing hangs.
@@ -157,7 +157,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
             pass
 
     async def crowd():
-        limit = BodyLimit(app, 2 * MB, 3 * MB)
+        limit = BodyLimitMiddleware(app, 2 * MB, 3 * MB)
         first, second = Uploader(limit, 2 * MB), Uploader(limit, 0)
         for one in (first, second):
             await one.send(14 * MB // 10)
@@ -181,7 +181,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
 def test_whoever_uploads_too_much_at_once_is_told_when_to_come_back():
     with asked_here(max_upload_mb=2, upload_budget_mb=1) as client:
         found = client.app.middleware_stack
-        while not isinstance(found, BodyLimit):
+        while not isinstance(found, BodyLimitMiddleware):
             found = found.app
         assert found.total_bytes == 2 * MB, "one body always fits"
         found.held_bytes = 2 * MB

@@ -6,8 +6,8 @@ import pytest
 from backend.api.routes.voices import PREVIEW_SEED, PREVIEW_TEXT
 from backend.audio.files import read_audio
 from backend.runtime.request import ReferenceClip
-from tests.api.fake_engine import RATE_HZ, sound_of
-from tests.api.served import asked_here
+from tests.support.fake_engine import RATE_HZ, sound_of
+from tests.support.served import asked_here
 
 SAMPLE = {"audio_sample": ("ann.wav", b"RIFFx")}
 

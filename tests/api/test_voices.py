@@ -3,7 +3,7 @@
 import pytest
 
 from backend.runtime.request import ReferenceClip
-from tests.api.served import asked_here
+from tests.support.served import asked_here
 
 GOOD = {"name": "Ann", "text": "some words", "consent": "true"}
 
@@ -61,7 +61,7 @@ def test_voice_id_that_is_a_path_is_only_unknown(http, voice_id):
 
 
 def test_emotions_and_caches(http):
-    assert http.get("/emotions").json() == {"era": "fake", "groups": {"basic": ["happy", "sad"]}}
+    assert http.get("/emotions").json() == {"family": "fake", "era": "fake", "groups": {"basic": ["happy", "sad"]}}
     assert http.post("/cache/clear").json() == {"cleared": {"references": 2}}
 
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from backend.api.engine import MAX_SPEECHES
+from backend.api.engine_host import MAX_SPEECHES
 from backend.errors import EngineFailure
-from tests.api.fake_engine import WAIT_LIMIT_S, FakeEngine
-from tests.api.served import served
+from tests.support.fake_engine import WAIT_LIMIT_S, FakeEngine
+from tests.support.served import served
 
 TEXT = "words " * 40
 LONGEST_HEALTH_S = 0.05

@@ -4,9 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from backend.audio.audiobook import Chapter, write_audiobook
+from backend.audio.audiobook import ChapterMark, write_audiobook
 from backend.errors import BadAudio, OutputError
-from tests.audio.decoding import decoded
+from tests.support.audio_decoding import decoded
 
 RATE_HZ = 24000
 
@@ -17,18 +17,18 @@ def tone(duration_s: float, tone_hz: float = 440.0) -> np.ndarray:
     ]
 
 
-def spoken(chapters: list[Chapter], n_chapters: int = 3):
+def spoken(chapters: list[ChapterMark], n_chapters: int = 3):
     """Pieces of three chapters, whose starts are known only while they are made."""
     start_s = 0.0
     for number in range(n_chapters):
-        chapters.append(Chapter(f"Chapter {number} – Über", start_s))
+        chapters.append(ChapterMark(f"Chapter {number} – Über", start_s))
         for _ in range(2):
             yield tone(0.5, 300 + 200 * number)
         start_s += 1.0
 
 
 def test_chapters_and_tags_are_read_back_by_another_program(tmp_path):
-    chapters: list[Chapter] = []
+    chapters: list[ChapterMark] = []
     path = tmp_path / "book.m4b"
     duration_s = write_audiobook(path, spoken(chapters), RATE_HZ, chapters, title="Emma", author="Jane Austen")
     with av.open(str(path)) as book:
@@ -69,7 +69,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_audiobook(path, iter([]), RATE_HZ, [])
     for starts in ([0.5, 0.2], [0.0, 0.0], [0.0, 9.0], [-1.0]):
         with pytest.raises(OutputError, match="in order, before the end"):
-            write_audiobook(path, iter([tone(1.0)]), RATE_HZ, [Chapter("x", start) for start in starts])
+            write_audiobook(path, iter([tone(1.0)]), RATE_HZ, [ChapterMark("x", start) for start in starts])
     assert path.read_bytes() == b"old" and [entry.name for entry in tmp_path.iterdir()] == ["book.m4b"]
     with pytest.raises(OutputError, match="cannot be written"):
         write_audiobook(tmp_path / "absent" / "book.m4b", iter([tone(1.0)]), RATE_HZ, [])
@@ -77,7 +77,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_the_book_of_a_rate_aac_lacks_is_resampled(tmp_path):
     path = tmp_path / "book.m4b"
-    duration_s = write_audiobook(path, iter([tone(1.0)]), 96000, [Chapter("All", 0.0)])
+    duration_s = write_audiobook(path, iter([tone(1.0)]), 96000, [ChapterMark("All", 0.0)])
     assert duration_s == 0.25
     with av.open(io.BytesIO(path.read_bytes())) as book:
         assert book.streams.audio[0].rate == 48000

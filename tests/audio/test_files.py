@@ -41,7 +41,7 @@ def encoded(container: str, coding: str, samples: np.ndarray, rate_hz: int) -> b
     return file.getvalue()
 
 
-def likeness(read: np.ndarray, wanted: np.ndarray, rate_hz: int) -> float:
+def similarity(read: np.ndarray, wanted: np.ndarray, rate_hz: int) -> float:
     """Correlation in 0...1 of the worst channel, but for the last 10 ms, where Opus is rougher.
 
     The library places Opus at 24 kHz one sample early, so that much shift is allowed.
@@ -64,7 +64,7 @@ def test_every_format_width_rate_and_channel_count_reads_right(container, coding
         read = read_audio(encoded(container, coding, samples, rate_hz))
         assert read.rate_hz == rate_hz and read.samples.shape == samples.shape
         if WIDTHS[container, coding] is None:
-            assert likeness(read.samples, samples, rate_hz) > 0.95
+            assert similarity(read.samples, samples, rate_hz) > 0.95
         else:
             assert np.abs(read.samples - samples).max() <= WIDTHS[container, coding]
 
@@ -222,7 +222,7 @@ def test_absurd_rates_and_channel_counts_are_refused(offset, lie):
 
 def test_damaged_files_never_crash_hang_or_raise_anything_else(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-m", "tests.audio.fuzz_reading"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.support.audio_fuzz"], capture_output=True, text=True, timeout=120, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
     assert '"wav": {"Waveform"' in run.stdout and '"mp3": {"Waveform"' in run.stdout
@@ -243,7 +243,7 @@ def test_written_files_read_back(format, rate_hz, n_channels, tmp_path):
     if format in ("wav", "flac"):
         assert read.rate_hz == rate_hz and np.array_equal(to_int16(read.samples), to_int16(whole.samples))
     elif read.rate_hz == rate_hz:
-        assert likeness(read.samples, whole.samples, rate_hz) > 0.95
+        assert similarity(read.samples, whole.samples, rate_hz) > 0.95
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 

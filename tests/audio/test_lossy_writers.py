@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from backend.audio.encoder import CODINGS
 from backend.audio.files import read_audio
+from backend.audio.lossy_encoder import CODINGS
 from backend.audio.mp3 import FrameHeader
 from backend.audio.resample import resampled_length
 from backend.audio.writers import LOSSY, open_writer
 from backend.data import synthetic
 from backend.errors import BadAudio, OutputError
-from tests.audio.decoding import AAC_PRIMING, MP3_PRIMING, decoded
+from tests.support.audio_decoding import AAC_PRIMING, MP3_PRIMING, decoded
 
 FRAME_SAMPLES = {"mp3": 1152, "opus": 960, "aac": 1024, "m4b": 1024}
 CODING_OF = {"m4b": "aac"}

@@ -9,7 +9,7 @@ from backend.audio.resample import resample
 from backend.audio.watermark import LEVEL_DB, StreamMarker, carrier, check
 from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
-from backend.cli import app
+from backend.cli.main import app
 from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest

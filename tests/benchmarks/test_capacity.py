@@ -5,9 +5,9 @@ import json
 import torch
 
 from backend.lm.config import DualARConfig
-from backend.lm.kv import SlotCache
+from backend.lm.kv_cache import SlotCache
 from benchmarks.capacity import CHECKPOINT, HEADROOM, RESULTS, kv_bytes_per_frame, n_replicas, sheet
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
 
 
 def test_the_document_holds_the_sheet_of_the_kept_results():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import lm_s1_mini_cuda
-from tests.lm.tiny import tiny_lm
+from tests.support.tiny_lm import tiny_lm
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA card")

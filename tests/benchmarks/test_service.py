@@ -5,8 +5,8 @@ import itertools
 
 from backend.runtime.request import SpeechRequest
 from benchmarks import service
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
 
 
 def test_every_prompt_is_new():

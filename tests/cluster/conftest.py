@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api.fake_engine import FakeEngine
-from tests.cluster.here import Here, opened
+from tests.support.fake_engine import FakeEngine
+from tests.support.local_cluster import Here, opened
 
 
 @pytest.fixture

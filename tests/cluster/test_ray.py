@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from backend.settings import ROOT, Settings
-from tests.api.test_speech_socket import PATH
-from tests.cluster import slow_engine
+from tests.api.speech.test_websocket import PATH
+from tests.support import slow_engine
 
 # Looked for, not imported: that alone takes seconds.
 HAS_RAY = find_spec("ray") is not None
@@ -34,16 +34,16 @@ START_LIMIT_S = 120.0
 
 @pytest.fixture(scope="module")
 def url():
-    from backend.cluster import deployment
-    from backend.cluster.door import create_door
+    from backend.cluster import ray_serve
+    from backend.cluster.gateway import create_gateway
 
     settings = Settings(_env_file=None, device="cpu", max_batch=4, max_queue=16)
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{before}"
-    deployment.connect(None, n_cores=4)
+    ray_serve.connect(None, n_cores=4)
     try:
-        deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
-        door = create_door(settings, deployment.ServedReplicas("speakers"), deployment.ServedReplicas("desk"))
+        ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
+        door = create_gateway(settings, ray_serve.RayReplicaPool("speakers"), ray_serve.RayReplicaPool("desk"))
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             server = uvicorn.Server(uvicorn.Config(door, log_level="critical", timeout_graceful_shutdown=2))
@@ -55,8 +55,8 @@ def url():
             server.should_exit = True
             thread.join(10)
     finally:
-        deployment.shut_down()
-        deployment.leave()
+        ray_serve.shut_down()
+        ray_serve.leave()
         os.environ["PYTHONPATH"] = before
 
 
@@ -72,9 +72,9 @@ def wait_until(is_so, limit_s=START_LIMIT_S):
 
 
 def running():
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
-    return deployment.status().replicas["speakers"].get("RUNNING", 0)
+    return ray_serve.status().replicas["speakers"].get("RUNNING", 0)
 
 
 @pytest.fixture
@@ -209,12 +209,12 @@ def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
         if code == 1000:
             assert len(sound) == 320 * sum(map(len, texts))
         else:
-            assert (code, told[-1]["error"]) == (1011, "SpeakerLost") and len(sound) < 320 * sum(map(len, texts))
+            assert (code, told[-1]["error"]) == (1011, "ReplicaLost") and len(sound) < 320 * sum(map(len, texts))
     wait_until(lambda: running() == 2)
 
 
 def test_replacing_all_replicas_costs_nobody_a_request(url, http):
-    from backend.cluster import deployment
+    from backend.cluster import ray_serve
 
     before = {ask(http, url, n).headers["x-replica"] for n in range(8)}
     settings = Settings(_env_file=None, device="cpu", max_batch=4, max_queue=16, cache_limit=7)
@@ -240,7 +240,7 @@ def test_replacing_all_replicas_costs_nobody_a_request(url, http):
         said(silent, "Before.", ending=None)
         for thread in asking:
             thread.start()
-        deployment.deploy(settings, deployment.Size(2, 2, cores=1.0), slow_engine.build)
+        ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
         is_over.set()
         for thread in asking:
             thread.join()

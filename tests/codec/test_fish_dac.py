@@ -7,9 +7,9 @@ import torch
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.weights.fish_codec import config_from_reference, load_fish_codec
-from backend.weights.reader import read_tensors
-from tests.codec import laws
-from tests.codec.laws import decode_in_pieces, noise
+from backend.weights.tensor_files import read_tensors
+from tests.support import codec_contract
+from tests.support.codec_contract import decode_in_pieces, noise
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fish_codec"
 META = json.loads((GOLDEN / "meta.json").read_text())
@@ -38,8 +38,13 @@ def _without_gradients():
 # The length of the memory law is cut below.
 LAWS = [
     law
-    for law in laws.LAWS
-    if law not in (laws.measured_latency_is_the_declared_one, laws.codes_stay_in_range, laws.memory_stays_flat)
+    for law in codec_contract.LAWS
+    if law
+    not in (
+        codec_contract.measured_latency_is_the_declared_one,
+        codec_contract.codes_stay_in_range,
+        codec_contract.memory_stays_flat,
+    )
 ]
 
 
@@ -49,12 +54,12 @@ def test_law(codec, law):
 
 
 def test_memory_stays_flat(codec):
-    laws.memory_stays_flat(codec, duration_s=0.8, chunk_s=0.02)
+    codec_contract.memory_stays_flat(codec, duration_s=0.8, chunk_s=0.02)
 
 
 @pytest.mark.slow
 def test_memory_stays_flat_for_ten_minutes(codec):
-    laws.memory_stays_flat(codec)
+    codec_contract.memory_stays_flat(codec)
 
 
 def test_the_first_sound_needs_exactly_one_frame(codec):

@@ -9,7 +9,7 @@ from backend.codec.base import CausalCodec
 from backend.codec.soundstream import SoundStream
 from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
-from tests.codec import laws
+from tests.support import codec_contract
 
 CODECS: dict[str, Callable[[], CausalCodec]] = {
     "soundstream": lambda: SoundStream(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600),
@@ -38,7 +38,7 @@ def build(name: str, seed: int = 0) -> CausalCodec:
     return CODECS[name]().eval()
 
 
-@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", codec_contract.LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", CODECS)
 def test_law(name, law):
     with torch.no_grad():
@@ -48,7 +48,7 @@ def test_law(name, law):
 @pytest.mark.parametrize("name", CODECS)
 def test_saved_weights_give_the_same_codes(name):
     with torch.no_grad():
-        laws.saved_weights_give_the_same_codes(build(name), build(name, seed=1))
+        codec_contract.saved_weights_give_the_same_codes(build(name), build(name, seed=1))
 
 
 class Forgetful(SoundStream):
@@ -91,11 +91,11 @@ class Mixing(SoundStream):
 @pytest.mark.parametrize(
     ("defect", "law"),
     [
-        (Forgetful, laws.streaming_decode_equals_whole_decode),
-        (Prescient, laws.nothing_changes_before_its_cause),
-        (Late, laws.measured_latency_is_the_declared_one),
-        (Hoarding, laws.memory_stays_flat),
-        (Mixing, laws.rows_do_not_hear_each_other),
+        (Forgetful, codec_contract.streaming_decode_equals_whole_decode),
+        (Prescient, codec_contract.nothing_changes_before_its_cause),
+        (Late, codec_contract.measured_latency_is_the_declared_one),
+        (Hoarding, codec_contract.memory_stays_flat),
+        (Mixing, codec_contract.rows_do_not_hear_each_other),
     ],
 )
 def test_laws_catch_a_planted_defect(defect, law):
@@ -108,16 +108,18 @@ def test_laws_catch_a_planted_defect(defect, law):
 def test_only_a_code_without_margin_may_flip():
     codec = build("soundstream")
     with torch.no_grad():
-        audio = laws.noise(codec, 4 * codec.spec.hop_samples)
+        audio = codec_contract.noise(codec, 4 * codec.spec.hop_samples)
         codes = codec.encode(audio)
         chosen = codes.indices[0, 1, 2].item()
         rival = (chosen + 1) % 32
         flipped = Codes(codes.indices.clone(), codes.codec)
         flipped.indices[0, 1, 2] = rival
         with pytest.raises(AssertionError, match="1 codes differ, at margins"):
-            laws.compare_codes(codec, audio, codes, flipped)
+            codec_contract.compare_codes(codec, audio, codes, flipped)
         # Now the two entries are equal: either may be chosen, and it is counted.
         stage = codec.quantizer.stages[1]
         stage.codebook[rival] = stage.codebook[chosen]
         stage.forget_derived()
-        assert laws.compare_codes(codec, audio, codes, flipped) == laws.Flips(1, codes.indices.numel())
+        assert codec_contract.compare_codes(codec, audio, codes, flipped) == codec_contract.Flips(
+            1, codes.indices.numel()
+        )

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from backend.codec.soundstream import SoundStream
-from backend.codec.vq import dropout_rows
+from backend.codec.vq.residual import dropout_rows
 
 TINY = {"C": 2, "D": 8, "strides": [2, 4], "num_quantizers": 3, "codebook_size": 32, "sample_rate": 1600}
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.data.audio_cache import CachedClip
 from backend.data.augment import Augmentation, add_noise, add_room, limit_band, shape_tone
-from backend.data.cache import CachedClip
-from backend.data.heldout import HeldOut
 from backend.data.manifest import Clip
 from backend.data.segments import SegmentSampler
+from backend.data.splits import HeldOut
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.data.frame_alignment import frame_alignment
-from backend.data.utterances import IN_A_ROW, Utterance, played_in_turn
+from backend.data.utterances import IN_A_ROW, Utterance, in_turn_at_speeds
 
 FACTORS = (0.8, 1.25)
 
@@ -31,7 +31,7 @@ def test_played_faster_every_time_is_shorter():
 
 def test_speakers_made_by_playing_have_several_utterances():
     items = [utterance(i, "ann") for i in range(4 * IN_A_ROW)] + [utterance(i, f"mix{i // 2}") for i in range(100, 160)]
-    found = played_in_turn(items, FACTORS)
+    found = in_turn_at_speeds(items, FACTORS)
     assert [item.id.partition("~")[0] for item in found] == [item.id for item in items]
     counts: dict[str, int] = {}
     for item in found:

@@ -14,7 +14,7 @@ import uvicorn
 from backend.app import create_app
 from backend.opt_engine import OptimizedEngine
 from backend.settings import Settings
-from tests.api.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 from tests.test_opt_engine import open_small
 
 ENGINES = {"hum": FakeEngine, "small": lambda settings: OptimizedEngine(settings, open_small)}

@@ -16,7 +16,7 @@ import pytest
 
 from backend.settings import ROOT
 from tests.fault.victim import Victim
-from tests.trial import sized, tell
+from tests.support.trial import sized, tell
 
 pytestmark = pytest.mark.fault
 
@@ -179,7 +179,7 @@ def test_babble_is_refused_or_ignored(hum):
     assert grown_bytes < 40 * MB
 
 
-class Machine:
+class SystemInfo:
     """What share of the machine others than these processes used since this was made."""
 
     def __init__(self, *processes):
@@ -221,7 +221,7 @@ def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
         crowd = [threading.Thread(target=press, args=(n % 5,)) for n in range(4 * (rows + waiting))]
         for thread in crowd:
             thread.start()
-        machine = Machine(small.watched, psutil.Process())
+        machine = SystemInfo(small.watched, psutil.Process())
         command = [sys.executable, "-m", "benchmarks.prober", str(small.port), str(OVERLOAD_S)]
         probed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         health_s = json.loads(probed.stdout)

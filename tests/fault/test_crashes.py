@@ -12,9 +12,9 @@ import pytest
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
-from tests.api.test_shield import INSIDE, told
+from tests.api.middleware.test_security_headers import INSIDE, told
 from tests.fault.victim import Victim
-from tests.trial import sized, tell
+from tests.support.trial import sized, tell
 
 pytestmark = pytest.mark.fault
 

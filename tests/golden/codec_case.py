@@ -13,7 +13,7 @@ from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.errors import BadCheckpoint
 from backend.weights.fish_codec import config_from_reference, fish_codec_from_tensors
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
 
 BLOCKS = ("codec", "q", "tf")

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from backend.errors import BadCheckpoint
-from backend.lm.base import Prompt
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.generate import generate
-from backend.lm.sampling import RowLimits, SamplingOptions, limit, penalize
+from backend.lm.sampling import RowLimits, limit, penalize
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import forward_train, frame_logits, states
 from backend.weights.fish_lm import dual_ar_from_tensors
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
 
 LOGITS = {"atol": 2e-4, "rtol": 1e-4}
@@ -40,7 +41,7 @@ def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
     arrays = read_tensors(folder / "arrays.safetensors")
     if "prompt" not in arrays:
         raise BadCheckpoint("arrays.safetensors holds no prompt. Restore the case.")
-    config = DualARConfig.from_dict(meta["config"], era=meta.get("era"), end_id=meta["im_end_id"])
+    config = DualARConfig.from_dict(meta["config"], family=meta.get("family"), end_id=meta["im_end_id"])
     weights = next((folder / name for name in ("model.safetensors", "model.pth") if (folder / name).is_file()), None)
     tensors = read_tensors(weights or folder / "model.safetensors")
     model = dual_ar_from_tensors(config, tensors, is_serving=False)
@@ -80,9 +81,9 @@ def check_sampling(config: DualARConfig, meta: Mapping[str, Any], arrays: Mappin
         return
     found = []
     for temperature, top_p, top_k, penalty in meta["samp_grid"]:
-        options = SamplingOptions(temperature, top_p, top_k if config.era == "s2" else None, repetition_penalty=1.0)
+        options = SamplingOptions(temperature, top_p, top_k if config.family == "s2" else None, repetition_penalty=1.0)
         logits = arrays["samp_logits"].float()
-        if config.era != "s2":
+        if config.family != "s2":
             recent = arrays["samp_prev"].long().expand(logits.shape[0], -1)
             logits = penalize(logits, recent, torch.full((logits.shape[0], 1), penalty))
         # The reference compares with 1 like with any threshold, and loses the tail where its sums round up.
@@ -131,7 +132,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
         seen["slow_logits"].append(logits)
         seen["hidden"].append(out.hidden)
         seen["fast_input"].append(model.fast_project_in(out.hidden))
-        if spec.era == "s2":
+        if spec.family == "s2":
             is_legal = torch.zeros_like(logits, dtype=torch.bool)
             is_legal[:, spec.semantic_begin_id : spec.semantic_end_id + 1] = True
             is_legal[:, spec.end_id] = True
@@ -147,7 +148,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
             return logits.argmax(-1)
 
         # The S1 family means row 0 and takes column 0: the main id and codes of the oldest frame.
-        main = pick(logits, window[:, 0] if spec.era == "s1" else window[0])
+        main = pick(logits, window[:, 0] if spec.family == "s1" else window[0])
         code = (main - spec.semantic_begin_id).clamp(min=0, max=config.codebook_size - 1)
         column = [main, code]
         cached = []

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from backend.errors import BadCheckpoint, BadText, LimitExceeded
-from backend.text.clean_v15 import clean_v15, split_v15
 from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import Conversation, start_conversation
-from backend.text.prompts.layout import Reference
-from backend.text.tokenizer import Tokenizer, load_tokenizer
+from backend.text.prompts.layout import PromptReference
+from backend.text.segmentation.fish_v15 import clean_v15, split_v15
+from backend.text.tokenizers.base import Tokenizer, load_tokenizer
 from tests.golden.finding import Finding
 
 KINDS = ("tokenize_", "prompts_", "normalise_")
@@ -49,8 +49,8 @@ def check_tokenizer(folder: Path, listed: Mapping[str, Any]) -> Iterator[Finding
     tokenizer = load_tokenizer(folder / listed["tokenizer"])
     found_ids = (tokenizer.semantic_begin_id, tokenizer.semantic_end_id, tokenizer.end_id)
     ids = tuple(listed[key] for key in ("semantic_begin_id", "semantic_end_id", "im_end_id"))
-    era, cases = listed["era"], listed["cases"]
-    yield exact(f"{era}.control ids", sum(a != b for a, b in zip(found_ids, ids, strict=True)), len(ids))
+    family, cases = listed["era"], listed["cases"]
+    yield exact(f"{family}.control ids", sum(a != b for a, b in zip(found_ids, ids, strict=True)), len(ids))
     found = {
         "ids": [tokenizer.encode_with_controls(case["text"]) for case in cases],
         "ids_literal": [tokenizer.encode(case["text"], allow_phonemes=False) for case in cases],
@@ -59,7 +59,7 @@ def check_tokenizer(folder: Path, listed: Mapping[str, Any]) -> Iterator[Finding
     }
     for key, values in found.items():
         wrong = [case["text"] for case, value in zip(cases, values, strict=True) if value != case[key]]
-        yield exact(f"{era}.{key}", len(wrong), len(cases), f"first: {wrong[0][:40]!r}" if wrong else "")
+        yield exact(f"{family}.{key}", len(wrong), len(cases), f"first: {wrong[0][:40]!r}" if wrong else "")
 
 
 def check_cleaning(listed: Mapping[str, Any]) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def start(
 ) -> Conversation:
     references = case["references"]
     if references is not None:
-        references = [Reference(r["text"], np.array(r["codes"], dtype=np.int64)) for r in references]
+        references = [PromptReference(r["text"], np.array(r["codes"], dtype=np.int64)) for r in references]
     return start_conversation(
         listed["era"], tokenizer, listed["num_codebooks"], case["text"], references,
         chunk_length=case["chunk_length"], max_seq_len=case["max_seq_len"], n_reserved=N_RESERVED,

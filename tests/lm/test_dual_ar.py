@@ -3,12 +3,13 @@ import torch
 import torch.nn.functional as F
 
 from backend.errors import BadCodes, LimitExceeded
-from backend.lm.base import Prompt
-from backend.lm.kv import attend_row
-from backend.lm.pointer import Pointer, side_ids
-from backend.lm.sampling import RowSampler, SamplingOptions
+from backend.lm.base import SamplerState
+from backend.lm.kv_cache import attend_row
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import forward_train, states
-from tests.lm.tiny import CONFIGS, tiny_lm, tiny_prompt
+from backend.lm.text_pointer import Pointer, side_ids
+from tests.support.tiny_lm import CONFIGS, tiny_lm, tiny_prompt
 
 KINDS = list(CONFIGS)
 
@@ -30,7 +31,7 @@ def piece(prompt, start, end):
 
 def sampler(model, seed, options=None):
     pointer = Pointer([3, 5, 7, 2] * 20, model.spec.n_side, max_spent=5) if model.spec.n_side else None
-    return RowSampler(options or SamplingOptions(), seed=seed, pointer=pointer)
+    return SamplerState(options or SamplingOptions(), seed=seed, pointer=pointer)
 
 
 def speak(model, prompts, n_frames, state=None, rows=None, options=None):
@@ -101,7 +102,7 @@ def test_rows_attend_alike_in_one_masked_job(monkeypatch):
     model = tiny_lm("s1")
     prompts = [tiny_prompt(model, 5 + 9 * i, 4, seed=i) for i in range(4)]
     one_by_one = speak(model, prompts, 8, model.init_state(6), rows=[4, 0, 5, 2])
-    monkeypatch.setattr("backend.lm.kv.prefers_one_job", lambda device: True)
+    monkeypatch.setattr("backend.lm.kv_cache.prefers_one_job", lambda device: True)
     assert torch.equal(speak(model, prompts, 8, model.init_state(6), rows=[4, 0, 5, 2]), one_by_one)
 
 
@@ -258,7 +259,7 @@ def test_attention_reads_the_used_prefix_alone(monkeypatch):
     for row, n_text in enumerate((40, 9)):
         model.prefill(tiny_prompt(model, n_text, 6), state, row)
     assert [state.length(row) for row in range(2)] == [46, 15]
-    monkeypatch.setattr("backend.lm.kv.attend_row", noted)
+    monkeypatch.setattr("backend.lm.kv_cache.attend_row", noted)
     model.step(torch.zeros(2, model.spec.n_rows, dtype=torch.long), state, [0, 1])
     n_layers = model.config.n_layer
     assert read == [47, 16] * n_layers

@@ -5,16 +5,16 @@ import torch
 from safetensors.torch import load_file
 
 from backend.errors import LimitExceeded
-from backend.lm.base import Prompt
 from backend.lm.config import DualARConfig
-from backend.lm.generate import Watch, generate
-from backend.lm.pointer import Pointer
+from backend.lm.generate import RunawayLimits, generate
 from backend.lm.registry import build_lm
-from backend.lm.sampling import SamplingOptions
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import states
+from backend.lm.text_pointer import Pointer
 from backend.weights.fish_lm import dual_ar_from_tensors
-from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
+from tests.support.tiny_lm import CONFIGS, SHARED, tiny_lm, tiny_prompt
 
 CASES = ROOT / "tests/golden/fish_lm"
 GREEDY = SamplingOptions.greedy()
@@ -23,7 +23,7 @@ GREEDY = SamplingOptions.greedy()
 def reference_case(name):
     folder = CASES / name
     meta = json.loads((folder / "meta.json").read_text())
-    config = DualARConfig.from_dict(meta["config"], era=meta["era"], end_id=meta["im_end_id"])
+    config = DualARConfig.from_dict(meta["config"], family=meta["era"], end_id=meta["im_end_id"])
     model = dual_ar_from_tensors(config, load_file(folder / "model.safetensors"))
     return model, meta, load_file(folder / "arrays.safetensors")
 
@@ -104,7 +104,7 @@ def test_planted_loop_is_tried_again_then_cut():
         if name.endswith(("w2.weight", "wo.weight")):
             weight.zero_()
     heard = []
-    watch = Watch(frame_rate_hz=20, longest_frames=1500)
+    watch = RunawayLimits(frame_rate_hz=20, longest_frames=1500)
     (made,) = generate(model, [tiny_prompt(model)], GREEDY, watch=watch, on_frame=lambda row, frame: heard.append(row))
     assert (made.finish_reason, made.attempt) == ("repetition", 1)
     assert made.frames.shape[1] < 20
@@ -117,7 +117,7 @@ def test_planted_loop_is_tried_again_then_cut():
 def test_speech_longer_than_its_text_is_tried_again():
     model = tiny_lm("s1", max_seq_len=2000).narrow_head()
     model.head.weight[-1] = 0  # an end that is never among the likeliest
-    watch = Watch(frame_rate_hz=20, longest_frames=25)
+    watch = RunawayLimits(frame_rate_hz=20, longest_frames=25)
     options = SamplingOptions(top_k=5, top_p=1.0)
     heard = []
     (made,) = generate(

@@ -2,20 +2,20 @@ import pytest
 import torch
 
 from backend.errors import BadSettings
-from backend.lm.noise import noise_keys
+from backend.lm.base import SamplerState
+from backend.lm.counter_rng import noise_keys
 from backend.lm.sampling import (
     MAX_SWIFT,
-    FrameDraw,
+    FrameSampling,
     RowLimits,
-    RowSampler,
-    SamplingOptions,
-    _race,
-    _swift_race,
-    draw,
+    _exponential_race,
+    _fast_exponential_race,
     limit,
     penalize,
     probabilities,
-)  # fmt: skip
+    sample_ids,
+)
+from backend.lm.sampling_options import SamplingOptions  # fmt: skip
 
 
 def by_hand(logits, options):
@@ -79,12 +79,14 @@ def test_looking_at_the_best_first_changes_no_draw(spread, monkeypatch):
     logits = torch.randn(40, 1500) * spread
     options = [SamplingOptions(0.9, 0.8), SamplingOptions(1, 0.99, top_k=50), SamplingOptions(1, 1.0, min_p=0.3)] * 13
     keys = noise_keys(torch.arange(40), torch.arange(40), torch.arange(1))[:, 0]
-    quick = draw(logits, RowLimits.of([*options, options[0]], "cpu"), keys)
-    alone = torch.cat([draw(logits[i : i + 1], RowLimits.of([options[i]], "cpu"), keys[i : i + 1]) for i in range(39)])
+    quick = sample_ids(logits, RowLimits.of([*options, options[0]], "cpu"), keys)
+    alone = torch.cat(
+        [sample_ids(logits[i : i + 1], RowLimits.of([options[i]], "cpu"), keys[i : i + 1]) for i in range(39)]
+    )
     assert torch.equal(alone, quick[:39])
     if spread:  # ids that are equally likely may be told apart in another order
         monkeypatch.setattr("backend.lm.sampling.N_BEST", 1500)
-        assert torch.equal(draw(logits, RowLimits.of([*options, options[0]], "cpu"), keys), quick)
+        assert torch.equal(sample_ids(logits, RowLimits.of([*options, options[0]], "cpu"), keys), quick)
 
 
 def test_the_penalty_falls_on_what_was_said():
@@ -95,8 +97,8 @@ def test_the_penalty_falls_on_what_was_said():
     assert torch.equal(penalize(logits, torch.full((1, 4), -1), torch.tensor([[2.0]])), logits)
 
 
-def frame_draw(recent, options, seed=0, frame=0, era="s1"):
-    return FrameDraw([RowSampler(options, seed, frame=frame)], recent, recent.shape[2] - 1, era)
+def frame_draw(recent, options, seed=0, frame=0, family="s1"):
+    return FrameSampling([SamplerState(options, seed, frame=frame)], recent, recent.shape[2] - 1, family)
 
 
 def test_each_row_of_the_frame_is_penalized_for_itself():
@@ -126,8 +128,8 @@ def test_repetition_aware_sampling_draws_again():
     said[0, -10, 0] = 50
     long_ago[0, -11, 0] = 50
 
-    def share_of_first(recent, era, n=400):
-        drawn = [int(frame_draw(recent, options, frame=f, era=era).main(logits, 50)) for f in range(n)]
+    def share_of_first(recent, family, n=400):
+        drawn = [int(frame_draw(recent, options, frame=f, family=family).main(logits, 50)) for f in range(n)]
         return drawn.count(0) / n
 
     assert share_of_first(fresh, "s2") > 0.97
@@ -144,8 +146,8 @@ def test_repetition_aware_sampling_has_its_own_noise():
     said[0, -5:, 0] = torch.tensor([50, 51, 52, 53, 54])
     pairs = []
     for f in range(400):
-        drawn = frame_draw(said, options, frame=f, era="s2")
-        pairs.append((int(draw(logits, drawn.limits, drawn._keys(0))), int(drawn.main(logits, 50))))
+        drawn = frame_draw(said, options, frame=f, family="s2")
+        pairs.append((int(sample_ids(logits, drawn.limits, drawn._keys(0))), int(drawn.main(logits, 50))))
     is_same = sum(first == second for first, second in pairs) / len(pairs)
     assert 0.15 < is_same < 0.45, is_same
 
@@ -161,7 +163,7 @@ def test_options_out_of_range_are_refused(wrong):
 
 
 def test_another_attempt_is_another_noise():
-    sampler = RowSampler(SamplingOptions(), seed=2**64 - 1, frame=7)
+    sampler = SamplerState(SamplingOptions(), seed=2**64 - 1, frame=7)
     again = sampler.again()
     assert (again.seed, again.frame, again.attempt) == (2**64 - 1, 0, 1)
     assert again.noise_seed != sampler.noise_seed == -1
@@ -181,7 +183,7 @@ def test_the_quick_way_draws_what_the_plain_way_draws(n_ids, scale):
             logits = (logits * 4).round() / 4
         logits[frame % len(options), -1] = -torch.inf
         keys = noise_keys(torch.arange(len(options)), torch.full((len(options),), frame), torch.arange(1))[:, 0]
-        plain = _race(*limit(logits, limits), keys)
+        plain = _exponential_race(*limit(logits, limits), keys)
         if n_ids <= MAX_SWIFT or not frame % 2:
-            assert torch.equal(draw(logits, limits, keys), plain)
-        assert torch.equal(_swift_race(logits, limits, keys), plain)
+            assert torch.equal(sample_ids(logits, limits, keys), plain)
+        assert torch.equal(_fast_exponential_race(logits, limits, keys), plain)

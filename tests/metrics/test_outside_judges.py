@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from backend.data.synthetic import silence, speech_like
-from backend.errors import NoScore, NotAvailable
-from backend.metrics import quality
-from backend.metrics.intelligibility import stoi
-from backend.metrics.optional import package_version, require_package
-from backend.metrics.quality import SELF_CHECK, Visqol, pesq
-from backend.metrics.recognition import FILES, Recognizer
-from backend.metrics.speaker import SpeakerEncoder
+from backend.errors import NotAvailable, ScoreUnavailable
+from backend.metrics import pesq_visqol
+from backend.metrics.asr import FILES, Recognizer
+from backend.metrics.optional_packages import package_version, require_package
+from backend.metrics.pesq_visqol import SELF_CHECK, Visqol, pesq
+from backend.metrics.speaker_similarity import SpeakerEmbedder
+from backend.metrics.stoi import stoi
 
 RATE_HZ = 16_000
 SPEECH = speech_like(2.0, RATE_HZ, seed=3)[0]
@@ -34,9 +34,9 @@ def test_stoi_of_a_sound_with_itself_is_one():
 
 def test_stoi_of_almost_nothing_is_no_score_rather_than_zero():
     pytest.importorskip("pystoi")
-    with pytest.raises(NoScore):
+    with pytest.raises(ScoreUnavailable):
         stoi(SPEECH[:1000], SPEECH[:1000], RATE_HZ)
-    with pytest.raises(NoScore):
+    with pytest.raises(ScoreUnavailable):
         stoi(SPEECH[:5000], SPEECH[:5000], RATE_HZ)
 
 
@@ -50,7 +50,7 @@ def test_pesq_refuses_silence():
     pytest.importorskip("pesq")
     nothing = silence(2.0, RATE_HZ)[0]
     for pair in ((nothing, SPEECH), (SPEECH, nothing), (SPEECH[:800], SPEECH[:800])):
-        with pytest.raises(NoScore):
+        with pytest.raises(ScoreUnavailable):
             pesq(*pair)
 
 
@@ -60,7 +60,7 @@ def test_pesq_refuses_silence():
         ("pystoi", lambda: stoi(SPEECH, SPEECH, RATE_HZ)),
         ("pesq", lambda: pesq(SPEECH, SPEECH)),
         ("visqol", Visqol),
-        ("resemblyzer", SpeakerEncoder),
+        ("resemblyzer", SpeakerEmbedder),
     ],
 )
 def test_a_missing_package_is_named(absent, module, call):
@@ -119,7 +119,7 @@ def test_visqol_without_a_number_is_no_score(monkeypatch, runtime, score):
     monkeypatch.setitem(sys.modules, "visqol", visqol_giving(dict(SELF_CHECK)))
     visqol = Visqol()
     monkeypatch.setattr(visqol, "_api", visqol_giving({0.0: score}).VisqolApi())
-    with pytest.raises(NoScore):
+    with pytest.raises(ScoreUnavailable):
         visqol.score(SPEECH, SPEECH)
 
 
@@ -134,9 +134,9 @@ def test_the_real_visqol_passes_its_check():
 @pytest.mark.slow
 def test_a_speaker_is_most_like_itself():
     pytest.importorskip("resemblyzer")
-    encoder = SpeakerEncoder()
+    encoder = SpeakerEmbedder()
     assert encoder.similarity(SPEECH, SPEECH) == pytest.approx(1, abs=1e-5)
-    with pytest.raises(NoScore, match="silence"):
+    with pytest.raises(ScoreUnavailable, match="silence"):
         encoder.embed(silence(1.0, RATE_HZ)[0])
 
 
@@ -174,5 +174,5 @@ def test_transcripts_join_their_segments(tmp_path, monkeypatch):
 
 
 def test_the_check_sound_is_the_same_everywhere():
-    clean, noisy = quality.self_check_pair(0.005)
+    clean, noisy = pesq_visqol.self_check_pair(0.005)
     assert len(clean) == RATE_HZ and np.abs(noisy - clean).max() == pytest.approx(0.005, rel=0.01)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.errors import NoScore
-from backend.metrics.pitch import RATE_HZ, melody, pitch_track
+from backend.errors import ScoreUnavailable
+from backend.metrics.pitch import RATE_HZ, pitch_statistics, pitch_track
 
 TIME_S = np.arange(2 * RATE_HZ) / RATE_HZ
 
@@ -16,7 +16,7 @@ def voice(pitch_hz):
 
 @pytest.mark.parametrize("pitch_hz", [80, 123.4, 220, 390])
 def test_a_steady_voice_has_its_pitch_and_no_melody(pitch_hz):
-    found = melody(voice(pitch_hz))
+    found = pitch_statistics(voice(pitch_hz))
     assert found.pitch_hz == pytest.approx(pitch_hz, rel=0.005)
     assert found.spread_semitones < 0.05
     assert found.voiced_share > 0.95
@@ -24,7 +24,7 @@ def test_a_steady_voice_has_its_pitch_and_no_melody(pitch_hz):
 
 @pytest.mark.parametrize("depth", [1.0, 3.0])
 def test_the_spread_is_the_deviation_of_the_melody(depth):
-    found = melody(voice(150 * 2 ** (depth * np.sin(2 * np.pi * 2 * TIME_S) / 12)))
+    found = pitch_statistics(voice(150 * 2 ** (depth * np.sin(2 * np.pi * 2 * TIME_S) / 12)))
     assert found.spread_semitones == pytest.approx(depth / np.sqrt(2), rel=0.05)
 
 
@@ -32,11 +32,11 @@ def test_pauses_and_noise_are_not_voiced():
     sound = voice(150)
     sound[RATE_HZ // 2 : RATE_HZ] = 0
     sound[RATE_HZ : 3 * RATE_HZ // 2] = 0.02 * np.random.default_rng(0).standard_normal(RATE_HZ // 2)
-    assert melody(sound).voiced_share == pytest.approx(0.5, abs=0.06)
+    assert pitch_statistics(sound).voiced_share == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("sound", [np.zeros(RATE_HZ), np.zeros(0), np.random.default_rng(0).standard_normal(RATE_HZ)])
 def test_what_has_no_voice_has_no_melody(sound):
-    with pytest.raises(NoScore, match="voiced"):
-        melody(sound)
+    with pytest.raises(ScoreUnavailable, match="voiced"):
+        pitch_statistics(sound)
     assert not pitch_track(sound)[1:].any()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.data.synthetic import noise, silence, speech_like, tone
-from backend.errors import NoScore
+from backend.errors import ScoreUnavailable
 from backend.metrics.reconstruction import MEL_WINDOWS, magnitudes, mel_distance_db, mel_filters, si_sdr_db
 
 RATE_HZ = 16_000
@@ -47,8 +47,8 @@ def test_no_mel_band_is_empty(window, n_bands):
 
 
 def test_too_short_and_silent_sounds_have_no_score():
-    with pytest.raises(NoScore, match="100 samples"):
+    with pytest.raises(ScoreUnavailable, match="100 samples"):
         mel_distance_db(SPEECH[:100], SPEECH[:100], RATE_HZ)
-    with pytest.raises(NoScore, match="silent"):
+    with pytest.raises(ScoreUnavailable, match="silent"):
         si_sdr_db(silence(0.1, RATE_HZ)[0], SPEECH[:1600])
     assert np.isfinite(si_sdr_db(SPEECH[:1600], silence(0.1, RATE_HZ)[0]))

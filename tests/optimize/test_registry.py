@@ -6,13 +6,13 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from backend.optimize.backend_flags import BackendFlags
-from backend.optimize.compile import Compile
-from backend.optimize.fold_norm import FoldWeightNorm
+from backend.optimize.cuda_streams import CudaStreams
+from backend.optimize.fold_weight_norm import FoldWeightNorm
 from backend.optimize.precision import Precision
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.streams import Streams
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts
-from tests.optimize.lm_laws import cosine, model, next_logits
+from backend.optimize.torch_compile import TorchCompile
+from tests.support.lm_parity import cosine, model, next_logits
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def test_what_belongs_to_cards_is_refused_on_a_processor(name):
 
 
 def test_refused_streams_still_run_their_stages():
-    with Streams(3).stage("codec"):
+    with CudaStreams(3).stage("codec"):
         assert torch.ones(1).item() == 1
 
 
@@ -59,13 +59,13 @@ def test_folded_weights_compute_the_same():
 def test_compiling_is_refused_without_a_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    support = Compile().supported(CPU, model("s1"))
+    support = TorchCompile().supported(CPU, model("s1"))
     assert not support.ok and "compiler" in support.reason
 
 
 @pytest.mark.slow
 def test_compiled_layers_compute_the_same():
-    compiled = Compile()
+    compiled = TorchCompile()
     lm = model("s1")
     if not (support := compiled.supported(CPU, lm)).ok:
         pytest.skip(support.reason)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.codes import Codes
-from backend.pipeline.speaker import Speaker, SpeakerLimits
-from tests.pipeline.small_model import small_model
-from tests.pipeline.test_speaker import LIMITS, NOBODY, ask, say
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
+from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, say
+from tests.support.small_model import small_model
 
 
 def looping_speaker(is_for_ever=False):
@@ -25,7 +25,9 @@ def looping_speaker(is_for_ever=False):
         return frames
 
     lm.sample = looping
-    speaker = Speaker(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SpeakerLimits(**LIMITS))
+    speaker = Synthesizer(
+        lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SynthesizerLimits(**LIMITS)
+    )
     speaker.start()
     return speaker
 
@@ -33,7 +35,7 @@ def looping_speaker(is_for_ever=False):
 @pytest.fixture
 def impatient(monkeypatch):
     """Half a second of the same is a circle, 25 frames of the small codec."""
-    monkeypatch.setattr("backend.lm.guard.PATIENCE_S", 0.5)
+    monkeypatch.setattr("backend.lm.runaway.PATIENCE_S", 0.5)
 
 
 @pytest.mark.parametrize("held", [{"whole": True}, {"loudness_lufs": -23.0}])

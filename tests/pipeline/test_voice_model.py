@@ -1,20 +1,20 @@
-"""The built-in voice's era: a pointer that decides the end, and voices as vectors."""
+"""The built-in voice's family: a pointer that decides the end, and voices as vectors."""
 
 import numpy as np
 import pytest
 import torch
 
 from backend.errors import BadRequest
-from backend.pipeline.speaker import Speaker, SpeakerLimits
-from backend.pipeline.voice import SpokenVoice
-from tests.pipeline.small_model import small_voice_model
-from tests.pipeline.test_speaker import LIMITS, NOBODY, ask, clip, say
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
+from backend.pipeline.speech.voice_conditioning import VoiceConditioning
+from tests.pipeline.speech.test_synthesizer import LIMITS, NOBODY, ask, clip, say
+from tests.support.small_model import small_voice_model
 
 
 def start(has_encoder=True):
     lm, codec, tokenizer, encoder = small_voice_model()
-    speaker = Speaker(
-        lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SpeakerLimits(**LIMITS),
+    speaker = Synthesizer(
+        lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=SynthesizerLimits(**LIMITS),
         encoder=encoder if has_encoder else None, side_sizes=lm.config.side_sizes,
     )  # fmt: skip
     speaker.start()
@@ -43,7 +43,7 @@ def test_a_reference_becomes_a_vector_and_no_prompt(speaker):
     assert speaker.batch.prefill_columns - columns == 2 * n_plain
     assert not torch.equal(plain.codes.indices[:, :, :2], cloned.codes.indices[:, :, :2])
     vector = speaker.reference.run(ask(references=(clip(),)), None, None).conditioning
-    named = say(speaker, ask("hello"), SpokenVoice(conditioning=vector))
+    named = say(speaker, ask("hello"), VoiceConditioning(conditioning=vector))
     assert torch.equal(named.codes.indices, cloned.codes.indices)
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.repo.test_requirements import PROJECT
-from tests.repo.tree import ROOT, project_files
+from tests.support.repository import ROOT, project_files
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 STEPS = [line.split(None, 1) for line in TEXT.splitlines() if line and not line.startswith("#")]
@@ -96,7 +96,8 @@ def test_the_files_of_the_image_are_enough_to_speak(tmp_path):
     }
     check = {**env, "PATH": os.environ["PATH"]}
     assert (
-        json.loads(all_of("CMD")[0]) == ["phonogram", "serve"] and PROJECT["scripts"]["phonogram"] == "backend.cli:main"
+        json.loads(all_of("CMD")[0]) == ["phonogram", "serve"]
+        and PROJECT["scripts"]["phonogram"] == "backend.cli.main:main"
     )
     assert subprocess.run(health_check(), env=check, capture_output=True, check=False).returncode != 0
     server = subprocess.Popen(

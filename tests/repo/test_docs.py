@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo.tree import ROOT, project_files
+from tests.support.repository import ROOT, project_files
 
 # Every document a reader may follow; blocks that cannot run say why above them.
 RUN = tuple(sorted(path.as_posix() for path in project_files() if path.suffix == ".md"))

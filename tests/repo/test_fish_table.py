@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.repo.named_tests import check_row, check_tests_exist, files_named_in, rows_of
-from tests.repo.tree import ROOT
+from tests.support.named_tests import check_row, check_tests_exist, files_named_in, rows_of
+from tests.support.repository import ROOT
 
 TEXT = (ROOT / "docs/fish.md").read_text(encoding="utf-8")
 ROWS = rows_of(TEXT, "## What was corrected", "the reference")

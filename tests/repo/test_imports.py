@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.repo.tree import ROOT, imports_of, module_name, python_files
+from tests.support.repository import ROOT, imports_of, module_name, python_files
 
 # Packages of the extras: a module that needs one may be absent from a smaller installation.
 OPTIONAL = {"ray", "lightning", "hydra", "omegaconf", "tensorboard", "gradio", "streamlit"}

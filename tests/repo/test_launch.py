@@ -23,7 +23,7 @@ import launcher.ports
 import launcher.setup
 import launcher.start
 import launcher.wheels
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and process groups of Unix")
 

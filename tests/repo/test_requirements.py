@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.repo.tree import ROOT, imports_of, python_files
+from tests.support.repository import ROOT, imports_of, python_files
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from tests.repo.named_tests import check_row, check_tests_exist, files_named_in, rows_of
-from tests.repo.tree import ROOT, imports_of, parsed, python_files
+from tests.support.named_tests import check_row, check_tests_exist, files_named_in, rows_of
+from tests.support.repository import ROOT, imports_of, parsed, python_files
 
 TEXT = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 ROWS = rows_of(TEXT, "## Threats", "threat")
@@ -25,7 +25,7 @@ CLIENTS = {
 }
 CLIENTS |= {"urllib", "websockets", "xmlrpc", "huggingface_hub"}
 # Fetching on the owner's command, from the one place that is named there.
-MAY_CONNECT = {"backend/weights/hub.py", "backend/commands/download.py"}
+MAY_CONNECT = {"backend/weights/hub.py", "backend/cli/download.py"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 
 
@@ -56,8 +56,8 @@ def test_the_owners_download_cannot_be_reached_from_the_server():
         if name in graph and name not in seen:
             seen.add(name)
             waiting += graph[name]
-    assert "backend.opt_engine" in seen and "backend.weights.reader" in seen
-    assert not {"backend.weights.hub", "backend.commands.download"} & seen
+    assert "backend.opt_engine" in seen and "backend.weights.tensor_files" in seen
+    assert not {"backend.weights.hub", "backend.cli.download"} & seen
 
 
 def test_nothing_in_the_backend_runs_text_as_code():

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.repo.batch_files import NOT_FOUND, BatchRun
-from tests.repo.tree import ROOT
+from tests.support.batch_files import NOT_FOUND, BatchRun
+from tests.support.repository import ROOT
 
 PARTS = ("backend", "gradio", "streamlit")
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from backend.errors import Busy, Cancelled, EngineFailure, LimitExceeded, TimedOut
-from backend.lm.guard import Watch
+from backend.lm.runaway import RunawayLimits
 from backend.runtime.session import Frame, SegmentStart
-from tests.runtime.fake_lm import FakeLM, FakeSampler
-from tests.runtime.speaking import ReadySource, collect, run_alone, running, session_for
+from tests.support.fake_lm import FakeLM, FakeSampler
+from tests.support.speaking import ReadySource, collect, run_alone, running, session_for
 
 
 def test_eight_requests_together_get_the_codes_they_get_alone():
@@ -261,7 +261,7 @@ def items_of(lm, source):
 
 
 def test_circles_are_tried_again_with_other_noise_where_nobody_listens_yet():
-    source = ReadySource(1, [60], watch=Watch(10.0, 500, retries=1))
+    source = ReadySource(1, [60], watch=RunawayLimits(10.0, 500, retries=1))
     items, session = items_of(CirclingLM(1), source)
     starts = [index for index, item in enumerate(items) if isinstance(item, SegmentStart)]
     assert [items[index].is_again for index in starts] == [False, True]
@@ -275,7 +275,7 @@ def test_circles_are_tried_again_with_other_noise_where_nobody_listens_yet():
 
 @pytest.mark.parametrize(("retries", "n_tries"), [(0, 1), (1, 2)])
 def test_circles_without_end_are_ended_and_reported(retries, n_tries):
-    source = ReadySource(1, [600, 10], watch=Watch(10.0, 500, retries))
+    source = ReadySource(1, [600, 10], watch=RunawayLimits(10.0, 500, retries))
     items, session = items_of(CirclingLM(9), source)
     assert source.reasons == ["repetition", "stop"] and session.finish_reason == "repetition"
     assert sum(isinstance(item, SegmentStart) for item in items) == n_tries + 1
@@ -283,9 +283,9 @@ def test_circles_without_end_are_ended_and_reported(retries, n_tries):
 
 
 def test_speech_longer_than_its_text_is_a_runaway_and_a_callers_limit_is_none():
-    source = ReadySource(1, [600], watch=Watch(10.0, 80, retries=1))
+    source = ReadySource(1, [600], watch=RunawayLimits(10.0, 80, retries=1))
     _, session = items_of(FakeLM(), source)
     assert source.reasons == ["length"] and source.finished[0].shape[1] == 80 and session.n_retries == 1
-    source = ReadySource(1, [600], max_frames=50, watch=Watch(10.0, 80, retries=1))
+    source = ReadySource(1, [600], max_frames=50, watch=RunawayLimits(10.0, 80, retries=1))
     _, session = items_of(FakeLM(), source)
     assert source.reasons == ["length"] and source.finished[0].shape[1] == 50 and session.n_retries == 0

@@ -1,17 +1,18 @@
-"""The scheduler with a real language model: small, random, and of every era."""
+"""The scheduler with a real language model: small, random, and of every family."""
 
 import copy
 
 import numpy as np
 import pytest
 
-from backend.lm.pointer import Pointer
-from backend.lm.sampling import RowSampler, SamplingOptions
-from backend.optimize.cuda_graph import GraphedDualAR
+from backend.lm.base import SamplerState
+from backend.lm.sampling_options import SamplingOptions
+from backend.lm.text_pointer import Pointer
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.runtime.session import SegmentPrompt
-from tests.lm.tiny import tiny_lm, tiny_prompt
-from tests.runtime.speaking import collect, running, session_for
+from tests.support.speaking import collect, running, session_for
+from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 
 class PromptSource:
@@ -19,7 +20,7 @@ class PromptSource:
 
     def __init__(self, model, seed, n_text=20, max_frames=30, n_shared=0):
         pointer = Pointer([3, 5, 7, 2] * 4, model.spec.n_side, max_spent=5) if model.spec.n_side else None
-        sampler = RowSampler(SamplingOptions(), seed=seed, pointer=pointer)
+        sampler = SamplerState(SamplingOptions(), seed=seed, pointer=pointer)
         self.segment = SegmentPrompt(tiny_prompt(model, n_text, 6, seed), sampler, max_frames, n_shared)
         self.has_next, self.closing_pause_s, self.codes, self.reason = True, 0.0, None, None
 
@@ -55,7 +56,7 @@ def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
 @pytest.mark.parametrize("kind", ["s1", "one codebook", "phonogram"])
 def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kind):
     model = tiny_lm(kind).narrow_head()
-    recorded = GraphedDualAR.of(copy.copy(model))
+    recorded = CudaGraphDualAR.of(copy.copy(model))
     lengths = [9, 14, 20, 31, 40, 52, 66, 71]
     with running(model, max_frames=200) as worker:
         plain = [speak(worker, [PromptSource(model, seed, n)])[0] for seed, n in enumerate(lengths)]
@@ -75,7 +76,7 @@ def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kin
 def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind, is_bound):
     model = OPTIMIZATIONS["int8"]().apply(tiny_lm(kind, intermediate_size=64).narrow_head())
     if is_bound:
-        model = OPTIMIZATIONS["call_tape"]().apply(model)
+        model = OPTIMIZATIONS["cpu_graph"]().apply(model)
     with running(model, max_frames=200) as worker:
         alone = [speak(worker, [PromptSource(model, seed, 9 + 4 * seed)])[0] for seed in range(8)]
     with running(model, max_frames=200) as worker:

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from backend.errors import Busy
-from backend.runtime.pace import Pace
 from backend.runtime.scheduler import Scheduler
 from backend.runtime.session import Session
-from tests.runtime.speaking import ReadySource
+from backend.runtime.throughput import ThroughputEstimate
+from tests.support.speaking import ReadySource
 
 FRAMES_PER_S = 50.0
 
@@ -22,7 +22,7 @@ def session_of(client="", seconds=10.0, wait_s=1e6):
 
 
 def scheduler_of(n_rows=1, max_waiting=32):
-    pace = Pace()
+    pace = ThroughputEstimate()
     pace.learn(round(FRAMES_PER_S * 10), 10.0)
     return Scheduler(n_rows, max_waiting, pace)
 

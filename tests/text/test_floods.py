@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 
 from backend.errors import PhonogramError
-from backend.text.phonemes import EnglishPhonemizer
+from backend.text.phonemes.english import EnglishPhonemizer
 from backend.text.prepare import prepare_text
-from backend.text.split import split_to_length
+from backend.text.segmentation.sentences import split_to_length
 
 # What patterns stumble over: endless runs of what could begin a number, an amount, an address or a mark.
 UNITS = ["1", "$1", "1:", "12/", "1-", "1e", "a@", "http://", "(555) ", "[[", "<", "½", "'a", "...", "Mr. ", "I"]

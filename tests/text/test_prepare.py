@@ -3,15 +3,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadText
-from backend.text.emotions import MARKERS, adapt_markers, find_markers, markers
-from backend.text.lexicon import Lexicon
+from backend.text.markup.emotions import MARKERS, adapt_markers, find_markers, markers
+from backend.text.markup.speech_script import Pause, Say
+from backend.text.phonemes.alphabets import FAMILY_ALPHABET, convert
+from backend.text.phonemes.lexicon import Lexicon
 from backend.text.prepare import prepare_text
-from backend.text.pronunciation import ERA_ALPHABET, convert
-from backend.text.script import Pause, Say
-from backend.text.scripts import script_of, split_speakable
-from backend.text.split import split_sentences
+from backend.text.segmentation.sentences import split_sentences
+from backend.text.segmentation.unicode_scripts import script_of, split_by_script
 
-ERAS = sorted(ERA_ALPHABET)
+FAMILIES = sorted(FAMILY_ALPHABET)
 MARKED = "(excited) I found it! [laughing] No way, (in a hurry tone) come [short pause] here (the red one)."
 
 
@@ -19,21 +19,21 @@ def text_of(*arguments, **options):
     return prepare_text(*arguments, **options).text
 
 
-def test_every_era_lists_its_markers_in_its_own_brackets():
+def test_every_family_lists_its_markers_in_its_own_brackets():
     assert "(whispering)" in markers("s1")["tones"] and "[whisper]" in markers("s2")["tones"]
     assert markers("v15") == markers("phonogram") == {}
     assert sum(map(len, markers("s1").values())) == 66
 
 
 def test_listed_markers_are_known_and_pass_unchanged():
-    for era in ("s1", "s2"):
-        for group in markers(era).values():
+    for family in ("s1", "s2"):
+        for group in markers(family).values():
             for marker in group:
-                assert adapt_markers(f"{marker} Hello.", era) == (f"{marker} Hello.", ())
+                assert adapt_markers(f"{marker} Hello.", family) == (f"{marker} Hello.", ())
 
 
 @pytest.mark.parametrize(
-    ("era", "text", "ignored"),
+    ("family", "text", "ignored"),
     [
         ("s1", "(excited) I found it! (laughing) No way, (in a hurry tone) come here (the red one).", ("short pause",)),
         ("s2", "[excited] I found it! [laughing] No way, [in a hurry tone] come [short pause] here (the red one).", ()),
@@ -42,20 +42,20 @@ def test_listed_markers_are_known_and_pass_unchanged():
          ("excited", "laughing", "in a hurry tone", "short pause")),
     ],
 )  # fmt: skip
-def test_markers_are_written_as_the_era_does_and_others_are_taken_out_and_reported(era, text, ignored):
-    assert adapt_markers(MARKED, era) == (text, ignored)
-    assert [marker.name for marker in find_markers(MARKED, era).unknown] == list(ignored)
-    script = prepare_text(MARKED, era)
+def test_markers_are_written_as_the_family_does_and_others_are_taken_out_and_reported(family, text, ignored):
+    assert adapt_markers(MARKED, family) == (text, ignored)
+    assert [marker.name for marker in find_markers(MARKED, family).unknown] == list(ignored)
+    script = prepare_text(MARKED, family)
     assert script.text == text
     assert all(any(name in line for line in script.ignored) for name in ignored)
 
 
-@pytest.mark.parametrize("era", ERAS)
-def test_pronunciations_are_written_in_the_eras_alphabet_or_reported(era):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pronunciations_are_written_in_the_eras_alphabet_or_reported(family):
     text = "Say [tomato](/təˈmɑːtoʊ/) and [hello](/HH AH0 L OW1/arpabet)."
-    script = prepare_text(text, era, markup="markup")
+    script = prepare_text(text, family, markup="markup")
     pair = {"arpabet": ("T AH0 M AA1 T OW0", "HH AH0 L OW1"), "symbols": ("təmˈɑːtO", "həlˈO")}.get(
-        ERA_ALPHABET[era] or ""
+        FAMILY_ALPHABET[family] or ""
     )
     if pair:
         assert script.text == "Say {} and {}.".format(*(f"<|phoneme_start|>{p}<|phoneme_end|>" for p in pair))
@@ -102,7 +102,7 @@ def test_letters_in_costume_are_read_as_the_plain_ones():
 @given(text=st.text(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_stretches_joined_are_the_text(text):
-    found = split_speakable(text, {"Latin"})
+    found = split_by_script(text, {"Latin"})
     assert "".join(stretch.text for stretch in found.stretches) == text
     assert (found.message is None) == all(stretch.is_spoken for stretch in found.stretches)
     assert all(script_of(character) in ("", "Latin") for s in found.stretches if s.is_spoken for character in s.text)
@@ -117,17 +117,17 @@ def test_scripts_have_their_names(character, script):
     assert script_of(character) == script
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("family", FAMILIES)
 @given(
     words=st.lists(st.sampled_from(["Hello.", "Good", "day!", "[pause:1s]", "[speed:2]", "[laughing]"]), max_size=12)
 )
 @settings(max_examples=30, deadline=None)
-def test_words_survive_every_markup(era, words):
-    script = prepare_text(" ".join(["ok", *words]), era, markup="markup")
+def test_words_survive_every_markup(family, words):
+    script = prepare_text(" ".join(["ok", *words]), family, markup="markup")
     spoken = [word for piece in script.pieces if isinstance(piece, Say) for word in piece.text.split()]
     assert [w for w in spoken if w[0] not in "[("] == ["ok", *(w for w in words if w[0] != "[")]
     assert sum(p.duration_s for p in script.pieces if isinstance(p, Pause)) == words.count("[pause:1s]")
-    assert all(MARKERS[era] or "laughing" not in word for word in spoken)
+    assert all(MARKERS[family] or "laughing" not in word for word in spoken)
 
 
 def test_prepared_text_is_what_sentences_are_cut_from():

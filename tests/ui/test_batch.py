@@ -7,9 +7,9 @@ import zipfile
 import pytest
 
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
-from ui.batch import BatchError, Outcome, read_lines, run_batch, slug_of, zip_of
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
+from ui.batch import BatchError, BatchResult, read_lines, run_batch, slug_of, zip_of
 from ui.client import BackendClient
 
 FIELDS = ("text", "voice", "seed", "speed", "format")
@@ -87,4 +87,4 @@ def test_batch_that_is_left_begins_no_more_lines():
 
 def test_zip_of_failures_alone_is_still_a_zip():
     line = read_lines("a.txt", b"One.", FIELDS)[0]
-    assert zipfile.ZipFile(io.BytesIO(zip_of([Outcome(line, None, "no")], "mp3"))).namelist() == ["batch.csv"]
+    assert zipfile.ZipFile(io.BytesIO(zip_of([BatchResult(line, None, "no")], "mp3"))).namelist() == ["batch.csv"]

@@ -16,10 +16,10 @@ from backend.audio.pcm import to_int16  # noqa: E402
 from backend.audio.waveform import Waveform  # noqa: E402
 from backend.errors import EngineFailure, NotAvailable  # noqa: E402
 from backend.runtime.request import SpeechRequest  # noqa: E402
-from tests.api.fake_engine import RATE_HZ, FakeEngine, sound_of  # noqa: E402
-from tests.api.served import served  # noqa: E402
-from tests.ui.browser import DESKTOP, PHONE, barriers, chromium, heard, inserted_gaps, open_tab, visit  # noqa: E402
-from tests.ui.paged import paged  # noqa: E402
+from tests.support.browser import DESKTOP, PHONE, barriers, chromium, heard, inserted_gaps, open_tab, visit  # noqa: E402
+from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of  # noqa: E402
+from tests.support.gradio_page import paged  # noqa: E402
+from tests.support.served import served  # noqa: E402
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 # Gradio clips what is wider than the page, so nobody could scroll to it.

@@ -18,8 +18,8 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
-from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, keep, open_tab, visit  # noqa: E402
+from tests.support.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, keep, open_tab, visit  # noqa: E402
+from tests.support.repository import ROOT  # noqa: E402
 
 RATE_HZ = 24_000
 # Asking at every frame of the screen would take the processor from the voice.

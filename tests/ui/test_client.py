@@ -3,7 +3,7 @@
 import pytest
 
 from launcher.start import part_of
-from tests.ui.fake_backend import HEALTH, fake_backend
+from tests.support.fake_backend import HEALTH, fake_backend
 from ui.client import BackendClient, BackendError
 from ui.health_table import health_rows, uptime_text
 

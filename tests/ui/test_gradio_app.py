@@ -11,10 +11,10 @@ pytest.importorskip("gradio")
 gradio_client = pytest.importorskip("gradio_client")
 
 from backend.runtime.request import ReferenceClip  # noqa: E402
-from tests.api.fake_engine import FakeEngine  # noqa: E402
-from tests.api.served import served  # noqa: E402
-from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.paged import paged  # noqa: E402
+from tests.support.fake_engine import FakeEngine  # noqa: E402
+from tests.support.gradio_page import paged  # noqa: E402
+from tests.support.repository import ROOT  # noqa: E402
+from tests.support.served import served  # noqa: E402
 from ui import labels  # noqa: E402
 from ui.client import BackendClient  # noqa: E402
 from ui.gradio_app import TABS, build_page  # noqa: E402

@@ -5,8 +5,8 @@ import pytest
 
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.waveform import Waveform
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
 from ui.client import BackendClient, BackendError
 from ui.speaking import sentence_of
 

@@ -1,7 +1,7 @@
 """The dashboard's readings: what the backend tells, what it leaves out, and what two looks say together."""
 
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
+from tests.support.fake_engine import FakeEngine
+from tests.support.served import served
 from ui.client import BackendClient
 from ui.readings import History, reading_of
 

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("gradio")
 
 from backend.errors import EngineFailure
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
-from tests.ui.paged import paged
+from tests.support.fake_engine import FakeEngine
+from tests.support.gradio_page import paged
+from tests.support.served import served
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 FORM = {"text": (None, TEXT), "seed": (None, "7"), "format": (None, "pcm"), "streaming": (None, "true")}

@@ -11,10 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from backend.errors import NotAvailable
 from backend.runtime.request import SpeechRequest
-from tests.api.fake_engine import FakeEngine
-from tests.api.served import served
-from tests.repo.tree import ROOT
-from tests.ui.fake_backend import fake_backend
+from tests.support.fake_backend import fake_backend
+from tests.support.fake_engine import FakeEngine
+from tests.support.repository import ROOT
+from tests.support.served import served
 from ui import labels
 
 
@@ -123,11 +123,13 @@ def test_speak_uses_the_settings_of_its_fields():
 def test_other_formats_are_the_same_speech_again():
     from ui.client import BackendClient
     from ui.speaking import Answer
-    from ui.streamlit_pages.speak import Take, _again
+    from ui.streamlit_pages.speak import StreamlitTake, _again
 
     engine = FakeEngine()
     with served(engine) as url:
-        take = Take(Answer("", b"", []), "Hello.", "hum", None, {"format": "wav", "seed": "", "temperature": 0.5})
+        take = StreamlitTake(
+            Answer("", b"", []), "Hello.", "hum", None, {"format": "wav", "seed": "", "temperature": 0.5}
+        )
         sound = _again(BackendClient(url), take, {"Seed": "12"}, "flac")
     assert sound.startswith(b"fLaC")
     assert engine.asked == [SpeechRequest(text="Hello.", voice="hum", seed=12, temperature=0.5, whole=True)]

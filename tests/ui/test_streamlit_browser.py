@@ -22,8 +22,8 @@ pytest.importorskip("streamlit")
 pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
-from tests.repo.tree import ROOT  # noqa: E402
-from tests.ui.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load, keep  # noqa: E402
+from tests.support.browser import DESKTOP, LIMIT_MS, PHONE, barriers, chromium, hold_first_load, keep  # noqa: E402
+from tests.support.repository import ROOT  # noqa: E402
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 # Counted, not timed: a machine that stands still for a while is no failure.
@@ -256,7 +256,7 @@ def test_visitor_is_told_of_a_recording_that_is_none(visit):
 def test_system_tells_what_was_chosen_and_why(visit):
     page = visit("system", scheme="dark")
     page.get_by_text("Optimizations, and why").wait_for()
-    page.get_by_role("cell", name="half_decoder (codec)").wait_for()
+    page.get_by_role("cell", name="bf16_decoder (codec)").wait_for()
     picture(page, "system-dark-desktop")
 
 

@@ -9,11 +9,11 @@ pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.test_streamlit_app import field, press
-from ui.answers import CodeFile, CodeSurvey, Parameter, Readiness, Voice
-from ui.client import BackendClient, BackendError, Recording
+from ui.answers import CodeFileResult, CodeSurvey, Parameter, ReadinessInfo, VoiceInfo
+from ui.client import BackendClient, BackendError, ReferenceAudio
 
-HEART = Voice("af_heart", "Heart", is_builtin=True, description="American")
-ANN = Voice("0f3a", "Ann", duration_s=12.0)
+HEART = VoiceInfo("af_heart", "Heart", is_builtin=True, description="American")
+ANN = VoiceInfo("0f3a", "Ann", duration_s=12.0)
 SURVEY = CodeSurvey("spectral-24k", True, 24_000, 50.0, [512, 512], 2, 3, 0.06, 90, 2.0, 0, [[1, 2, 3], [4, 5, 6]])
 
 
@@ -28,10 +28,10 @@ def client():
     """Has the methods and arguments of the real one, and nothing else."""
     client = create_autospec(BackendClient, instance=True, spec_set=True)
     client.voices.return_value = [HEART, ANN]
-    client.ready.return_value = Readiness(True, False, "Ready to speak.")
+    client.ready.return_value = ReadinessInfo(True, False, "Ready to speak.")
     client.parameters.return_value = {"format": Parameter("format", "string", "wav", "", choices=("wav", "mp3"))}
     client.preview_voice.return_value = client.decode.return_value = b"RIFF"
-    client.encode.return_value = CodeFile(b"PGC", "spectral-24k", 3, 2, 2.0, 0.06)
+    client.encode.return_value = CodeFileResult(b"PGC", "spectral-24k", 3, 2, 2.0, 0.06)
     client.inspect.return_value = SURVEY
     return client
 
@@ -84,7 +84,7 @@ def test_voice_is_added_with_consent_and_never_without(client):
     client.add_voice.assert_not_called()
     page.checkbox[0].check()
     press(page, "Add this voice")
-    client.add_voice.assert_called_once_with("Bob", Recording(b"RIFF", ""), True)
+    client.add_voice.assert_called_once_with("Bob", ReferenceAudio(b"RIFF", ""), True)
 
 
 def test_refusal_of_the_backend_is_shown_as_it_is(client):

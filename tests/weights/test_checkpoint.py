@@ -7,13 +7,13 @@ from safetensors.torch import load_file
 from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
 from backend.errors import BadCheckpoint
-from backend.lm.base import Prompt
 from backend.lm.generate import generate
-from backend.lm.pointer import Pointer
+from backend.lm.spec import Prompt
+from backend.lm.text_pointer import Pointer
 from backend.text.prompts.conversation import start_conversation
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
-from backend.weights.codec import save_codec
-from backend.weights.tiny import CODEC, OF_ERA, write_tiny_checkpoint
+from backend.weights.codec_checkpoint import save_codec
+from backend.weights.tiny_checkpoint import CODEC, OF_ERA, write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def rewrite(folder, **changes):
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("era", OF_ERA)
+@pytest.mark.parametrize("family", OF_ERA)
 @torch.inference_mode()
-def test_a_folder_becomes_sound(tmp_path, era):
-    checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path / f"tiny-{era}", era))
+def test_a_folder_becomes_sound(tmp_path, family):
+    checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path / f"tiny-{family}", family))
     lm, tokenizer = checkpoint.lm, checkpoint.tokenizer
-    assert (checkpoint.era, checkpoint.name, checkpoint.ignored) == (era, f"tiny-{era}", ())
-    assert lm.spec.name == f"tiny-{era}"
+    assert (checkpoint.family, checkpoint.name, checkpoint.ignored) == (family, f"tiny-{family}", ())
+    assert lm.spec.name == f"tiny-{family}"
     ids = lm.spec.semantic_begin_id, lm.spec.semantic_end_id, lm.spec.end_id
     assert ids == (tokenizer.semantic_begin_id, tokenizer.semantic_end_id, tokenizer.end_id)
-    said = start_conversation(era, tokenizer, lm.spec.n_codebooks, "hello there", max_seq_len=lm.spec.max_frames)
+    said = start_conversation(family, tokenizer, lm.spec.n_codebooks, "hello there", max_seq_len=lm.spec.max_frames)
     tokens = torch.from_numpy(said.prompt(0))
     pointers, side, conditioning = None, None, None
     if lm.spec.n_side:

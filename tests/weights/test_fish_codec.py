@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from backend.codec.fish_dac import FishDAC
 from backend.errors import BadCheckpoint
 from backend.weights.fish_codec import fish_codec_from_tensors, load_fish_codec
-from backend.weights.reader import read_tensors
+from backend.weights.tensor_files import read_tensors
 from tests.codec.test_fish_dac import CONFIG, GOLDEN
 
 KEYS = Path(__file__).parent / "fish_codec_keys.txt"

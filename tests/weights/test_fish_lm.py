@@ -10,10 +10,10 @@ from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.weights.checkpoint import checkpoint_hash, load_lm, read_config
 from backend.weights.fish_lm import dual_ar_from_tensors, published_names, published_shapes
-from backend.weights.int8_rows import to_int8_rows
+from backend.weights.int8_storage import to_int8_rows
 from backend.weights.lora import merge_lora
-from tests.lm.tiny import CONFIGS, SHARED, tiny_lm, tiny_prompt
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
+from tests.support.tiny_lm import CONFIGS, SHARED, tiny_lm, tiny_prompt
 
 KEYS = ROOT / "tests/golden/fish_lm/keys"
 S1_MINI = {
@@ -66,7 +66,7 @@ def test_layouts_are_told_apart_and_filled_in():
     s1 = DualARConfig.from_dict(S1_MINI, **S1_IDS)
     s2 = DualARConfig.from_dict(S2_PRO)
     v15 = DualARConfig.from_dict({"vocab_size": 102048, "dim": 1024, "n_head": 16, "n_local_heads": 2, "n_layer": 24})
-    assert (s1.era, s2.era, v15.era) == ("s1", "s2", "v15")
+    assert (s1.family, s2.family, v15.family) == ("s1", "s2", "v15")
     assert (s2.scale_codebook_embeddings, s2.norm_fastlayer_input) == (True, True)
     assert (s2.semantic_begin_id, s2.semantic_end_id, s2.end_id) == (151678, 155773, 151645)
     # The fast stack keeps the slow one's base and epsilon, whatever its own block says.

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.weights.fish_lm import published_shapes
-from tests.lm.tiny import CONFIGS, SHARED
-from tests.repo.tree import ROOT
+from tests.support.repository import ROOT
+from tests.support.tiny_lm import CONFIGS, SHARED
 
 STATUS = Path("/proc/self/status")
 TINY = {**SHARED, **CONFIGS["s1"]}

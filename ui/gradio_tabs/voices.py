@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from ui import labels
-from ui.client import BackendClient, BackendError, Recording
+from ui.client import BackendClient, BackendError, ReferenceAudio
 from ui.gradio_look import hint, part
 
 
@@ -44,7 +44,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         if not consent:
             return labels.VOICE_NEEDS_CONSENT
         try:
-            voice = client.add_voice(name.strip(), Recording(Path(recording).read_bytes(), words), consent)
+            voice = client.add_voice(name.strip(), ReferenceAudio(Path(recording).read_bytes(), words), consent)
         except BackendError as error:
             return f"{labels.VOICE_REFUSED} {error}"
         return labels.VOICE_ADDED.format(name=voice.name)

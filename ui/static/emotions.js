@@ -39,11 +39,11 @@ mount("tags", async (place) => {
 
 mount("emotions", async (place) => {
   place.replaceChildren(el("div", { class: "pg-card" }, el("p", { class: "pg-quiet" }, word("asking"))));
-  const { era, groups } = await guide();
+  const { family, groups } = await guide();
   const names = Object.keys(groups);
   place.replaceChildren(el("div", { class: "pg-stack" },
     el("section", { class: "pg-card" }, el("h2", {}, word("emotions_known")),
-      el("p", {}, word(names.length ? "emotions_some" : "emotions_none", { era })),
+      el("p", {}, word(names.length ? "emotions_some" : "emotions_none", { family })),
       names.map((name) => el("div", {}, el("h3", {}, word(`group_${name}`)),
         el("div", { class: "pg-chips" }, groups[name].map((mark) => button(mark, () => insert(mark), { kind: "chip" })))))),
     el("section", { class: "pg-card" }, el("h2", {}, word("marks_title")), el("p", {}, word("marks_text")),

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ui import labels
-from ui.batch import BatchError, Line, Outcome, read_lines, run_batch, zip_of
+from ui.batch import BatchError, BatchLine, BatchResult, read_lines, run_batch, zip_of
 from ui.client import BackendClient
 from ui.speaking import situation
 from ui.streamlit_pages.settings import show_settings
@@ -44,7 +44,7 @@ def show(client: BackendClient) -> None:
     source = (upload.file_id, format)
     if st.session_state.get(SOURCE) != source:
         st.session_state[SOURCE], st.session_state[OUTCOMES] = source, {}
-    done: dict[int, Outcome] = st.session_state[OUTCOMES]
+    done: dict[int, BatchResult] = st.session_state[OUTCOMES]
     missing = [index for index in range(len(lines)) if index not in done or done[index].audio is None]
     if missing:
         label = f"{labels.SPEAK} {len(missing)} of {len(lines)}"
@@ -55,7 +55,7 @@ def show(client: BackendClient) -> None:
 
 
 def _speak_missing(
-    client: BackendClient, lines: list[Line], missing: list[int], options: dict, done: dict[int, Outcome]
+    client: BackendClient, lines: list[BatchLine], missing: list[int], options: dict, done: dict[int, BatchResult]
 ) -> None:
     # Pressing it interrupts the loop, as any click does; what is done is kept.
     st.button("Stop", icon=":material/stop:")
@@ -66,7 +66,7 @@ def _speak_missing(
         bar.progress(count / len(missing), f"{count} of {len(missing)}, about {left_s:.0f} s left")
 
 
-def _show_outcomes(lines: list[Line], done: dict[int, Outcome], format: str) -> None:
+def _show_outcomes(lines: list[BatchLine], done: dict[int, BatchResult], format: str) -> None:
     spoken = [outcome for outcome in done.values() if outcome.audio is not None]
     failed = [outcome for outcome in done.values() if outcome.audio is None]
     if failed:
@@ -90,13 +90,13 @@ def _show_outcomes(lines: list[Line], done: dict[int, Outcome], format: str) -> 
     )
 
 
-def _named(line: Line) -> dict[str, str]:
+def _named(line: BatchLine) -> dict[str, str]:
     """Its own fields under the names the settings have."""
     named = {"voice": labels.VOICE, "seed": labels.SEED_SHORT, **labels.SETTINGS}
     return {named.get(field, field): value for field, value in line.options.items()}
 
 
-def _state(outcome: Outcome | None) -> str:
+def _state(outcome: BatchResult | None) -> str:
     if outcome is None:
         return "waiting"
     return f"{outcome.headers.get('x-audio-seconds', '?')} s" if outcome.audio is not None else outcome.message

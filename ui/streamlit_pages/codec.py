@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from ui import labels
-from ui.answers import CodeFile, CodeSurvey
+from ui.answers import CodeFileResult, CodeSurvey
 from ui.client import BackendClient, BackendError
 from ui.sounds import media_type
 from ui.speaking import situation
@@ -23,7 +23,7 @@ class Encoded(NamedTuple):
     """A sound and what became of it."""
 
     original: bytes
-    file: CodeFile
+    file: CodeFileResult
     survey: CodeSurvey
     again: bytes
 

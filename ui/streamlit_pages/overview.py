@@ -10,7 +10,7 @@ import streamlit as st
 from ui.client import BackendClient, BackendError
 from ui.health_table import uptime_text
 from ui.line_chart import line_chart
-from ui.readings import History, Reading
+from ui.readings import History, MetricsReading
 
 LOOK_EVERY_S = 2.0
 MAX_SPARKS = 60
@@ -61,7 +61,7 @@ def _state(client: BackendClient) -> None:
         st.warning(f"**Cannot speak yet.** {readiness.message}", icon=":material/warning:")
 
 
-def _cards(readings: list[Reading]) -> None:
+def _cards(readings: list[MetricsReading]) -> None:
     now = readings[-1]
     recent = readings[-MAX_SPARKS:]
     busy = UNKNOWN if now.active is None else f"{now.active:.0f} of {now.rows or 0:.0f}"
@@ -84,7 +84,7 @@ def _card(label: str, value: str, note: str = "", sparks: list[float | None] | N
     )  # fmt: skip
 
 
-def _within(now: Reading) -> str:
+def _within(now: MetricsReading) -> str:
     return "" if now.first_audio_p95_ms is None else f"95 %: {_wait(now.first_audio_p95_ms)}"
 
 
@@ -94,7 +94,7 @@ def _wait(wait_ms: float | None) -> str:
     return f"{wait_ms:.0f} ms" if wait_ms < 1000 else f"{wait_ms / 1000:.1f} s"
 
 
-def _charts(readings: list[Reading]) -> None:
+def _charts(readings: list[MetricsReading]) -> None:
     readings = _with_breaks(readings)
     times = [datetime.fromtimestamp(one.when_s) for one in readings]
     left, right = st.columns(2)
@@ -109,12 +109,12 @@ def _charts(readings: list[Reading]) -> None:
                 st.caption("Nothing to draw yet.")
 
 
-def _with_breaks(readings: list[Reading]) -> list[Reading]:
+def _with_breaks(readings: list[MetricsReading]) -> list[MetricsReading]:
     """An empty reading wherever nobody looked for a while: a line across would be made up."""
-    drawn: list[Reading] = []
+    drawn: list[MetricsReading] = []
     for one in readings:
         if drawn and one.when_s - drawn[-1].when_s > 5 * LOOK_EVERY_S:
-            drawn.append(Reading(drawn[-1].when_s + LOOK_EVERY_S))
+            drawn.append(MetricsReading(drawn[-1].when_s + LOOK_EVERY_S))
         drawn.append(one)
     return drawn
 

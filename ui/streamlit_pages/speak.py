@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from ui import labels
-from ui.client import BackendClient, Recording
+from ui.client import BackendClient, ReferenceAudio
 from ui.plain_text import plain_text
 from ui.sounds import media_type
 from ui.speaking import Answer, Situation, situation, speak
@@ -22,13 +22,13 @@ SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
 CARDS = {"x-audio-seconds": "{:.1f}", "x-first-audio-ms": "{:,.0f}", "x-rtf": "{:.2f}", "x-seed": ""}
 
 
-class Take(NamedTuple):
+class StreamlitTake(NamedTuple):
     """One speech and all that is needed to have it again."""
 
     answer: Answer
     text: str
     voice: str | None
-    clip: Recording | None
+    clip: ReferenceAudio | None
     options: Mapping[str, Any]
 
 
@@ -50,7 +50,7 @@ def show(client: BackendClient) -> None:
         is_sent = st.form_submit_button(labels.SPEAK, type="primary", icon=":material/play_arrow:")
     if is_sent:
         source = upload or taken
-        clip = Recording(source.getvalue(), words) if source is not None else None
+        clip = ReferenceAudio(source.getvalue(), words) if source is not None else None
         if clip is not None and words.strip() and has_fit:
             options["fit_reference"] = True
         if clip is not None and not has_consent:
@@ -58,8 +58,8 @@ def show(client: BackendClient) -> None:
         else:
             with st.spinner(labels.SPEAKING):
                 answer = speak(client, text, voice, clip, options)
-        _keep(Take(answer, text, voice, clip, options))
-    takes: list[Take] = st.session_state.get(TAKES, [])
+        _keep(StreamlitTake(answer, text, voice, clip, options))
+    takes: list[StreamlitTake] = st.session_state.get(TAKES, [])
     if takes:
         _show_take(client, takes[0], now)
     if len(takes) > 1:
@@ -74,12 +74,12 @@ def _show_state(now: Situation) -> None:
     st.button(labels.REFRESH, icon=":material/refresh:")
 
 
-def _keep(take: Take) -> None:
+def _keep(take: StreamlitTake) -> None:
     spoken = [one for one in st.session_state.get(TAKES, []) if one.answer.audio is not None]
     st.session_state[TAKES] = [take, *spoken][:MAX_TAKES]
 
 
-def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
+def _show_take(client: BackendClient, take: StreamlitTake, now: Situation) -> None:
     answer, format = take.answer, take.options.get("format") or "wav"
     if answer.audio is None:
         st.error(answer.state, icon=":material/error:")
@@ -109,14 +109,14 @@ def _show_take(client: BackendClient, take: Take, now: Situation) -> None:
         st.table([{"Measure": label, "Value": value} for label, value in answer.rows])
 
 
-def _again(client: BackendClient, take: Take, told: Mapping[str, str], format: str) -> bytes:
+def _again(client: BackendClient, take: StreamlitTake, told: Mapping[str, str], format: str) -> bytes:
     """The same speech in another file format."""
     options = {**take.options, "format": format, "seed": told.get(labels.HEADERS["x-seed"], "")}
     clips = [take.clip] if take.clip else []
     return client.speak(take.text, {**options, "voice": None if clips else take.voice}, clips).audio
 
 
-def _show_earlier(takes: list[Take]) -> None:
+def _show_earlier(takes: list[StreamlitTake]) -> None:
     with st.expander(f"Earlier speeches ({len(takes)})", icon=":material/history:"):
         for take in takes:
             st.markdown(f"{plain_text(take.text[:120])} *(seed {dict(take.answer.rows).get('Seed', 'unknown')})*")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui import labels
-from ui.answers import Voice
-from ui.client import BackendClient, BackendError, Recording
+from ui.answers import VoiceInfo
+from ui.client import BackendClient, BackendError, ReferenceAudio
 from ui.health_table import uptime_text
 from ui.plain_text import plain_text
 
@@ -62,18 +62,18 @@ def _show_adding(client: BackendClient) -> None:
     if missing or source is None:
         st.error(f"Still missing: {', '.join(missing)}.", icon=":material/error:")
         return
-    clip = Recording(source.getvalue(), words)
+    clip = ReferenceAudio(source.getvalue(), words)
     _do(lambda: client.add_voice(name.strip(), clip, has_consent), f"“{name.strip()}” is added.")
 
 
-def _show_cards(client: BackendClient, voices: list[Voice]) -> None:
+def _show_cards(client: BackendClient, voices: list[VoiceInfo]) -> None:
     for start in range(0, len(voices), N_COLUMNS):
         for column, voice in zip(st.columns(N_COLUMNS), voices[start : start + N_COLUMNS], strict=False):
             with column.container(border=True):
                 _show_voice(client, voice)
 
 
-def _show_voice(client: BackendClient, voice: Voice) -> None:
+def _show_voice(client: BackendClient, voice: VoiceInfo) -> None:
     st.markdown(f"**{plain_text(voice.name)}**")
     facts = [voice.description, voice.license]
     facts += [f"from {uptime_text(voice.duration_s)} of speech"] if voice.duration_s else []
@@ -96,7 +96,7 @@ def _show_voice(client: BackendClient, voice: Voice) -> None:
         st.audio(previews[voice.id], autoplay=hear)
 
 
-def _show_changes(client: BackendClient, voice: Voice) -> None:
+def _show_changes(client: BackendClient, voice: VoiceInfo) -> None:
     if st.button("Likeness", key=f"like-{voice.id}", help="How like its recording the voice speaks, 1 for the same"):
         try:
             with st.spinner(labels.SPEAKING):

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.api.body import read_upload, settings_of
-from backend.api.code_file_answer import MEDIA_TYPE, CodeFileBody, answered, described, documented_headers
-from backend.api.engine import SpeechEngine, host_of
+from backend.api.codec_response import MEDIA_TYPE, CodeFileBody, answered, described, documented_headers
+from backend.api.engine_host import SpeechEngine, host_of
 from backend.api.errors import documented
-from backend.api.speech_answer import MEDIA_TYPES, encoded
-from backend.api.speech_body import Format
+from backend.api.request_parsing import read_upload, settings_of
+from backend.api.speech.request import Format
+from backend.api.speech.response import MEDIA_TYPES, encoded
 from backend.audio.files import read_audio
 
 router = APIRouter(prefix="/codec", tags=["codec"])

@@ -8,13 +8,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.body import content_type, read_json, require_short, unsupported
-from backend.api.elevenlabs_body import USUAL_FORMAT, ElevenLabsBody, shape_of
-from backend.api.engine import host_of
+from backend.api.compat.elevenlabs_schemas import USUAL_FORMAT, ElevenLabsBody, shape_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.recoded import speak_as
-from backend.api.speech_answer import MEDIA_TYPES
-from backend.api.speech_headers import documented_headers
+from backend.api.request_parsing import content_type, read_json, require_short, unsupported
+from backend.api.speech.headers import documented_headers
+from backend.api.speech.response import MEDIA_TYPES
+from backend.api.speech.transcode import speak_as
 from backend.errors import UnknownVoice
 from backend.runtime.request import MAX_VOICE_CHARS
 
@@ -49,7 +49,7 @@ Hurry = Annotated[
 Logging = Annotated[bool | None, Query(description="Not honored, but reported: texts are never logged.")]
 
 
-class ListedVoice(BaseModel):
+class ElevenLabsVoice(BaseModel):
     """A voice by the fields that clients read."""
 
     voice_id: str
@@ -60,10 +60,10 @@ class ListedVoice(BaseModel):
     preview_url: str
 
 
-class ListedVoices(BaseModel):
+class ElevenLabsVoices(BaseModel):
     """The answer of `GET /v1/voices`."""
 
-    voices: list[ListedVoice]
+    voices: list[ElevenLabsVoice]
 
 
 @router.post("/text-to-speech/{voice_id}", response_class=Response, responses=ANSWERS, openapi_extra=_body())
@@ -85,14 +85,14 @@ async def speak_streamed(
 
 
 @router.get("/voices", responses=documented(503))
-async def voices(request: Request) -> ListedVoices:
+async def voices(request: Request) -> ElevenLabsVoices:
     """List the voices, built in and added."""
     host = host_of(request)
-    return ListedVoices(voices=[_listed(request, voice) for voice in await host.run(host.engine.voices)])
+    return ElevenLabsVoices(voices=[_listed(request, voice) for voice in await host.run(host.engine.voices)])
 
 
 @router.get("/voices/{voice_id}", responses=documented(404, 503))
-async def voice(request: Request, voice_id: VoiceId) -> ListedVoice:
+async def voice(request: Request, voice_id: VoiceId) -> ElevenLabsVoice:
     """One voice by its id."""
     host = host_of(request)
     for found in await host.run(host.engine.voices):
@@ -114,8 +114,8 @@ async def _speak(
     return await speak_as(request, wanted, shape, is_streaming, ignored)
 
 
-def _listed(request: Request, found: Any) -> ListedVoice:
-    return ListedVoice(
+def _listed(request: Request, found: Any) -> ElevenLabsVoice:
+    return ElevenLabsVoice(
         voice_id=found.id, name=found.name, category="premade" if getattr(found, "is_builtin", False) else "cloned",
         description=getattr(found, "description", ""), preview_url=f"{request.base_url}voices/{quote(found.id, safe='')}/preview",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
 
 router = APIRouter(tags=["speech"])
@@ -17,4 +17,6 @@ router = APIRouter(tags=["speech"])
 async def emotions(request: Request) -> dict[str, Any]:
     """The emotion markers that the loaded checkpoint knows, in groups."""
     host = host_of(request)
-    return asdict(await host.run(host.engine.emotions))
+    guide = await host.run(host.engine.emotions)
+    # `era` is the older name of `family`.
+    return {**asdict(guide), "era": guide.family}

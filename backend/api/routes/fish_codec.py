@@ -8,11 +8,11 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import settings_of
-from backend.api.engine import SpeechEngine, host_of
+from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
+from backend.api.engine_host import SpeechEngine, host_of
 from backend.api.errors import documented
-from backend.api.packed_body import MSGPACK, packed, read_packed
-from backend.api.speech_body import Sound
+from backend.api.request_parsing import settings_of
+from backend.api.speech.request import Sound
 from backend.audio.files import read_audio
 from backend.errors import BadAudio, BadCodes
 
@@ -22,7 +22,7 @@ MAX_SOUNDS = 64
 MAX_CODE = 2**31
 
 
-class Sounds(BaseModel):
+class FishEncodeRequest(BaseModel):
     """The body of `POST /v1/vqgan/encode`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +30,7 @@ class Sounds(BaseModel):
     audios: list[Sound] = Field(min_length=1, max_length=MAX_SOUNDS, description="Sound files.")
 
 
-class Tokens(BaseModel):
+class FishDecodeRequest(BaseModel):
     """The body of `POST /v1/vqgan/decode`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,23 +52,23 @@ def _answers(description: str) -> dict[int | str, dict[str, Any]]:
 
 @router.post(
     "/encode", response_class=Response, responses=_answers("`tokens`: codes [codebooks][frames] of each sound."),
-    openapi_extra=_body(Sounds),
+    openapi_extra=_body(FishEncodeRequest),
 )  # fmt: skip
 async def encode(request: Request) -> Response:
     """Turn sound files into codes of the checkpoint's codec. All together may last MAX_AUDIO_S."""
-    body = await read_packed(request, Sounds)
+    body = await read_packed(request, FishEncodeRequest)
     host, left_s = host_of(request), settings_of(request).max_audio_s
     tokens = await host.work(_tokens, host.engine, body.audios, left_s)
     return packed(request, {"tokens": tokens})
 
 
 @router.post(
-    "/decode", response_class=Response, openapi_extra=_body(Tokens),
+    "/decode", response_class=Response, openapi_extra=_body(FishDecodeRequest),
     responses=_answers("`audios`: the samples of each sound as bare 16-bit floats, little-endian."),
 )  # fmt: skip
 async def decode(request: Request) -> Response:
     """Turn codes of the checkpoint's codec into samples at its rate. All together may last MAX_AUDIO_S."""
-    body = await read_packed(request, Tokens)
+    body = await read_packed(request, FishDecodeRequest)
     host = host_of(request)
     audios = await host.work(_samples, host.engine, body.tokens)
     return packed(request, {"audios": audios})

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import parse, read_form
-from backend.api.engine import host_of
+from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.packed_body import MSGPACK, packed, read_packed
+from backend.api.request_parsing import parse, read_form
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
 
@@ -29,7 +29,7 @@ class NewReference(BaseModel):
     )
 
 
-class Removal(BaseModel):
+class DeletedReference(BaseModel):
     """The body of `DELETE /v1/references/delete`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -37,7 +37,7 @@ class Removal(BaseModel):
     reference_id: str = Field(min_length=1, max_length=MAX_VOICE_CHARS)
 
 
-class Renaming(BaseModel):
+class RenamedReference(BaseModel):
     """The body of `POST /v1/references/update`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -94,11 +94,11 @@ async def listed(request: Request) -> Response:
 
 
 @router.delete(
-    "/delete", response_class=Response, responses={**ANSWER, **documented(404, 415, 503)}, openapi_extra=_body(Removal)
+    "/delete", response_class=Response, responses={**ANSWER, **documented(404, 415, 503)}, openapi_extra=_body(DeletedReference)
 )  # fmt: skip
 async def delete(request: Request) -> Response:
     """Remove an added voice and its recording. Built-in voices stay."""
-    body = await read_packed(request, Removal)
+    body = await read_packed(request, DeletedReference)
     host = host_of(request)
     await host.run(host.engine.delete_voice, body.reference_id)
     return packed(request, {"success": True, "message": "Removed the voice.", "reference_id": body.reference_id})
@@ -106,11 +106,11 @@ async def delete(request: Request) -> Response:
 
 @router.post(
     "/update", response_class=Response, responses={**ANSWER, **documented(404, 409, 415, 503)},
-    openapi_extra=_body(Renaming),
+    openapi_extra=_body(RenamedReference),
 )  # fmt: skip
 async def update(request: Request) -> Response:
     """Rename an added voice."""
-    body = await read_packed(request, Renaming)
+    body = await read_packed(request, RenamedReference)
     host = host_of(request)
     voice = await host.run(host.engine.rename_voice, body.old_reference_id, body.new_reference_id)
     done = {"success": True, "message": "Renamed the voice.", "old_reference_id": body.old_reference_id}

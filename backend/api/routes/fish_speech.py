@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.body import content_type, parse, read_form, require_short, with_references
+from backend.api.compat.fish_msgpack import MSGPACK, read_packed
+from backend.api.compat.fish_schemas import FishBody, form_schema, json_schema
 from backend.api.errors import documented
-from backend.api.fish_body import FishBody, form_schema, json_schema
-from backend.api.packed_body import MSGPACK, read_packed
-from backend.api.recoded import speak_as
-from backend.api.speech_answer import MEDIA_TYPES
-from backend.api.speech_headers import documented_headers
+from backend.api.request_parsing import content_type, parse, read_form, require_short, with_references
+from backend.api.speech.headers import documented_headers
+from backend.api.speech.response import MEDIA_TYPES
+from backend.api.speech.transcode import speak_as
 
 router = APIRouter(prefix="/v1", tags=["fish"])
 

@@ -11,9 +11,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.job_body import (
+from backend.api.jobs.events import job_events
+from backend.api.jobs.schemas import (
     ChoiceBody,
     JobBody,
     JobList,
@@ -29,10 +30,9 @@ from backend.api.job_body import (
     sentence_body,
     take_body,
 )
-from backend.api.job_events import job_events
-from backend.api.speech_answer import MEDIA_TYPES
-from backend.pipeline.audiobook import BOOK_FORMATS
-from backend.pipeline.jobs import JobDesk
+from backend.api.speech.response import MEDIA_TYPES
+from backend.pipeline.longform.audiobook import BOOK_FORMATS
+from backend.pipeline.longform.job_service import JobService
 
 router = APIRouter(tags=["jobs"])
 
@@ -65,7 +65,7 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def desk_of(request: Request) -> JobDesk:
+def job_service_of(request: Request) -> JobService:
     return request.app.state.jobs
 
 
@@ -73,11 +73,11 @@ def desk_of(request: Request) -> JobDesk:
 async def create_job(request: Request) -> JobBody:
     """Have a book or an article spoken. Once this answers, the job survives a crash of the server."""
     body, document = await read_new_job(request)
-    host, desk = host_of(request), desk_of(request)
+    host, desk = host_of(request), job_service_of(request)
 
     def create() -> JobBody:
         job = desk.create(
-            document, body.kind, format=body.format, delivery=body.to_delivery(), seed=body.seed, title=body.title,
+            document, body.kind, format=body.format, delivery=body.to_speech_params(), seed=body.seed, title=body.title,
             author=body.author,
         )  # fmt: skip
         return JobBody(**job_fields(job))
@@ -88,7 +88,7 @@ async def create_job(request: Request) -> JobBody:
 @router.get("/jobs")
 async def jobs(request: Request) -> JobList:
     """List the jobs, newest first."""
-    found = await host_of(request).run(desk_of(request).jobs)
+    found = await host_of(request).run(job_service_of(request).jobs)
     return JobList(jobs=[JobBody(**job_fields(job)) for job in found])
 
 
@@ -99,7 +99,7 @@ async def job(
     limit: Annotated[int, Query(ge=0, le=MAX_SENTENCES, description="How many to list.")] = MAX_SENTENCES,
 ) -> WholeJobBody:  # fmt: skip
     """A job with its chapters and sentences."""
-    desk = desk_of(request)
+    desk = job_service_of(request)
 
     def read() -> WholeJobBody:
         found, speaking = desk.job(job_id), desk.speaking(job_id)
@@ -116,7 +116,7 @@ async def events(
     request: Request, job_id: JobId, last_event_id: Annotated[str, Header(max_length=32)] = ""
 ) -> StreamingResponse:
     """Follow a job as server-sent events until it has ended. A client that comes back misses nothing."""
-    host, desk = host_of(request), desk_of(request)
+    host, desk = host_of(request), job_service_of(request)
     found = await host.run(desk.job, job_id)
     since = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -126,32 +126,32 @@ async def events(
 @router.post("/jobs/{job_id}/pause", responses=documented(404, 409, 507))
 async def pause(request: Request, job_id: JobId) -> JobBody:
     """Stop after the sentences that are being spoken."""
-    return JobBody(**job_fields(await host_of(request).run(desk_of(request).pause, job_id)))
+    return JobBody(**job_fields(await host_of(request).run(job_service_of(request).pause, job_id)))
 
 
 @router.post("/jobs/{job_id}/resume", responses=documented(404, 409, 503, 507))
 async def resume(request: Request, job_id: JobId) -> JobBody:
     """Go on where it stopped."""
-    return JobBody(**job_fields(await host_of(request).run(desk_of(request).resume, job_id)))
+    return JobBody(**job_fields(await host_of(request).run(job_service_of(request).resume, job_id)))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=documented(404, 409, 507))
 async def cancel(request: Request, job_id: JobId) -> JobBody:
     """Stop at once and for good. What was spoken stays until the job is deleted."""
-    return JobBody(**job_fields(await host_of(request).run(desk_of(request).cancel, job_id)))
+    return JobBody(**job_fields(await host_of(request).run(job_service_of(request).cancel, job_id)))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, response_class=Response, responses=documented(404, 507))
 async def delete(request: Request, job_id: JobId) -> Response:
     """Remove a job, its file, and every sound no other job shares."""
-    await host_of(request).run(desk_of(request).delete, job_id)
+    await host_of(request).run(job_service_of(request).delete, job_id)
     return Response(status_code=204)
 
 
 @router.get("/jobs/{job_id}/audio", response_class=FileResponse, responses={**FILE, **documented(404, 409, 416)})
 async def audio(request: Request, job_id: JobId) -> FileResponse:
     """The finished sound file."""
-    desk = desk_of(request)
+    desk = job_service_of(request)
     path = await host_of(request).run(desk.file, job_id)
     found = await host_of(request).run(desk.job, job_id)
     name = UNSAFE.sub("", found.title).strip(" .")[:100] or "book"
@@ -168,14 +168,14 @@ async def sentence_audio(
     take: Annotated[int | None, Query(ge=0, le=10**6, description="The chosen one if left out.")] = None,
 ) -> FileResponse:  # fmt: skip
     """One take of a sentence as a FLAC file."""
-    path = await host_of(request).run(desk_of(request).sound, job_id, index, take)
+    path = await host_of(request).run(job_service_of(request).sound, job_id, index, take)
     return FileResponse(path, media_type="audio/flac")
 
 
 @router.post("/jobs/{job_id}/sentences/{index}/takes", status_code=201, responses=documented(404, 409, 415, 503, 507))
 async def new_take(request: Request, job_id: JobId, index: SentenceIndex, body: NewTakeBody) -> TakeBody:
     """Speak a sentence once more, before all that waits. The chosen take stays chosen."""
-    host, desk = host_of(request), desk_of(request)
+    host, desk = host_of(request), job_service_of(request)
     take = await host.run(desk.new_take, job_id, index, body.seed, body.text)
     until_s = time.monotonic() + (TAKE_WAIT_S if body.wait else 0.0)
     while take.state == "waiting" and time.monotonic() < until_s and not await request.is_disconnected():
@@ -187,6 +187,6 @@ async def new_take(request: Request, job_id: JobId, index: SentenceIndex, body: 
 @router.post("/jobs/{job_id}/sentences/{index}/choose", responses=documented(404, 409, 415, 507))
 async def choose(request: Request, job_id: JobId, index: SentenceIndex, body: ChoiceBody) -> SentenceBody:
     """Let another take be heard; an older one again undoes that. A finished file is written anew."""
-    desk = desk_of(request)
+    desk = job_service_of(request)
     found = await host_of(request).run(desk.choose, job_id, index, body.take)
     return sentence_body(found, desk.speaking(job_id))

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.api.body import read_speech_body
 from backend.api.errors import documented
-from backend.api.speech_answer import MEDIA_TYPES, speak
-from backend.api.speech_body import form_schema, json_schema
-from backend.api.speech_headers import documented_headers
-from backend.api.speech_timed import SUBTITLE_TYPES, Output, TimedBody, speak_timed
+from backend.api.request_parsing import read_speech_body
+from backend.api.speech.headers import documented_headers
+from backend.api.speech.request import form_schema, json_schema
+from backend.api.speech.response import MEDIA_TYPES, speak
+from backend.api.speech.timestamps import SUBTITLE_TYPES, Output, TimedBody, speak_timed
 from backend.errors import BadRequest
 
 router = APIRouter(tags=["speech"])

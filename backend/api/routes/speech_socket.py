@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from backend.api.engine import EngineHost
-from backend.api.speaking import Speaking
-from backend.api.speech_answer import OpenSpeech
-from backend.api.speech_socket import SpeechSocket
+from backend.api.engine_host import EngineHost
+from backend.api.speech.protocol import SpeechHandle
+from backend.api.speech.response import SpeechRun
+from backend.api.speech.websocket import SpeechSocket
 from backend.runtime.request import SpeechRequest
 
 router = APIRouter()
@@ -29,8 +29,8 @@ async def speech_stream(socket: WebSocket) -> None:
         await deny(socket, MAX_SOCKETS, host.missing)
         return
 
-    def speak(wanted: SpeechRequest, is_timed: bool) -> Speaking:
-        speech = OpenSpeech(socket, wanted, time.perf_counter())
+    def speak(wanted: SpeechRequest, is_timed: bool) -> SpeechHandle:
+        speech = SpeechRun(socket, wanted, time.perf_counter())
         speech.is_streamed = True
         return speech
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.body import content_type, parse, read_form, read_json, unsupported
-from backend.api.engine import host_of
+from backend.api.engine_host import host_of
 from backend.api.errors import documented
-from backend.api.speech_answer import MEDIA_TYPES, speak
-from backend.api.speech_body import Format
+from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
+from backend.api.speech.request import Format
+from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.errors import BadRequest
 from backend.runtime.request import BOUNDS, MAX_VOICE_CHARS, ReferenceClip, SpeechRequest
 
@@ -63,7 +63,7 @@ class NewName(BaseModel):
     name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="What to call it now.")
 
 
-class Likeness(BaseModel):
+class Similarity(BaseModel):
     """The answer of `GET /voices/{id}/similarity`."""
 
     similarity: float = Field(description="-1...1; takes of the same voice are near 1.")
@@ -148,7 +148,7 @@ async def similarity(
     request: Request,
     voice_id: VoiceId,
     seed: Annotated[int | None, Query(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1], description="Of the take.")] = None,
-) -> Likeness:
+) -> Similarity:
     """How like itself a voice sounds in a fresh take, by the checkpoint's own speaker encoder."""
     host = host_of(request)
-    return Likeness(similarity=await host.work(host.engine.voice_likeness, voice_id, PREVIEW_TEXT, seed))
+    return Similarity(similarity=await host.work(host.engine.voice_similarity, voice_id, PREVIEW_TEXT, seed))

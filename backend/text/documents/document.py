@@ -9,7 +9,7 @@ BlockKind = Literal["heading", "paragraph", "break"]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TextBlock:
     """A run of text that stands by itself, white space made plain; a `break` has none."""
 
     text: str
@@ -21,7 +21,7 @@ class Chapter:
     """A part with a name of its own; `title` may be empty."""
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[TextBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)

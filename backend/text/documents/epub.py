@@ -14,7 +14,7 @@ from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadDocument, LimitExceeded
 from backend.text.documents.archive import Archive
-from backend.text.documents.document import Block, Chapter, Document, plain_space
+from backend.text.documents.document import Chapter, Document, TextBlock, plain_space
 from backend.text.documents.page import read_page
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
@@ -68,7 +68,7 @@ def read_epub(content: bytes) -> Document:
 
 
 def _chapters(archive: Archive, pages: list[str], contents: list[_Entry], title: str) -> tuple[Chapter, ...]:
-    blocks: list[Block] = []
+    blocks: list[TextBlock] = []
     page_starts: dict[str, int] = {}
     places: dict[tuple[str, str], int] = {}
     for path in pages:

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 
-from backend.text.documents.document import Block, Chapter, Document, plain_space
+from backend.text.documents.document import Chapter, Document, TextBlock, plain_space
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<fields>(?:[^\n]{0,1000}\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 FIELD = re.compile(r"""^(title|author):[ \t]*["']?([^\n]{1,300}?)["']?[ \t]*$""", re.M | re.I)
@@ -26,7 +26,7 @@ def read_markdown(text: str) -> Document:
     fields = {name.lower(): value for name, value in FIELD.findall(front["fields"])} if front else {}
     leveled = _blocks(text[front.end() :] if front else text)
     levels = [level for level, _ in leveled if level]
-    first = leveled[0] if leveled else (0, Block(""))
+    first = leveled[0] if leveled else (0, TextBlock(""))
     repeated = [level for level in sorted(set(levels)) if levels.count(level) > 1]
     chapter_level = repeated[0] if repeated else min(levels, default=0)
     # A single heading on top of the others is the title of the whole.
@@ -34,8 +34,8 @@ def read_markdown(text: str) -> Document:
     return Document(fields.get("title", title), fields.get("author", ""), tuple(_chapters(leveled, chapter_level)))
 
 
-def _chapters(leveled: list[tuple[int, Block]], chapter_level: int) -> Iterator[Chapter]:
-    parts: list[list[Block]] = [[]]
+def _chapters(leveled: list[tuple[int, TextBlock]], chapter_level: int) -> Iterator[Chapter]:
+    parts: list[list[TextBlock]] = [[]]
     titles = [""]
     for level, block in leveled:
         if level == chapter_level and level:
@@ -50,26 +50,26 @@ def _chapters(leveled: list[tuple[int, Block]], chapter_level: int) -> Iterator[
             yield Chapter(title or next((one.text for one in blocks if one.kind == "heading"), ""), tuple(blocks))
 
 
-def _blocks(text: str) -> list[tuple[int, Block]]:
+def _blocks(text: str) -> list[tuple[int, TextBlock]]:
     """Blocks with the level of the heading each one is, 0 for other text."""
     # The parser's own rule for these takes quadratic time where they follow one another.
     targets = {normalizeReference(name): {"href": "", "title": ""} for name in REFERENCE.findall(text)}
     marks = MarkdownIt("commonmark", {"html": True})
     parser = MarkdownIt("commonmark", {"html": True}).enable("table").disable(["inline", "reference"])
-    leveled: list[tuple[int, Block]] = []
+    leveled: list[tuple[int, TextBlock]] = []
     level, last_row = 0, 0
     for row, token in _with_rows(parser.parse(REFERENCE.sub("", text))):
         if token.type == "hr":
-            leveled.append((0, Block("", "break")))
+            leveled.append((0, TextBlock("", "break")))
         elif token.type == "heading_open":
             level = int(token.tag.removeprefix("h"))
         elif token.type == "inline":
             words = _words(token.content, marks, {"references": targets})
             if words and row and row == last_row:
                 # The cells of one row are said as one sentence.
-                leveled[-1] = (0, Block(f"{leveled[-1][1].text}, {words}"))
+                leveled[-1] = (0, TextBlock(f"{leveled[-1][1].text}, {words}"))
             elif words:
-                leveled.append((level, Block(words, "heading" if level else "paragraph")))
+                leveled.append((level, TextBlock(words, "heading" if level else "paragraph")))
                 last_row = row
             level = 0
     return leveled

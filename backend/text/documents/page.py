@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from backend.text.documents.document import Block, BlockKind, plain_space
+from backend.text.documents.document import BlockKind, TextBlock, plain_space
 
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 BLOCKS = HEADINGS | {
@@ -27,7 +27,7 @@ DECLARED = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([A-Za-z0-9._-]{2,40}
 class Page:
     """Blocks in order; `anchors` holds for each id the number of the block it stands in or before."""
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[TextBlock] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,7 +77,7 @@ class _PageReader(HTMLParser):
         elif tag in HEADINGS:
             self._kind = "heading"
         elif tag == "hr":
-            self.page.blocks.append(Block("", "break"))
+            self.page.blocks.append(TextBlock("", "break"))
         elif tag in SPACES:
             self._text.append(" ")
 
@@ -100,5 +100,5 @@ class _PageReader(HTMLParser):
         """End the block that is open."""
         text = plain_space("".join(self._text))
         if text:
-            self.page.blocks.append(Block(text, self._kind))
+            self.page.blocks.append(TextBlock(text, self._kind))
         self._text, self._kind = [], "paragraph"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from backend.text.documents.document import Block, Chapter, Document, plain_space
+from backend.text.documents.document import Chapter, Document, TextBlock, plain_space
 
 PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 NUMBER = r"(?:\d{1,4}|[IVXLC]{1,8}|[A-Za-z]{3,12}(?:-[A-Za-z]{3,12})?)"
@@ -19,7 +19,7 @@ def read_plain(text: str) -> Document:
     """The chapters of a plain text; one without a name if no paragraph is a line such as "Chapter 3"."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     titles: list[str] = [""]
-    parts: list[list[Block]] = [[]]
+    parts: list[list[TextBlock]] = [[]]
     for paragraph in PARAGRAPH_END.split(text):
         words = plain_space(paragraph)
         if not words:
@@ -29,10 +29,10 @@ def read_plain(text: str) -> Document:
                 titles.append("")
                 parts.append([])
             titles[-1] = words.rstrip(".")
-            parts[-1].append(Block(words, "heading"))
+            parts[-1].append(TextBlock(words, "heading"))
         elif BREAK.fullmatch(words):
-            parts[-1].append(Block("", "break"))
+            parts[-1].append(TextBlock("", "break"))
         else:
-            parts[-1].append(Block(words))
+            parts[-1].append(TextBlock(words))
     chapters = (Chapter(title, tuple(blocks)) for title, blocks in zip(titles, parts, strict=True))
     return Document("", "", tuple(one for one in chapters if any(block.text for block in one.blocks)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backend.text.documents.document import Block, BlockKind, Document
-from backend.text.split import split_sentences, split_to_length
+from backend.text.documents.document import BlockKind, Document, TextBlock
+from backend.text.segmentation.sentences import split_sentences, split_to_length
 
 # A model speaks single words badly and needs seconds for a page: both are kept out.
 MIN_CHARS = 24
@@ -17,7 +17,7 @@ BLOCK_PAUSE_S: dict[BlockKind, float] = {"paragraph": 0.4, "heading": 0.8, "brea
 CHAPTER_PAUSE_S = 1.5
 
 
-class Sentence(NamedTuple):
+class DocumentSentence(NamedTuple):
     """One sentence, or several short ones; `chapter` counts from 0."""
 
     chapter: int
@@ -25,20 +25,20 @@ class Sentence(NamedTuple):
     pause_s: float
 
 
-def sentences_of(document: Document) -> list[Sentence]:
+def sentences_of(document: Document) -> list[DocumentSentence]:
     """Everything to be spoken, in order; the last one is followed by no pause.
 
     Chapters without words give no sentence; see `spoken_chapters` for those that remain.
     """
-    sentences: list[Sentence] = []
+    sentences: list[DocumentSentence] = []
     for number, chapter in enumerate(spoken_chapters(document)):
-        spoken: list[Sentence] = []
+        spoken: list[DocumentSentence] = []
         for block in chapter:
             if not _has_words(block):
                 if spoken:
                     spoken[-1] = spoken[-1]._replace(pause_s=max(spoken[-1].pause_s, BLOCK_PAUSE_S["break"]))
                 continue
-            pieces = [Sentence(number, text, SENTENCE_PAUSE_S) for text in _pieces(_closed(block))]
+            pieces = [DocumentSentence(number, text, SENTENCE_PAUSE_S) for text in _pieces(_closed(block))]
             pieces[-1] = pieces[-1]._replace(pause_s=BLOCK_PAUSE_S[block.kind])
             spoken += pieces
         spoken[-1] = spoken[-1]._replace(pause_s=CHAPTER_PAUSE_S)
@@ -48,7 +48,7 @@ def sentences_of(document: Document) -> list[Sentence]:
     return sentences
 
 
-def spoken_chapters(document: Document) -> list[tuple[Block, ...]]:
+def spoken_chapters(document: Document) -> list[tuple[TextBlock, ...]]:
     """The blocks of every chapter that has words."""
     return [chapter.blocks for chapter in document.chapters if any(map(_has_words, chapter.blocks))]
 
@@ -61,7 +61,7 @@ def chapter_titles(document: Document) -> list[str]:
     return [chapter.title or f"Chapter {number}" for number, chapter in enumerate(spoken, 1)]
 
 
-def _closed(block: Block) -> str:
+def _closed(block: TextBlock) -> str:
     """Headings rarely end in a point, and without one a voice goes on as if more were to come."""
     return block.text if block.kind != "heading" or not block.text[-1].isalnum() else f"{block.text}."
 
@@ -86,5 +86,5 @@ def _pieces(text: str) -> list[str]:
     return spoken
 
 
-def _has_words(block: Block) -> bool:
+def _has_words(block: TextBlock) -> bool:
     return any(character.isalnum() for character in block.text)

@@ -1,1 +1,1 @@
-"""Prompts of each era: what a model reads before it speaks."""
+"""Prompts of each family: what a model reads before it speaks."""

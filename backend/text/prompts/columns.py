@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.errors import BadCodes
-from backend.text.tokenizer import Tokenizer
+from backend.text.tokenizers.base import Tokenizer
 
 
 class Columns:

@@ -8,23 +8,25 @@ import numpy as np
 
 from backend.errors import BadText, LimitExceeded
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Layout, Reference, Room, Spoken
-from backend.text.prompts.phonogram import PhonogramLayout
-from backend.text.prompts.s1 import S1Layout
-from backend.text.prompts.s2 import S2Layout
-from backend.text.prompts.turns import Segment, is_silent
-from backend.text.prompts.v15 import V15Layout
-from backend.text.tokenizer import Tokenizer
+from backend.text.prompts.layout import PromptBudget, PromptFormat, PromptReference, SpokenTurn
+from backend.text.prompts.phonogram import PhonogramPromptFormat
+from backend.text.prompts.s1 import S1PromptFormat
+from backend.text.prompts.s2 import S2PromptFormat
+from backend.text.prompts.turns import TurnSegment, is_silent
+from backend.text.prompts.v15 import V15PromptFormat
+from backend.text.tokenizers.base import Tokenizer
 
 # Frames a prompt leaves to the speech that follows it, unless the model's whole memory is small.
 N_RESERVED = 2048
 V15_WINDOW = 4096
 
-LAYOUTS: dict[str, Callable[[Columns, bool, int], Layout]] = {
-    "s1": lambda columns, as_upstream, max_length: S1Layout(columns),
-    "s2": lambda columns, as_upstream, max_length: S2Layout(columns, as_upstream=as_upstream),
-    "v15": lambda columns, as_upstream, max_length: V15Layout(columns, max_length=max_length, as_upstream=as_upstream),
-    "phonogram": lambda columns, as_upstream, max_length: PhonogramLayout(columns),
+LAYOUTS: dict[str, Callable[[Columns, bool, int], PromptFormat]] = {
+    "s1": lambda columns, as_upstream, max_length: S1PromptFormat(columns),
+    "s2": lambda columns, as_upstream, max_length: S2PromptFormat(columns, as_upstream=as_upstream),
+    "v15": lambda columns, as_upstream, max_length: V15PromptFormat(
+        columns, max_length=max_length, as_upstream=as_upstream
+    ),
+    "phonogram": lambda columns, as_upstream, max_length: PhonogramPromptFormat(columns),
 }
 
 
@@ -35,7 +37,11 @@ class Conversation:
     """
 
     def __init__(
-        self, layout: Layout, segments: Sequence[Segment], references: Sequence[Reference] | None, n_limit: int
+        self,
+        layout: PromptFormat,
+        segments: Sequence[TurnSegment],
+        references: Sequence[PromptReference] | None,
+        n_limit: int,
     ) -> None:
         self.segments = list(segments)
         self.n_limit = n_limit
@@ -53,7 +59,7 @@ class Conversation:
         """
         opened = self._open(k)
         past = [self._closed[index] for index in sorted(self._closed) if index < k]
-        room = Room(self.n_limit, self._head.shape[1], opened.shape[1], self._has_voice)
+        room = PromptBudget(self.n_limit, self._head.shape[1], opened.shape[1], self._has_voice)
         kept = [past[index] for index in self._layout.kept(past, room)]
         prompt = np.concatenate([self._head, *kept, opened], axis=1)
         self._check(prompt.shape[1])
@@ -64,7 +70,7 @@ class Conversation:
 
         `stop_codes` [C]: what the model gave the stop column, if it stopped and gave any.
         """
-        self._closed[k] = self._layout.closed(Spoken(self.segments[k], codes, stop_codes))
+        self._closed[k] = self._layout.closed(SpokenTurn(self.segments[k], codes, stop_codes))
 
     def opened(self, k: int) -> np.ndarray:
         """The last columns of `prompt(k)`, those of segment `k` itself. Row 0 of the built-in voice's are the symbols
@@ -90,11 +96,11 @@ class Conversation:
 
 
 def start_conversation(
-    era: str,
+    family: str,
     tokenizer: Tokenizer,
     n_codebooks: int,
     text: str,
-    references: Sequence[Reference] | None = (),
+    references: Sequence[PromptReference] | None = (),
     *,
     chunk_length: int = 200,
     max_seq_len: int = 8192,
@@ -118,7 +124,7 @@ def start_conversation(
     if n_reserved is None:
         n_reserved = min(N_RESERVED, max_seq_len // 2)
     window = min(V15_WINDOW, max_seq_len) if max_length is None else max_length
-    layout = LAYOUTS[era](Columns(tokenizer, n_codebooks, parse_controls=as_upstream), as_upstream, window)
+    layout = LAYOUTS[family](Columns(tokenizer, n_codebooks, parse_controls=as_upstream), as_upstream, window)
     segments = layout.segments(text, chunk_length, split_long=split_long)
     if not as_upstream:
         segments = [segment for segment in segments if not is_silent(segment.text)]

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 
 from backend.errors import BadText
-from backend.text.phoneme_tokenizer import PhonemeTokenizer
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Reference, Room, Spoken
-from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, segments_of, split_turns
+from backend.text.prompts.layout import PromptBudget, PromptReference, SpokenTurn
+from backend.text.prompts.turns import SPEAKER_TAG, TurnSegment, cut_turns, segments_of, split_turns
+from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 
-class PhonogramLayout:
+class PhonogramPromptFormat:
     """Each reference is `begin | symbols | end | speech | im_end`, and the open turn is `begin | symbols | end`.
 
     A named voice is a conditioning vector beside the prompt, so every segment stands alone: nothing is said before.
@@ -26,17 +26,17 @@ class PhonogramLayout:
         self.lead = columns.ids([self.tokenizer.begin_id])
         self._read: dict[str, list[int]] = {}
 
-    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
+    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         turns = split_turns(text) or [text]
         segments = segments_of(cut_turns(turns, chunk_length) if split_long else turns)
         # A sentence in a script this voice cannot read must not silence the others; scripts.py reports it.
         return [segment for segment in segments if self._symbols(segment.text)] or segments
 
-    def head(self, references: Sequence[Reference] | None) -> np.ndarray:
-        turns = [self.closed(Spoken(Segment(r.text), r.codes, None)) for r in references or ()]
+    def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
+        turns = [self.closed(SpokenTurn(TurnSegment(r.text), r.codes, None)) for r in references or ()]
         return self.columns.join(*turns)
 
-    def opened(self, segment: Segment) -> np.ndarray:
+    def opened(self, segment: TurnSegment) -> np.ndarray:
         symbols = self._symbols(segment.text)
         if not symbols and segment.text.strip():
             raise BadText(
@@ -44,11 +44,11 @@ class PhonogramLayout:
             )
         return self.columns.ids([self.tokenizer.begin_id, *symbols, self.tokenizer.finish_id])
 
-    def closed(self, spoken: Spoken) -> np.ndarray:
+    def closed(self, spoken: SpokenTurn) -> np.ndarray:
         speech = self.columns.frames(spoken.codes)
         return self.columns.join(self.opened(spoken.segment), speech, self.columns.control("im_end"))
 
-    def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
+    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
         return []
 
     def _symbols(self, text: str) -> list[int]:

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Reference, Room, Spoken
-from backend.text.prompts.turns import SPEAKER_TAG, Segment, cut_turns, group_turns, segments_of, split_turns
-from backend.text.prompts.window import newest_that_fit
+from backend.text.prompts.layout import PromptBudget, PromptReference, SpokenTurn, newest_that_fit
+from backend.text.prompts.turns import SPEAKER_TAG, TurnSegment, cut_turns, group_turns, segments_of, split_turns
 
 TASK = "convert the provided text to speech"
 TASK_WITH_VOICES = f"{TASK} reference to the following:\n\nText:\n"
 SPEECH_HEADING = "\n\nSpeech:\n"
 
 
-class S2Layout:
+class S2PromptFormat:
     """A system message with all references, then user and assistant messages in turn.
 
     `as_upstream` drops what stands before the first speaker tag and keeps history beyond what fits.
@@ -28,13 +27,13 @@ class S2Layout:
         self._end = columns.wording("<|im_end|>\n")
         self._answer = columns.wording("<|im_start|>assistant\n<|voice|>")
 
-    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
+    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         turns = split_turns(text, keep_lead=not self.as_upstream)
         if split_long and (turns or len(text.encode("utf-8", "surrogatepass")) > chunk_length):
             return segments_of(cut_turns(turns or [text], chunk_length))
         return segments_of(group_turns(turns, chunk_length) if turns else [text])
 
-    def head(self, references: Sequence[Reference] | None) -> np.ndarray:
+    def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
         columns = self.columns
         task = [columns.wording(TASK)]
         if references:
@@ -47,12 +46,12 @@ class S2Layout:
             task += [columns.wording(SPEECH_HEADING), *speech]
         return columns.join(columns.wording("<|im_start|>system\n"), *task, self._end)
 
-    def opened(self, segment: Segment) -> np.ndarray:
+    def opened(self, segment: TurnSegment) -> np.ndarray:
         return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
 
-    def closed(self, spoken: Spoken) -> np.ndarray:
+    def closed(self, spoken: SpokenTurn) -> np.ndarray:
         return self.columns.join(self.opened(spoken.segment), self.columns.frames(spoken.codes), self._end)
 
-    def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
+    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
         # The model was trained on whole conversations: all that fits stays.
         return list(range(len(past))) if self.as_upstream else newest_that_fit(past, room)

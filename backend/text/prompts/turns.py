@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from backend.text.split import split_to_length
+from backend.text.segmentation.sentences import split_to_length
 
 SPEAKER_TAG = re.compile(r"<\|speaker:(\d+)\|>")
 # The published model was trained with at most this many turns in a message.
@@ -13,7 +13,7 @@ MAX_GROUP_TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TurnSegment:
     """Text spoken in one generation. `speaker` is None if it has no speaker tag, or several that differ."""
 
     text: str
@@ -62,8 +62,8 @@ def cut_turns(turns: list[str], max_bytes: int) -> list[str]:
     return group_turns([piece for turn in turns for piece in split_long_turn(turn, max_bytes)], max_bytes)
 
 
-def segments_of(texts: list[str]) -> list[Segment]:
-    return [Segment(text, _speaker(text)) for text in texts]
+def segments_of(texts: list[str]) -> list[TurnSegment]:
+    return [TurnSegment(text, _speaker(text)) for text in texts]
 
 
 def _speaker(text: str) -> int | None:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.text.clean_v15 import clean_v15, split_v15
 from backend.text.prompts.columns import Columns
-from backend.text.prompts.layout import Reference, Room, Spoken
-from backend.text.prompts.turns import Segment, segments_of
+from backend.text.prompts.layout import PromptBudget, PromptReference, SpokenTurn
+from backend.text.prompts.turns import TurnSegment, segments_of
+from backend.text.segmentation.fish_v15 import clean_v15, split_v15
 
 TASK = "Speak out the provided text."
 # Of the window, this much is left to the speech that is to come.
 N_RESERVED = 1024
 
 
-class V15Layout:
+class V15PromptFormat:
     """A system message, the references as messages, then user and assistant messages in turn.
 
     The system message is there unless the list of references is None. `as_upstream` reproduces what upstream does
@@ -32,29 +32,29 @@ class V15Layout:
         system = columns.wording("<|im_start|>system\n"), columns.wording(TASK)
         self._system = columns.join(*system, self._end)
 
-    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[Segment]:
+    def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         return segments_of(split_v15(text, chunk_length) if split_long else [clean_v15(text)])
 
-    def head(self, references: Sequence[Reference] | None) -> np.ndarray:
+    def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
         if references is None:
             return self.columns.ids([])
         turns = [
-            self.columns.join(self.opened(Segment(clean_v15(r.text))), self.columns.frames(r.codes), self._end)
+            self.columns.join(self.opened(TurnSegment(clean_v15(r.text))), self.columns.frames(r.codes), self._end)
             for r in references
         ]
         return self.columns.join(self._system, *turns)
 
-    def opened(self, segment: Segment) -> np.ndarray:
+    def opened(self, segment: TurnSegment) -> np.ndarray:
         return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
 
-    def closed(self, spoken: Spoken) -> np.ndarray:
+    def closed(self, spoken: SpokenTurn) -> np.ndarray:
         parts = [self.opened(spoken.segment), self.columns.frames(spoken.codes)]
         if spoken.stop_codes is not None or not self.as_upstream:
             # The column of the stop keeps the codes the model gave it: that is what it was trained to see.
             parts.append(self.columns.stop(spoken.stop_codes))
         return self.columns.join(*parts)
 
-    def kept(self, past: Sequence[np.ndarray], room: Room) -> list[int]:
+    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
         # The window counts parts, not turns: a text part and a speech part each, and the new text part last.
         parts = [length for turn in past for length in self._part_lengths(turn)] + [room.n_new]
         # Upstream subtracts the system message even where it is not sent.

@@ -11,7 +11,7 @@ from backend.codec.f0_network import F0Frames
 from backend.codec.harmonic_decoder import HarmonicDecoder
 from backend.codec.spectral import SpectralCodec
 from backend.training.codec.anchor import anchored_turns
-from backend.training.recipe import HarmonicBlock
+from backend.training.codec.config import HarmonicBlock
 
 
 class HarmonicOutput(NamedTuple):

@@ -12,8 +12,8 @@ from backend.codec.base import CausalCodec
 from backend.codec.harmonic_decoder import HarmonicDecoder
 from backend.codec.spectral import SpectralCodec
 from backend.errors import BadSettings
-from backend.weights.codec import load_strictly
-from backend.weights.reader import read_tensors
+from backend.weights.codec_checkpoint import load_strictly
+from backend.weights.tensor_files import read_tensors
 
 # How files of such decoders alone name the F0 network's parts.
 _FLAT = "f0_"

@@ -11,20 +11,20 @@ from torch import Tensor
 from backend.codec.f0_network import bin_log2_hz
 from backend.codec.harmonic_decoder import HarmonicDecoder
 from backend.codec.spectral import SpectralCodec
-from backend.codec.vq import dropout_rows
+from backend.codec.vq.residual import dropout_rows
 from backend.data.augment import Augmentation
 from backend.data.f0_tracks import PitchedSampler
 from backend.errors import BadSettings
 from backend.training.codec.harmonic_pass import HarmonicOutput, HarmonicPass, true_slope
-from backend.training.codec_task import CodecTask
-from backend.training.guard import guarded_step
-from backend.training.losses import SpectralLoss
+from backend.training.codec.losses import SpectralLoss
+from backend.training.codec.task import CodecTrainTask
+from backend.training.loop.guards import guarded_step
 
 FROZEN = ("encoder", "quantizer")
 MIN_MAGNITUDE = 1e-6
 
 
-class HarmonicTask(CodecTask):
+class HarmonicTrainTask(CodecTrainTask):
     """A codec task whose segments come with their F0, and whose losses know the phase of the source."""
 
     codec: SpectralCodec
@@ -45,8 +45,8 @@ class HarmonicTask(CodecTask):
             self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, (), loss.floor, self.block.bin_windows
         ).to(self.device)
 
-    def enter(self, name: str, seed: int, is_fresh: bool) -> None:
-        super().enter(name, seed, is_fresh)
+    def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
+        super().start_phase(name, seed, is_fresh)
         missing = [part for part in FROZEN if part not in self.phase.freeze]
         if missing:
             raise BadSettings(f"{name}.freeze lacks {missing}; a harmonic decoder learns from fixed codes.")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadDocument, BadText, LimitExceeded, PhonogramError
-from backend.text.documents.document import Block, Chapter, Document
+from backend.text.documents.document import Chapter, Document, TextBlock
 from backend.text.documents.reader import kind_of, read_document
 from backend.text.documents.sentences import CHAPTER_PAUSE_S, MAX_BYTES, chapter_titles, sentences_of
 
@@ -78,7 +78,7 @@ def test_plain_text_is_cut_where_a_line_says_chapter():
     document = read_document(text)
     assert chapter_titles(document) == ["CHAPTER I", "Chapter Two: The End"]
     assert document.chapters[0].blocks[1:] == (
-        Block("It was dark."), Block("", "break"), Block("Then light came up.")
+        TextBlock("It was dark."), TextBlock("", "break"), TextBlock("Then light came up.")
     )  # fmt: skip
     assert chapter_titles(read_document(b"The first chapter of my life began.\n\nIt went on.")) == ["Text"]
 
@@ -135,7 +135,7 @@ def test_any_text_is_read_or_refused(text, kind):
 @given(st.lists(st.text(alphabet="ab. ,!", min_size=1, max_size=900), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 def test_no_letter_is_lost_between_document_and_sentences(paragraphs):
-    document = Document("", "", (Chapter("", tuple(map(Block, paragraphs))),))
+    document = Document("", "", (Chapter("", tuple(map(TextBlock, paragraphs))),))
     spoken = "".join(sentence.text for sentence in sentences_of(document))
     letters = [c for paragraph in paragraphs for c in paragraph if c.isalnum()]
     assert [c for c in spoken if c.isalnum()] == letters

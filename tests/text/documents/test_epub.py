@@ -6,7 +6,7 @@ from backend.errors import BadDocument, BadText, LimitExceeded
 from backend.text.documents.archive import Archive
 from backend.text.documents.reader import read_document
 from backend.text.documents.sentences import chapter_titles, sentences_of
-from tests.text.documents.books import epub
+from tests.support.books import epub
 
 PAGES = {
     "one.xhtml": "<h1>One</h1><p>First&nbsp;words,<br/>a <em>line</em> more.</p>",

@@ -1,0 +1,1 @@
+"""Schemas and formats of other services: OpenAI, fish, ElevenLabs, Wyoming."""

@@ -1,0 +1,1 @@
+"""Schemas and server-sent events of long-form jobs."""

@@ -1,0 +1,1 @@
+"""Middleware: access, API keys, rate limits, timeouts, security headers."""

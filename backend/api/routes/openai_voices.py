@@ -1,0 +1,89 @@
+"""`/v1/audio/voices`: the voices as OpenAI's clients add and list them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.api.engine_host import host_of
+from backend.api.errors import documented
+from backend.api.request_parsing import parse, read_form
+from backend.errors import BadRequest
+from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
+
+router = APIRouter(prefix="/v1/audio", tags=["openai"])
+
+
+class OpenAIVoice(BaseModel):
+    """A voice by the two fields that clients read."""
+
+    id: str
+    name: str
+
+
+class OpenAIVoices(BaseModel):
+    """The answer of `GET /v1/audio/voices`."""
+
+    voices: list[OpenAIVoice]
+
+
+class CreatedVoice(BaseModel):
+    """The answer of `POST /v1/audio/voices`."""
+
+    object: Literal["audio.voice"] = "audio.voice"
+    id: str
+    name: str
+    created_at: int = Field(description="Seconds since 1970.")
+
+
+class VoiceForm(BaseModel):
+    """The form of `POST /v1/audio/voices`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="What to call the voice.")
+    consent: str = Field(
+        min_length=1, max_length=MAX_VOICE_CHARS,
+        description="`true` if the speaker agrees; consent recordings are not kept here, so no id of one is known.",
+    )  # fmt: skip
+
+
+def _form_schema() -> dict[str, Any]:
+    schema = VoiceForm.model_json_schema()
+    sample = {"type": "string", "format": "binary", "description": "A WAV, FLAC, Ogg or MP3 file of the voice."}
+    schema["properties"]["audio_sample"] = sample
+    schema["required"] = ["name", "audio_sample", "consent"]
+    return schema
+
+
+BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}}}
+
+
+@router.get("/voices", responses=documented(503))
+async def voices(request: Request) -> OpenAIVoices:
+    """List the voices, built in and added; each `id` is a `voice` to speak with."""
+    host = host_of(request)
+    found = await host.run(host.engine.voices)
+    return OpenAIVoices(voices=[OpenAIVoice(id=voice.id, name=voice.name) for voice in found])
+
+
+@router.post("/voices", responses=documented(409, 413, 415, 429, 503, 507), openapi_extra=BODY)
+async def add_voice(request: Request) -> CreatedVoice:
+    """Add a voice from a sample of someone who agrees to it."""
+    fields = await read_form(request, files=("audio_sample",))
+    sample = fields.pop("audio_sample", b"")
+    form = parse(VoiceForm, fields)
+    if not sample:
+        raise BadRequest("audio_sample is missing; expected a sound file of the voice. Upload one.")
+    if form.consent.strip().lower() != "true":
+        raise BadRequest(
+            "consent is not 'true'. This server keeps no consent recordings, so it knows no id of one: ask the "
+            "speaker, and with their agreement send consent=true."
+        )
+    host = host_of(request)
+    voice = await host.work(host.engine.add_voice, form.name, ReferenceClip(sample, ""), "", True)
+    created_at = int(datetime.fromisoformat(voice.created_at).timestamp())
+    return CreatedVoice(id=voice.id, name=voice.name, created_at=created_at)

@@ -1,0 +1,1 @@
+"""Speech endpoints: request, streaming response, timestamps, WebSocket."""

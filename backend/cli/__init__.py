@@ -1,0 +1,1 @@
+"""The commands of `phonogram` that speak and serve; `backend/cli/main.py` is the list of all."""

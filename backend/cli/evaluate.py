@@ -1,0 +1,182 @@
+"""The `evaluate` commands: `evaluate codec`, `evaluate voice`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backend.cli.evaluate_voice import voice
+from backend.cli.progress import require_folder, step_bar, write_whole
+from backend.errors import BadAudio, BadSettings
+
+if TYPE_CHECKING:
+    from backend.evaluation.codec.metrics import MetricSet
+    from backend.evaluation.codec.runner import CodecEvaluation
+    from backend.evaluation.codec.systems import System
+
+FORMAT = 1
+
+app = typer.Typer(help="Measure codecs and voices beside others, with outside judges.", no_args_is_help=True)
+app.command()(voice)
+
+
+@app.callback()
+def root() -> None:
+    """Measure codecs and voices beside others, with outside judges."""
+
+
+@app.command()
+def codec(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A codec folder or the name of a checkpoint.")
+    ],
+    audio: Annotated[Path, typer.Option(metavar="DIR", help="The folder with the sounds, of any depth.")],
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with plots and sounds here.")
+    ] = None,
+    codebooks: Annotated[
+        str | None, typer.Option(help="Numbers of codebooks, such as 2,4,8; a quarter, half and all if not given.")
+    ] = None,
+    peers: Annotated[
+        str | None, typer.Option(help="Coders to compare with, such as opus-12,codec2-3200; 'none' for none.")
+    ] = None,
+    lyra: Annotated[Path | None, typer.Option(metavar="DIR", help="The TFLite files of Lyra v2.")] = None,
+    asr: Annotated[Path | None, typer.Option(metavar="DIR", help="A CTranslate2 Whisper model: word errors.")] = None,
+    transcripts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON lines with 'file' and 'text': what is said.")
+    ] = None,
+    speaker: Annotated[bool, typer.Option("--speaker", help="Judge whether the speaker is kept.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many of the sounds, spread evenly.")] = None,
+    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results here and go on from them.")] = None,
+) -> None:
+    """Score a codec at several bitrates beside Opus, Codec 2 and others on the same sounds."""
+    # Imported here: `--help` should not wait seconds for them.
+    from backend.evaluation.baselines.registry import USUAL, open_baselines
+    from backend.evaluation.codec.metrics import open_metrics
+    from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
+    from backend.evaluation.codec.summary import compare, summarize
+    from backend.evaluation.codec.systems import codec_systems
+    from backend.evaluation.result_cache import ResultCache
+    from backend.weights.locate import find_codec
+
+    for target in (json_file, report_file):
+        require_folder(target)
+    if report_file is not None:
+        from backend.evaluation.codec.plots import require_plots
+
+        require_plots()
+    files = find_sounds(audio, limit)
+    texts = None if transcripts is None else read_transcripts(transcripts)
+    names = USUAL if peers is None else () if peers == "none" else tuple(peers.split(","))
+    others, absent_peers = open_baselines(names, lyra)
+    folder = find_codec(checkpoint)
+    ours = codec_systems(folder, counts(codebooks))
+    panel = open_metrics(asr, texts is not None, speaker)
+    systems: list[System] = [*ours, *others]
+    with step_bar() as report:
+        outcome = evaluate(
+            files, audio, systems, panel.judges, transcripts=texts, cache=ResultCache(cache), report=report
+        )  # fmt: skip
+    if not outcome.sounds:
+        raise BadAudio(
+            f"None of the {len(files)} sounds could be read; the first: {next(iter(outcome.skipped.values()))}"
+        )
+    table = summarize(outcome, [system.name for system in systems], panel.judges)
+    differences = compare(
+        outcome, [system.name for system in ours], [system.name for system in others], panel.judges
+    )  # fmt: skip
+    document = as_document(folder, ours[0].weights, panel, systems, absent_peers, outcome, table, differences)
+    typer.echo(as_text(document))
+    if json_file is not None:
+        write_whole(json_file, json.dumps(document, indent=1) + "\n")
+    if report_file is not None:
+        from backend.evaluation.codec.report import render_page
+
+        write_whole(report_file, render_page(document, audio, systems))
+
+
+def counts(text: str | None) -> list[int] | None:
+    """`2,4,8` as numbers. Raises `BadSettings` for anything else."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadSettings(f"--codebooks is '{text}'; expected numbers such as 2,4,8.") from error
+
+
+def as_document(
+    folder: Path, weights: str, panel: MetricSet, systems: list[System], absent_peers: dict[str, str], outcome: CodecEvaluation,
+    table: list[dict[str, Any]], differences: list[dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything found, as one JSON object."""
+    from backend.evaluation.codec.metrics import RATE_HZ
+    from backend.evaluation.codec.runner import as_json
+    from backend.evaluation.provenance import machine, versions
+    from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
+    from backend.weights.codec_checkpoint import MANIFEST, read_manifest
+
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    return {
+        "format": FORMAT,
+        "kind": "codec-evaluation",
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": ["phonogram", *sys.argv[1:]],
+        "machine": machine(),
+        "versions": versions(),
+        "checkpoint": {"name": folder.resolve().name, "weights_sha256": weights, "manifest": manifest},
+        "judged_at_hz": RATE_HZ,
+        "intervals": {"kind": "percentile bootstrap over files", "level": LEVEL, "resamples": N_RESAMPLES},
+        "judges": [
+            *({"name": judge.name, "title": judge.title, "better": judge.better, "identity": judge.identity,
+               "available": True} for judge in panel.judges),
+            *({"name": name, "available": False, "reason": reason} for name, reason in panel.absent.items()),
+        ],
+        "systems": [
+            *({"name": system.name, "identity": system.identity, "available": True} for system in systems),
+            *({"name": name, "available": False, "reason": reason} for name, reason in absent_peers.items()),
+        ],
+        "summary": table,
+        "differences": differences,
+        "sounds": [as_json(sound) for sound in outcome.sounds],
+        "skipped": [{"file": name, "reason": reason} for name, reason in outcome.skipped.items()],
+    }  # fmt: skip
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The table of means as a person reads it, with what is missing below."""
+    judges = [judge for judge in document["judges"] if judge["available"]]
+    head = ["coder", "kbps", "file kbps", "band Hz", "lag ms", *(judge["name"] for judge in judges)]
+    lines = [head]
+    for row in document["summary"]:
+        scores = [row["scores"].get(judge["name"]) for judge in judges]
+        lines.append([
+            row["system"], number(row["payload_kbps"]), number(row["file_kbps"]), f"{row['bandwidth_hz']:.0f}",
+            f"{row['lag_ms']:.1f}",
+            *("-" if score is None else f"{number(score['mean'])} [{number(score['low'])}, {number(score['high'])}]"
+              for score in scores),
+        ])  # fmt: skip
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    for part in (*document["judges"], *document["systems"]):
+        if not part["available"]:
+            text.append(f"{part['name']} not available: {part['reason']}")
+    text += [f"skipped {item['file']}: {item['reason']}" for item in document["skipped"]]
+    for sound in document["sounds"]:
+        text += [f"{sound['file']}: {system} failed: {why}" for system, why in sound["failures"].items()]
+        for result in sound["results"]:
+            text += [f"{sound['file']}: {result['system']}: {why}" for why in result["problems"].values()]
+    return "\n".join(text)
+
+
+def number(value: float | None) -> str:
+    """Three significant places or so, a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

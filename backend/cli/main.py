@@ -1,0 +1,169 @@
+"""The `phonogram` command.
+
+Exit codes: 0 done, 2 an error in the arguments or the input (one line on standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend import __version__
+from backend.cli.cluster import app as cluster_app
+from backend.cli.data import app as data_app
+from backend.cli.doctor import doctor
+from backend.cli.download import download
+from backend.cli.evaluate import app as evaluate_app
+from backend.cli.progress import progress_bar
+from backend.cli.read import read
+from backend.cli.serve import serve
+from backend.cli.speak import speak, voices
+from backend.cli.train import app as train_app
+from backend.cli.watermark import app as watermark_app
+from backend.errors import PhonogramError
+
+if TYPE_CHECKING:
+    from backend.compression.codes.inspect import ContainerSurvey
+
+# Nothing heavy is imported up here: a command imports what it runs, so `--help` answers at once.
+# One command is a function of its own module, listed below; a group is a Typer, joined with `app.add_typer`.
+app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Text to speech, sound to codes and back.",
+)  # fmt: skip
+
+for command in (speak, read, voices, serve, download, doctor):
+    app.command()(command)
+
+app.add_typer(data_app, name="data")
+app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(cluster_app, name="cluster")
+app.add_typer(watermark_app, name="watermark")
+
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec", metavar="NAME_OR_FOLDER", help="A codec folder or the name of a checkpoint.", show_default=False
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"phonogram {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def encode(
+    source: Annotated[Path, typer.Argument(metavar="SOUND", help="A WAV, FLAC, Ogg or MP3 file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .pgc file to write.")],
+    codec: Codec = None,
+    codebooks: Annotated[int | None, typer.Option(help="Keep only the first ones: fewer bits, coarser sound.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a sound file into a code file."""
+    from backend.pipeline.codec.on_disk import encode_file, require_free
+    from backend.weights import codes_hash, load_codec
+    from backend.weights.locate import find_codec
+
+    require_free(output, source, overwrite)
+    folder = find_codec(codec)
+    model = load_codec(folder)
+    with progress_bar("encoding") as progress:
+        survey = encode_file(
+            source, output, model, codes_hash(folder),
+            n_codebooks=codebooks, is_overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    print(f"{output.name}: {describe(survey)}")
+
+
+@app.command()
+def decode(
+    source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The sound file to write: .wav, .flac, .ogg, .opus, .mp3.")
+    ],
+    codec: Codec = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a code file back into a sound file, with the codec that wrote it."""
+    from backend.compression.codes.inspect import survey_file
+    from backend.pipeline.codec.on_disk import decode_file, require_free, require_sound_suffix
+
+    # What can be refused is refused before a model is loaded.
+    require_free(output, source, overwrite)
+    require_sound_suffix(output)
+    survey_file(source)
+
+    from backend.weights import codes_hash, load_codec
+    from backend.weights.locate import find_codec
+
+    folder = find_codec(codec)
+    model = load_codec(folder)
+    with progress_bar("decoding") as progress:
+        waveform = decode_file(
+            source, output, model, codes_hash(folder), is_overwrite=overwrite, progress=progress
+        )  # fmt: skip
+    print(f"{output.name}: {waveform.duration_s:.3f} s, {waveform.rate_hz} Hz, {waveform.n_channels} channel(s)")
+
+
+@app.command()
+def info(
+    source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
+    is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check a code file and tell what it holds. Bitrates are counted from its bytes."""
+    from backend.compression.codes.inspect import survey_file
+
+    survey = survey_file(source)
+    header = survey.header
+    facts = {
+        "codec": header.codec,
+        "weights_hash": header.weights_hash,
+        "sample_rate_hz": header.sample_rate_hz,
+        "channels": header.channels,
+        "n_samples": survey.n_samples,
+        "duration_s": survey.duration_s,
+        "hop_samples": header.hop_samples,
+        "n_frames": survey.n_frames,
+        "n_codebooks": header.n_codebooks,
+        "codebook_sizes": list(header.codebook_sizes),
+        "file_bytes": survey.file_bytes,
+        "payload_bytes": survey.payload_bytes,
+        "file_kbps": survey.file_kbps,
+        "payload_kbps": survey.payload_kbps,
+    }
+    if is_json:
+        print(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        print(f"{name:15} {f'{value:.3f}' if isinstance(value, float) else value}")
+
+
+def describe(survey: ContainerSurvey) -> str:
+    return (
+        f"{survey.duration_s:.3f} s in {survey.n_frames} frames of {survey.header.n_codebooks} codebooks, "
+        f"{survey.file_bytes} bytes, {survey.file_kbps:.3f} kbps ({survey.payload_kbps:.3f} without the container)"
+    )
+
+
+def main() -> None:
+    """Run the command; an error a user can meet becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be printable; that is no reason to fail after the work is done.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except PhonogramError as error:
+        print(f"phonogram: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

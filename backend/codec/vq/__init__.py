@@ -1,0 +1,1 @@
+"""Vector quantization: residual, EMA and factorized codebooks."""

@@ -1,0 +1,1 @@
+"""The `.pgc` container for codec codes."""

@@ -1,5 +1,0 @@
-"""Training presets, as package data, and the function that composes them."""
-
-from backend.configs.compose import compose_preset, preset_names
-
-__all__ = ["compose_preset", "preset_names"]

@@ -1,0 +1,1 @@
+"""Baseline codecs: Opus, Codec2, Lyra."""

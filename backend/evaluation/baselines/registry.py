@@ -1,0 +1,50 @@
+"""The coders to compare with, by name. Each is there only if its program or its files are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from backend.errors import BadSettings, NotAvailable
+from backend.evaluation.baselines.codec2 import Codec2
+from backend.evaluation.baselines.lyra import Lyra
+from backend.evaluation.baselines.opus import Opus
+from backend.evaluation.codec.systems import Original, System
+
+PEERS: dict[str, Callable[[Path | None], System]] = {
+    "original": lambda folder: Original(),
+    "opus-6": lambda folder: Opus(6),
+    "opus-9": lambda folder: Opus(9),
+    "opus-12": lambda folder: Opus(12),
+    "opus-16": lambda folder: Opus(16),
+    "opus-24": lambda folder: Opus(24),
+    "codec2-1200": lambda folder: Codec2(1200),
+    "codec2-3200": lambda folder: Codec2(3200),
+    "lyra-3.2": lambda folder: _lyra(folder, 3.2),
+    "lyra-6": lambda folder: _lyra(folder, 6.0),
+    "lyra-9.2": lambda folder: _lyra(folder, 9.2),
+}
+USUAL = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
+
+
+def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
+    """The peers that can run here, and of the others the reason why not.
+
+    Raises `BadSettings` for a name that is no peer.
+    """
+    unknown = sorted(set(names) - set(PEERS))
+    if unknown:
+        raise BadSettings(f"There are no peers called {', '.join(unknown)}; known are {', '.join(PEERS)}.")
+    systems, absent = [], {}
+    for name in dict.fromkeys(names):
+        try:
+            systems.append(PEERS[name](lyra))
+        except NotAvailable as error:
+            absent[name] = str(error)
+    return systems, absent
+
+
+def _lyra(folder: Path | None, rate_kbps: float) -> System:
+    if folder is None:
+        raise NotAvailable("Lyra v2 needs the folder of its files. Give it with --lyra.")
+    return Lyra(folder, rate_kbps)

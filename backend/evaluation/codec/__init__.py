@@ -1,0 +1,1 @@
+"""Codec evaluation: runner, metrics, summary and report."""

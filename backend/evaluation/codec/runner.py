@@ -1,0 +1,203 @@
+"""The run: every sound through every coder, before every judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from backend.audio.files import read_audio
+from backend.audio.resample import resample
+from backend.audio.waveform import Waveform
+from backend.errors import BadAudio, BadSettings, LimitExceeded, ScoreUnavailable
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score
+from backend.evaluation.codec.systems import CodedAudio, System, file_hash
+from backend.evaluation.result_cache import ResultCache
+from backend.metrics.alignment import find_lag, overlap
+from backend.metrics.reconstruction import kbps
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+MAX_DURATION_S = 120.0
+# A coder's delay is one number; each sound shows it with an error of milliseconds, the median of some does not.
+N_DELAY_SOUNDS = 9
+DELAY_SOUND_S = 20.0
+
+Report = Callable[[int, int, str], None]  # done, in all, what is being done
+
+
+@dataclass(frozen=True, slots=True)
+class CodecResult:
+    """One sound through one coder. `problems` says of each judge without a score why it has none."""
+
+    system: str
+    payload_bytes: int | None
+    file_bytes: int | None
+    payload_kbps: float | None
+    file_kbps: float | None
+    bandwidth_hz: float
+    lag_ms: float
+    scores: dict[str, Score]
+    problems: dict[str, str]
+
+
+@dataclass(slots=True)
+class SoundResult:
+    """One sound before all coders. `failures` are coders that could not take it."""
+
+    file: str
+    duration_s: float
+    rate_hz: int
+    results: list[CodecResult] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CodecEvaluation:
+    """Everything a run found. `skipped` are sounds that could not be read, with the reason."""
+
+    sounds: list[SoundResult]
+    skipped: dict[str, str]
+
+
+def find_sounds(folder: Path, limit: int | None = None) -> list[Path]:
+    """The sound files below a folder, by name; with a `limit`, that many spread evenly over the list.
+
+    Raises `BadSettings` if there are none.
+    """
+    if not folder.is_dir():
+        raise BadSettings(f"'{folder.name}' is not a folder; --audio takes the folder of the sounds. Check the path.")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise BadSettings(f"'{folder.name}' holds no sound files ({', '.join(sorted(SUFFIXES))}). Check the path.")
+    return files if limit is None else spread(files, limit)
+
+
+def read_transcripts(manifest: Path) -> dict[str, str]:
+    """What is said in each file, by file name without suffix, from JSON lines with `file` and `text`."""
+    try:
+        rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return {Path(row["file"]).stem: str(row["text"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadSettings(
+            f"'{manifest.name}' is not a list of transcripts ({type(error).__name__}); expected one JSON object with "
+            "'file' and 'text' on each line. Check the file."
+        ) from error
+
+
+def evaluate(
+    files: list[Path], root: Path, systems: list[System], judges: list[Metric], *,
+    transcripts: dict[str, str] | None = None, cache: ResultCache | None = None, report: Report | None = None,
+) -> CodecEvaluation:  # fmt: skip
+    """Code and judge every file. What cannot be read or coded is reported in the outcome; the rest goes on."""
+    cache = cache or ResultCache(None)
+    if report is not None:
+        report(0, len(files) * len(systems), "delays of the coders")
+    delays = {system.name: measure_delay(system, files) for system in systems}
+    outcome = CodecEvaluation([], {})
+    n_steps, n_done = len(files) * len(systems), 0
+    for file in files:
+        name = file.relative_to(root).as_posix()
+        try:
+            sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono()
+        except (BadAudio, LimitExceeded) as error:
+            outcome.skipped[name] = str(error)
+            n_done += len(systems)
+            continue
+        sound_hash = file_hash(file)
+        text = (transcripts or {}).get(file.stem)
+        found = SoundResult(name, sound.duration_s, sound.rate_hz)
+        for system in systems:
+            if report is not None:
+                report(n_done, n_steps, f"{name}: {system.name}")
+            try:
+                found.results.append(_result(sound, sound_hash, system, delays[system.name], judges, text, cache))
+            except BadAudio as error:
+                found.failures[system.name] = str(error)
+            n_done += 1
+        outcome.sounds.append(found)
+    if report is not None:
+        report(n_done, n_steps, "")
+    return outcome
+
+
+def measure_delay(system: System, files: list[Path]) -> int:
+    """How much later a coder's sound comes, in samples at `RATE_HZ`: the median over sounds spread over the list."""
+    lags = []
+    for file in spread(files, N_DELAY_SOUNDS):
+        try:
+            sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono().slice_s(0, DELAY_SOUND_S)
+            lags.append(find_lag(*_at_judged_rate(sound, system.code(sound).decoded), RATE_HZ))
+        except (BadAudio, LimitExceeded):
+            # The run itself reports it.
+            continue
+    return round(median(lags)) if lags else 0
+
+
+def spread(files: list[Path], limit: int) -> list[Path]:
+    """At most `limit` of the files, evenly over the list."""
+    return files if limit >= len(files) else [files[i * len(files) // limit] for i in range(limit)]
+
+
+def _result(
+    sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Metric], text: str | None,
+    cache: ResultCache,
+) -> CodecResult:  # fmt: skip
+    """A result whose scores come from the cache as far as they are there."""
+    identities = {judge.name: f"{judge.identity} {text}" if judge.is_text_used else judge.identity for judge in judges}
+    key = f"{system.identity} delay {delay}"
+    entry = cache.read(sound_hash, key)
+    known = {} if entry is None else entry["scores"]
+    missing = [judge for judge in judges if identities[judge.name] not in known]
+    if entry is None or missing:
+        coded = system.code(sound)
+        pair = Pair(*overlap(*_at_judged_rate(sound, coded.decoded), delay), text)
+        fresh = {identities[judge.name]: _mark(judge, pair) for judge in missing}
+        entry = {"facts": _facts(sound, coded, delay), "scores": {**known, **fresh}}
+        cache.write(sound_hash, key, entry)
+    marks = {judge.name: entry["scores"][identities[judge.name]] for judge in judges}
+    return CodecResult(
+        system.name,
+        **entry["facts"],
+        scores={name: Score(*mark) for name, mark in marks.items() if not isinstance(mark, str)},
+        problems={name: mark for name, mark in marks.items() if isinstance(mark, str)},
+    )
+
+
+def _at_judged_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
+    return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
+
+
+def _mark(judge: Metric, pair: Pair) -> list[float] | str:
+    """A score as value and weight, or the reason why there is none."""
+    try:
+        return list(judge.score(pair))
+    except ScoreUnavailable as error:
+        return str(error)
+
+
+def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
+    """The fields of a `CodecResult` that are no scores."""
+    return {
+        "payload_bytes": coded.payload_bytes,
+        "file_bytes": coded.file_bytes,
+        "payload_kbps": None if coded.payload_bytes is None else kbps(coded.payload_bytes, sound.duration_s),
+        "file_kbps": None if coded.file_bytes is None else kbps(coded.file_bytes, sound.duration_s),
+        "bandwidth_hz": float(coded.bandwidth_hz),
+        "lag_ms": delay * 1000 / RATE_HZ,
+    }
+
+
+def as_json(sound: SoundResult) -> dict[str, Any]:
+    """A sound's results as the JSON of a report holds them."""
+    results = []
+    for result in sound.results:
+        fields = asdict(result)
+        fields["scores"] = {name: score.value for name, score in result.scores.items()}
+        results.append(fields)
+    return {"file": sound.file, "duration_s": sound.duration_s, "rate_hz": sound.rate_hz,
+            "results": results, "failures": sound.failures}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Voice evaluation: runner, cloning, metrics, summary and report."""

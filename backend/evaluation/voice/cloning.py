@@ -1,0 +1,69 @@
+"""An engine speaking in voices that were just added to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backend.audio.files import encode_audio, read_audio
+from backend.audio.resample import resample
+from backend.audio.waveform import Waveform
+from backend.data.manifest import MANIFEST_NAME
+from backend.data.utterances import Utterance, read_utterances
+from backend.evaluation.codec.systems import file_hash
+from backend.evaluation.voice.systems import EngineVoices, SpokenPrompt, VoicePrompt, timed_take
+from backend.runtime.request import ReferenceClip, SpeechRequest
+
+if TYPE_CHECKING:
+    from backend.opt_engine import OptimizedEngine
+
+# What a person would record: long enough to know a voice by, short enough to be asked for.
+MIN_REFERENCE_S = 5.0
+
+
+class ClonedVoices:
+    """Every speaker of a corpus folder cloned from the first recordings, which reach 5 s together; texts in turn."""
+
+    def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
+        self.name, self._engine = name, engine
+        fit = engine.settings.voice_fit_steps
+        self.identity = f"clones-3 {identity} {fit} {file_hash(folder / MANIFEST_NAME)}"
+        self._references: dict[str, list[Utterance]] = {}
+        self._added: dict[str, str] = {}
+        for item in read_utterances(folder / MANIFEST_NAME):
+            chosen = self._references.setdefault(item.speaker, [])
+            if sum(one.seconds for one in chosen) < MIN_REFERENCE_S:
+                chosen.append(item)
+
+    @classmethod
+    def of(cls, voices: EngineVoices, folder: Path) -> ClonedVoices:
+        """The engine of named voices, cloning."""
+        return cls(voices.engine, voices.identity, folder, f"{voices.name}, cloning {folder.resolve().name}")
+
+    def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
+        speakers = list(self._references)
+        return [
+            VoicePrompt(text, speaker, seed + i, tuple(item.text for item in self._references[speaker]))
+            for i, text in enumerate(texts)
+            for speaker in (speakers[i % len(speakers)],)
+        ]
+
+    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+        self._engine.load()
+        voice = self._voice(prompt.voice or "")
+        request = SpeechRequest(text=prompt.text, voice=voice, seed=prompt.seed, use_memory_cache=False)
+        return timed_take(self._engine, request)
+
+    def _voice(self, speaker: str) -> str:
+        """The id under which a speaker was added, as a person would: the clip and what is said in it."""
+        if speaker not in self._added:
+            items = self._references[speaker]
+            sounds = [read_audio(item.path).mono() for item in items]
+            rate_hz = sounds[0].rate_hz
+            joined = np.concatenate([resample(sound, rate_hz).samples for sound in sounds], axis=1)
+            text = " ".join(item.text for item in items)
+            clip = ReferenceClip(encode_audio(Waveform(joined, rate_hz), "wav"), text)
+            self._added[speaker] = self._engine.add_voice(f"clone of {speaker}", clip, text, True).id
+        return self._added[speaker]

@@ -1,0 +1,43 @@
+"""Speech to text with a Whisper model from a given folder, as a judge of intelligibility."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from backend.errors import NotAvailable
+from backend.metrics.optional_packages import require_package
+
+RATE_HZ = 16_000
+BEAM = 5
+FILES = ("model.bin", "config.json", "tokenizer.json")
+
+
+class Recognizer:
+    """A CTranslate2 Whisper model on the processor, int8, beam 5, no fallback temperatures: the same every time."""
+
+    def __init__(self, folder: Path, language: str = "en", threads: int = 1):
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise NotAvailable(
+                f"The recognizer's folder '{folder.name}' lacks {', '.join(missing)}. Point at a CTranslate2 Whisper model."
+            )
+        package = require_package("faster_whisper", "faster-whisper")
+        self.language = language
+        try:
+            self._model = package.WhisperModel(
+                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
+            )
+        except (RuntimeError, ValueError) as error:
+            raise NotAvailable(
+                f"The recognizer in '{folder.name}' cannot be loaded ({type(error).__name__}). Copy the model again."
+            ) from error
+
+    def transcribe(self, samples: np.ndarray) -> str:
+        """The words of a sound [N] at 16 kHz."""
+        segments, _ = self._model.transcribe(
+            samples.astype(np.float32), language=self.language, beam_size=BEAM, temperature=0.0,
+            condition_on_previous_text=False, without_timestamps=True,
+        )  # fmt: skip
+        return " ".join(segment.text.strip() for segment in segments)

@@ -1,0 +1,40 @@
+"""Decode `spectral` codes with weights and activations rounded to bfloat16 in every matrix product.
+
+A live decoder reads all its weights for every 40 ms of sound; half the bytes are half the wait. Codes
+are made in full precision all the same, so code files do not depend on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from backend.codec.spectral import SpectralCodec
+from backend.nn.packed_linear import HAS_PACKED_PRODUCT, PackedLinear
+from backend.optimize.base import Support
+
+
+@dataclass(frozen=True, slots=True)
+class Bf16Decoder:
+    name: str = "bf16_decoder"
+    is_exact: bool = False
+    tolerance: float = 0.03  # largest sample difference, relative to the largest sample
+
+    def supported(self, device: torch.device, model: nn.Module) -> Support:
+        if not isinstance(model, SpectralCodec):
+            return Support(False, f"decodes 'spectral' only, not {type(model).__name__}")
+        if device.type != "cpu" or not HAS_PACKED_PRODUCT:
+            return Support(False, "needs a CPU and a PyTorch built with oneDNN")
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return Support(False, "this CPU has no bfloat16 instructions; fp32 is faster here")
+        return Support(True, "bfloat16 products read half the bytes")
+
+    def apply(self, model: SpectralCodec) -> SpectralCodec:
+        """Switch the decoder of `model`, in place."""
+        for layer in model.decoder.modules():
+            if isinstance(layer, PackedLinear):
+                layer.product_dtype = torch.bfloat16
+                layer.forget_derived()
+        return model

@@ -1,0 +1,1 @@
+"""A DualAR frame on the CPU with preallocated buffers."""

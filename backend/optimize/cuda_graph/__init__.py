@@ -1,0 +1,1 @@
+"""A DualAR frame captured as CUDA graphs."""

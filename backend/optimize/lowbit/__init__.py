@@ -1,0 +1,1 @@
+"""8-bit and 4-bit weights and their kernels."""

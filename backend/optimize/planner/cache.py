@@ -1,0 +1,88 @@
+"""Plans on disk: one small JSON file per machine, weights and wishes, in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from backend.device import processor_name
+from backend.optimize.planner.decision import Plan, PlanOptions
+from backend.optimize.threads import usable_cores
+
+log = logging.getLogger(__name__)
+FOLDER_VARIABLE = "PHONOGRAM_CACHE_DIR"
+SAMPLED = 64  # entries of each tensor that go into the fingerprint of a model without a checkpoint hash
+
+
+def plan_folder() -> Path:
+    """`PHONOGRAM_CACHE_DIR` if set, else the place this system keeps caches in."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named) / "plans"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "phonogram" / "plans"
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What measurements depend on besides the model."""
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "processor": processor_name(), "cores": usable_cores(), "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__, "device": device.type, "card": card,
+    }  # fmt: skip
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of names, shapes, formats and a few entries of every tensor: other weights, another hash."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().flatten()[:SAMPLED].float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def plan_key(device: torch.device, wishes: PlanOptions, weights: str) -> dict[str, Any]:
+    return {"machine": machine(device), "weights": weights, "wishes": asdict(wishes)}
+
+
+def plan_path(key: dict[str, Any], folder: Path) -> Path:
+    return folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
+
+
+def read_plan(key: dict[str, Any], folder: Path) -> Plan | None:
+    """The plan kept for `key`; None if there is none that can be used."""
+    path = plan_path(key, folder)
+    try:
+        return Plan.from_json(path.read_text(encoding="utf-8"), key)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the plan in %s cannot be used (%s): measuring again", path.name, error)
+        return None
+
+
+def write_plan(plan: Plan, key: dict[str, Any], folder: Path) -> None:
+    """Keep `plan`, whole or not at all. A folder that cannot be written only costs a measurement next time."""
+    path = plan_path(key, folder)
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_text(plan.to_json(key), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        log.warning("the plan could not be kept (%s): the next start measures again", error)

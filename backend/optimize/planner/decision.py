@@ -1,0 +1,78 @@
+"""A plan as values: what was asked for, what was decided, and on what grounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+PLAN_VERSION = 5
+
+Target = Literal["lm", "codec", "process"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """What the settings ask for. `threads` None: measured."""
+
+    mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    quantization: Literal["none", "int8", "int4"] = "none"
+    compile: bool = False
+    cuda_graphs: bool = True
+    num_streams: int = 3
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One optimization, applied or refused; `measured` holds named figures with their units in the names."""
+
+    name: str
+    target: Target
+    is_applied: bool
+    reason: str
+    measured: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        figures = ", ".join(f"{name} {value:g}" for name, value in self.measured.items())
+        return f"{self.name} ({self.target}): {self.reason}" + (f" [{figures}]" if figures else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Decisions in the order they are applied. `is_cached`: read from an earlier start, nothing was measured.
+
+    `busy_share`, 0...1: what others took of all cores when it was.
+    """
+
+    decisions: tuple[Decision, ...]
+    lm_threads: int
+    codec_threads: int
+    busy_share: float = 0.0
+    is_cached: bool = False
+
+    def applied(self, target: Target) -> tuple[str, ...]:
+        return tuple(d.name for d in self.decisions if d.is_applied and d.target == target)
+
+    @property
+    def refused(self) -> tuple[Decision, ...]:
+        return tuple(d for d in self.decisions if not d.is_applied)
+
+    def to_json(self, key: dict[str, Any]) -> str:
+        """`key` says for which machine, weights and wishes the plan holds."""
+        values = {"version": PLAN_VERSION, "key": key, "lm_threads": self.lm_threads}
+        values |= {"codec_threads": self.codec_threads, "busy_share": round(self.busy_share, 3)}
+        values |= {"decisions": [asdict(d) for d in self.decisions]}
+        return json.dumps(values, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, key: dict[str, Any]) -> Plan:
+        """Raises `ValueError`, `KeyError` or `TypeError` for anything but a plan written for `key`."""
+        values = json.loads(text)
+        if not isinstance(values, dict) or values["version"] != PLAN_VERSION or values["key"] != key:
+            raise ValueError("written by another version, or for another machine, other weights or other wishes")
+        decisions = tuple(Decision(**decision) for decision in values["decisions"])
+        if any(type(d.is_applied) is not bool or not isinstance(d.measured, dict) for d in decisions):
+            raise ValueError("a decision without its fields")
+        threads = int(values["lm_threads"]), int(values["codec_threads"])
+        return cls(decisions, *threads, busy_share=float(values["busy_share"]), is_cached=True)

@@ -1,0 +1,192 @@
+"""What helps a language model on this device, told from its own matrix shapes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from backend.lm.blocks import FeedForward
+from backend.lm.dual_ar import DualAR
+from backend.optimize.cuda_graph.model import CudaGraphDualAR
+from backend.optimize.planner.benchmark import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
+from backend.optimize.planner.decision import Decision, PlanOptions
+from backend.optimize.registry import OPTIMIZATIONS
+from backend.optimize.threads import choose_threads, measure_threads, thread_counts, usable_cores, use_threads
+
+# Another number format changes what a seed says, and must bring this much.
+WORTHWHILE = 1.25
+
+
+def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanOptions) -> tuple[list[Decision], int]:
+    """Decisions in the order to apply them, and the thread count products run fastest with."""
+    decisions: list[Decision] = []
+    counts = shapes(lm)
+    before = torch.get_num_threads()
+    try:
+        threads = usable_cores()
+        if device.type == "cpu":
+            decisions.append(_threads(counts, wishes))
+            threads = int(decisions[0].measured.get("threads", wishes.threads or 1))
+            use_threads(threads)
+        quantized = _quantization(lm, counts, device, wishes)
+        decisions += quantized
+        is_quantized = any(d.is_applied for d in quantized)
+        decisions += _precision(lm, counts, device, wishes, is_quantized)
+        decisions.append(_compile(lm, device, wishes, is_quantized))
+        decisions.append(_cpu_graph(lm, device, decisions))
+        decisions.append(_cuda_graph(lm, device, wishes, decisions))
+    finally:
+        use_threads(before)
+    return decisions, threads
+
+
+def _threads(counts: dict[Shape, int], wishes: PlanOptions) -> Decision:
+    if wishes.threads is not None:
+        return Decision("threads", "lm", True, "as asked", {"threads": wishes.threads})
+    if not counts:
+        return Decision("threads", "lm", True, "nothing to measure", {"threads": usable_cores()})
+    format = "int8" if wishes.quantization == "int8" else "fp32"
+    shape = max(counts, key=lambda s: counts[s] * s[0] * s[1])
+    seconds = measure_threads(lambda: product_s(shape, format), thread_counts(usable_cores()))
+    figures = {f"ms_with_{count}": _ms(time_s) for count, time_s in seconds.items()}
+    chosen = choose_threads(seconds)
+    return Decision("threads", "lm", True, f"fastest for a {shape[0]} x {shape[1]} product in {format}",
+                    {"threads": chosen, **figures})  # fmt: skip
+
+
+def _quantization(lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions) -> list[Decision]:
+    found = []
+    for name in ("int8", "int4"):
+        optimization = OPTIMIZATIONS[name]()
+        support = optimization.supported(device, lm)
+        if wishes.quantization != name:
+            found.append(Decision(name, "lm", False, f"QUANTIZATION={wishes.quantization}"))
+        elif not support.ok or device.type != "cpu":
+            found.append(Decision(name, "lm", support.ok, support.reason))
+        else:
+            found.append(_faster_than_fp32(name, counts))
+    return found
+
+
+def _faster_than_fp32(name: str, counts: dict[Shape, int]) -> Decision:
+    measured = {
+        f"{kind}_ms_per_frame": _ms(frame_s(counts, products_s(tuple(counts), kind))) for kind in ("fp32", name)
+    }
+    whole, less = measured.values()
+    if less >= whole:
+        return Decision(name, "lm", False, "slower than float32 here", measured)
+    return Decision(name, "lm", True, f"{whole / less:.1f} times as fast as float32 in its products", measured)
+
+
+def _precision(
+    lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions, is_quantized: bool
+) -> list[Decision]:
+    if is_quantized and device.type == "cpu":
+        return [Decision("precision_fp32", "lm", False, "8 and 4 bit products return float32 by themselves")]
+    wished = wishes.mixed_precision
+    if wished != "auto":
+        support = OPTIMIZATIONS[f"precision_{wished}"]().supported(device, lm)
+        found = [Decision(f"precision_{wished}", "lm", support.ok, support.reason)]
+        return found if support.ok or wished == "fp32" else [*found, Decision("precision_fp32", "lm", True, "instead")]
+    candidates = {kind: OPTIMIZATIONS[f"precision_{kind}"]().supported(device, lm) for kind in ("bf16", "fp16")}
+    found = [Decision(f"precision_{kind}", "lm", False, s.reason) for kind, s in candidates.items() if not s.ok]
+    kinds = ["fp32", *(kind for kind, support in candidates.items() if support.ok)]
+    wanted = tuple(counts)
+    measured = {f"{kind}_ms_per_frame": _ms(frame_s(counts, products_s(wanted, kind, device))) for kind in kinds}
+    times = dict(zip(kinds, measured.values(), strict=True))
+    best = min(times, key=times.__getitem__)
+    if best != "fp32" and times["fp32"] < times[best] * WORTHWHILE:
+        return [*found, Decision("precision_fp32", "lm", True, f"{best} is not {WORTHWHILE} times as fast", measured)]
+    return [*found, Decision(f"precision_{best}", "lm", True, "the fastest products", measured)]
+
+
+def _compile(lm: nn.Module, device: torch.device, wishes: PlanOptions, is_quantized: bool) -> Decision:
+    optimization = OPTIMIZATIONS["compile"]()
+    if not wishes.compile:
+        return Decision("compile", "lm", False, "ENABLE_TORCH_COMPILE is off")
+    if is_quantized and device.type == "cpu":
+        return Decision("compile", "lm", False, "8 and 4 bit products are closed to the compiler")
+    support = optimization.supported(device, lm)
+    if not support.ok or device.type != "cpu":
+        return Decision("compile", "lm", support.ok, support.reason)
+    layer = next(module for module in lm.modules() if isinstance(module, FeedForward))
+    rows = torch.zeros(1, layer.w13.in_features)
+    plain, compiled = copy.deepcopy(layer).float(), copy.deepcopy(layer).float()
+    optimization.apply(compiled)
+    measured = {
+        "plain_ms": _ms(median_s(lambda: plain(rows), 0.2)),
+        "compiled_ms": _ms(median_s(lambda: compiled(rows), 0.2)),
+    }
+    is_faster = measured["compiled_ms"] < measured["plain_ms"]
+    return Decision("compile", "lm", is_faster, "faster" if is_faster else "not faster for one row here", measured)
+
+
+def _cpu_graph(lm: nn.Module, device: torch.device, decided: Sequence[Decision]) -> Decision:
+    optimization = OPTIMIZATIONS["cpu_graph"]()
+    changed = [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]
+    is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR) and device.type == "cpu"
+    if changed and not is_quantized:
+        return Decision("cpu_graph", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
+    # Of a quantized model, which may be large, a layer of each stack shows what calls cost.
+    plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else lm
+    support = optimization.supported(device, plain)
+    if not support.ok:
+        return Decision("cpu_graph", "lm", False, support.reason)
+    plain = plain if is_quantized else copy.deepcopy(lm)
+    whole = spoken_frame_s(plain)
+    less = spoken_frame_s(optimization.apply(plain))
+    measured = {"plain_ms_per_frame": _ms(whole), "taped_ms_per_frame": _ms(less)}
+    if less >= whole:
+        return Decision("cpu_graph", "lm", False, "not faster here", measured)
+    what = "frames of two layers" if is_quantized else "whole frames"
+    return Decision("cpu_graph", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
+
+
+def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanOptions, decided: Sequence[Decision]) -> Decision:
+    optimization = OPTIMIZATIONS["cuda_graph"]()
+    if not wishes.cuda_graphs:
+        return Decision("cuda_graph", "lm", False, "ENABLE_CUDA_GRAPHS is off")
+    support = optimization.supported(device, lm)
+    if not support.ok:
+        return Decision("cuda_graph", "lm", False, support.reason)
+    changed = [d.name for d in decided if d.is_applied and d.name != "threads"]
+    precision = [name for name in changed if name.startswith("precision_")]
+    if odd := [name for name in changed if name not in precision]:
+        return Decision("cuda_graph", "lm", False, f"made for plain layers in floats, not after {odd[0]}")
+    # Of a model that may be large, a layer of each stack shows whether it can be done, and what launches cost.
+    small = first_layers(lm)
+    for name in precision:
+        for part in small._modules.values():
+            # Tables are shared with the model, which stays as it is.
+            if part is not None and not isinstance(part, nn.Embedding):
+                OPTIMIZATIONS[name]().apply(part)
+    whole = spoken_frame_s(small)
+    graphed = CudaGraphDualAR.of(small)
+    less = spoken_frame_s(graphed)
+    measured = {"plain_ms_per_frame": _ms(whole), "graphed_ms_per_frame": _ms(less)}
+    if graphed.given_up is not None:
+        return Decision("cuda_graph", "lm", False, graphed.given_up, measured)
+    if less >= whole:
+        return Decision("cuda_graph", "lm", False, "not faster here", measured)
+    return Decision("cuda_graph", "lm", True, f"frames of two layers {whole / less:.1f} times as fast", measured)
+
+
+def first_layers(lm: DualAR) -> DualAR:
+    """The first layer of each stack between what is before and behind them, copied; tables of embeddings are shared."""
+    small = copy.copy(lm)
+    small._modules = {
+        name: part if isinstance(part, nn.Embedding) else copy.deepcopy(_first(name, part))
+        for name, part in lm._modules.items()
+    }
+    return small
+
+
+def _first(name: str, part: nn.Module | None) -> nn.Module | None:
+    return part[:1] if name in ("layers", "fast_layers") else part
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 4)

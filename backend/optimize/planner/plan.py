@@ -1,0 +1,95 @@
+"""What is done to make models fast on this machine, and why: measured once, then remembered."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from backend.optimize.cuda_streams import CudaStreams
+from backend.optimize.planner.cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
+from backend.optimize.planner.codec import codec_decisions
+from backend.optimize.planner.cpu_load import BUSY_SHARE, CpuLoad, busy_share_now
+from backend.optimize.planner.decision import Decision, Plan, PlanOptions, Target
+from backend.optimize.planner.lm import lm_decisions
+from backend.optimize.registry import OPTIMIZATIONS
+from backend.optimize.threads import usable_cores
+
+__all__ = ["Decision", "Plan", "PlanOptions", "apply_plan", "make_plan", "prepare_process"]
+log = logging.getLogger(__name__)
+
+
+def make_plan(
+    lm: nn.Module | None, codec: nn.Module | None, device: torch.device, wishes: PlanOptions,
+    *, weights: str | None = None, folder: Path | None = None,
+) -> Plan:  # fmt: skip
+    """Decide what to do with `lm` and `codec`, which stay as they are.
+
+    `weights` names their weights (a checkpoint hash; a fingerprint of the models if left out). A plan made on this
+    machine for these weights and wishes is read from `folder` (the user's cache) instead of measuring again, except one
+    that was measured beside the work of others as soon as they have gone.
+    """
+    folder = folder or plan_folder()
+    models = [model for model in (lm, codec) if model is not None]
+    key = plan_key(device, wishes, weights or "-".join(map(fingerprint, models)))
+    kept = read_plan(key, folder)
+    if kept is not None and (kept.busy_share <= BUSY_SHARE or busy_share_now() > BUSY_SHARE):
+        return kept
+    others = CpuLoad()
+    with torch.inference_mode():
+        decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], usable_cores())
+        if codec is not None:
+            decisions += codec_decisions(codec, device, wishes)
+    decisions += process_decisions(device, wishes, codec if lm is None else lm)
+    # The codec works beside the model; halves keep either from waiting for the other on few cores.
+    plan = Plan(tuple(decisions), lm_threads, max(1, usable_cores() // 2), others.share)
+    for decision in plan.decisions:
+        log.info("%s %s", "applied" if decision.is_applied else "refused", decision)
+    if plan.busy_share > BUSY_SHARE:
+        log.info(
+            "Other programs kept %.0f %% of the processor busy meanwhile; a start without them measures again.",
+            100 * plan.busy_share,
+        )
+    write_plan(plan, key, folder)
+    return plan
+
+
+def process_decisions(device: torch.device, wishes: PlanOptions, model: nn.Module | None) -> list[Decision]:
+    found = []
+    for name, optimization in (
+        ("streams", CudaStreams(wishes.num_streams)),
+        ("backend_flags", OPTIMIZATIONS["backend_flags"]()),
+    ):
+        support = optimization.supported(device, model)
+        # Reduced float32 is a wish, not a default.
+        is_wished = name != "backend_flags" or wishes.mixed_precision != "fp32"
+        reason = support.reason if is_wished else "MIXED_PRECISION=fp32 asks for whole float32"
+        found.append(Decision(name, "process", support.ok and is_wished, reason))
+    return found
+
+
+def apply_plan(plan: Plan, lm: nn.Module | None, codec: nn.Module | None) -> tuple[nn.Module | None, nn.Module | None]:
+    """Do to the models what the plan says, in place. Threads are left to the workers: `plan.lm_threads`."""
+    return _applied(plan, lm, "lm"), _applied(plan, codec, "codec")
+
+
+def prepare_process(plan: Plan, wishes: PlanOptions, model: nn.Module) -> CudaStreams:
+    """Switch what belongs to the process; returns the streams for its threads, closed where they were refused."""
+    streams, applied = CudaStreams(wishes.num_streams), plan.applied("process")
+    if "backend_flags" in applied:
+        OPTIMIZATIONS["backend_flags"]().apply(model)
+    if "streams" in applied:
+        streams.apply(model)
+    return streams
+
+
+def _applied(plan: Plan, model: nn.Module | None, target: Target) -> nn.Module | None:
+    if model is None:
+        return None
+    with torch.no_grad():
+        for name in plan.applied(target):
+            if name != "threads":
+                model = OPTIMIZATIONS[name]().apply(model)
+    return model

@@ -1,0 +1,1 @@
+"""Encode and decode with a codec: in memory, on disk, streaming, whole corpora."""

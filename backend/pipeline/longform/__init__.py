@@ -1,0 +1,1 @@
+"""Long-form synthesis: jobs and audiobooks."""

@@ -1,0 +1,1 @@
+"""Text to speech: reference, semantic and decode stages, voices, timestamps."""

@@ -1,0 +1,61 @@
+"""Requests that wait, taken in turn by client, so that one with many does not keep the others out."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+
+from backend.runtime.session import Session
+
+
+class FairQueue:
+    """Each client's requests in order of arrival. Not thread-safe: its scheduler holds the lock."""
+
+    def __init__(self) -> None:
+        self._by_client: OrderedDict[str, deque[Session]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_client.values()))
+
+    def __iter__(self) -> Iterator[Session]:
+        return (session for sessions in self._by_client.values() for session in sessions)
+
+    def push(self, session: Session) -> None:
+        self._by_client.setdefault(session.client, deque()).append(session)
+
+    def pop(self, n_speaking: Counter[str]) -> Session | None:
+        """The next to speak: of the client with the fewest who speak, among those the one whose turn was longest ago."""
+        if not self._by_client:
+            return None
+        client = min(self._by_client, key=lambda name: n_speaking[name])
+        session = self._by_client[client].popleft()
+        self._by_client.move_to_end(client)
+        self._drop_if_empty(client)
+        return session
+
+    def remove(self, session: Session) -> None:
+        self._by_client[session.client].remove(session)
+        self._drop_if_empty(session.client)
+
+    def clear(self) -> None:
+        self._by_client.clear()
+
+    def ahead_of(self, client: str) -> list[Session]:
+        """Who speaks before a request of `client` that came now: all of its own, and as many of each other client."""
+        n_own = len(self._by_client.get(client, ()))
+        return [
+            session for name, sessions in self._by_client.items()
+            for session in (sessions if name == client else list(sessions)[: n_own + 1])
+        ]  # fmt: skip
+
+    def making_room_for(self, client: str) -> Session | None:
+        """Who gives its place in a full line to a request of `client`: the newest of the client that has most waiting
+        and has not begun, if that client then still has as many as the newcomer's."""
+        most = max(self._by_client, key=lambda name: len(self._by_client[name]), default=None)
+        if most is None or len(self._by_client[most]) < len(self._by_client.get(client, ())) + 2:
+            return None
+        return next((session for session in reversed(self._by_client[most]) if not session.admitted_s), None)
+
+    def _drop_if_empty(self, client: str) -> None:
+        if not self._by_client[client]:
+            del self._by_client[client]

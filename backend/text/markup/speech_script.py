@@ -1,0 +1,116 @@
+"""What a request's text says: spoken pieces and pauses, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.errors import BadText
+
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MAX_PAUSE_S = 60.0
+MAX_PIECES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """Text as written. `is_final` text is said as it stands: no lexicon and no normalization touches it."""
+
+    text: str
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """A word with its pronunciation in one of `pronunciation.ALPHABETS`."""
+
+    word: str
+    phonemes: str
+    alphabet: str = "ipa"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Words spoken by one voice at one speed; `voice` None is the request's own, `speed` 1 is the request's own."""
+
+    spans: tuple[PlainText | Pronunciation, ...]
+    voice: str | None = None
+    speed: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """The words without their pronunciations."""
+        return "".join(span.text if isinstance(span, PlainText) else span.word for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Silence. Neighboring pauses add up."""
+
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Pieces in order. `ignored` says in words what was asked for and is not done."""
+
+    pieces: tuple[Say | Pause, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All words, pauses left out."""
+        return "".join(piece.text for piece in self.pieces if isinstance(piece, Say))
+
+
+class ScriptWriter:
+    """Collects spans under the voice and speed of the moment. Raises `BadText` beyond `MAX_PIECES`."""
+
+    def __init__(self) -> None:
+        self.voice: str | None = None
+        self.speed = 1.0
+        self._pieces: list[Say | Pause] = []
+        self._ignored: dict[str, None] = {}
+
+    def say(self, span: PlainText | Pronunciation) -> None:
+        if isinstance(span, PlainText) and not span.text:
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, Say) and (last.voice, last.speed) == (self.voice, self.speed):
+            spans = list(last.spans)
+            if isinstance(span, PlainText) and isinstance(spans[-1], PlainText) and spans[-1].is_final == span.is_final:
+                span = PlainText(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
+            self._pieces[-1] = Say((*spans, span), self.voice, self.speed)
+        else:
+            self._pieces.append(Say((span,), self.voice, self.speed))
+        self._check()
+
+    def pause(self, duration_s: float) -> None:
+        if duration_s > 0:
+            self._pieces.append(Pause(duration_s))
+            self._check()
+
+    def ignore(self, what: str) -> None:
+        self._ignored[what] = None
+
+    def script(self) -> Script:
+        """What was collected. Raises `BadText` if no piece has words."""
+        script = Script(tuple(self._pieces), tuple(self._ignored))
+        if not script.text.strip():
+            raise BadText("There is nothing to speak in it. Send at least one word.")
+        return script
+
+    def _check(self) -> None:
+        if len(self._pieces) > MAX_PIECES:
+            raise BadText(f"The text has more than {MAX_PIECES} pieces. Send it in parts.")
+
+
+def checked_speed(speed: float, where: str) -> float:
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise BadText(f"{where} asks for speed {speed:g}; possible are {MIN_SPEED:g} to {MAX_SPEED:g}. Change it.")
+    return speed
+
+
+def checked_pause(duration_s: float, where: str) -> float:
+    if not 0 <= duration_s <= MAX_PAUSE_S:
+        raise BadText(f"{where} asks for {duration_s:g} s; a pause lasts 0 to {MAX_PAUSE_S:g} s. Change it.")
+    return duration_s

@@ -1,0 +1,192 @@
+"""A safe part of SSML: speak, p, s, break, prosody rate, phoneme, sub, voice and say-as.
+
+Unknown elements are reported and their text is spoken. Document types, entities of one's own and processing
+instructions are refused, so that a small document cannot grow or reach for files.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers import expat
+
+from backend.errors import BadText, LimitExceeded
+from backend.text.markup.brackets import parse_duration
+from backend.text.markup.speech_script import (
+    MAX_SPEED,
+    MIN_SPEED,
+    PlainText,
+    Pronunciation,
+    Script,
+    ScriptWriter,
+    checked_speed,
+)
+from backend.text.normalization.say_as import say_as
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+MAX_ELEMENTS = 10_000
+
+BREAK_S = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}
+RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
+PARAGRAPH_S = 0.4
+PERCENT = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{1,4})?)%")
+PLAIN = re.compile(r"\d{1,3}(?:\.\d{1,4})?")
+ALPHABETS = {
+    "ipa": "ipa",
+    "x-arpabet": "arpabet",
+    "arpabet": "arpabet",
+    "cmu-arpabet": "arpabet",
+    "x-symbols": "symbols",
+}
+# What is understood of each element; other attributes are reported.
+ATTRIBUTES = {
+    "speak": {"version", "xml:lang", "xmlns", "xmlns:xsi", "xsi:schemaLocation", "xml:base"},
+    "p": set(), "s": set(), "break": {"time", "strength"}, "prosody": {"rate"}, "phoneme": {"alphabet", "ph"},
+    "sub": {"alias"}, "voice": {"name"}, "say-as": {"interpret-as", "format"},
+}  # fmt: skip
+
+
+def parse_ssml(text: str) -> Script:
+    """The script of an SSML document. Raises `BadText` with line and column, and `LimitExceeded`."""
+    content = text.encode("utf-8", "replace")
+    if len(content) > MAX_BYTES:
+        raise LimitExceeded(f"The SSML has {len(content)} bytes; the limit is {MAX_BYTES}. Send it in parts.")
+    return _Reader().read(content)
+
+
+class _Reader:
+    """Walks a document once. Elements whose text is replaced collect it instead of saying it."""
+
+    def __init__(self) -> None:
+        self.writer = ScriptWriter()
+        self.open: list[tuple[str, dict[str, str], str | None, float]] = []
+        self.n_elements = 0
+        self.replaced: list[str] | None = None
+        self.replaced_depth = 0
+        self.parser = expat.ParserCreate("utf-8")
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.characters
+        self.parser.StartDoctypeDeclHandler = self.refuse_doctype
+        self.parser.ProcessingInstructionHandler = self.refuse_instruction
+        # Should a declaration ever pass the two above, nothing of it may be used.
+        self.parser.EntityDeclHandler = self.refuse_doctype
+        self.parser.ExternalEntityRefHandler = lambda *_: 0
+
+    def read(self, content: bytes) -> Script:
+        try:
+            self.parser.Parse(content, True)
+        except expat.ExpatError as error:
+            raise BadText(
+                f"The SSML is not well-formed at line {error.lineno}, column {error.offset} "
+                f"({expat.ErrorString(error.code)}). Correct it there; write & as &amp; and < as &lt;."
+            ) from error
+        return self.writer.script()
+
+    @property
+    def where(self) -> str:
+        return f"line {self.parser.CurrentLineNumber}, column {self.parser.CurrentColumnNumber}"
+
+    def refuse_doctype(self, *_: object) -> None:
+        raise BadText(f"The SSML declares a document type ({self.where}), which is refused. Remove it.")
+
+    def refuse_instruction(self, *_: object) -> None:
+        raise BadText(f"The SSML holds a processing instruction ({self.where}), which is refused. Remove it.")
+
+    def start(self, qualified: str, attributes: dict[str, str]) -> None:
+        name = qualified.rpartition(":")[2]
+        self.n_elements += 1
+        if not self.open and name != "speak":
+            raise BadText(f"The SSML begins with <{name}>; expected <speak>. Put it around the whole text.")
+        if len(self.open) >= MAX_DEPTH or self.n_elements > MAX_ELEMENTS:
+            raise LimitExceeded(
+                f"The SSML nests deeper than {MAX_DEPTH} or has more than {MAX_ELEMENTS} elements ({self.where}). "
+                "Simplify it or send it in parts."
+            )
+        writer = self.writer
+        self.open.append((name, attributes, writer.voice, writer.speed))
+        if name not in ATTRIBUTES:
+            writer.ignore(f"<{name}> ({self.where}); its text is spoken")
+            return
+        for attribute in attributes.keys() - ATTRIBUTES[name]:
+            writer.ignore(f"{attribute} of <{name}> ({self.where})")
+        if self.replaced is not None:
+            return
+        if name == "break":
+            writer.pause(self.pause_of(attributes))
+        elif name == "prosody" and "rate" in attributes:
+            writer.speed = checked_speed(self.rate_of(attributes["rate"]) * writer.speed, f"<prosody> ({self.where})")
+        elif name == "voice":
+            if not attributes.get("name", "").strip():
+                raise BadText(f"<voice> ({self.where}) has no name. Name one of the voices.")
+            writer.voice = attributes["name"].strip()
+        elif name in ("phoneme", "sub", "say-as"):
+            self.replaced, self.replaced_depth = [], len(self.open)
+
+    def end(self, qualified: str) -> None:
+        name, attributes, voice, speed = self.open.pop()
+        if self.replaced is not None and len(self.open) + 1 == self.replaced_depth:
+            inside, self.replaced = "".join(self.replaced), None
+            self.replace(name, attributes, inside)
+        self.writer.voice, self.writer.speed = voice, speed
+        if self.replaced is None and name == "p":
+            self.writer.pause(PARAGRAPH_S)
+        elif self.replaced is None and name == "s":
+            self.writer.say(PlainText("\n"))
+
+    def characters(self, text: str) -> None:
+        if self.replaced is not None:
+            self.replaced.append(text)
+        else:
+            # The layout of the source means nothing.
+            self.writer.say(PlainText(re.sub(r"\s+", " ", text)))
+
+    def replace(self, name: str, attributes: dict[str, str], inside: str) -> None:
+        inside = re.sub(r"\s+", " ", inside)
+        if name == "sub":
+            self.writer.say(PlainText(self.needed("alias", name, attributes)))
+        elif name == "say-as":
+            kind = self.needed("interpret-as", name, attributes)
+            said = say_as(inside, kind, attributes.get("format", ""))
+            if said is None:
+                self.writer.ignore(f"<say-as> of '{kind}' ({self.where}); its text is spoken as it stands")
+            self.writer.say(PlainText(inside) if said is None else PlainText(said, is_final=True))
+        else:
+            alphabet = attributes.get("alphabet", "ipa").lower()
+            if alphabet not in ALPHABETS:
+                self.writer.ignore(f"the alphabet '{alphabet}' of <phoneme> ({self.where}); its text is spoken")
+                self.writer.say(PlainText(inside))
+            else:
+                self.writer.say(Pronunciation(inside, self.needed("ph", name, attributes), ALPHABETS[alphabet]))
+
+    def needed(self, attribute: str, name: str, attributes: dict[str, str]) -> str:
+        value = attributes.get(attribute, "").strip()
+        if not value:
+            raise BadText(f"<{name}> ({self.where}) has no {attribute}. Add it.")
+        return value
+
+    def pause_of(self, attributes: dict[str, str]) -> float:
+        where = f"<break> ({self.where})"
+        if "time" in attributes:
+            return parse_duration(attributes["time"].strip().removeprefix("+"), where)
+        strength = attributes.get("strength", "medium")
+        if strength not in BREAK_S:
+            raise BadText(f"{where} has the strength '{strength}'; known are {', '.join(BREAK_S)}. Choose one of them.")
+        return BREAK_S[strength]
+
+    def rate_of(self, rate: str) -> float:
+        rate = rate.strip()
+        if rate in RATES:
+            return RATES[rate]
+        percent = PERCENT.fullmatch(rate)
+        if percent and percent[1]:
+            return 1 + float(percent[1] + percent[2]) / 100
+        if percent:
+            return float(percent[2]) / 100
+        if PLAIN.fullmatch(rate):
+            return float(rate)
+        raise BadText(
+            f"<prosody> ({self.where}) has the rate '{rate}'; expected {', '.join(RATES)}, a percentage such as 120% or "
+            f"+20%, or a number from {MIN_SPEED:g} to {MAX_SPEED:g}. Correct it."
+        )

@@ -1,0 +1,1 @@
+"""Text normalization: numbers, abbreviations, letter case."""

@@ -1,0 +1,1 @@
+"""Sentence splitting, whole and incremental, and language detection."""

@@ -1,0 +1,1 @@
+"""The training loop: snapshots, guards, EMA, logging."""

@@ -1,0 +1,1 @@
+"""Voice training: config, task, dataset, validation, export."""

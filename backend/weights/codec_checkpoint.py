@@ -1,0 +1,207 @@
+"""Codec checkpoint folders: `codec.json` says what to build, `codec.safetensors` holds the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from backend.codec.base import CausalCodec
+from backend.codec.registry import build_codec, registered_name
+from backend.errors import BadCheckpoint, OutputError
+from backend.weights.tensor_files import read_tensors
+
+FORMAT = 1
+MANIFEST = "codec.json"
+WEIGHTS = "codec.safetensors"
+FOREIGN_WEIGHTS = "codec.pth"
+# Written by `save_codec` itself; free metadata may not use these names.
+OWN_KEYS = ("format", "codec", "config", "storage", "max_rounding_error", "weights_sha256", "codes_sha256")
+MAX_MANIFEST_BYTES = 1 << 20
+FP16_MAX = 65504.0
+
+
+def save_codec(
+    folder: Path, codec: CausalCodec, metadata: Mapping[str, Any] | None = None, *,
+    config: Mapping[str, Any] | None = None, storage: Literal["fp32", "fp16"] = "fp32",
+) -> float:  # fmt: skip
+    """Write a codec as a checkpoint folder and return the largest rounding error of any weight (0.0 for fp32).
+
+    `config` holds the constructor's arguments; without it `codec.config` is used. fp16 rounds a weight by at
+    most 2^-11 of itself (2^-25 near zero) and leaves tensors it cannot hold as they are. The error measured is
+    recorded in the manifest. Each file appears whole or not at all. Raises `OutputError` if the folder cannot
+    be written.
+    """
+    metadata = dict(metadata or {})
+    reserved = sorted(set(metadata) & set(OWN_KEYS))
+    if reserved:
+        raise BadCheckpoint(f"Metadata uses the reserved keys {reserved}. Rename them.")
+    tensors = {name: tensor.detach().cpu() for name, tensor in codec.state_dict().items()}
+    stored = {name: _stored(tensor, storage) for name, tensor in tensors.items()}
+    error = max((_difference(tensors[name], stored[name]) for name in tensors), default=0.0)
+    weights = save(stored)
+    manifest = {
+        "format": FORMAT,
+        "codec": registered_name(codec),
+        "config": dict(codec.config if config is None else config),  # type: ignore[arg-type]
+        "storage": storage,
+        "max_rounding_error": error,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "codes_sha256": _codes_sha256(codec, tensors),
+        **metadata,
+    }
+    text = json.dumps(manifest, indent=2) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / WEIGHTS, weights)
+        # Last, and with the hash of the weights: an interrupted save is found out when loading.
+        _replace(folder / MANIFEST, text.encode())
+    except OSError as cause:
+        raise OutputError(
+            f"Checkpoint folder '{folder.name}' cannot be written ({cause.strerror}). Choose another folder."
+        ) from cause
+    return error
+
+
+def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
+    """The codec of a checkpoint folder in fp32 and evaluation mode.
+
+    A folder without `codec.json` but with `codec.pth` or `codec.safetensors` is read as a Fish codec. Raises
+    `BadCheckpoint` for a missing or damaged file and for weights that do not fit the model, naming them.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        if not (folder / FOREIGN_WEIGHTS).is_file() and not (folder / WEIGHTS).is_file():
+            raise BadCheckpoint(
+                f"'{folder.name}' holds no {MANIFEST}, {WEIGHTS} or {FOREIGN_WEIGHTS}; expected a codec checkpoint. "
+                "Point at the folder that holds them."
+            )
+        from backend.weights.fish_codec import load_fish_codec
+
+        return load_fish_codec(folder, device)
+    manifest = read_manifest(folder)
+    tensors = read_tensors(folder / WEIGHTS)
+    if "weights_sha256" in manifest and manifest["weights_sha256"] != weights_hash(folder):
+        raise BadCheckpoint(
+            f"'{WEIGHTS}' in '{folder.name}' is not the file {MANIFEST} was written for. "
+            "Save or download the checkpoint again."
+        )
+    # Building draws random weights only to replace them; the caller's random stream must not move.
+    with torch.random.fork_rng(devices=[]):
+        codec = build_codec(manifest["codec"], manifest["config"])
+    load_strictly(codec, tensors)
+    return codec.to(device).eval()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The checked content of `codec.json`: `format`, `codec`, `config` and free metadata."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadCheckpoint(
+            f"{MANIFEST} in '{folder.name}' is not readable JSON. Save the checkpoint again."
+        ) from error
+    wanted = {"format": int, "codec": str, "config": dict}
+    wrong = [
+        key for key, kind in wanted.items() if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind)
+    ]
+    if wrong:
+        raise BadCheckpoint(
+            f"{MANIFEST} in '{folder.name}' has missing or mistyped keys: {', '.join(wrong)}. Save the checkpoint again."
+        )
+    if manifest["format"] != FORMAT:
+        raise BadCheckpoint(
+            f"{MANIFEST} in '{folder.name}' has format {manifest['format']}; this version reads format {FORMAT}. "
+            "Update Phonogram, or save the checkpoint again."
+        )
+    return manifest
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of the weight file's bytes, in hexadecimal."""
+    for name in (WEIGHTS, FOREIGN_WEIGHTS):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                digest = hashlib.sha256()
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                return digest.hexdigest()
+    raise BadCheckpoint(f"'{folder.name}' holds no {WEIGHTS} or {FOREIGN_WEIGHTS}. Point at a codec checkpoint folder.")
+
+
+def codes_hash(folder: Path) -> str:
+    """SHA-256, in hexadecimal, of the weights that decide what codes mean: the identity of a codec in code files.
+
+    Codecs without `code_parts`, and checkpoints that are not ours, answer with `weights_hash`.
+    """
+    if (folder / MANIFEST).is_file() and (recorded := read_manifest(folder).get("codes_sha256")):
+        return recorded
+    return weights_hash(folder)
+
+
+def _codes_sha256(codec: CausalCodec, tensors: Mapping[str, Tensor]) -> str | None:
+    if not codec.code_parts:
+        return None
+    prefixes = tuple(f"{part}." for part in codec.code_parts)
+    # Rounded as fp16 storage rounds, so that a codec is the same codec however it was stored.
+    kept = {name: _stored(tensors[name], "fp16") for name in sorted(tensors) if name.startswith(prefixes)}
+    return hashlib.sha256(save(kept)).hexdigest()
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit."""
+    check_fit(module.state_dict(), tensors)
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Raise `BadCheckpoint` naming every tensor that is missing, unexpected, or shaped unlike the one wanted."""
+    complaints = {
+        "missing": sorted(set(wanted) - set(tensors)),
+        "unexpected": sorted(set(tensors) - set(wanted)),
+        "mis-shaped": [
+            f"{name} {list(tensors[name].shape)} instead of {list(wanted[name].shape)}"
+            for name in sorted(set(wanted) & set(tensors))
+            if wanted[name].shape != tensors[name].shape
+        ],
+    }
+    found = [f"{len(names)} {kind}: {_some(names)}" for kind, names in complaints.items() if names]
+    if found:
+        raise BadCheckpoint(f"Weights do not fit the model ({'; '.join(found)}). Use the config they were saved with.")
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _stored(tensor: Tensor, storage: str) -> Tensor:
+    if storage == "fp16" and tensor.is_floating_point() and not (tensor.abs() > FP16_MAX).any():
+        return tensor.to(torch.float16, memory_format=torch.contiguous_format)
+    # A copy: tied weights share memory, which the file format refuses.
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _difference(tensor: Tensor, stored: Tensor) -> float:
+    if tensor.dtype == stored.dtype or not tensor.numel():
+        return 0.0
+    return float((tensor.double() - stored.double()).abs().max())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,154 @@
+"""The door in front of replicas in this process: answers pass unchanged, and a lost replica costs nobody a request."""
+
+import asyncio
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.api.speech.response import StreamAborted
+from backend.cluster.gateway import create_gateway
+from backend.cluster.replica import Replica
+from backend.cluster.replica_pool import MAX_TRIES
+from backend.errors import Busy, NotAvailable, NotReady
+from backend.settings import Settings
+from tests.api.test_wire import within
+from tests.support.fake_engine import FakeEngine
+from tests.support.local_cluster import SETTINGS, Here, opened
+from tests.support.served import asked_here
+
+TEXT = "words " * 30
+
+
+@pytest.fixture
+def speakers():
+    return Here(FakeEngine())
+
+
+def ask(http, **changes):
+    return http.post("/tts", json={"text": TEXT, "seed": 4, "streaming": True, "format": "pcm", **changes})
+
+
+def test_answers_are_those_of_a_server_alone(http):
+    with asked_here() as alone:
+        for change in ({}, {"format": "wav"}, {"streaming": False, "format": "flac"}, {"text": ""}, {"unknown": 1}):
+            here, there = ask(http, **change), ask(alone, **change)
+            assert (here.status_code, here.content) == (there.status_code, there.content)
+            assert here.headers["content-type"] == there.headers["content-type"]
+        assert http.get("/nowhere").json() == alone.get("/nowhere").json()
+    assert http.get("/voices").json()["voices"][0]["id"] == "hum"
+
+
+@pytest.mark.parametrize("n_messages", [0, 1])
+def test_a_replica_lost_before_its_first_sound_costs_nothing(http, speakers, n_messages):
+    expected = ask(http).content
+    speakers.lost_after = {1: n_messages, 2: n_messages}
+    answer = ask(http)
+    assert answer.status_code == 200 and answer.content == expected
+    assert speakers.n_asked == 4 == speakers.n_closed
+
+
+def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(speakers, desk):
+    speakers.lost_after = {0: 3}
+    door = create_gateway(SETTINGS, speakers, desk)
+    with TestClient(door) as http:
+        http.portal.call(speakers.replica.open)
+        with pytest.raises(StreamAborted):
+            ask(http)
+        http.portal.call(speakers.replica.close)
+    assert speakers.n_asked == 1
+
+
+def test_losing_every_replica_is_told(http, speakers):
+    speakers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
+    answer = ask(http)
+    assert answer.status_code == 503 and answer.headers["retry-after"] and speakers.n_asked == MAX_TRIES
+    assert ask(http).status_code == 200
+
+
+def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, speakers, desk):
+    form = {"data": {"name": "Ann", "consent": "true"}, "files": {"audio": b"RIFF"}}
+    assert http.post("/voices", **form).status_code == 201
+    assert len(desk.replica._host.engine.added) == 1 and speakers.n_asked == 0
+    desk.lost_after = {1: 0, 2: 0}
+    lost = http.post("/voices", **form)
+    assert lost.status_code == 503 and lost.headers["x-should-retry"] == "false"
+    # Looking does no harm twice.
+    assert http.get("/voices").status_code == 200 and desk.n_asked == 4
+
+
+def test_too_much_waiting_is_told_with_when_to_come_back(http, speakers):
+    speakers.refusal = Busy("Every replica has as much waiting as it may.", 1.0)
+    answer = ask(http)
+    assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "1000"
+
+
+def test_the_door_asks_who_calls(speakers, desk):
+    settings = Settings(device="cpu", api_key="a-key-for-the-door", max_upload_mb=1, rate_limit_per_min=5)
+    with TestClient(create_gateway(settings, speakers, desk)) as http:
+        key = {"Authorization": "Bearer a-key-for-the-door"}
+        assert http.post("/tts", json={"text": "x"}).status_code == 401
+        assert http.get("/voices", headers={"Host": "evil.example"}).status_code == 403
+        assert http.post("/tts", content=b"x" * 2**21, headers=key).status_code == 413
+        assert [http.get("/voices").status_code for _ in range(5)][-1] == 429
+    assert speakers.n_asked == desk.n_asked == 0
+
+
+def test_turns_are_taken_by_key_as_at_a_server_alone(speakers, desk):
+    settings, key = Settings(device="cpu", api_key="a-key-for-the-door"), {"Authorization": "Bearer a-key-for-the-door"}
+    with opened(speakers, desk, settings) as http, asked_here(api_key="a-key-for-the-door") as alone:
+        for one in (http, alone):
+            assert one.post("/tts", json={"text": "Hello."}, headers=key).status_code == 200
+        (name,) = speakers.replica._host.engine.clients
+        assert [name] == alone.engine.clients and name != "testclient"
+
+
+def test_answers_name_their_replica(http):
+    assert http.get("/health").headers["x-replica"].isdecimal()
+
+
+def test_a_client_that_leaves_stops_its_replica(speakers, desk):
+    engine = FakeEngine()
+    engine.pause_after_samples = 1600
+    speakers.replica = Replica(SETTINGS, "speaker", lambda settings: engine)
+    door = create_gateway(SETTINGS, speakers, desk)
+    body = b'{"text": "%s", "streaming": true, "format": "pcm"}' % TEXT.encode()
+    left = threading.Event()
+    sent = []
+
+    async def leave_in_the_middle():
+        await speakers.replica.open()
+        messages = [{"type": "http.request", "body": body}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            while not left.is_set():
+                await asyncio.sleep(0.005)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+            if message.get("body"):
+                left.set()
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/tts", "raw_path": b"/tts", "query_string": b"", "root_path": "",
+            "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "http_version": "1.1",
+            "scheme": "http", "server": ("127.0.0.1", 1), "asgi": {"version": "3.0"},
+        }  # fmt: skip
+        await asyncio.wait_for(door(scope, receive, send), 10)
+        within(2.0, lambda: engine.n_cancelled > 0)
+        await speakers.replica.close()
+
+    asyncio.run(leave_in_the_middle())
+    assert sent and not any(message.get("more_body") is False for message in sent)
+    assert speakers.n_closed == 1 and engine.n_pieces < len(TEXT) * 160 / 800
+
+
+def test_a_replica_without_an_engine_does_not_open():
+    engine = FakeEngine()
+    engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
+    replica = Replica(SETTINGS, "speaker", lambda settings: engine)
+    with pytest.raises(NotReady, match="No checkpoint"):
+        asyncio.run(replica.open())

@@ -1,0 +1,27 @@
+"""What of the deployment needs no Ray."""
+
+import os
+import signal
+from importlib.util import find_spec
+
+import pytest
+
+from backend.cluster.ray_serve import connect, held_back
+from backend.errors import NotAvailable
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself Ctrl-C alone there")
+def test_ctrl_c_waits_for_the_end_of_what_must_not_break_off():
+    before, is_whole = signal.getsignal(signal.SIGINT), False
+    with pytest.raises(KeyboardInterrupt), held_back():
+        os.kill(os.getpid(), signal.SIGINT)
+        is_whole = True
+    assert is_whole and signal.getsignal(signal.SIGINT) is before
+    with held_back():
+        pass
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="the extra 'cluster' is installed")
+def test_without_ray_the_way_to_it_is_told():
+    with pytest.raises(NotAvailable, match="pip install"):
+        connect(None)

@@ -1,0 +1,45 @@
+"""The application with a fake engine: asked in this process, or served on a port of this machine."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi.testclient import TestClient
+
+from backend.app import create_app
+from backend.settings import Settings
+from tests.support.fake_engine import FakeEngine
+
+
+@contextmanager
+def asked_here(engine=None, **changes):
+    """Yields a test client; `client.engine` is the fake behind it."""
+    engine = engine or FakeEngine()
+    app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.host.wait(10)
+        client.engine, client.measures = engine, app.state.measures
+        yield client
+
+
+@contextmanager
+def served(engine, at_port=0, **changes):
+    """Yields the address of a real server; port 0 takes a free one."""
+    app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
+    # Named as TCP, or the event loop does not turn Nagle's delay off, and each small answer takes 40 ms more.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", at_port))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server did not start"
+                thread.join(0.01)
+            app.state.host.wait(10)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
