@@ -37,6 +37,7 @@ NUMBERS = {
     "max_new_tokens": "Most frames",
     "chunk_length": "Bytes a piece",
     "speed": "Speed",
+    "pitch": "Pitch (semitones)",
     "loudness_lufs": "Loudness (LUFS)",
 }
 CHOICES = {
@@ -173,6 +174,7 @@ SCRIPT: dict[str, object] = {
     "marks": [
         ["[pause:0.5s]", "half a second of silence"],
         ["[speed:1.2]", "faster from here on; [speed:1] is the usual speed again"],
+        ["[pitch:+2]", "two semitones higher from here on; [pitch:0] is the usual pitch again"],
         ["[voice:]", "another voice from here on: write its name after the colon"],
         ["[tomato](/təˈmɑːtoʊ/)", "a word said as written in IPA"],
     ],

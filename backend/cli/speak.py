@@ -47,6 +47,7 @@ def speak(
     max_new_tokens: Annotated[int | None, typer.Option(help="Most frames of one piece of the text.")] = None,
     chunk_length: Annotated[int | None, typer.Option(help="Speak long text in pieces of about so many bytes.")] = None,
     speed: Annotated[float | None, typer.Option(help="2 speaks in half the time.", show_default="1")] = None,
+    pitch: Annotated[float | None, typer.Option(help="Semitones, -12 to 12.", show_default="0")] = None,
     loudness_lufs: Annotated[float | None, typer.Option(help="Bring the whole to this loudness.")] = None,
     markup: Annotated[str | None, typer.Option(help="plain, markup or ssml.", show_default="plain")] = None,
     normalize: Annotated[bool | None, typer.Option(help="Read numbers and dates as words.", show_default="yes")] = None,
@@ -65,7 +66,7 @@ def speak(
     given = {
         "voice": voice, "seed": seed, "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "max_new_tokens": max_new_tokens, "chunk_length": chunk_length,
-        "speed": speed, "loudness_lufs": loudness_lufs, "markup": markup, "normalize": normalize,
+        "speed": speed, "pitch": pitch, "loudness_lufs": loudness_lufs, "markup": markup, "normalize": normalize,
     }  # fmt: skip
     references = _read_references(reference or [], reference_text or [])
     request = SpeechRequest(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.codes import CodecSpec, Codes
-from backend.errors import BadAudio, BadCodes, CodebookMismatch
+from backend.errors import BadAudio, BadCodes, CodebookMismatch, NotAvailable
 from backend.nn.state import zero_rows
 
 
@@ -92,6 +92,18 @@ class CausalCodec(nn.Module):
         skips the codebooks altogether, for warm-up.
         """
         raise NotImplementedError
+
+    @property
+    def has_pitch_control(self) -> bool:
+        """Whether `set_pitch` works: the decoder knows F0 and can move it."""
+        return False
+
+    def set_pitch(self, state: CodecState, semitones: float) -> None:
+        """Decode what follows in `state` higher by `semitones`, -12...12, at the same speed and timbre.
+
+        Raises `NotAvailable` for a codec without a pitch control.
+        """
+        raise NotAvailable(f"Codec '{self.spec.name}' cannot move pitch; its decoder predicts no F0. Leave pitch out.")
 
     @property
     def algorithmic_latency_samples(self) -> int:

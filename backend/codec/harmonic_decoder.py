@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from backend.codec.f0_network import F0Network
+from backend.codec.pitch_shift import shifted_magnitude
 from backend.codec.spectral_layers import MAX_LOG_MAGNITUDE, DecoderState, SpectralDecoder
 from backend.nn.conv import ConvState
 from backend.nn.frame_noise import FrameNoise, NoiseState
@@ -36,6 +37,8 @@ class HarmonicState(DecoderState):
     f0: list[ConvState]
     phase: PhaseState
     noise: NoiseState
+    semitones: Tensor  # [B] float64: how far the pitch is moved
+    is_shifted: bool = False
 
 
 class Source(NamedTuple):
@@ -75,6 +78,7 @@ class HarmonicDecoder(SpectralDecoder):
         sample_rate: int, noise_band_hz: Sequence[float] | None = None,
     ):  # fmt: skip
         super().__init__(n_fft, hop_samples, dims, depths, stride, latent_dim)
+        self.bin_hz = sample_rate / n_fft
         self.has_noise = noise_band_hz is not None
         self.noise = FrameNoise(n_fft, hop_samples)
         share = noise_share(noise_band_hz, self.n_bins, sample_rate)
@@ -93,21 +97,37 @@ class HarmonicDecoder(SpectralDecoder):
 
     def init_state(self, batch: int) -> HarmonicState:
         plain = super().init_state(batch)
-        phase = self.phase.init_state(batch, self.norm.weight)
+        phase = self.phase.init_state(batch, self.norm.weight.device)
         f0, noise = self.f0_network.init_state(batch), self.noise.init_state(batch)
-        return HarmonicState(plain.blocks, plain.latent, plain.frames, f0, phase, noise)
+        return HarmonicState(plain.blocks, plain.latent, plain.frames, f0, phase, noise, torch.zeros_like(phase.f0_hz))
 
     def forward(self, latent: Tensor, state: HarmonicState | None = None) -> Tensor:  # type: ignore[override]
         windows = self.latent_windows(latent, state)
         f0 = self.f0_network(windows, None if state is None else state.f0)
         f0_hz = f0.log2_f0.exp2()
-        turns = self.phase(f0_hz, None if state is None else state.phase)
-        source = self.source(turns, f0_hz, f0.slope)
+        is_shifted = state is not None and state.is_shifted
+        heard_hz = f0_hz * (state.semitones[:, None] / 12).exp2() if state is not None and is_shifted else f0_hz
+        turns = self.phase(heard_hz, None if state is None else state.phase)
+        source = self.source(turns, heard_hz, f0.slope)
+        # The network knows sources at the pitch of the codes only.
+        seen = self.source(turns, f0_hz, f0.slope) if is_shifted else source
         x = self.slow_frames(windows, state)
         noise = self.noise(x, None if state is None else state.noise) if self.has_noise else None
-        values = self.frame_values(x, source.log_magnitude, f0.voicing.to(x.dtype), state)
+        voicing = f0.voicing.to(x.dtype)
+        values = self.frame_values(x, seen.log_magnitude, voicing, state)
+        if is_shifted:
+            values = self.shifted(values, f0_hz, source, heard_hz, voicing)
         spectra = self.mixed_spectra(values, source.direction, noise).spectra
         return self.istft(spectra, None if state is None else state.frames)
+
+    def shifted(
+        self, values: FrameValues, f0_hz: Tensor, source: Source, heard_hz: Tensor, voicing: Tensor
+    ) -> FrameValues:
+        """The magnitudes with the harmonics of `source`, as far as a frame is voiced."""
+        moved, _ = shifted_magnitude(values.magnitude, f0_hz, source.log_magnitude.exp(), heard_hz, self.bin_hz)
+        share = voicing.sigmoid()[..., None]
+        magnitude = values.magnitude.clamp_min(MIN_MAGNITUDE).pow(1 - share) * moved.clamp_min(MIN_MAGNITUDE).pow(share)
+        return values._replace(magnitude=magnitude)
 
     def training_noise(self, frames: Tensor) -> Tensor:
         """Other noise for every item and call, for `frames` [B, T]."""

@@ -10,15 +10,25 @@ input delayed by just that, or it would have to predict 30 ms of future.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from backend.codec.base import CausalCodec, Reconstruction
-from backend.codec.harmonic_decoder import HarmonicDecoder
+from backend.codec.base import CausalCodec, CodecState, Reconstruction
+from backend.codec.harmonic_decoder import HarmonicDecoder, HarmonicState
 from backend.codec.spectral_layers import DecoderState, EncoderState, SpectralDecoder, SpectralEncoder
 from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
-from backend.codes import CodecSpec
+from backend.codes import CodecSpec, Codes
+from backend.errors import BadCodes, NotAvailable
+
+MAX_SEMITONES = 12.0
+
+
+class F0Track(NamedTuple):
+    """Every hop of the spectra, [B, T * stride]; frame t is centered n_fft / 2 - hop before the end of its hop."""
+
+    f0_hz: Tensor  # also where unvoiced: what the pitch would be
+    voicing: Tensor  # probability of being voiced
 
 
 class SpectralCodec(CausalCodec):
@@ -65,6 +75,28 @@ class SpectralCodec(CausalCodec):
 
     def decoder_state(self, batch: int) -> DecoderState:
         return self.decoder.init_state(batch)
+
+    @property
+    def has_pitch_control(self) -> bool:
+        return isinstance(self.decoder, HarmonicDecoder)
+
+    def set_pitch(self, state: CodecState, semitones: float) -> None:
+        if not isinstance(state.decoder, HarmonicState):
+            return super().set_pitch(state, semitones)
+        if not abs(semitones) <= MAX_SEMITONES:
+            raise BadCodes(f"Got a pitch of {semitones:g} semitones; expected -{MAX_SEMITONES:g} to {MAX_SEMITONES:g}.")
+        state.decoder.semitones.fill_(semitones)
+        state.decoder.is_shifted = semitones != 0
+
+    def f0(self, codes: Codes) -> F0Track:
+        """F0 and voicing of codes [B, K, T], for every spectral frame. Raises `NotAvailable` without a harmonic source."""
+        if not isinstance(self.decoder, HarmonicDecoder):
+            raise NotAvailable(
+                f"This '{self.spec.name}' codec has no harmonic source and so predicts no F0. Measure its sound instead."
+            )
+        latent = self.quantizer.decode(codes.indices).transpose(1, 2)
+        frames = self.decoder.f0_network(self.decoder.latent_windows(latent, None))
+        return F0Track(frames.log2_f0.exp2().float(), frames.voicing.sigmoid().float())
 
     def encode_frames(self, audio: Tensor, state: Any, n_codebooks: int) -> Tensor:
         latent = self.encoder(audio[:, 0], state)

@@ -1,7 +1,7 @@
 """A band-limited pulse train as short-time spectra: phase by integration, one frame at a time in closed form.
 
-Phases are in turns and in float64. A float32 phase drifts with the pieces a stream is decoded in: at the
-40th harmonic, rounding errors of 1e-7 of a turn a frame became audible differences within seconds.
+Phases are float64 turns, summed as integers: a sum of integers is the same however it is cut. Float32 phases drift with
+the pieces a stream is decoded in; a prototype's differed by 2e-4 within seconds.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ HIGHEST_HARMONIC = 11.8 / 12.0
 MIN_MAGNITUDE = 1e-8
 
 
+# Units of phase a turn has. Sums wrap at 2^64, which whole turns survive.
+UNITS = 2**52
+
+
 @dataclass(slots=True)
 class PhaseState:
-    turns: Tensor  # [B] float64: phase of the pulses at the last frame's center
+    units: Tensor  # [B] int64: phase of the pulses at the last frame's center
     f0_hz: Tensor  # [B] float64: F0 of the last frame
 
 
@@ -30,23 +34,20 @@ class PhaseAccumulator(nn.Module):
         super().__init__()
         self.frame_s = frame_s
 
-    def init_state(self, batch: int, like: Tensor) -> PhaseState:
-        zeros = like.new_zeros(batch, dtype=phase_dtype(like.device))
-        return PhaseState(zeros, zeros.clone())
+    def init_state(self, batch: int, device: torch.device) -> PhaseState:
+        f0_hz = torch.zeros(batch, dtype=phase_dtype(device), device=device)
+        return PhaseState(torch.zeros_like(f0_hz, dtype=torch.long), f0_hz)
 
     def forward(self, f0_hz: Tensor, state: PhaseState | None = None) -> Tensor:
         f0_hz = f0_hz.to(phase_dtype(f0_hz.device))
-        if state is None:
-            start, before = torch.zeros_like(f0_hz[:, :1]), torch.zeros_like(f0_hz[:, :1])
-        else:
-            start, before = state.turns[:, None], state.f0_hz[:, None]
-        earlier = torch.cat([before, f0_hz[:, :-1]], dim=1)
-        turns = start + (0.5 * self.frame_s * (earlier + f0_hz)).cumsum(dim=1)
-        turns = turns - turns.floor()
+        place = self.init_state(f0_hz.shape[0], f0_hz.device) if state is None else state
+        earlier = torch.cat([place.f0_hz[:, None], f0_hz[:, :-1]], dim=1)
+        steps = (0.5 * self.frame_s * UNITS * (earlier + f0_hz)).round().long()
+        units = (place.units[:, None] + steps.cumsum(dim=1)) & (UNITS - 1)
         if state is not None:
-            state.turns.copy_(turns[:, -1])
+            state.units.copy_(units[:, -1])
             state.f0_hz.copy_(f0_hz[:, -1])
-        return turns
+        return units.to(f0_hz.dtype) / UNITS
 
 
 class PulseTrain(nn.Module):

@@ -132,7 +132,7 @@ class LMWorker:
                 "reference, or raise MAX_SEQ_LEN."
             )
         self._set_up(row, segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns)))
-        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed, pitch=segment.pitch))
 
     def _set_up(self, row: Row, segment: SegmentPrompt) -> None:
         """Empty the row but for what is kept of the segment's voice."""
@@ -258,7 +258,7 @@ class LMWorker:
             session.n_frames -= len(row.codes)
             session.n_retries += 1
             self._set_up(row, segment._replace(sampler=segment.sampler.again()))
-            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_again=True))
+            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_again=True, pitch=segment.pitch))
             return
         n_codebooks = self.lm.spec.n_codebooks
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)

@@ -28,6 +28,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "max_new_tokens": (1, 32_768),
     "chunk_length": (20, 2000),
     "speed": (0.25, 4.0),
+    "pitch": (-12.0, 12.0),
     "loudness_lufs": (-40.0, -5.0),
     "timeout_s": (0.1, 3600.0),
 }
@@ -57,10 +58,11 @@ class SpeechRequest:
     """One text to speak. None stands for the checkpoint's own default.
 
     `fit_reference` has a voice fitted to the references first, for seconds that the first such request waits; their
-    words must be known. `chunk_length` is the target length of one generated segment in UTF-8 bytes, `speed` is relative (2 is twice as
-    fast), `latency` says how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and
-    so delays the first piece to the end. `whole` says that nobody listens before a segment is complete: one that runs
-    away is then started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest`
+    words must be known. `chunk_length` is the target length of one generated segment in UTF-8 bytes. `speed` is
+    relative (2 is twice as fast), `pitch` moves the voice by semitones at the same speed and timbre. `latency` says
+    how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and so delays the first
+    piece to the end. `whole` says that nobody listens before a segment is complete: one that runs away is then
+    started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest`
     naming the field that is out of bounds.
     """
 
@@ -78,6 +80,7 @@ class SpeechRequest:
     chunk_length: int | None = None
     normalize: bool = True
     speed: float = 1.0
+    pitch: float = 0.0
     markup: Markup = "plain"
     latency: Latency = "balanced"
     loudness_lufs: float | None = None

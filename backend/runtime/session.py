@@ -24,7 +24,8 @@ FRAME_CAPACITY = 4096
 
 
 class SegmentStart(NamedTuple):
-    """What follows in the frame stream is a new segment, after `pause_s` of silence, to be heard at `speed`.
+    """What follows in the frame stream is a new segment, after `pause_s` of silence, to be heard at `speed` and moved
+    in pitch by `pitch` semitones.
 
     `is_again`: it takes the place of the segment before it, of which nothing was handed on.
     """
@@ -32,6 +33,7 @@ class SegmentStart(NamedTuple):
     pause_s: float = 0.0
     speed: float = 1.0
     is_again: bool = False
+    pitch: float = 0.0
 
 
 class Frame(NamedTuple):
@@ -55,6 +57,7 @@ class SegmentPrompt(NamedTuple):
     pause_s: float = 0.0
     speed: float = 1.0
     watch: RunawayLimits | None = None
+    pitch: float = 0.0
 
 
 class SpokenSegment(NamedTuple):
@@ -68,6 +71,7 @@ class SpokenSegment(NamedTuple):
     speed: float = 1.0
     text: str = ""
     path: np.ndarray | None = None
+    pitch: float = 0.0
 
 
 class SegmentSource(Protocol):

@@ -107,6 +107,7 @@ class SpeechBody(BaseModel):
     chunk_length: int | None = bounded("chunk_length", "Speak long text in pieces of about this many bytes.")
     normalize: bool = Field(DEFAULTS["normalize"], description="Read numbers, dates and the like as words.")
     speed: float = bounded("speed", "2 speaks in half the time, at the same pitch.")
+    pitch: float = bounded("pitch", "Move the voice by so many semitones; speed and timbre stay.")
     markup: Markup = Field(DEFAULTS["markup"], description="How to read marks in the text.")
     latency: Latency = Field(
         DEFAULTS["latency"], description="`low` sends the first sound sooner, at some cost in total time."

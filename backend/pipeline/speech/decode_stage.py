@@ -25,6 +25,7 @@ from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Trace
+from backend.text.markup.speech_script import MAX_PITCH
 
 # Frames decoded at once, from the start of a segment on; the last number repeats. Fixed by the frame's number alone,
 # never by when frames arrive, so that the sound of the same codes is the same to the last bit. Sixteen frames cost the
@@ -53,7 +54,7 @@ class SpeechDecodeTask:
 
     def __init__(
         self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None,
-        speed: float = 1.0, is_holding: bool = False, watermark_key: str | None = None,
+        speed: float = 1.0, pitch: float = 0.0, is_holding: bool = False, watermark_key: str | None = None,
     ):  # fmt: skip
         self.session, self.spec = session, spec
         self.pieces: BoundedStream[Waveform] = BoundedStream(
@@ -75,7 +76,7 @@ class SpeechDecodeTask:
         self._n_segments = 0
         self._joiner = CrossfadeStream(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
         self._ready = np.zeros((spec.channels, 0), np.float32)
-        self._speed, self._is_holding = speed, is_holding
+        self._speed, self._pitch, self._is_holding = speed, pitch, is_holding
         self._stretcher: StreamStretcher | None = None
         self._marker: StreamMarker | None = None
         if watermark_key is not None:
@@ -149,6 +150,9 @@ class SpeechDecodeTask:
         self._stretcher = None if speed == 1 else StreamStretcher(self.spec.channels, rate_hz, speed)
         # Every segment starts afresh: one spoken again leaves the others as they were.
         self._state = codec.init_state(1)
+        pitch = min(max(self._pitch + start.pitch, -MAX_PITCH), MAX_PITCH)
+        if pitch and codec.has_pitch_control:
+            codec.set_pitch(self._state, pitch)
         self._n_lag = self.spec.latency_samples
         self._group = chain(self._groups, repeat(self._groups[-1]))
         self._group_frames = next(self._group)
@@ -247,7 +251,7 @@ class DecodeStage:
     def run(self, request: SpeechRequest, given: Session, timeline: Trace) -> SpeechDecodeTask:
         synthesis = SpeechDecodeTask(
             given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
-            loudness_lufs=request.loudness_lufs, speed=request.speed, is_holding=request.holds_segments,
+            loudness_lufs=request.loudness_lufs, speed=request.speed, pitch=request.pitch, is_holding=request.holds_segments,
             watermark_key=self._watermark_key,
         )  # fmt: skip
 

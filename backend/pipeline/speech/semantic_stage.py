@@ -26,7 +26,7 @@ from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.throughput import frame_budget, usual_frames
 from backend.runtime.trace import Trace
-from backend.text.markup.speech_script import Say, Script
+from backend.text.markup.speech_script import MAX_PITCH, Say, Script
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
 
@@ -59,6 +59,7 @@ class VoiceSpan(NamedTuple):
     voice: VoiceConditioning
     pause_s: float
     speed: float
+    pitch: float
 
 
 class SpeechSegment(NamedTuple):
@@ -69,6 +70,7 @@ class SpeechSegment(NamedTuple):
     voice: VoiceConditioning
     pause_s: float
     speed: float
+    pitch: float
 
     @property
     def text(self) -> str:
@@ -112,7 +114,8 @@ class SegmentGenerator:
             prompt = Prompt(tokens, segment.voice.conditioning)
         watch = RunawayLimits(self.frame_rate_hz, self._pace(segment.voice).longest(segment.text), self.retries)
         return SegmentPrompt(
-            prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, watch
+            prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, watch,
+            segment.pitch,
         )  # fmt: skip
 
     def _pace(self, voice: VoiceConditioning) -> SpeechLengthModel:
@@ -128,7 +131,7 @@ class SegmentGenerator:
     def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
         segment = self.segments[len(self.spoken)]
         segment.conversation.add(segment.place, codes)
-        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path))
+        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path, segment.pitch))
         if finish_reason in ("stop", "pointer_end"):
             self._pace(segment.voice).learn(segment.text, codes.shape[1])
         self._finish_reason = worse(self._finish_reason, finish_reason)
@@ -160,9 +163,10 @@ class SemanticStage:
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
         voice_named: Callable[[str], VoiceConditioning], side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lexicon: Lexicon | None = None, max_wait_s: float = math.inf,
+        has_pitch_control: bool = False,
     ):  # fmt: skip
         """`voice_named`: the voice that a text switches to; it may raise `UnknownVoice`."""
-        self._voice_named = voice_named
+        self._voice_named, self._has_pitch_control = voice_named, has_pitch_control
         self._side_sizes, self._lexicon, self._max_wait_s = side_sizes, lexicon, max_wait_s
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
@@ -178,7 +182,10 @@ class SemanticStage:
         script = prepare_text(
             request.text, spec.family, markup=request.markup, normalize=request.normalize, lexicon=self._lexicon
         )
-        ignored = (*script.ignored, *too_fast_or_slow(script, request.speed))
+        ignored = (
+            *script.ignored, *too_fast_or_slow(script, request.speed),
+            *unheard_pitches(script, request.pitch, self._has_pitch_control),
+        )  # fmt: skip
         passages, closing_pause_s = self._passages(script, given)
         seed = secrets.randbits(32) if request.seed is None else request.seed
         options = sampling_options(SamplingOptions.for_family(spec.family), request)
@@ -222,7 +229,7 @@ class SemanticStage:
         for piece in script.pieces:
             if isinstance(piece, Say):
                 voice = given if piece.voice is None else self._voice_named(piece.voice)
-                passages.append(VoiceSpan(piece.text, voice, pause_s, piece.speed))
+                passages.append(VoiceSpan(piece.text, voice, pause_s, piece.speed, piece.pitch))
                 pause_s = 0.0
             else:
                 pause_s += piece.duration_s
@@ -237,7 +244,9 @@ class SemanticStage:
             )  # fmt: skip
             for place in range(len(conversation.segments)):
                 pause_s = 0.0 if place else passage.pause_s
-                segments.append(SpeechSegment(conversation, place, passage.voice, pause_s, passage.speed))
+                segments.append(
+                    SpeechSegment(conversation, place, passage.voice, pause_s, passage.speed, passage.pitch)
+                )
         return segments
 
     def _patience_s(self, n_frames: int, client: str) -> float:
@@ -248,7 +257,9 @@ class SemanticStage:
         self, request: SpeechRequest, passages: list[VoiceSpan], closing_pause_s: float, options: SamplingOptions
     ) -> str:
         said = [
-            part for passage in passages for part in (passage.text, passage.voice.key, passage.pause_s, passage.speed)
+            part
+            for passage in passages
+            for part in (passage.text, passage.voice.key, passage.pause_s, passage.speed, passage.pitch)
         ]
         return content_key(
             self._model_key, len(said), *said, closing_pause_s, request.seed, repr(options), request.max_new_tokens,
@@ -261,6 +272,15 @@ def too_fast_or_slow(script: Script, speed: float) -> tuple[str, ...]:
     asked = {speed * piece.speed for piece in script.pieces if isinstance(piece, Say)}
     out = sorted(one for one in asked if not MIN_SPEED <= one <= MAX_SPEED)
     return tuple(f"speed {one:g} (text times request): {MIN_SPEED:g} to {MAX_SPEED:g} are possible" for one in out)
+
+
+def unheard_pitches(script: Script, pitch: float, has_control: bool) -> tuple[str, ...]:
+    """In words, which pitches of the text and the request are not done."""
+    asked = {pitch + piece.pitch for piece in script.pieces if isinstance(piece, Say)}
+    if not has_control:
+        return ("pitch: this checkpoint's codec cannot move it",) if asked != {0.0} else ()
+    out = sorted(one for one in asked if abs(one) > MAX_PITCH)
+    return tuple(f"pitch {one:g} (text plus request): -{MAX_PITCH:g} to {MAX_PITCH:g} are possible" for one in out)
 
 
 def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> SamplingOptions:
@@ -276,7 +296,7 @@ def recalled(kept: GeneratedCodes, seed: int, timeline: Trace, ignored: tuple[st
     )
     session.finish_reason = kept.finish_reason
     for segment in kept.segments:
-        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed, pitch=segment.pitch))
         for codes in segment.codes.T:
             session.frames.put(Frame(codes))
     if kept.closing_pause_s:

@@ -1,6 +1,7 @@
-"""Our own markup, inside the text: `[pause:0.5s]`, `[speed:1.2]`, `[voice:anna]`, `[word](/pronunciation/)`.
+"""Our own markup, inside the text: `[pause:0.5s]`, `[speed:1.2]`, `[pitch:+2]`, `[voice:anna]`,
+`[word](/pronunciation/)`.
 
-`[speed:1]` and `[voice:]` lead back to what the request asked for. A backslash before a square bracket or another
+`[speed:1]`, `[pitch:0]` (semitones) and `[voice:]` lead back to what the request asked for. A backslash before a square bracket or another
 backslash makes it an ordinary character. Brackets without a colon are markers of the model, and none of ours.
 """
 
@@ -16,6 +17,7 @@ from backend.text.markup.speech_script import (
     Script,
     ScriptWriter,
     checked_pause,
+    checked_pitch,
     checked_speed,
 )
 from backend.text.phonemes.alphabets import ALPHABETS
@@ -27,7 +29,8 @@ DIRECTIVE = re.compile(
 )
 DURATION = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*(ms|s)\s*")
 NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*")
-NAMES = ("pause", "speed", "voice")
+SEMITONES = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
+NAMES = ("pause", "speed", "pitch", "voice")
 
 
 def parse_markup(text: str) -> Script:
@@ -57,7 +60,7 @@ def parse_markup(text: str) -> Script:
 def write_markup(script: Script) -> str:
     """A text that `parse_markup` reads as this script. Words that are final lose that mark, escaped brackets aside."""
     parts: list[str] = []
-    voice, speed = None, 1.0
+    voice, speed, pitch = None, 1.0, 0.0
     for piece in script.pieces:
         if isinstance(piece, Pause):
             parts.append(f"[pause:{_number(piece.duration_s)}s]")
@@ -66,7 +69,9 @@ def write_markup(script: Script) -> str:
             parts.append(f"[voice:{piece.voice or ''}]")
         if piece.speed != speed:
             parts.append(f"[speed:{_number(piece.speed)}]")
-        voice, speed = piece.voice, piece.speed
+        if piece.pitch != pitch:
+            parts.append(f"[pitch:{_number(piece.pitch)}]")
+        voice, speed, pitch = piece.voice, piece.speed, piece.pitch
         for span in piece.spans:
             if isinstance(span, PlainText):
                 parts.append(re.sub(r"([\\\[\]])", r"\\\1", span.text))
@@ -91,6 +96,10 @@ def _obey(writer: ScriptWriter, found: re.Match[str]) -> None:
         writer.pause(parse_duration(value, where))
     elif found["name"] == "voice":
         writer.voice = value or None
+    elif found["name"] == "pitch":
+        if not SEMITONES.fullmatch(value):
+            raise BadText(f"{where} has the pitch '{value}'; expected semitones such as +2 or -1.5. Correct it.")
+        writer.pitch = checked_pitch(float(value), where)
     else:
         number = NUMBER.fullmatch(value)
         if not number:

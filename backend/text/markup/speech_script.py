@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from backend.errors import BadText
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MAX_PITCH = 12.0
 MAX_PAUSE_S = 60.0
 MAX_PIECES = 10_000
 
@@ -30,11 +31,15 @@ class Pronunciation:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Words spoken by one voice at one speed; `voice` None is the request's own, `speed` 1 is the request's own."""
+    """Words spoken by one voice at one speed and pitch.
+
+    `voice` None, `speed` 1 and `pitch` 0 (semitones) are the request's own.
+    """
 
     spans: tuple[PlainText | Pronunciation, ...]
     voice: str | None = None
     speed: float = 1.0
+    pitch: float = 0.0
 
     @property
     def text(self) -> str:
@@ -63,11 +68,11 @@ class Script:
 
 
 class ScriptWriter:
-    """Collects spans under the voice and speed of the moment. Raises `BadText` beyond `MAX_PIECES`."""
+    """Collects spans under the voice, speed and pitch of the moment. Raises `BadText` beyond `MAX_PIECES`."""
 
     def __init__(self) -> None:
         self.voice: str | None = None
-        self.speed = 1.0
+        self.speed, self.pitch = 1.0, 0.0
         self._pieces: list[Say | Pause] = []
         self._ignored: dict[str, None] = {}
 
@@ -75,13 +80,13 @@ class ScriptWriter:
         if isinstance(span, PlainText) and not span.text:
             return
         last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, Say) and (last.voice, last.speed) == (self.voice, self.speed):
+        if isinstance(last, Say) and (last.voice, last.speed, last.pitch) == (self.voice, self.speed, self.pitch):
             spans = list(last.spans)
             if isinstance(span, PlainText) and isinstance(spans[-1], PlainText) and spans[-1].is_final == span.is_final:
                 span = PlainText(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
-            self._pieces[-1] = Say((*spans, span), self.voice, self.speed)
+            self._pieces[-1] = Say((*spans, span), self.voice, self.speed, self.pitch)
         else:
-            self._pieces.append(Say((span,), self.voice, self.speed))
+            self._pieces.append(Say((span,), self.voice, self.speed, self.pitch))
         self._check()
 
     def pause(self, duration_s: float) -> None:
@@ -108,6 +113,14 @@ def checked_speed(speed: float, where: str) -> float:
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise BadText(f"{where} asks for speed {speed:g}; possible are {MIN_SPEED:g} to {MAX_SPEED:g}. Change it.")
     return speed
+
+
+def checked_pitch(semitones: float, where: str) -> float:
+    if not abs(semitones) <= MAX_PITCH:
+        raise BadText(
+            f"{where} asks for a pitch of {semitones:g} semitones; possible are -{MAX_PITCH:g} to {MAX_PITCH:g}. Change it."
+        )
+    return semitones
 
 
 def checked_pause(duration_s: float, where: str) -> float:

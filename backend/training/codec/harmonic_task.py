@@ -60,7 +60,7 @@ class HarmonicTrainTask(CodecTrainTask):
         # The moving average holds plain copies; only the pass itself is wrapped for several devices.
         self._pass = self.fabric.setup_module(HarmonicPass(self.codec, self.block))
 
-    def learn(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
+    def train_step(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
         audio, f0_hz = (torch.from_numpy(a).to(self.device) for a in self.sampler.next_pitched_batch())
         return self.pitched_step(audio, f0_hz, phase_step, is_detailed)
 
