@@ -31,6 +31,7 @@ MAX_ELEMENTS = 10_000
 BREAK_S = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}
 RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
 PITCHES = {"x-low": -6.0, "low": -3.0, "medium": 0.0, "default": 0.0, "high": 3.0, "x-high": 6.0}
+HERTZ = re.compile(r"[+-]?\d{1,5}(?:\.\d{1,4})?Hz")
 SEMITONES = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,4})?)st")
 PARAGRAPH_S = 0.4
 PERCENT = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{1,4})?)%")
@@ -185,7 +186,7 @@ class _Reader:
         return BREAK_S[strength]
 
     def pitch_of(self, pitch: str) -> float:
-        """Semitones of `high`, `+2st` or `+10%`; a pitch in hertz is that of no voice here."""
+        """Semitones of `high`, `+2st` or `+10%`. Hertz are reported and move nothing: each voice has its own."""
         pitch = pitch.strip()
         if pitch in PITCHES:
             return PITCHES[pitch]
@@ -195,6 +196,9 @@ class _Reader:
         ratio = 1 + float(percent[1] + percent[2]) / 100 if percent and percent[1] else 0.0
         if ratio > 0:
             return 12 * log2(ratio)
+        if HERTZ.fullmatch(pitch):
+            self.writer.ignore(f"pitch '{pitch}' of <prosody> ({self.where}); expected semitones or a percentage")
+            return 0.0
         raise BadText(
             f"<prosody> ({self.where}) has the pitch '{pitch}'; expected {', '.join(PITCHES)}, semitones such as +2st, or "
             "a percentage such as +10%. Correct it."

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
 from backend.optimize.cuda_graph.model import CudaGraphDualAR
@@ -334,6 +335,41 @@ def test_speed_in_the_text_is_that_of_its_words(speaker):
     assert plain == pytest.approx(1 + 2 * spoken_s, abs=1e-3)
     assert half == pytest.approx(1 + 1.5 * spoken_s, abs=1e-3)
     assert duration_s("One. [pause:1s][speed:2]Two.", speed=2.0) == pytest.approx(1 + 0.75 * spoken_s, abs=1e-3)
+
+
+def test_a_pitch_that_the_codec_cannot_move_is_told(speaker):
+    for request in (ask(pitch=2.0), ask("One. [pitch:2] Two.", markup="markup")):
+        assert any("pitch: this checkpoint's codec" in said for said in say(speaker, request).ignored)
+    assert say(speaker, ask("One. [pitch:2] Two.", markup="markup", pitch=-2.0)).ignored
+    assert say(speaker, ask("One. [pitch:0] Two.", markup="markup")).ignored == ()
+
+
+def test_pitch_moves_the_sound_of_its_words_and_not_their_codes():
+    lm, _, tokenizer = small_model()
+    torch.manual_seed(0)
+    codec = SpectralCodec(
+        sample_rate=8000, n_fft=80, hop_samples=40, stride=4, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=4, codebook_size=24, source="harmonic",
+    ).eval().requires_grad_(False)  # fmt: skip
+    limits = SynthesizerLimits(**LIMITS)
+    speaker = Synthesizer(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits)
+    speaker.start()
+    try:
+        texts = ("One. [pause:1s]Two.", "One. [pause:1s][pitch:3]Two.")
+        plain, moved = (say(speaker, ask(text, markup="markup", use_memory_cache=True)) for text in texts)
+        assert torch.equal(plain.codes.indices, moved.codes.indices) and moved.ignored == ()
+        n_first = plain.waveform.n_samples // 2
+        np.testing.assert_array_equal(moved.waveform.samples[:, :n_first], plain.waveform.samples[:, :n_first])
+        assert np.abs(moved.waveform.samples[:, n_first:] - plain.waveform.samples[:, n_first:]).max() > 1e-4
+        whole = say(speaker, ask("One.", pitch=3.0))
+        again = say(speaker, ask("One.", pitch=3.0, use_memory_cache=True))
+        np.testing.assert_array_equal(whole.waveform.samples, again.waveform.samples)
+        pieces = [piece.samples for piece in speaker.stream(ask("One.", pitch=3.0, latency="low"), NOBODY)]
+        assert np.abs(np.concatenate(pieces, axis=1) - whole.waveform.samples).max() < 1e-5
+        beyond = say(speaker, ask("[pitch:8]One.", markup="markup", pitch=8.0))
+        assert beyond.ignored == ("pitch 16 (text plus request): -12 to 12 are possible",)
+    finally:
+        speaker.close()
 
 
 def test_speech_far_longer_than_its_text_is_ended(speaker, monkeypatch):

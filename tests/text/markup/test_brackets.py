@@ -14,7 +14,7 @@ SPANS = st.one_of(
 )  # fmt: skip
 PIECES = st.one_of(
     st.builds(Say, st.lists(SPANS, min_size=1, max_size=3).map(tuple), st.sampled_from([None, "anna", "Bob 2"]),
-              st.sampled_from([1.0, 0.5, 1.25])),
+              st.sampled_from([1.0, 0.5, 1.25]), st.sampled_from([0.0, 2.0, -0.5])),
     st.integers(1, 60_000).map(lambda ms: Pause(ms / 1000)),
 )  # fmt: skip
 
@@ -27,10 +27,10 @@ def test_markup_reads_back_what_it_wrote(pieces):
     assert write_markup(script) == first
     assert script.text == Script(tuple(pieces)).text + "end"
     assert [p for p in script.pieces if isinstance(p, Pause)] == [p for p in pieces if isinstance(p, Pause)]
-    said = [(p.voice, p.speed, p.text) for p in script.pieces if isinstance(p, Say)]
-    wanted = [(p.voice, p.speed, p.text) for p in [*pieces, Say((PlainText("end"),))] if isinstance(p, Say)]
-    assert "".join(f"{(v, s)}{c}" for v, s, text in said for c in text) == "".join(
-        f"{(v, s)}{c}" for v, s, text in wanted for c in text
+    said = [(p.voice, p.speed, p.pitch, p.text) for p in script.pieces if isinstance(p, Say)]
+    wanted = [(p.voice, p.speed, p.pitch, p.text) for p in [*pieces, Say((PlainText("end"),))] if isinstance(p, Say)]
+    assert "".join(f"{manner}{c}" for *manner, text in said for c in text) == "".join(
+        f"{manner}{c}" for *manner, text in wanted for c in text
     )
     assert not script.ignored
 
@@ -45,6 +45,14 @@ def test_each_directive():
     )  # fmt: skip
 
 
+def test_pitch_in_semitones():
+    script = parse_markup("One [pitch:+2]two [pitch:-1.5][speed:2]three [pitch:0][speed:1]four")
+    assert script.pieces == (
+        Say((PlainText("One "),)), Say((PlainText("two "),), pitch=2.0), Say((PlainText("three "),), None, 2.0, -1.5),
+        Say((PlainText("four"),)),
+    )  # fmt: skip
+
+
 def test_markers_of_the_model_are_not_ours():
     script = parse_markup("[laughing] so [short pause] [mood:odd] fine")
     assert script.text == "[laughing] so [short pause] [mood:odd] fine"
@@ -55,6 +63,7 @@ def test_markers_of_the_model_are_not_ours():
     ("text", "says"),
     [("a [pause:long]", "'[pause:long]' at character 2 has the duration"), ("a [pause:99s]", "lasts 0 to 60"),
      ("a [pause:1]", "0.5s or 300ms"), ("a [speed:9]", "0.25 to 4"), ("a [speed:-1]", "expected a number"),
+     ("a [pitch:high]", "expected semitones"), ("a [pitch:12.5]", "-12 to 12"),
      ("a [b](/b/xyz)", "the alphabet 'xyz'"), ("[pause:1s]", "nothing to speak"), ("", "nothing to speak")],
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused_by_place(text, says):
