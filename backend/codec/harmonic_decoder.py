@@ -140,8 +140,8 @@ class HarmonicDecoder(SpectralDecoder):
         spectra = self.pulses(turns, f0_hz, f0_hz * slope * (LN2 / self.phase.frame_s))
         magnitude = spectra.abs()
         direction = spectra / magnitude.clamp_min(MIN_MAGNITUDE)
-        level = magnitude / self.pulses.window.square().sum().sqrt()
-        return Source(direction.to(torch.complex64), (level + SOURCE_FLOOR).log().float())
+        level = magnitude / self.pulses.window_energy**0.5
+        return Source(direction, (level + SOURCE_FLOOR).log())
 
     def frame_values(
         self, x: Tensor, log_source: Tensor, voicing: Tensor, state: HarmonicState | None = None
