@@ -65,8 +65,10 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
         learned, validation_clips = open_dataset(recipe.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
-        # Fixed codes stay the codes they were only as stored: the rest of a harmonic codec is rounded like them.
-        save_codec(recipe.out / "codec", trained, metadata, storage="fp32" if recipe.harmonic is None else "fp16")
+        if recipe.harmonic is None:
+            save_codec(recipe.out / "codec", trained, metadata)
+        else:
+            save_codec(recipe.out / "codec", trained, metadata, storage="fp16", int8_parts=["decoder.f0_network"])
 
     kind = CodecTrainTask if recipe.harmonic is None else HarmonicTrainTask
     with reporter(sys.stderr) as report:
