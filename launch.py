@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from launcher.children import child_environment
 from launcher.place import IS_WINDOWS, ROOT, SetupError
@@ -15,6 +16,10 @@ from launcher.setup import set_up
 from launcher.start import part_of, start
 
 TEST_EXTRAS = ("ui", "train", "dev")
+# Tests whose results depend on the processor's vector instructions.
+NUMERIC_TESTS = tuple(
+    f"tests/{name}" for name in ("nn", "codec", "lm", "optimize", "compression", "golden", "weights", "metrics")
+)
 
 HELP = """Phonogram: an engine for audio tokens.
 
@@ -67,12 +72,28 @@ def run_tool(command: list[str]) -> int:
 
 def run_tests(arguments: list[str]) -> int:
     python = set_up(TEST_EXTRAS)
-    run_all = arguments[:1] == ["all"]
-    selection = ["-m", "", *arguments[1:]] if run_all else arguments
     # The suite's tensors are tiny: a second thread costs more than it brings.
-    return subprocess.call(
-        [str(python), "-m", "pytest", "-q", *selection], cwd=ROOT, env=child_environment(n_threads=1)
-    )
+    environment = child_environment(n_threads=1)
+    command = [str(python), "-m", "pytest", "-q"]
+    if arguments[:1] != ["all"]:
+        return subprocess.call([*command, *arguments], cwd=ROOT, env=environment)
+    exit_codes = [subprocess.call([*command, "-m", "", *arguments[1:]], cwd=ROOT, env=environment)]
+    for level in cpu_levels(python):
+        print(f"phonogram: numeric tests with ATEN_CPU_CAPABILITY={level}", flush=True)
+        variant = {**environment, "ATEN_CPU_CAPABILITY": level}
+        exit_codes.append(subprocess.call([*command, *NUMERIC_TESTS], cwd=ROOT, env=variant))
+    return max(exit_codes)
+
+
+def cpu_levels(python: Path) -> list[str]:
+    """Return the values of ATEN_CPU_CAPABILITY that this processor can run, lowest first."""
+    script = "import torch; print(torch.backends.cpu.get_cpu_capability().lower())"
+    clean = {name: value for name, value in os.environ.items() if name != "ATEN_CPU_CAPABILITY"}
+    highest = subprocess.check_output([str(python), "-c", script], text=True, env=clean).strip()
+    known = ("default", "avx2", "avx512")
+    runnable = known[: known.index(highest) + 1] if highest in known else ("default",)
+    print(f"phonogram: this processor runs {', '.join(runnable)} of {', '.join(known)}", flush=True)
+    return list(runnable)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """The device: found with a reason, refused with advice."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from backend.device import find_device
 from backend.errors import BadSettings
+from backend.hardware import CudaDevice, replace_hardware
+from tests.support.machines import MACHINES, X86_AVX2
 
 
 def test_auto_finds_a_device_that_works():
@@ -14,13 +18,22 @@ def test_auto_finds_a_device_that_works():
     assert device.reason
 
 
-def test_auto_prefers_a_card(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"card {index}")
-    assert (find_device("auto").label, find_device("cuda").label) == ("cuda:0", "cuda:0")
-    assert find_device("cuda:1").name == "card 1"
-    assert find_device("cpu").kind == "cpu"
+@pytest.mark.parametrize("machine", MACHINES)
+def test_auto_prefers_cuda_then_mps_then_cpu(machine):
+    hardware = MACHINES[machine]
+    with replace_hardware(hardware):
+        expected = "cuda:0" if hardware.cuda_devices else "mps" if hardware.has_mps else "cpu"
+        assert find_device("auto").label == expected
+        assert find_device("cpu").name == hardware.processor
+        for absent in {"cuda", "mps"} - {expected.partition(":")[0]}:
+            with pytest.raises(BadSettings, match=absent):
+                find_device(absent)
+
+
+def test_a_cuda_device_is_chosen_by_its_index():
+    gpus = (CudaDevice("first", (8, 0)), CudaDevice("second", (9, 0)))
+    with replace_hardware(replace(X86_AVX2, cuda_devices=gpus)):
+        assert find_device("cuda:1").name == "second"
 
 
 @pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:99", "CPU", ""])

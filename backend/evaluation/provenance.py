@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import Any
 
 from backend import __version__
-from backend.device import processor_name
+from backend.hardware import processor_name, usable_cores
 from backend.metrics.optional_packages import package_version
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-python", "ai-edge-litert",
@@ -18,7 +17,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores and system."""
     return {
         "cpu": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

@@ -13,11 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.hardware import current_hardware
 from backend.nn.cached_weights import DerivedInEval
 
 # Above this many rows the general product catches up.
 FEW_ROWS = 8
-HAS_PACKED_PRODUCT = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def has_packed_product() -> bool:
+    """Whether this build of PyTorch multiplies by weights that oneDNN has packed."""
+    return current_hardware().has_onednn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class PackedLinear(DerivedInEval):
@@ -44,16 +49,21 @@ class PackedLinear(DerivedInEval):
             algorithm = "none" if self.activation == "gelu" else ""
             x = x.to(self.product_dtype)
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, self.activation, [], algorithm).float()
-        y = F.linear(x, self.weight, self.bias)
+        weight = self.weight
+        if self.product_dtype != weight.dtype and not self.training and weight.dtype == torch.float32:
+            # The same rounding where oneDNN has no such product.
+            x, weight = (tensor.to(self.product_dtype).float() for tensor in (x, weight))
+        y = F.linear(x, weight, self.bias)
         return F.gelu(y) if self.activation == "gelu" else y
 
     def _is_packed_product(self, x: Tensor) -> bool:
         return (
-            HAS_PACKED_PRODUCT
-            and not self.training
+            not self.training
             and not torch.is_grad_enabled()
             and (x.numel() <= FEW_ROWS * self.in_features or self.product_dtype == torch.bfloat16)
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
+            and has_packed_product()
+            and (self.product_dtype == torch.float32 or current_hardware().has_bf16_matmul)
         )

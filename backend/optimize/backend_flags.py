@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.optimize.base import Support
 
 
@@ -21,8 +22,8 @@ class BackendFlags:
     def supported(self, device: torch.device, model: nn.Module | None = None) -> Support:
         if device.type != "cuda":
             return Support(False, f"TF32 and cuDNN belong to CUDA cards; this is {device.type}")
-        if torch.cuda.get_device_capability(device)[0] < 8:
-            return Support(False, "this card has no TF32")
+        if not current_hardware().cuda_devices[device.index or 0].has_tf32:
+            return Support(False, "this GPU has no TF32")
         return Support(True, "TF32 products and tried convolutions")
 
     def apply(self, model: nn.Module) -> nn.Module:

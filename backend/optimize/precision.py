@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.optimize.base import Support
 
 Format = Literal["fp32", "bf16", "fp16"]
@@ -36,12 +37,12 @@ class Precision:
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if self.format == "fp32":
             return Support(True, "as the weights were made")
-        if device.type == "cuda" and self.format == "bf16" and not torch.cuda.is_bf16_supported():
-            return Support(False, "this card has no bfloat16")
+        hardware = current_hardware()
+        if device.type == "cuda" and self.format == "bf16" and not hardware.cuda_devices[device.index or 0].has_bf16:
+            return Support(False, "this GPU has no bfloat16")
         if device.type == "cpu":
-            mkldnn = torch.ops.mkldnn
-            known = mkldnn._is_mkldnn_bf16_supported if self.format == "bf16" else mkldnn._is_mkldnn_fp16_supported
-            if not torch.backends.mkldnn.is_available() or not known():
+            is_native = hardware.has_bf16_matmul if self.format == "bf16" else hardware.has_fp16_matmul
+            if not is_native:
                 return Support(False, f"this processor has no {self.format} instructions; fp32 is faster here")
         return Support(True, "half the bytes to read")
 

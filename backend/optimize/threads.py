@@ -6,13 +6,13 @@ computes, one thread too many is far slower than one too few, and only a measure
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.optimize.base import Support
 
 # More threads must bring at least this much: they take cores from the other stages.
@@ -31,7 +31,7 @@ class Threads:
     def supported(self, device: torch.device, model: nn.Module | None = None) -> Support:
         if device.type != "cpu":
             return Support(False, f"threads cut products on processors; this is {device.type}")
-        return Support(True, f"{self.n_threads} of {usable_cores()} cores")
+        return Support(True, f"{self.n_threads} of {current_hardware().n_cores} cores")
 
     def apply(self, model: nn.Module) -> nn.Module:
         use_threads(self.n_threads)
@@ -40,10 +40,6 @@ class Threads:
 
 def use_threads(n_threads: int) -> None:
     torch.set_num_threads(n_threads)
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def thread_counts(n_cores: int) -> tuple[int, ...]:

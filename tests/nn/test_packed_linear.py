@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.nn.packed_linear import FEW_ROWS, HAS_PACKED_PRODUCT, PackedLinear
+from backend.nn.packed_linear import FEW_ROWS, PackedLinear, has_packed_product
 
 
 def pair(activation="none"):
@@ -39,7 +39,7 @@ def test_gradients_flow_while_training():
     assert layer.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.skipif(not HAS_PACKED_PRODUCT, reason="this build of torch has no packed product")
+@pytest.mark.skipif(not has_packed_product(), reason="this build of torch has no packed product")
 def test_few_rows_in_inference_take_the_packed_product():
     layer, _ = pair()
     with torch.inference_mode():
@@ -49,7 +49,6 @@ def test_few_rows_in_inference_take_the_packed_product():
         assert layer._derived[0].is_mkldnn
 
 
-@pytest.mark.skipif(not HAS_PACKED_PRODUCT, reason="this build of torch has no packed product")
 @pytest.mark.parametrize("rows", [1, 4, 100])
 def test_a_bfloat16_product_is_near_and_does_not_depend_on_how_many_rows_come_along(rows):
     layer, plain = pair("gelu")

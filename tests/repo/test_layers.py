@@ -7,6 +7,7 @@ import pytest
 from tests.support.repository import imports_of, module_name, parsed, python_files
 
 LAYERS = (
+    ("hardware", "atomic_file"),
     ("nn", "audio", "monitor", "codes", "device"),
     ("codec", "lm", "text", "data", "metrics"),
     ("optimize", "compression", "weights"),

@@ -13,7 +13,7 @@ from backend.lm.text_pointer import Pointer
 from backend.text.prompts.conversation import start_conversation
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec_checkpoint import save_codec
-from backend.weights.tiny_checkpoint import CODEC, OF_ERA, write_tiny_checkpoint
+from backend.weights.tiny_checkpoint import CODEC, OF_FAMILY, write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def rewrite(folder, **changes):
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("family", OF_ERA)
+@pytest.mark.parametrize("family", OF_FAMILY)
 @torch.inference_mode()
 def test_a_folder_becomes_sound(tmp_path, family):
     checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path / f"tiny-{family}", family))

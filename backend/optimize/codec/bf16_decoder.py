@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from backend.codec.spectral import SpectralCodec
-from backend.nn.packed_linear import HAS_PACKED_PRODUCT, PackedLinear
+from backend.hardware import current_hardware
+from backend.nn.packed_linear import PackedLinear, has_packed_product
 from backend.optimize.base import Support
 
 
@@ -25,9 +26,9 @@ class Bf16Decoder:
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not isinstance(model, SpectralCodec):
             return Support(False, f"decodes 'spectral' only, not {type(model).__name__}")
-        if device.type != "cpu" or not HAS_PACKED_PRODUCT:
+        if device.type != "cpu" or not has_packed_product():
             return Support(False, "needs a CPU and a PyTorch built with oneDNN")
-        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if not current_hardware().has_bf16_matmul:
             return Support(False, "this CPU has no bfloat16 instructions; fp32 is faster here")
         return Support(True, "bfloat16 products read half the bytes")
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from backend.codec.dac_layers import DacConvStack, DacDecoderBlock, DacEncoderBlock, DacResidualUnit
 from backend.codec.fish_dac import FishDAC
+from backend.hardware import current_hardware
 from backend.nn.conv import ConvState
 from backend.nn.packed_conv import LinearAsConv, PackedConv
 from backend.nn.snake import Snake
@@ -175,9 +176,9 @@ class PackedDac:
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not isinstance(model, FishDAC):
             return Support(False, f"packs FishDAC only, not {type(model).__name__}")
-        if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        if device.type != "cpu" or not current_hardware().has_onednn:
             return Support(False, "needs a CPU and a PyTorch built with oneDNN")
-        if self.precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if self.precision == "bf16" and not current_hardware().has_bf16_matmul:
             return Support(False, "this CPU has no bfloat16 instructions; fp32 is faster here")
         return Support(True, "oneDNN packed weights")
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from backend.hardware import current_hardware
+
 # Without VNNI, fbgemm adds pairs of 8-bit products in 16 bits and saturates; 7-bit activations cannot.
 LEVELS_WITH_VNNI, LEVELS_WITHOUT = 127, 63
 INT4_GROUP = 32
@@ -21,7 +23,7 @@ Product = Callable[[Tensor], Tensor]
 
 def int8_reason() -> str | None:
     """Why 8-bit products cannot run here, or None."""
-    if "fbgemm" not in torch.backends.quantized.supported_engines:
+    if not current_hardware().has_fbgemm:
         return "this PyTorch has no fbgemm (x86 processors only)"
     if not hasattr(torch.ops.quantized, "linear_with_input_q_dq_qweight_dq_output_fp32"):
         return f"PyTorch {torch.__version__} lacks the 8-bit product"
@@ -32,7 +34,7 @@ def int4_reason() -> str | None:
     """Why 4-bit products cannot run here, or None."""
     if not hasattr(torch.ops.aten, "_weight_int4pack_mm_for_cpu"):
         return f"PyTorch {torch.__version__} lacks the 4-bit product"
-    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+    if current_hardware().instructions not in ("AVX2", "AVX512"):
         return "the 4-bit product is only fast with AVX2 or AVX-512"
     return None
 
@@ -49,7 +51,7 @@ def int8_product(weight: Tensor) -> Product:
         packed = torch.ops.quantized.linear_prepack(_per_channel(weight.detach().float()), None)
     finally:
         torch.backends.quantized.engine = engine
-    levels = LEVELS_WITH_VNNI if torch.cpu._is_vnni_supported() else LEVELS_WITHOUT
+    levels = LEVELS_WITH_VNNI if current_hardware().has_vnni else LEVELS_WITHOUT
     product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
 
     def run(rows: Tensor) -> Tensor:
@@ -91,8 +93,7 @@ def int4_product(weight: Tensor) -> Product:
 
 def has_half_product() -> bool:
     """Whether float32 rows can be multiplied by 16-bit weights here."""
-    has_engine = "fbgemm" in torch.backends.quantized.supported_engines
-    return has_engine and hasattr(torch.ops.aten, "fbgemm_linear_fp16_weight_fp32_activation")
+    return current_hardware().has_fbgemm and hasattr(torch.ops.aten, "fbgemm_linear_fp16_weight_fp32_activation")
 
 
 def half_product(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

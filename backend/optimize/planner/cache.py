@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from backend.device import processor_name
+from backend.hardware import current_hardware
 from backend.optimize.planner.decision import Plan, PlanOptions
-from backend.optimize.threads import usable_cores
 
 log = logging.getLogger(__name__)
 FOLDER_VARIABLE = "PHONOGRAM_CACHE_DIR"
@@ -38,11 +37,14 @@ def plan_folder() -> Path:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What measurements depend on besides the model."""
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "processor": processor_name(), "cores": usable_cores(), "instructions": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__, "device": device.type, "card": card,
+        **asdict(current_hardware(), dict_factory=_as_json), "torch": torch.__version__, "device": device.type,
     }  # fmt: skip
+
+
+def _as_json(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    # A plan read back compares its key as JSON, which has lists only.
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
 from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.planner.benchmark import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.planner.decision import Decision, PlanOptions
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.threads import choose_threads, measure_threads, thread_counts, usable_cores, use_threads
+from backend.optimize.threads import choose_threads, measure_threads, thread_counts, use_threads
 
 # Another number format changes what a seed says, and must bring this much.
 WORTHWHILE = 1.25
@@ -26,7 +27,7 @@ def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanOptions) -> tu
     counts = shapes(lm)
     before = torch.get_num_threads()
     try:
-        threads = usable_cores()
+        threads = current_hardware().n_cores
         if device.type == "cpu":
             decisions.append(_threads(counts, wishes))
             threads = int(decisions[0].measured.get("threads", wishes.threads or 1))
@@ -47,10 +48,10 @@ def _threads(counts: dict[Shape, int], wishes: PlanOptions) -> Decision:
     if wishes.threads is not None:
         return Decision("threads", "lm", True, "as asked", {"threads": wishes.threads})
     if not counts:
-        return Decision("threads", "lm", True, "nothing to measure", {"threads": usable_cores()})
+        return Decision("threads", "lm", True, "nothing to measure", {"threads": current_hardware().n_cores})
     format = "int8" if wishes.quantization == "int8" else "fp32"
     shape = max(counts, key=lambda s: counts[s] * s[0] * s[1])
-    seconds = measure_threads(lambda: product_s(shape, format), thread_counts(usable_cores()))
+    seconds = measure_threads(lambda: product_s(shape, format), thread_counts(current_hardware().n_cores))
     figures = {f"ms_with_{count}": _ms(time_s) for count, time_s in seconds.items()}
     chosen = choose_threads(seconds)
     return Decision("threads", "lm", True, f"fastest for a {shape[0]} x {shape[1]} product in {format}",

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from backend.hardware import current_hardware
 from backend.optimize.cuda_streams import CudaStreams
 from backend.optimize.planner.cache import fingerprint, plan_folder, plan_key, read_plan, write_plan
 from backend.optimize.planner.codec import codec_decisions
@@ -15,7 +16,6 @@ from backend.optimize.planner.cpu_load import BUSY_SHARE, CpuLoad, busy_share_no
 from backend.optimize.planner.decision import Decision, Plan, PlanOptions, Target
 from backend.optimize.planner.lm import lm_decisions
 from backend.optimize.registry import OPTIMIZATIONS
-from backend.optimize.threads import usable_cores
 
 __all__ = ["Decision", "Plan", "PlanOptions", "apply_plan", "make_plan", "prepare_process"]
 log = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ def make_plan(
         return kept
     others = CpuLoad()
     with torch.inference_mode():
-        decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], usable_cores())
+        decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], current_hardware().n_cores)
         if codec is not None:
             decisions += codec_decisions(codec, device, wishes)
     decisions += process_decisions(device, wishes, codec if lm is None else lm)
     # The codec works beside the model; halves keep either from waiting for the other on few cores.
-    plan = Plan(tuple(decisions), lm_threads, max(1, usable_cores() // 2), others.share)
+    plan = Plan(tuple(decisions), lm_threads, max(1, current_hardware().n_cores // 2), others.share)
     for decision in plan.decisions:
         log.info("%s %s", "applied" if decision.is_applied else "refused", decision)
     if plan.busy_share > BUSY_SHARE:

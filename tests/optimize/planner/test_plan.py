@@ -1,13 +1,16 @@
 """A plan keeps its reasons, and a second start measures nothing."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from backend import hardware
 from backend.codec.spectral import SpectralCodec
+from backend.hardware import current_hardware, replace_hardware
 from backend.optimize.cpu_graph.model import CpuGraphDualAR
 from backend.optimize.lowbit.fused_block import FusedBlock
 from backend.optimize.planner import benchmark
@@ -18,6 +21,7 @@ from backend.optimize.planner.cache import FOLDER_VARIABLE, plan_folder
 from backend.optimize.planner.decision import Plan
 from backend.optimize.planner.plan import PlanOptions, apply_plan, make_plan, prepare_process
 from tests.support.lm_parity import model, next_logits
+from tests.support.machines import MACHINES, X86_AVX2
 
 CPU = torch.device("cpu")
 INT8 = PlanOptions(quantization="int8", threads=1)
@@ -27,7 +31,7 @@ class Clock:
     """Stands in for every measurement and counts them."""
 
     def __init__(self, **ms):
-        self.ms, self.n_asked = {"fp32": 4.0, "bf16": 3.5, "int8": 1.0, "int4": 2.0, **ms}, 0
+        self.ms, self.n_asked = {"fp32": 4.0, "bf16": 3.5, "fp16": 3.8, "int8": 1.0, "int4": 2.0, **ms}, 0
 
     def product_s(self, shape, format, device=CPU):
         self.n_asked += 1
@@ -111,7 +115,7 @@ def test_anything_else_is_measured_anew(clock, lm, monkeypatch, change):
     elif change == "hash":
         weights = "0123"
     else:
-        monkeypatch.setattr("backend.optimize.planner.cache.processor_name", lambda: "another")
+        monkeypatch.setattr(hardware, "_current", replace(current_hardware(), processor="another"))
     assert not make_plan(lm, None, CPU, wishes, weights=weights).is_cached
 
 
@@ -157,15 +161,14 @@ def test_quantization_is_refused_where_it_is_slower(clock, lm):
 
 def test_half_precision_is_chosen_where_it_is_much_faster(clock, lm):
     clock.ms["bf16"] = 1.0
-    if not (support := planner.OPTIMIZATIONS["precision_bf16"]().supported(CPU, lm)).ok:
-        pytest.skip(support.reason)
-    plan = make_plan(lm, None, CPU, PlanOptions(threads=1))
+    with replace_hardware(MACHINES["x86 AVX512-FP16 AMX"]):
+        plan = make_plan(lm, None, CPU, PlanOptions(threads=1))
     assert decision(plan, "precision_bf16").is_applied
     assert apply_plan(plan, lm, None)[0].dtype == torch.bfloat16
 
 
 def test_the_thread_count_is_the_measured_one(clock, lm, monkeypatch):
-    monkeypatch.setattr(lm_planner, "usable_cores", lambda: 2)
+    monkeypatch.setattr(hardware, "_current", replace(X86_AVX2, n_cores=2))
     plan = make_plan(lm, None, CPU, PlanOptions(quantization="int8"))
     assert plan.lm_threads == 1
     assert decision(plan, "threads").measured["ms_with_2"] == 10 * decision(plan, "threads").measured["ms_with_1"]
@@ -189,19 +192,59 @@ def test_a_slow_while_of_the_machine_falls_on_both_that_are_compared(monkeypatch
     assert slow_s == pytest.approx(1.2 * quick_s)
 
 
-def test_a_codec_is_tried_on_copies_and_left_alone(clock):
-    codec = SpectralCodec(decoder_depths=(1, 2)).eval()
+def test_a_codec_is_tried_on_copies_and_left_alone(clock, small_codec):
+    codec = small_codec
     before = {name: tensor.clone() for name, tensor in codec.state_dict().items()}
-    plan = make_plan(None, codec, CPU, PlanOptions())
-    found = decision(plan, "bf16_decoder")
-    assert found.is_applied == OPTIMIZED_HERE
+    with replace_hardware(MACHINES["x86 AVX-512 VNNI"]):
+        plan = make_plan(None, codec, CPU, PlanOptions())
+    assert decision(plan, "bf16_decoder").is_applied == hasattr(torch.ops.mkldnn, "_linear_pointwise")
     assert not has_half_products(codec) and all(torch.equal(before[n], t) for n, t in codec.state_dict().items())
     assert "FishDAC only" in decision(plan, "packed_dac_fp32").reason
     exact = make_plan(None, codec, CPU, PlanOptions(mixed_precision="fp32"))
     assert not decision(exact, "bf16_decoder").is_applied
 
 
-OPTIMIZED_HERE = planner.OPTIMIZATIONS["bf16_decoder"]().supported(CPU, SpectralCodec(decoder_depths=(1, 2))).ok
+@pytest.fixture(scope="module")
+def small_codec():
+    small = {"encoder_dims": (8, 8), "encoder_depths": (1, 1), "decoder_dims": (8, 8), "decoder_depths": (1, 1)}
+    return SpectralCodec(**small, n_codebooks=1, codebook_size=4).eval()
+
+
+OPTIONS = {
+    "defaults": PlanOptions(),
+    "int8": PlanOptions(quantization="int8"),
+    "int4": PlanOptions(quantization="int4", compile=True),
+    "bf16": PlanOptions(mixed_precision="bf16"),
+    "fp16": PlanOptions(mixed_precision="fp16", threads=2),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_machine_gets_a_plan_that_fits_its_hardware(clock, lm, small_codec, machine, options):
+    hardware, wanted = MACHINES[machine], OPTIONS[options]
+    with replace_hardware(hardware):
+        plan = make_plan(lm, small_codec, CPU, wanted)
+    assert all(d.reason for d in plan.decisions)
+    assert 1 <= plan.lm_threads <= max(hardware.n_cores, wanted.threads or 1)
+    applied = {*plan.applied("lm"), *plan.applied("codec")}
+    assert ("int8" in applied) == (wanted.quantization == "int8" and hardware.has_fbgemm)
+    assert ("int4" in applied) == (wanted.quantization == "int4" and hardware.instructions in ("AVX2", "AVX512"))
+    assert hardware.has_bf16_matmul or not applied & {"precision_bf16", "bf16_decoder"}
+    assert hardware.has_fp16_matmul or "precision_fp16" not in applied
+    if options in ("bf16", "fp16"):
+        is_native = hardware.has_bf16_matmul if options == "bf16" else hardware.has_fp16_matmul
+        assert (f"precision_{options}" if is_native else "precision_fp32") in applied
+
+
+@pytest.mark.parametrize("machine", ["CUDA GPU", "old CUDA GPU"])
+def test_a_gpu_gets_the_number_formats_it_has(machine):
+    (gpu,) = MACHINES[machine].cuda_devices
+    device, plain = torch.device("cuda:0"), nn.Linear(2, 2)
+    with replace_hardware(MACHINES[machine]):
+        assert planner.OPTIMIZATIONS["precision_bf16"]().supported(device, plain).ok == gpu.has_bf16
+        assert planner.OPTIMIZATIONS["precision_fp16"]().supported(device, plain).ok
+        assert planner.OPTIMIZATIONS["backend_flags"]().supported(device, plain).ok == gpu.has_tf32
 
 
 def test_every_refusal_names_its_reason(clock, lm):
