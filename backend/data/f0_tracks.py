@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -73,7 +72,9 @@ def _world() -> ModuleType:
         stand_in.get_distribution = lambda name: SimpleNamespace(version="")  # type: ignore[attr-defined]
         sys.modules["pkg_resources"] = stand_in
     try:
-        return import_module("pyworld")
+        import pyworld
+
+        return pyworld
     except ImportError as error:
         raise NotAvailable(
             f"F0 targets need the package pyworld, and '{error.name}' cannot be imported. Install the extra 'train'."
