@@ -1,6 +1,6 @@
-"""Set up and run Phonogram. Needs nothing but Python; `start.sh`, `test.sh` and the .bat files all come here.
+"""Set up and run Phonogram. Needs only Python; `start.sh`, `test.sh` and the .bat files call this file.
 
-Everything is done in `.venv` beside this file; `launcher/` holds the steps.
+Everything is installed into `.venv` beside this file; `launcher/` has the steps.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ HELP = """Phonogram: an engine for audio tokens.
 
 usage: {program} [verb]
 
-  (no verb)          set up if needed, start the backend and the Gradio page
-  start [part]       the same; part is backend, gradio or streamlit. A page uses a running backend,
+  (no verb)          install if needed, then start the backend and the Gradio page
+  start [part]       start one part: backend, gradio or streamlit. A page uses a running backend,
                      or starts one
-  setup [extra ...]  only set up; extras: ui gpu train eval hub cluster dev (default: ui)
-  test [all] [...]   set up the test tools and run the fast suite; all adds the slow, browser, load and fault tests;
-                     further arguments go to pytest
-  anything else      goes to the command line tool: {program} info speech.pgc
+  setup [extra ...]  install only; extras: ui gpu train eval hub cluster dev (default: ui)
+  test [all] [...]   install the test tools and run the fast suite; all adds the slow, browser, load and fault tests;
+                     further arguments are passed to pytest
+  anything else      is passed to the command line tool: {program} info speech.pgc
 
-Settings: copy .env.example to .env. The first set-up takes a few minutes and about 2 GB of disk
-(about 8 GB with an NVIDIA card); later starts take seconds. Stop everything with Ctrl-C.
+Settings: copy .env.example to .env. The first installation takes a few minutes and about 2 GB of disk
+(about 8 GB with an NVIDIA GPU); later starts take seconds. Stop everything with Ctrl-C.
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out one verb; returns the exit status."""
+    """Run one verb; returns the exit status."""
     verb, *rest = arguments or ["start"]
     if verb in ("-h", "--help", "help"):
         print(HELP.format(program=os.environ.get("PHONOGRAM_PROGRAM", "python launch.py")), end="")
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run_tool(command: list[str]) -> int:
-    """Become `command` where the system can; else wait for it."""
+    """Replace this process by `command`; on Windows, run it and wait."""
     if not IS_WINDOWS:
         os.execve(command[0], command, child_environment())
     return subprocess.call(command, env=child_environment())

@@ -1,5 +1,5 @@
 @echo off
-rem Sets up if needed, then starts the Streamlit page, and the backend unless it runs. Quoted paths: the folder may hold spaces and any letters.
+rem Installs if needed, then starts the Streamlit page, and the backend unless it is running. Paths are quoted because the folder may contain spaces and non-ASCII letters.
 setlocal
 chcp 65001 >nul
 cd /d "%~dp0"
@@ -7,7 +7,7 @@ set "PHONOGRAM_PROGRAM=start_streamlit.bat"
 set "PYTHONUTF8=1"
 set "FITS=import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))"
 
-rem The Python of an earlier set-up is the quickest to find; it is gone when its own Python was removed.
+rem Prefer the Python in .venv. It fails if the Python it was created from was removed.
 if not exist ".venv\Scripts\python.exe" goto search
 ".venv\Scripts\python.exe" -c "%FITS%" >nul 2>nul
 if errorlevel 1 goto search
@@ -22,24 +22,24 @@ for %%V in (3.13 3.12 3.11 3.10) do (
         goto done
     )
 )
-rem The python.exe of the Microsoft Store is no Python: it fails here too.
+rem The python.exe stub of the Microsoft Store also fails here.
 python -c "%FITS%" >nul 2>nul
 if errorlevel 1 goto missing
 python "%~dp0launch.py" start streamlit %*
 goto done
 
 :missing
-echo No Python 3.10 to 3.13 was found. What there is:
+echo No Python 3.10 to 3.13 was found. Installed version:
 python --version
-echo Install one of them from python.org and tick "Add python.exe to PATH"; no administrator is needed.
-echo Then start this file again.
+echo Install one of them from python.org and tick "Add python.exe to PATH"; administrator rights are not needed.
+echo Then run this file again.
 pause
 exit /b 1
 
 :done
 if errorlevel 1 (
     echo.
-    echo It stopped with an error; the reason is above.
+    echo Phonogram stopped with an error; the reason is above.
     pause
     exit /b 1
 )

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Set up the test tools if needed, then run the fast suite; `bash test.sh all` runs everything.
+# Installs the test tools if needed, then runs the fast suite; `bash test.sh all` runs all tests.
 exec bash "$(dirname "${BASH_SOURCE[0]}")/start.sh" test "$@"

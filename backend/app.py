@@ -1,4 +1,4 @@
-"""The web application. `uvicorn backend.app:app` starts it; `create_app` builds one for any settings."""
+"""The FastAPI application. `uvicorn backend.app:app` starts it; `create_app` builds one for any settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backend.api.metrics import ServerMetrics
 from backend.api.middleware.api_keys import SHORT_KEY_CHARS, ApiKeys
 from backend.api.middleware.install import install_middleware
 from backend.api.middleware.request_log import RequestLogMiddleware
-from backend.api.request_history import RecentSpeeches
+from backend.api.request_history import RequestHistory
 from backend.api.routes import ROUTERS
 from backend.api.system_info import read_system_info
 from backend.errors import BadSettings
@@ -28,22 +28,22 @@ from backend.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-Role = Literal["alone", "speaker", "desk"]
-# Threads that compute let the one that answers have its turn this soon. Python's own 5 ms come several times in one
-# answer: /health took 96 ms at p95 beside two that encode long sounds, 16 ms with this.
+Role = Literal["standalone", "primary", "worker"]
+# Compute threads yield the interpreter lock to the event loop this soon. Python's default of 5 ms is paid several
+# times per response: /health took 96 ms at p95 beside two threads that encode long audio, 16 ms with this.
 SWITCH_INTERVAL_S = 0.001
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def build_engine(settings: Settings) -> SpeechEngine:
-    """The engine of these settings, not loaded yet."""
+    """Returns the engine for these settings, not loaded yet."""
     from backend.opt_engine import OptimizedEngine
 
     return OptimizedEngine(settings)
 
 
 def build_jobs(settings: Settings, host: EngineHost) -> JobService:
-    """The jobs of these settings, spoken by the engine of `host` once it is loaded."""
+    """Returns the job service for these settings; it uses the engine of `host` once that is loaded."""
     limits = JobLimits(
         max_chars=settings.max_book_chars, max_jobs=settings.max_jobs, quota_bytes=settings.data_quota_mb * 2**20,
         n_rows=settings.job_rows,
@@ -52,27 +52,28 @@ def build_jobs(settings: Settings, host: EngineHost) -> JobService:
 
 
 def create_app(
-    settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine, role: Role = "alone"
+    settings: Settings, build: Callable[[Settings], SpeechEngine] = build_engine, role: Role = "standalone"
 ) -> FastAPI:
-    """Build the application. The device is looked up when it starts, not here; the engine loads after that.
+    """Returns the application. It finds the device and loads the engine when it starts, not here.
 
-    Behind the door of a cluster, one "desk" keeps what is on disk and "speaker"s speak; the door has asked who calls.
+    In a cluster, the one "primary" replica owns the data on disk, the "worker" replicas generate speech, and the
+    gateway in front of them runs the access middleware.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warn_if_open(settings)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        app.state.machine = read_system_info(settings.device)
-        device = app.state.machine.device
+        app.state.system_info = read_system_info(settings.device)
+        device = app.state.system_info.device
         log.info("Phonogram %s on %s (%s): %s", __version__, device.label, device.name, device.reason)
         app.state.host = EngineHost(lambda: build(settings))
         app.state.host.start()
         app.state.jobs = build_jobs(settings, app.state.host)
-        if role != "speaker":  # who share a disk would speak the same job twice
+        if role != "worker":  # workers share the disk and would run the same job twice
             app.state.jobs.start()
-        # The processes of a cluster cannot share a port of their own.
-        wyoming = WyomingServer(app, settings) if settings.wyoming_port and role == "alone" else None
+        # Replicas on one machine cannot share the port.
+        wyoming = WyomingServer(app, settings) if settings.wyoming_port and role == "standalone" else None
         if wyoming is not None:
             await wyoming.start()
         yield
@@ -85,10 +86,10 @@ def create_app(
         title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
     )  # fmt: skip
     app.state.settings = settings
-    app.state.measures, app.state.recent = ServerMetrics(), RecentSpeeches()
-    if role == "alone":
+    app.state.metrics, app.state.history = ServerMetrics(), RequestHistory()
+    if role == "standalone":
         install_middleware(app, settings)
-    app.add_middleware(RequestLogMiddleware, measures=app.state.measures)
+    app.add_middleware(RequestLogMiddleware, metrics=app.state.metrics)
     errors.install(app)
     openapi.install(app)
     for router in ROUTERS:
@@ -97,18 +98,20 @@ def create_app(
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Tell in the log what of these settings lets strangers in."""
+    """Logs a warning for settings that allow unauthenticated access from the network."""
     if settings.host in LOOPBACK:
         return
     keys = ApiKeys(settings.api_key)
     if not keys:
-        log.warning("Listening on %s without a key: anyone who reaches it may use it. Set API_KEY.", settings.host)
+        log.warning("Listening on %s without an API key: anyone on the network can use it. Set API_KEY.", settings.host)
     elif keys.n_short:
-        log.warning("%d keys of API_KEY have under %d characters and can be guessed.", keys.n_short, SHORT_KEY_CHARS)
+        log.warning(
+            "%d keys in API_KEY are shorter than %d characters and can be guessed.", keys.n_short, SHORT_KEY_CHARS
+        )
 
 
 def __getattr__(name: str) -> Any:
-    """Build `app` when the server first asks for it, so that importing this module reads no settings."""
+    """Builds `app` on first access, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -116,20 +119,20 @@ def __getattr__(name: str) -> Any:
         configure_logging(settings.log_format)
         app = create_app(settings)
     except BadSettings as error:
-        # The server would print a traceback here, which buries the sentence that says what to fix.
+        # Uvicorn would print a traceback that hides the message.
         raise SystemExit(str(error)) from error
     globals()["app"] = app
     return app
 
 
 def configure_logging(log_format: LogFormat = "text") -> None:
-    """Let our own modules tell what a user would ask about; for programs only."""
+    """Configures logging at level INFO; only for entry points."""
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATTERS[log_format]())
     logging.basicConfig(handlers=[handler])
     logging.getLogger("backend").setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        # One shape for all lines; the requests are logged by us, with their ids.
+        # RequestLogMiddleware logs the requests with their ids, in the same format.
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn").setLevel(logging.INFO)

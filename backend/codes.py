@@ -1,4 +1,4 @@
-"""`Codes` and `CodecSpec`: the value every codec, language model and file format exchanges."""
+"""`Codes` and `CodecSpec`: the values exchanged by codecs, language models and file formats."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CodecSpec:
-    """What a consumer must know about a codec.
+    """Public properties of a codec.
 
-    One frame of codes stands for `hop_samples` samples. `latency_samples` is how far the decoded
-    sound lags the input: input sample n comes out as sample n + latency_samples.
+    One frame of codes represents `hop_samples` samples. Decoded audio lags the input by `latency_samples`: input
+    sample n is output sample n + latency_samples.
     """
 
     name: str
@@ -42,11 +42,11 @@ class CodecSpec:
         return self.sample_rate_hz / self.hop_samples
 
     def code_bits(self, n_codebooks: int | None = None) -> tuple[int, ...]:
-        """Bits one code of each of the first `n_codebooks` codebooks takes when packed."""
+        """Return the bits of one packed code, for each of the first `n_codebooks` codebooks."""
         return tuple(ceil(log2(size)) for size in self.codebook_sizes[:n_codebooks])
 
     def bitrate_kbps(self, n_codebooks: int | None = None) -> float:
-        """Nominal rate of the packed codes, without any container."""
+        """Return the nominal bitrate of the packed codes, without a container."""
         return sum(self.code_bits(n_codebooks)) * self.frame_rate_hz / 1000
 
 
@@ -70,7 +70,7 @@ class Codes:
         return self.indices.shape[2]
 
     def first(self, n_codebooks: int) -> Codes:
-        """Keep the first `n_codebooks` codebooks: a lower bitrate of the same sound."""
+        """Return only the first `n_codebooks` codebooks: the same audio at a lower bitrate."""
         if not 1 <= n_codebooks <= self.n_codebooks:
             raise BadCodes(f"Asked for {n_codebooks} codebooks; these codes have 1 to {self.n_codebooks}.")
         return Codes(self.indices[:, :n_codebooks], self.codec)

@@ -1,4 +1,4 @@
-"""The device to compute on: found once, with the reason for the choice."""
+"""Device selection, with the reason for the choice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that exists on this machine. `label` is what torch calls it, such as `cuda:0`."""
+    """A device of this machine. `label` is its torch name, such as `cuda:0`."""
 
     label: str
     name: str
@@ -35,29 +35,29 @@ class Device:
         return torch.device(self.label)
 
 
-def find_device(wanted: str = "auto") -> Device:
-    """Return the device called `wanted`; `auto` prefers cuda, then mps, then cpu.
+def find_device(requested: str = "auto") -> Device:
+    """Return the requested device; `auto` prefers cuda, then mps, then cpu.
 
-    Raises `BadSettings` if `wanted` is not a device name or this machine lacks it.
+    Raises `BadSettings` if it is not a device name or this machine does not have it.
     """
-    if not PATTERN.fullmatch(wanted):
-        raise BadSettings(f"DEVICE is '{wanted}'; expected auto, cpu, mps, cuda or cuda:N. Correct it, or use auto.")
+    if not PATTERN.fullmatch(requested):
+        raise BadSettings(f"DEVICE is '{requested}'; expected auto, cpu, mps, cuda or cuda:N. Correct it, or use auto.")
     hardware = current_hardware()
     n_gpus = len(hardware.cuda_devices)
-    if wanted.startswith("cuda") or (wanted == "auto" and n_gpus):
-        index = int(wanted.partition(":")[2] or 0)
+    if requested.startswith("cuda") or (requested == "auto" and n_gpus):
+        index = int(requested.partition(":")[2] or 0)
         if index >= n_gpus:
             raise BadSettings(
-                f"DEVICE is '{wanted}'; PyTorch sees {n_gpus} CUDA devices here. "
+                f"DEVICE is '{requested}'; PyTorch sees {n_gpus} CUDA devices here. "
                 "Use DEVICE=auto, or install the driver and run `python launch.py setup` again."
             )
-        return Device(f"cuda:{index}", hardware.cuda_devices[index].name, _reason(wanted, "a CUDA GPU was found"))
-    if wanted == "mps" or (wanted == "auto" and hardware.has_mps):
+        return Device(f"cuda:{index}", hardware.cuda_devices[index].name, _reason(requested, "a CUDA GPU was found"))
+    if requested == "mps" or (requested == "auto" and hardware.has_mps):
         if not hardware.has_mps:
             raise BadSettings("DEVICE is 'mps'; this machine has no Metal device. Use DEVICE=auto.")
-        return Device("mps", platform.processor() or "Apple", _reason(wanted, "a Metal device was found"))
-    return Device("cpu", hardware.processor, _reason(wanted, "no accelerator was found"))
+        return Device("mps", platform.processor() or "Apple", _reason(requested, "a Metal device was found"))
+    return Device("cpu", hardware.processor, _reason(requested, "no accelerator was found"))
 
 
-def _reason(wanted: str, found: str) -> str:
-    return found if wanted == "auto" else f"DEVICE={wanted}"
+def _reason(requested: str, finding: str) -> str:
+    return finding if requested == "auto" else f"DEVICE={requested}"

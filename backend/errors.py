@@ -1,4 +1,4 @@
-"""The error tree. Every message says what was found, what was expected, and what to do."""
+"""The error tree. Every message states what was given, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class PhonogramError(Exception):
-    """Base of every error a user can meet; its text is safe to show (no paths, no stack)."""
+    """Base of all errors shown to users; the message contains no paths and no stack trace."""
 
     # The `error` field clients read. Set it only to keep the value published under an earlier class name.
     published_kind: ClassVar[str | None] = None
@@ -19,14 +19,14 @@ class PhonogramError(Exception):
 
 
 class RetryLater(PhonogramError):
-    """Base of refusals that pass: worth trying again after `retry_after_s`."""
+    """Base of temporary errors: retry after `retry_after_s`."""
 
     def __init__(self, message: str, retry_after_s: float):
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[type[RetryLater], tuple[str, float]]:
-        # Errors cross from one process to another, and this one cannot be made again of its message alone.
+        # Errors are pickled between processes; the default would drop `retry_after_s`.
         return type(self), (str(self), self.retry_after_s)
 
 
@@ -35,7 +35,7 @@ class BadAudio(PhonogramError):
 
 
 class BadText(PhonogramError):
-    """Text that cannot be spoken: empty, broken markup, a script no voice here can read, a bad lexicon."""
+    """Text that cannot be synthesized: empty, broken markup, an unsupported script, a bad lexicon."""
 
 
 class LimitExceeded(PhonogramError):
@@ -43,7 +43,7 @@ class LimitExceeded(PhonogramError):
 
 
 class BadCodes(PhonogramError):
-    """Codes with the wrong shape, type or range for the codec they are given to."""
+    """Codes with a shape, type or range that the codec does not accept."""
 
 
 class CodebookMismatch(BadCodes):
@@ -51,7 +51,7 @@ class CodebookMismatch(BadCodes):
 
 
 class BadContainer(PhonogramError):
-    """A code file that is truncated, corrupt, foreign, or written by another model."""
+    """A code file that is truncated, corrupt, of another format, or written by another model."""
 
 
 class BadCheckpoint(PhonogramError):
@@ -59,29 +59,29 @@ class BadCheckpoint(PhonogramError):
 
 
 class BadSettings(PhonogramError):
-    """A setting outside its range or not known at all."""
+    """A setting that is unknown or out of range."""
 
 
 class OutputError(PhonogramError):
-    """An output that cannot be written where it was asked for."""
+    """An output that cannot be written to the requested place."""
 
 
 class NotAvailable(PhonogramError):
-    """An optional package, program or weight file that is not here."""
+    """An optional package, program or weight file that is not installed."""
 
 
 class NotSupported(NotAvailable):
-    """Something the loaded checkpoint cannot do, and no waiting or installing will change that."""
+    """A feature that the loaded checkpoint does not support."""
 
 
 class ScoreUnavailable(PhonogramError):
-    """Sound that a judge cannot score: too short, silent, not speech."""
+    """Audio that a metric cannot score: too short, silent, not speech."""
 
 
 class BadRequest(PhonogramError):
-    """A request whose parameter is out of bounds or does not fit this checkpoint.
+    """A request parameter that is out of bounds or unsupported by this checkpoint.
 
-    `param` names the parameter where one alone is wrong; `code` says in one word what is wrong with it.
+    `param` names the parameter if only one is wrong; `code` classifies the error.
     """
 
     def __init__(self, message: str, param: str | None = None, code: str = "invalid_value"):
@@ -90,17 +90,17 @@ class BadRequest(PhonogramError):
 
 
 class VoiceAdaptationError(BadRequest):
-    """A recording that no voice can be fitted to."""
+    """A recording that cannot be used for voice adaptation."""
 
     published_kind = "CannotFit"
 
 
 class BadVoice(PhonogramError):
-    """A voice that cannot be added: its name, its sample or the speaker's consent."""
+    """A voice that cannot be added because of its name, its sample or missing consent."""
 
 
 class VoiceExists(BadVoice):
-    """A voice of that name is there already."""
+    """A voice with this name exists already."""
 
 
 class UnknownVoice(PhonogramError):
@@ -108,11 +108,11 @@ class UnknownVoice(PhonogramError):
 
 
 class UnknownModel(PhonogramError):
-    """A model that is not the loaded one, nor a name it answers to."""
+    """A model name that is neither the loaded model nor one of its aliases."""
 
 
 class Busy(RetryLater):
-    """The queue is full; worth trying again after `retry_after_s`."""
+    """The queue is full; retry after `retry_after_s`."""
 
 
 class TimedOut(PhonogramError):
@@ -120,15 +120,15 @@ class TimedOut(PhonogramError):
 
 
 class Cancelled(PhonogramError):
-    """Work its caller no longer wants."""
+    """Work that the client cancelled."""
 
 
 class EngineFailure(PhonogramError):
-    """A fault of ours or of the machine inside a worker; the cause is in the log."""
+    """An internal error in a worker; the log has the cause."""
 
 
 class ReplicaLost(EngineFailure, RetryLater):
-    """A process that ended while it spoke; another may answer after `retry_after_s`."""
+    """A replica process that ended during a request; retry after `retry_after_s`."""
 
     published_kind = "SpeakerLost"
 
@@ -138,7 +138,7 @@ class NotReady(PhonogramError):
 
 
 class ShuttingDown(NotReady, RetryLater):
-    """A server that finishes what it has begun and takes nothing new; another may answer after `retry_after_s`."""
+    """A server that finishes its requests and accepts no new ones; retry after `retry_after_s`."""
 
     published_kind = "Stopping"
 
@@ -148,22 +148,22 @@ class BadDocument(PhonogramError):
 
 
 class UnknownJob(PhonogramError):
-    """A job, sentence or take that is not there."""
+    """A job, sentence or take that does not exist."""
 
 
 class JobConflict(PhonogramError):
-    """A job that cannot do this in the state it is in, or one too many."""
+    """An operation that the job's state does not allow, or too many jobs."""
 
 
 class StorageFull(OutputError):
-    """No room on the disk, or in the quota, for what is to be kept."""
+    """No space left on the disk or in the quota."""
 
 
-# No room on the device, in a quota, or in the largest file allowed.
+# Disk full, quota exceeded, or maximum file size exceeded.
 _FULL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
-def not_written(what: str, error: OSError, advice: str) -> OutputError:
-    """The error of a write that failed: `StorageFull` where there was no room, without the path."""
+def write_error(message: str, error: OSError, advice: str) -> OutputError:
+    """Return the error of a failed write, without the path: `StorageFull` if there was no space."""
     kind = StorageFull if error.errno in _FULL else OutputError
-    return kind(f"{what} ({error.strerror}). {advice}")
+    return kind(f"{message} ({error.strerror}). {advice}")

@@ -1,4 +1,4 @@
-"""`OptimizedEngine`: everything the server, the command line and the pages ask of the models."""
+"""`OptimizedEngine`: the facade over the models for the server and the command line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EmotionGuide:
-    """The markers a checkpoint knows, as they are written, in groups."""
+    """The emotion markers a checkpoint supports, in their written form, by group."""
 
     family: str
     groups: dict[str, tuple[str, ...]]
@@ -45,7 +45,7 @@ class EmotionGuide:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What the engine is and does. Fields of a model that is not in memory are None."""
+    """State and metrics of the engine. Model fields are None while no model is loaded."""
 
     model: str
     is_loaded: bool
@@ -62,23 +62,23 @@ class EngineStatus:
     counts: SynthesizerCounts | None = None
     caches: dict[str, CacheCounts] | None = None
     process: ProcessReading | None = None
-    card: GpuReading | None = None
+    card: GpuReading | None = None  # the GPU; the field name is part of the API
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Everything that goes when the model is let go."""
+    """The objects released when the model is unloaded."""
 
     model: LoadedModel
-    speaker: Synthesizer
+    synthesizer: Synthesizer
     voices: VoiceLibrary
     lexicon_key: str = ""
 
 
 class OptimizedEngine:
-    """Loads one checkpoint and speaks with it, from any number of threads.
+    """Loads one checkpoint and serves synthesis, encoding and decoding. Thread-safe.
 
-    Every method raises `PhonogramError`s only. `open_model` is what `load` calls to read the checkpoint.
+    Every method raises only `PhonogramError`s. `load` reads the checkpoint with `open_model`.
     """
 
     def __init__(self, settings: Settings, open_model: Callable[[Settings, Device], LoadedModel] | None = None):
@@ -91,13 +91,13 @@ class OptimizedEngine:
         self._lock = threading.RLock()
         self._idle = IdleTimer(settings.idle_unload_s, self._unload_if_idle)
         self._process = ProcessMonitor()
-        self._card = _gpu_of(self._device)
+        self._gpu = _gpu_of(self._device)
 
     def load(self) -> None:
-        """Read the checkpoint, fit it to this machine and speak once. Twice is fine.
+        """Load the checkpoint, optimize it for this machine and run a warm-up request. Idempotent.
 
-        Raises `NotAvailable` if there is no checkpoint, `BadCheckpoint` if it cannot be used, `BadText` naming the
-        line of the lexicon that is wrong.
+        Raises `NotAvailable` if there is no checkpoint, `BadCheckpoint` if it is unusable, and `BadText` naming an
+        invalid line of the lexicon.
         """
         with self._lock:
             self._is_open = True
@@ -109,31 +109,31 @@ class OptimizedEngine:
         with self._lock:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
-            loaded.speaker.close()
+            loaded.synthesizer.close()
             del loaded
             _free_memory(self._device)
 
     def close(self) -> None:
-        """End all threads; whoever waits is told. Twice is fine."""
+        """Stop all threads and fail pending requests. Idempotent."""
         self._idle.close()
         with self._lock:
             self._is_open = False
         self.unload()
-        if self._card is not None:
-            self._card.close()
-            self._card = None
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
 
     def stream(self, request: SpeechRequest) -> SpeechStream:
-        """Speech in pieces, the first of which exists. Raises what is wrong with the request, and `Busy`."""
+        """Return a stream of audio chunks once the first chunk exists. Raises request errors and `Busy`."""
         stream = self.begin(request)
         stream.first()
         return stream
 
     def begin(self, request: SpeechRequest, client: str = "") -> SpeechStream:
-        """Speech that has its place in the queue: it can be waited for, and cancelled at any time.
+        """Queue a request and return its stream, which can be awaited or cancelled at any time.
 
-        Clients take turns, each with its requests in order of arrival. Raises `Busy`, and what can be seen to be wrong
-        with the request; the rest comes from the stream.
+        Requests are served round-robin by client, in order of arrival for each client. Raises `Busy` and validation
+        errors; later errors are raised by the stream.
         """
         if len(request.text) > self.settings.max_text_chars:
             raise LimitExceeded(
@@ -143,52 +143,52 @@ class OptimizedEngine:
         loaded = self._begin()
         is_handed_over = False
         try:
-            voice = None if request.references else loaded.voices.spoken(request.voice)
+            voice = None if request.references else loaded.voices.conditioning(request.voice)
             is_handed_over = True
-            return loaded.speaker.begin(request, voice, self._idle.end, client)
+            return loaded.synthesizer.begin(request, voice, self._idle.end, client)
         finally:
             if not is_handed_over:
                 self._idle.end()
 
     def speak(self, request: SpeechRequest) -> Speech:
-        """The whole speech: what `stream` gives, collected."""
+        """Synthesize the whole text: `stream`, collected."""
         return self.stream(request).collect()
 
     def encode(self, waveform: Waveform) -> Codes:
-        """Codes [1, K, T] of a sound by the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
+        """Encode audio to codes [1, K, T]. Raises `LimitExceeded` past MAX_AUDIO_S."""
         self._check_length(waveform)
         with self._in_use() as loaded:
-            return loaded.speaker.encode(waveform)
+            return loaded.synthesizer.encode(waveform)
 
     def decode(self, codes: Codes) -> Waveform:
-        """The sound of codes [1, K, T]. Raises `BadCodes` for those of another codec."""
+        """Decode codes [1, K, T]. Raises `BadCodes` for codes of another codec."""
         with self._in_use() as loaded:
-            return loaded.speaker.decode(codes)
+            return loaded.synthesizer.decode(codes)
 
     def decode_indices(self, sounds: Sequence[np.ndarray]) -> list[Waveform]:
-        """The sounds of bare codes [K, T]. Raises `BadCodes`, and `LimitExceeded` if all last past MAX_AUDIO_S."""
+        """Decode arrays of codes [K, T]. Raises `BadCodes`, and `LimitExceeded` past MAX_AUDIO_S in total."""
         from backend.pipeline.codec.in_memory import decode_indices
 
         with self._in_use() as loaded:
-            return decode_indices(sounds, loaded.speaker, self.settings.max_audio_s)
+            return decode_indices(sounds, loaded.synthesizer, self.settings.max_audio_s)
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
-        """A sound as a code file of the checkpoint's codec. Raises `LimitExceeded` past MAX_AUDIO_S."""
+        """Encode audio to a code file. Raises `LimitExceeded` past MAX_AUDIO_S."""
         from backend.pipeline.codec.in_memory import encode_file
 
         self._check_length(waveform)
         with self._in_use() as loaded:
-            return encode_file(waveform, loaded.speaker, loaded.model.codes_hash, n_codebooks)
+            return encode_file(waveform, loaded.synthesizer, loaded.model.codes_hash, n_codebooks)
 
     def decode_file(self, content: bytes) -> Waveform:
-        """The sound of a code file. Raises `BadContainer` for damage and for a file of another codec."""
+        """Decode a code file. Raises `BadContainer` for a damaged file and for one of another codec."""
         from backend.pipeline.codec.in_memory import decode_file
 
         with self._in_use() as loaded:
-            return decode_file(content, loaded.speaker, loaded.model.codes_hash, self.settings.max_audio_s)
+            return decode_file(content, loaded.synthesizer, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def read_code_file(self, content: bytes) -> CodeFile:
-        """What a code file says and the codes in it, whichever codec wrote it. Raises `BadContainer` for damage."""
+        """Read the header and codes of a code file of any codec. Raises `BadContainer` for a damaged file."""
         from backend.pipeline.codec.in_memory import read_file
 
         with self._in_use() as loaded:
@@ -196,27 +196,27 @@ class OptimizedEngine:
             return read_file(content, spec, loaded.model.codes_hash, self.settings.max_audio_s)
 
     def voice_key(self, voice: str | None) -> str:
-        """The same as long as the same text and seed sound the same in this voice. Raises `UnknownVoice`."""
+        """Return a cache key that changes when the same text and seed would sound different. Raises `UnknownVoice`."""
         with self._in_use() as loaded:
             model = loaded.model
             mark = (self.settings.watermark_key,) if self.settings.watermark else ()
             return content_key(
-                model.model_key, model.codes_hash, loaded.voices.spoken(voice).key, loaded.lexicon_key, *mark
+                model.model_key, model.codes_hash, loaded.voices.conditioning(voice).key, loaded.lexicon_key, *mark
             )
 
     @property
     def occupancy(self) -> BatchSnapshot | None:
-        """How many are being spoken to and how many wait; None while no model is in memory."""
+        """Counts of active and waiting requests; None while no model is loaded."""
         loaded = self._loaded
-        return None if loaded is None else loaded.speaker.batch
+        return None if loaded is None else loaded.synthesizer.batch
 
     def voices(self) -> tuple[Voice, ...]:
-        """Built-in voices first, then the added ones by name."""
+        """Return the built-in voices, then the added ones by name."""
         with self._in_use() as loaded:
             return loaded.voices.all()
 
     def add_voice(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
-        """Keep the voice of a clip in which `text` is said. Raises `BadVoice` without the speaker's consent."""
+        """Add a voice from a clip and its transcript `text`. Raises `BadVoice` without the speaker's consent."""
         with self._in_use() as loaded:
             return loaded.voices.add(name, clip, text, consent)
 
@@ -226,23 +226,23 @@ class OptimizedEngine:
             loaded.voices.delete(voice_id)
 
     def rename_voice(self, voice_id: str, name: str) -> Voice:
-        """Call an added voice something else; its id stays. Raises `UnknownVoice`, `VoiceExists` and `BadVoice`."""
+        """Rename an added voice; its id stays. Raises `UnknownVoice`, `VoiceExists` and `BadVoice`."""
         with self._in_use() as loaded:
             return loaded.voices.rename(voice_id, name)
 
     def voice_similarity(self, voice_id: str, text: str, seed: int | None = None) -> float:
-        """How like a voice a fresh take of `text` sounds: the cosine, -1...1, of the two speaker vectors.
+        """Synthesize `text` and return the cosine similarity, -1...1, of its speaker embedding to the voice's.
 
-        By the checkpoint's own speaker encoder; raises `NotSupported` if it has none, and `UnknownVoice`.
+        Uses the checkpoint's speaker encoder. Raises `NotSupported` if it has none, and `UnknownVoice`.
         """
         with self._in_use() as loaded:
             loaded.voices.require_similarity(voice_id)
-        take = self.speak(SpeechRequest(text=text, voice=voice_id, seed=seed, whole=True, use_memory_cache=False))
+        speech = self.speak(SpeechRequest(text=text, voice=voice_id, seed=seed, whole=True, use_memory_cache=False))
         with self._in_use() as loaded:
-            return loaded.voices.similarity(voice_id, take.codes)
+            return loaded.voices.similarity(voice_id, speech.codes)
 
     def emotions(self) -> EmotionGuide:
-        """The markers that change how a text is spoken."""
+        """Return the emotion markers that the loaded checkpoint supports."""
         from backend.text.markup.emotions import markers
 
         with self._in_use() as loaded:
@@ -250,37 +250,37 @@ class OptimizedEngine:
             return EmotionGuide(family, markers(family))
 
     def clear_caches(self) -> dict[str, int]:
-        """Forget everything kept for reuse; returns how many entries each cache had."""
+        """Clear all caches and return the number of entries each one held."""
         loaded = self._loaded
-        return {} if loaded is None else loaded.speaker.clear_caches()
+        return {} if loaded is None else loaded.synthesizer.clear_caches()
 
     def status(self) -> EngineStatus:
-        """What the engine is and does right now; never loads anything. Raises `EngineFailure` if a thread died."""
+        """Return the current state and metrics without loading a model. Raises `EngineFailure` if a thread died."""
         loaded = self._loaded
-        process, card = self._process.read(), _read_gpu(self._card)
+        process, gpu = self._process.read(), _read_gpu(self._gpu)
         if loaded is None:
             return EngineStatus(
-                self._name, False, self._device.label, self._device.name, process=process, card=card
+                self._name, False, self._device.label, self._device.name, process=process, card=gpu
             )  # fmt: skip
-        loaded.speaker.require_alive()
+        loaded.synthesizer.require_alive()
         spec = loaded.model.codec.spec
         return EngineStatus(
             loaded.model.name, True, self._device.label, self._device.name, family=loaded.model.lm.spec.family,
             codec=spec.name, sample_rate_hz=spec.sample_rate_hz, frame_rate_hz=spec.frame_rate_hz,
             notes=loaded.model.current_notes, is_watermarked=self.settings.watermark,
-            frames_per_s=loaded.speaker.pace.frames_per_s, batch=loaded.speaker.batch,
-            counts=loaded.speaker.counts, caches=loaded.speaker.caches, process=process, card=card,
+            frames_per_s=loaded.synthesizer.throughput.frames_per_s, batch=loaded.synthesizer.batch,
+            counts=loaded.synthesizer.counts, caches=loaded.synthesizer.caches, process=process, card=gpu,
         )  # fmt: skip
 
     def _check_length(self, waveform: Waveform) -> None:
         if waveform.duration_s > self.settings.max_audio_s:
             raise LimitExceeded(
-                f"The sound lasts {waveform.duration_s:.0f} s; the limit is {self.settings.max_audio_s:g} s "
+                f"The audio is {waveform.duration_s:.0f} s long; the limit is {self.settings.max_audio_s:g} s "
                 "(MAX_AUDIO_S). Cut it."
             )
 
     def _begin(self) -> _Loaded:
-        """Mark the model as in use, loading it if it was let go. Every call needs one of `_idle.end`."""
+        """Mark the model as in use and load it if it was unloaded. Pair each call with `_idle.end`."""
         self._idle.begin()
         with ExitStack() as undo, self._lock:
             undo.callback(self._idle.end)
@@ -306,7 +306,7 @@ class OptimizedEngine:
         from backend.text.phonemes.lexicon import Lexicon
 
         settings = self.settings
-        # Before the model, which takes longer to read: a bad line in it is told at once.
+        # Read before the model, which takes longer, so that an invalid line is reported at once.
         lexicon, lexicon_key = None, ""
         if settings.lexicon:
             path = settings.folder(settings.lexicon)
@@ -317,27 +317,27 @@ class OptimizedEngine:
             n_rows=settings.max_batch, max_waiting=settings.max_queue, max_frames=settings.max_seq_len,
             cache_entries=settings.cache_limit, chunk_samples=settings.chunk_size, max_wait_s=settings.max_wait_s,
         )  # fmt: skip
-        speaker = Synthesizer(
+        synthesizer = Synthesizer(
             model.lm, model.codec, model.tokenizer, model_key=model.model_key, codes_hash=model.codes_hash,
             limits=limits, encoder=model.encoder, side_sizes=model.side_sizes,
             device=self._device.label, lm_thread=model.lm_thread, codec_thread=model.codec_thread,
-            lexicon=lexicon, watermark_key=settings.watermark_key if settings.watermark else None, fitter=model.fitter,
+            lexicon=lexicon, watermark_key=settings.watermark_key if settings.watermark else None, voice_adapter=model.voice_adapter,
         )  # fmt: skip
-        speaker.start()
+        synthesizer.start()
         store = VoiceStore(settings.folder(settings.data_dir) / "voices")
         self._name = model.name
-        log.info("Speaking with '%s' on %s.", model.name, self._device.label)
-        voices = VoiceLibrary(store, speaker, model.codes_hash, model.voices, model.fitter)
-        speaker.voice_named = voices.spoken
-        # What is here stays: looking through its 400,000 objects for garbage stopped every thread for 0.33 s at a time.
+        log.info("Loaded '%s' on %s.", model.name, self._device.label)
+        voices = VoiceLibrary(store, synthesizer, model.codes_hash, model.voices, model.voice_adapter)
+        synthesizer.find_voice = voices.conditioning
+        # Freeze the loaded objects: each collection over these 400,000 stopped every thread for 0.33 s.
         gc.freeze()
-        return _Loaded(model, speaker, voices, lexicon_key)
+        return _Loaded(model, synthesizer, voices, lexicon_key)
 
     def _unload_if_idle(self) -> None:
         with self._lock:
             if not self._idle.is_idle:
                 return
-            log.info("'%s' was not used for %.0f s and is let go.", self._name, self._idle.after_s)
+            log.info("Unloading '%s' after %.0f s without a request.", self._name, self._idle.after_s)
             self.unload()
 
 
@@ -345,12 +345,12 @@ def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
     from backend.optimize.planner.decision import PlanOptions
     from backend.pipeline.model_loading import find_model, open_model
 
-    wishes = PlanOptions(
+    options = PlanOptions(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
         num_streams=settings.num_streams,
     )  # fmt: skip
-    return open_model(find_model(settings.model_dir), device.torch_device(), wishes, settings.voice_fit_steps)
+    return open_model(find_model(settings.model_dir), device.torch_device(), options, settings.voice_fit_steps)
 
 
 def _gpu_of(device: Device) -> GpuMonitor | None:
@@ -359,13 +359,13 @@ def _gpu_of(device: Device) -> GpuMonitor | None:
     try:
         return GpuMonitor(int(device.label.partition(":")[2] or 0))
     except NotAvailable as error:
-        log.warning("There are no readings of the card: %s", error)
+        log.warning("GPU monitoring is unavailable: %s", error)
         return None
 
 
-def _read_gpu(card: GpuMonitor | None) -> GpuReading | None:
+def _read_gpu(gpu: GpuMonitor | None) -> GpuReading | None:
     try:
-        return None if card is None else card.read()
+        return None if gpu is None else gpu.read()
     except NotAvailable:
         return None
 

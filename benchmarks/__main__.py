@@ -1,7 +1,7 @@
-"""Run a benchmark: `python -m benchmarks list`, `python -m benchmarks run CASE [--json FILE] [--force]`,
-`python -m benchmarks capacity`.
+"""Runs benchmarks: `python -m benchmarks list`, `python -m benchmarks run CASE [--json FILE] [--force]`, `python -m
+benchmarks capacity`.
 
-Exit code 0: figures quoted; 2: no such case; 3: the machine is busy and `--force` was not given.
+Exit codes: 0 measured; 2 unknown case; 3 the machine is busy and `--force` was not given.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def run_case(name: str, json_path: Path | None, is_forced: bool) -> int:
     busy = machine["busy_share"] > BUSY_SHARE
     if busy and not is_forced:
         print(
-            f"Others keep {machine['busy_share']:.0%} of the cores busy; figures are quoted up to {BUSY_SHARE:.0%}. Wait until the "
-            "machine is free, or pass --force to get rows marked busy.",
+            f"Other programs use {machine['busy_share']:.0%} of the cores; the limit is {BUSY_SHARE:.0%}. Wait until the "
+            "machine is idle, or pass --force to get rows marked busy.",
             file=sys.stderr,
         )
         return 3
@@ -42,12 +42,12 @@ def run_case(name: str, json_path: Path | None, is_forced: bool) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="name the cases")
-    verbs.add_parser("capacity", help="print how many replicas are needed for how many users")
+    verbs.add_parser("list", help="list the cases")
+    verbs.add_parser("capacity", help="print the number of replicas for a number of users")
     run = verbs.add_parser("run", help="run one case and print its rows")
     run.add_argument("case", choices=sorted(CASES))
-    run.add_argument("--json", type=Path, metavar="FILE", help="also write machine and rows here")
-    run.add_argument("--force", action="store_true", help="measure a busy machine; rows are marked")
+    run.add_argument("--json", type=Path, metavar="FILE", help="also write machine and rows to FILE")
+    run.add_argument("--force", action="store_true", help="measure on a busy machine; rows are marked")
     given = parser.parse_args(arguments)
     if given.verb == "list":
         for name in CASES:

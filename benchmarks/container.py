@@ -1,4 +1,4 @@
-"""Packing codes and writing code files, against the memory bandwidth of the same minute."""
+"""Packing codes and writing code files, relative to the memory bandwidth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N_CODEBOOKS, CODEBOOK_SIZE, N_FRAMES, FRAME_RATE_HZ = 8, 1024, 90_000, 25  # an 
 
 def run() -> list[dict[str, Any]]:
     indices = np.random.default_rng(0).integers(0, CODEBOOK_SIZE, (N_CODEBOOKS, N_FRAMES))
-    # The containers' own block length, so that packing is timed as it is used.
+    # The container's block length, to time packing as it is used.
     block, widths = indices[:, :512].T.copy(), [10] * N_CODEBOOKS
     packed, written = pack_bits(block, widths), _write(indices)
     copy_mb_per_s = copy_gb_per_s() * 1000

@@ -1,7 +1,7 @@
-"""The service mistreated at full length: kills, full disks, crowds, clients that leave, dawdle, babble or send damage.
+"""Fault tests of the service at full length: kills, full disks, load, misbehaving clients, damaged data.
 
-The trials are those of the suite, which holds each to its promise; here they are long. Nothing may be lost that was
-accepted: a job or a voice whose id was given. A live stream that breaks must break visibly.
+Runs the suite's fault tests with longer durations. Accepted work must not be lost: a job or a voice whose id was
+returned. A live stream that breaks must break visibly.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def run() -> list[dict[str, Any]]:
         environment = {**os.environ, "FULL_TRIALS": "1", "TRIAL_FIGURES": str(figures), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-m", "fault or slow", *TRIALS]
         if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-            raise RuntimeError("A trial failed; what it expected and got is printed above.")
+            raise RuntimeError("A fault test failed; see its output above.")
         return [json.loads(line) for line in figures.read_text(encoding="utf-8").splitlines()]

@@ -21,7 +21,7 @@ CHUNK_FRAMES = (1, 4, 8, 16)
 
 
 def run() -> list[dict[str, Any]]:
-    """One process per mode, so that each row's peak memory is its own."""
+    """Runs each mode in its own process, so that peak memory is per row."""
     context = multiprocessing.get_context("spawn")
     rows, sounds = [], {}
     for mode in ("plain", "fp32", "bf16"):
@@ -56,7 +56,7 @@ def _measure(mode: Mode) -> tuple[list[dict[str, Any]], list[float]]:
             }  # fmt: skip
 
         rows = [row("decode", lambda: codec.decode(codes))]
-        if mode != "bf16":  # bfloat16 leaves encoding as it is
+        if mode != "bf16":  # encoding is the same in bfloat16
             rows.append(row("encode", lambda: codec.encode(audio)))
         if mode != "plain":
             rows += [row(f"decode in chunks of {n}", lambda n=n: in_chunks(codec, codes, n)) for n in CHUNK_FRAMES]
@@ -65,7 +65,7 @@ def _measure(mode: Mode) -> tuple[list[dict[str, Any]], list[float]]:
 
 
 def random_fish_dac() -> FishDAC:
-    """The published architecture with seeded weights that keep every layer at about unit scale."""
+    """Returns the published architecture with seeded weights that keep every layer at about unit scale."""
     with torch.device("meta"):
         codec = FishDAC()
     codec = codec.to_empty(device="cpu")
@@ -90,7 +90,7 @@ def peak_gb() -> float:
 
 
 def decoder_gflop_per_frame(codec: FishDAC) -> float:
-    """Multiplications and additions of the convolutional decoder for one frame of codes."""
+    """Returns the operations of the convolutional decoder for one frame of codes, in GFLOP."""
     config = codec.config
     n_frames, dim, total = 1, config["decoder_dim"], 0
     for factor in config["downsample_factors"]:
@@ -104,7 +104,7 @@ def decoder_gflop_per_frame(codec: FishDAC) -> float:
 
 
 def _limit(codec: FishDAC, mode: Mode) -> dict[str, Any]:
-    """The decoder's arithmetic at the best rate this machine reached on one of its own layers, in this process."""
+    """Computes the decode time at the best rate measured on one of the decoder's layers."""
     conv = codec.decoder.blocks[1].units[0].wide
     x = torch.zeros(1, 512 + conv.context, conv.in_channels, dtype=conv.dtype)
     best_s = timed(lambda: conv.frames(x)).best_s

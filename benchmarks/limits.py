@@ -1,4 +1,4 @@
-"""What this machine can do at most: matrix products and memory copies."""
+"""Machine limits: matrix products and memory copies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def gemm_gflop_per_s(dtype: torch.dtype, size: int = 1024, device: str = "cpu") -> float:
-    """Billions of floating point operations per second in the product of two square matrices, best call."""
+    """Returns the GFLOP/s of a square matrix product, best call."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
 
@@ -37,7 +37,7 @@ def gemm_gflop_per_s(dtype: torch.dtype, size: int = 1024, device: str = "cpu") 
 
 
 def copy_gb_per_s(size_bytes: int = 1 << 28, device: str = "cpu") -> float:
-    """Billions of bytes per second read plus written by a copy far larger than the caches, best call."""
+    """Returns the GB/s read plus written by a copy much larger than the caches, best call."""
     source = torch.ones(size_bytes // 4, device=device)
     target = torch.empty_like(source)
 

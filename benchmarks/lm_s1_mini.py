@@ -1,4 +1,4 @@
-"""The language model of openaudio-s1-mini at its real size (860 M random weights): frames a second on a processor."""
+"""The language model of openaudio-s1-mini at full size (860 M random weights) on CPU: frames per second."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from benchmarks.fish_dac import peak_gb as peak_of_ancestors_gb
 from benchmarks.s1_mini import CONFIG, write_checkpoint
 
 PROMPT_FRAMES, N_FRAMES, WARM_UP = 130, 24, 3
-BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.625}  # per weight; 4 bits and a scale and an offset per 32
+BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.625}  # per weight; int4 has a scale and an offset per 32 weights
 
 
 def run() -> list[dict[str, Any]]:
-    """One process per number format, so that neither heat nor memory of one is in the other's rows."""
+    """Runs each number format in its own process, so that memory and temperature do not carry over."""
     context = multiprocessing.get_context("spawn")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def _load_row(path: Path, _: str) -> list[dict[str, Any]]:
 
 
 def peak_gb() -> float:
-    """Largest memory of this process since it began. Linux hands the other counter on from parent to child."""
+    """Returns the peak memory of this process. On Linux, the rusage counter includes the parent's peak."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return peak_of_ancestors_gb()
@@ -75,8 +75,8 @@ def peak_gb() -> float:
 def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
     with torch.inference_mode():
         lm = load(path)
-        wishes = PlanOptions(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
-        decisions, n_threads = lm_decisions(lm, torch.device("cpu"), wishes)
+        options = PlanOptions(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
+        decisions, n_threads = lm_decisions(lm, torch.device("cpu"), options)
         use_threads(n_threads)
         gb_per_frame = sum(r.per_frame * r.linear.weight.numel() for r in linear_uses(lm)) * BYTES[format] / 1e9
         rows = []
@@ -98,7 +98,7 @@ def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
                 _Case(lm, "int8, bfloat16 past", kv_dtype=torch.bfloat16),
                 _Case(lm, "int8, batch 8", batch=8),
             ]
-        # In turn, frame by frame: what else the machine does falls on all of them alike.
+        # Interleaved by frame, so that other load affects all cases equally.
         for _ in range(WARM_UP + (6 if format == "fp32" else N_FRAMES)):
             for case in cases:
                 case.frame()
@@ -115,7 +115,7 @@ def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
 
 
 class _Case:
-    """Whole frames, sampling included, after a prompt of `context` positions."""
+    """Whole frames, including sampling, after a prompt of `context` positions."""
 
     def __init__(
         self, lm: DualAR, name: str, *, context: int = PROMPT_FRAMES, max_frames: int = 1024 + 128, batch: int = 1,
@@ -156,7 +156,7 @@ class _Case:
 
 
 def _shape_row(shape: tuple[int, int]) -> dict[str, Any]:
-    """One product of this shape in each format: who wins."""
+    """Times one product of this shape in each format."""
     ms = {kind: round(product_s(shape, kind) * 1e3, 4) for kind in ("fp32", "bf16", "int8", "int4")}
     fastest = min(ms, key=ms.__getitem__)
     return {"name": f"product {shape[0]} x {shape[1]}", **{f"{k}_ms": v for k, v in ms.items()}, "fastest": fastest}

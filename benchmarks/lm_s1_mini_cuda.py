@@ -1,4 +1,4 @@
-"""The language model of openaudio-s1-mini at its real size on a CUDA card: frames a second, plain and recorded."""
+"""The language model of openaudio-s1-mini at full size on a CUDA GPU, with and without CUDA graphs."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ READ_BYTES = 1 << 31
 
 
 def run() -> list[dict[str, Any]]:
-    """A row a batch and way; one that says so where there is no card."""
+    """Returns one row per batch size and mode, or one that states there is no GPU."""
     if not torch.cuda.is_available():
-        return [{"name": "no card", "why": "PyTorch finds no CUDA card here, and nothing was measured"}]
+        return [{"name": "no GPU", "why": "PyTorch finds no CUDA GPU; nothing was measured"}]
     device = torch.device("cuda")
-    gb_per_s = card_gb_per_s(device)
+    gb_per_s = gpu_gb_per_s(device)
     with torch.inference_mode():
         lm, rows = random_model(device), []
         for batch in BATCHES:
             try:
                 rows += compare(lm, batch, gb_per_s, prompt_frames=PROMPT_FRAMES, n_frames=N_FRAMES)
             except torch.OutOfMemoryError:
-                rows.append({"name": f"batch {batch}", "why": "it does not fit into the memory of this card"})
+                rows.append({"name": f"batch {batch}", "why": "it does not fit into the GPU's memory"})
         return rows
 
 
 def random_model(device: torch.device) -> DualAR:
-    """860 M weights drawn on the device itself, in its own format from the start."""
+    """Creates 860 M random weights directly on the device in the target dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPE)
     try:
@@ -52,47 +52,47 @@ def random_model(device: torch.device) -> DualAR:
 
 
 def compare(lm: DualAR, batch: int, gb_per_s: float, *, prompt_frames: int, n_frames: int) -> list[dict[str, Any]]:
-    """Both ways, one after the other, so that neither's memory is in the other's peak."""
+    """Measures both modes one after the other, so that peak memory is per mode."""
     recorded = CudaGraphDualAR.of(copy.copy(lm))
     gb_per_frame = frame_gb(lm, batch, prompt_frames + n_frames // 2)
     rows: list[dict[str, Any]] = []
-    said: list[torch.Tensor] = []
+    frames: list[torch.Tensor] = []
     for name, model in (("plain", lm), ("recorded", recorded)):
         reset_peak(lm.device)
-        talk = CudaDecodeRun(model, batch, prompt_frames)
+        decoding = CudaDecodeRun(model, batch, prompt_frames)
         for _ in range(WARM_UP + n_frames):
-            talk.frame()
-        said.append(torch.stack(talk.said))
-        frame_s = median(talk.wall_s[WARM_UP:])
+            decoding.frame()
+        frames.append(torch.stack(decoding.frames))
+        frame_s = median(decoding.wall_s[WARM_UP:])
         rows.append({
             "name": f"{name}, batch {batch}", "batch": batch, "frames_per_s": round(batch / frame_s, 1),
-            "ms_per_frame": round(frame_s * 1e3, 3), "first_frames_s": round(sum(talk.wall_s[:WARM_UP]), 2),
+            "ms_per_frame": round(frame_s * 1e3, 3), "first_frames_s": round(sum(decoding.wall_s[:WARM_UP]), 2),
             "gb_per_frame": round(gb_per_frame, 3), "read_gb_per_s": round(gb_per_s),
             "share_of_floor": round(gb_per_frame / gb_per_s / frame_s, 3), "peak_gb": peak_gb(lm.device),
         })  # fmt: skip
     rows[1]["times_as_fast"] = round(rows[0]["ms_per_frame"] / rows[1]["ms_per_frame"], 2)
-    # Rounding may draw another code, and all that follows it is another speech.
-    rows[1]["frames_alike_before_the_first_other"] = n_alike(*said)
-    rows[1]["given_up"] = recorded.given_up
+    # Rounding may sample another code, and all later frames then differ.
+    rows[1]["frames_alike_before_the_first_other"] = n_equal(*frames)
+    rows[1]["disabled_reason"] = recorded.disabled_reason
     return rows
 
 
 def frame_gb(lm: DualAR, batch: int, n_past: int) -> float:
-    """Billions of bytes that a frame of `batch` rows must read: every weight as often as it is used, and the past."""
+    """Returns the GB that a frame of `batch` rows must read: every weight per use, and the past."""
     slow, size = lm.config.slow, lm.dtype.itemsize
-    weights = sum(found.per_frame * found.linear.weight.numel() for found in linear_uses(lm))
+    weights = sum(use.per_frame * use.linear.weight.numel() for use in linear_uses(lm))
     past = 2 * slow.n_layers * slow.n_kv_heads * slow.head_dim * n_past * batch
     return (weights + past) * size / 1e9
 
 
-def n_alike(wanted: torch.Tensor, found: torch.Tensor) -> int:
-    """Frames until the first of [n, B, R] that differ anywhere."""
-    other = (wanted != found).flatten(1).any(dim=1).nonzero()
-    return int(other[0]) if len(other) else len(wanted)
+def n_equal(expected: torch.Tensor, actual: torch.Tensor) -> int:
+    """Returns the number of frames before the first of [n, B, R] that differs."""
+    other = (expected != actual).flatten(1).any(dim=1).nonzero()
+    return int(other[0]) if len(other) else len(expected)
 
 
 class CudaDecodeRun:
-    """Rows that speak together, each after a prompt of its own."""
+    """Rows decoded in one batch, each after its own prompt."""
 
     def __init__(self, lm: DualAR, batch: int, prompt_frames: int):
         self.lm, self.rows = lm, list(range(batch))
@@ -104,19 +104,19 @@ class CudaDecodeRun:
         self.out = StepOutput(torch.cat([out.logits for out in outs]), torch.cat([out.hidden for out in outs]), {})
         self.samplers = [SamplerState(SamplingOptions.for_family(lm.spec.family), seed) for seed in self.rows]
         self.wall_s: list[float] = []
-        self.said: list[torch.Tensor] = []
+        self.frames: list[torch.Tensor] = []
 
     def frame(self) -> None:
         start_s = time.perf_counter()
         frames = self.lm.sample(self.out, self.samplers, self.state, self.rows)
-        # As the server does: the host sees every frame.
-        self.said.append(frames.cpu())
+        # As in the server: every frame is copied to the host.
+        self.frames.append(frames.cpu())
         self.out = self.lm.step(frames, self.state, self.rows)
         self.wall_s.append(time.perf_counter() - start_s)
 
 
-def card_gb_per_s(device: torch.device, size_bytes: int = READ_BYTES) -> float:
-    """Billions of bytes per second that the card reads at most, by the faster of two ways."""
+def gpu_gb_per_s(device: torch.device, size_bytes: int = READ_BYTES) -> float:
+    """Returns the maximum measured memory bandwidth of the GPU in GB/s, by the faster of two methods."""
     words = torch.ones(size_bytes // 4, device=device)
     other = torch.empty_like(words)
 
@@ -138,5 +138,5 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_gb(device: torch.device) -> float | None:
-    """The most memory PyTorch took on the card since the last reset, what recordings keep included."""
+    """Returns the maximum GPU memory reserved by PyTorch since the last reset, including CUDA graphs."""
     return round(torch.cuda.max_memory_reserved(device) / 1e9, 2) if device.type == "cuda" else None

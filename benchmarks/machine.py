@@ -1,4 +1,4 @@
-"""What a figure was measured on, and whether the machine was free to be measured."""
+"""The machine of a measurement, and whether it was idle."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import psutil
 
 from backend.evaluation.provenance import machine
 
-# Above this share of the cores already at work, figures say more about the others than about us.
+# Above this share of busy cores, measurements are unreliable.
 BUSY_SHARE = 0.15
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores, torch, threads, accelerator, and the share of the cores others keep busy just now."""
+    """Returns CPU, cores, torch, threads, accelerator, and the current share of busy cores."""
     import torch
 
     return {
@@ -26,5 +26,5 @@ def describe_machine() -> dict[str, Any]:
 
 
 def busy_share() -> float:
-    """Of all cores over one second, 0...1. The load average would still count what ended a minute ago."""
+    """Returns the share of busy cores over one second, 0...1. The load average includes work that has ended."""
     return round(psutil.cpu_percent(interval=1.0) / 100, 3)

@@ -1,6 +1,6 @@
-"""How long a server takes to say that it is up: `python -m benchmarks.prober PORT SECONDS`, one line of JSON.
+"""Measures the response time of `/health`: `python -m benchmarks.prober PORT SECONDS`, one line of JSON.
 
-A process of its own, since in one that makes requests by the dozen the asking would be slow, not the answer.
+Runs in its own process, since many concurrent requests in one process would delay the client instead of the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cases by name. A case is a module with a one-line docstring and `run() -> list[dict]`, one dict per row."""
+"""Registry of benchmark cases: modules with a one-line docstring and `run() -> list[dict]`, one dict per row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CASES: dict[str, str] = {
 
 
 def description(name: str) -> str:
-    """The first line of a case's docstring, read without running the case's imports."""
+    """Returns the first line of a case's docstring, without importing the case."""
     spec = find_spec(CASES[name])
     assert spec is not None and spec.origin is not None, name
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

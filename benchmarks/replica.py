@@ -1,4 +1,4 @@
-"""One replica with the built-in voice: sound per second by how many speak at once, and what each format weighs."""
+"""One replica with the built-in voice: throughput by number of concurrent requests, and bitrate of each format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backend.settings import Settings
 
 AT_ONCE = (1, 2, 4, 8)
 LEVEL_S = 5.0
-# Every text is another one, so that nothing comes out of a cache.
+# All texts differ, so that no cache is used.
 NAMES = ("harbor", "garden", "kitchen", "station", "library", "meadow", "market", "river", "tower", "valley", "forest")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -33,12 +33,12 @@ def run() -> list[dict[str, Any]]:
         engine = OptimizedEngine(Settings(_env_file=None, device="cpu", data_dir=folder, max_batch=max(AT_ONCE)))  # type: ignore[call-arg]
         engine.load()
         try:
-            said = texts()
+            prompts = texts()
             lock = threading.Lock()
 
             def next_text() -> str:
                 with lock:
-                    return next(said)
+                    return next(prompts)
 
             sample = engine.speak(SpeechRequest(text=next_text(), seed=1)).waveform
             rows = [_level(engine, n, next_text) for n in AT_ONCE]
@@ -50,7 +50,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _level(engine: OptimizedEngine, n_at_once: int, next_text: Any) -> dict[str, Any]:
-    """`n_at_once` callers, each speaking the next text as soon as the last one is over."""
+    """Runs `n_at_once` clients, each requesting the next text when the previous one is done."""
     audio_s, first_s, rtf = [], [], []
     ends_s = time.perf_counter() + LEVEL_S
     started_s = time.perf_counter()

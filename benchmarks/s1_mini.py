@@ -1,4 +1,4 @@
-"""A checkpoint of openaudio-s1-mini's size and names with random weights, written where the caller says."""
+"""Writes a checkpoint with openaudio-s1-mini's sizes and names and random weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK = 1 << 20
 
 
 def write_checkpoint(path: Path) -> int:
-    """Write 860 M weights in bfloat16 as published; returns how many."""
+    """Writes 860 M weights in bfloat16 as published; returns their number."""
     with torch.device("meta"):
         shapes = published_shapes(DualAR(CONFIG))
     noise = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)).mul_(CONFIG.initializer_range).bfloat16()
@@ -30,7 +30,7 @@ def write_checkpoint(path: Path) -> int:
     for index, (name, like) in enumerate(shapes.items()):
         tensor = torch.ones(like.shape, dtype=torch.bfloat16)
         if tensor.dim() > 1:
-            # The same noise over and over, begun elsewhere in each matrix: speed does not depend on it.
+            # The same noise with a different offset in each matrix: speed does not depend on the values.
             for part in tensor.view(-1).split(BLOCK):
                 part.copy_(noise.roll(7919 * index)[: len(part)])
         tensors[name] = tensor

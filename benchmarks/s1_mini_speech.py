@@ -1,4 +1,4 @@
-"""openaudio-s1-mini end to end at its real size (random weights): the engine's stages on a processor, in one run."""
+"""openaudio-s1-mini end to end at full size (random weights) on CPU: all stages of the engine."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ CASES = (("int8", "auto"), ("int8", "bf16"), ("int4", "bf16"))  # QUANTIZATION, 
 
 
 def run() -> list[dict[str, Any]]:
-    """The middle one of three speeches of 5 s for each way to run it; every stage as the engine itself measures it."""
+    """Returns the median of three syntheses of 5 s per configuration, with the engine's own stage times."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ[FOLDER_VARIABLE] = name  # plans are made here, not read from an earlier day
+        os.environ[FOLDER_VARIABLE] = name  # do not use cached plans
         write_folder(folder / "openaudio-s1-mini")
         return [row for case in CASES for row in _rows(folder, *case)]
 
 
 def write_folder(folder: Path) -> None:
-    """A folder the engine loads: published names and sizes, bytes for a vocabulary."""
+    """Writes a loadable folder with published names and sizes and a byte vocabulary."""
     folder.mkdir()
     write_checkpoint(folder / "model.safetensors")
     values = CONFIG.to_dict()

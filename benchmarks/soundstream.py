@@ -1,7 +1,4 @@
-"""SoundStream on one core: size, memory of a training step, speed whole and in a stream.
-
-The sizes and batches are those of the table in docs/codecs.md. Weights are random; speed does not depend on them.
-"""
+"""SoundStream on one core: size, memory of a training step, speed of whole files and streams."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ REPEATS = 5
 
 
 def run() -> list[dict[str, Any]]:
-    """One row per size, with times as the best of a few runs on one thread."""
+    """Returns one row per size, with the best times of a few runs on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -44,7 +41,7 @@ def _row(name: str, channels: int, latent_dim: int, batch: int) -> dict[str, Any
         "codebook_numbers": sum(stage.codebook.numel() for stage in codec.quantizer.stages),
         "train_batch": f"{batch} x {SEGMENT_S:g} s",
     }
-    # A process of its own: the peak of this one belongs to whatever ran before.
+    # In its own process, since peak memory includes everything that ran before.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         row |= pool.submit(_training_step, channels, latent_dim, batch).result()
     with torch.inference_mode():
@@ -53,10 +50,10 @@ def _row(name: str, channels: int, latent_dim: int, batch: int) -> dict[str, Any
 
 
 def _training_step(channels: int, latent_dim: int, batch: int) -> dict[str, Any]:
-    """Generator only: round trip, mean square and commitment, backward, Adam; discriminators come on top."""
+    """Measures a generator step: round trip, mean square and commitment loss, backward, Adam; no discriminators."""
     torch.set_num_threads(1)
     codec = SoundStream(C=channels, D=latent_dim).train()
-    # Places the codebooks, which happens once; small so that it does not set the peak.
+    # Initializes the codebooks once, with a small input that does not set the peak.
     codec.reconstruct(torch.randn(1, 1, 320 * 8))
     optimizer = torch.optim.Adam(codec.parameters())
     audio = 0.1 * torch.randn(batch, 1, int(SEGMENT_S * codec.spec.sample_rate_hz))
@@ -101,6 +98,6 @@ def _best_s(act: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def _peak_rss_mb() -> float:
-    """High-water mark of this process (Linux)."""
+    """Returns the peak memory of this process (Linux)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

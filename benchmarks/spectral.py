@@ -1,4 +1,4 @@
-"""The spectral codec on one core: whole files, live streams, and how far its products are from the machine's."""
+"""The spectral codec on one core: whole files, streams, and the limit set by matrix products."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def matrix_gflop(codec: SpectralCodec) -> float:
-    """Billions of operations in matrix products for a second of audio, there and back."""
+    """Returns the GFLOP of all matrix products for one second of audio, encoding and decoding."""
     spec = codec.spec
     fast_hz = spec.frame_rate_hz * codec.encoder.stride
     total = sum(2 * size * codec.encoder.project_out.out_features * spec.frame_rate_hz for size in spec.codebook_sizes)
@@ -82,7 +82,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _stream_rows(codec: SpectralCodec, audio: Tensor, chunk_ms: int, mode: str = "") -> list[dict[str, Any]]:
-    """A sender, a receiver, and both in turn: the last costs more than their sum where the caches hold only one."""
+    """Times encoding, decoding and both alternating: the latter costs more than their sum if the caches hold only one."""
     chunk = audio[:, :, : codec.spec.sample_rate_hz * chunk_ms // 1000]
     state = codec.init_state(1)
     codes = codec.encode(chunk, state)

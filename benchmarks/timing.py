@@ -1,4 +1,4 @@
-"""How long a call takes, warm."""
+"""Timing of repeated calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backend.optimize.planner.benchmark import call_times_s
 
 
 class Timing(NamedTuple):
-    """Wall time per call over `n_calls` after one call of warm-up."""
+    """Wall time per call over `n_calls` after one warm-up call."""
 
     best_s: float
     median_s: float
@@ -18,6 +18,6 @@ class Timing(NamedTuple):
 
 
 def timed(call: Callable[[], object], budget_s: float = 0.5, min_calls: int = 3) -> Timing:
-    """Call again and again for about `budget_s`. The call must wait for its own device work."""
+    """Times repeated calls for about `budget_s`. The call must synchronize with its device."""
     times_s = call_times_s(call, budget_s, min_calls)
     return Timing(min(times_s), median(times_s), len(times_s))

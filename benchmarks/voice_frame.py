@@ -1,4 +1,4 @@
-"""A frame of the built-in voice, plain and with its calls bound, by the number of rows that speak together."""
+"""A frame of the built-in voice with plain and bound calls, by number of rows in the batch."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ MAX_FRAMES = 1024
 
 
 def run() -> list[dict[str, Any]]:
-    """One row a number of rows: both ways frame by frame in turn on one thread, so that noise falls on both alike."""
+    """Returns one row per batch size, with both modes interleaved by frame on one thread."""
     use_threads(1)
     plain = load_lm(FOLDER, read_config(FOLDER))
     with torch.inference_mode():
-        taped = OPTIMIZATIONS["cpu_graph"]().apply(copy.deepcopy(plain))
-        return [compare(plain, taped, n_rows) for n_rows in ROWS]
+        bound = OPTIMIZATIONS["cpu_graph"]().apply(copy.deepcopy(plain))
+        return [compare(plain, bound, n_rows) for n_rows in ROWS]
 
 
-def compare(plain: DualAR, taped: DualAR, n_rows: int, n_frames: int = N_FRAMES) -> dict[str, Any]:
-    before, after = VoiceDecodeRun(plain, n_rows), VoiceDecodeRun(taped, n_rows)
+def compare(plain: DualAR, bound: DualAR, n_rows: int, n_frames: int = N_FRAMES) -> dict[str, Any]:
+    before, after = VoiceDecodeRun(plain, n_rows), VoiceDecodeRun(bound, n_rows)
     for _ in range(WARM_UP + n_frames):
         before.frame()
         after.frame()
-    same = sum(map(torch.equal, before.said, after.said))
+    same = sum(map(torch.equal, before.frames, after.frames))
     return {
         "name": f"{n_rows} at a time", **before.figures("plain"), **after.figures("taped"),
         "times_as_fast": round(median(before.wall_s[WARM_UP:]) / median(after.wall_s[WARM_UP:]), 2),
-        "frames": len(before.said), "frames_alike": same,
+        "frames": len(before.frames), "frames_alike": same,
     }  # fmt: skip
 
 
 class VoiceDecodeRun:
-    """Rows that speak together, each a text and a seed of its own."""
+    """Rows decoded in one batch, each with its own text and seed."""
 
     def __init__(self, lm: DualAR, n_rows: int):
         self.lm, self.rows = lm, list(range(n_rows))
         self.state = lm.init_state(n_rows, MAX_FRAMES)
         self.samplers = [SamplerState(SamplingOptions.for_family(lm.spec.family), seed) for seed in self.rows]
-        outs = [self._read(row) for row in self.rows]
+        outs = [self._prefill(row) for row in self.rows]
         aux = {name: torch.cat([out.aux[name] for out in outs]) for name in outs[0].aux}
         self.out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
         self.wall_s: list[float] = []
         self.busy_s: list[float] = []
-        self.said: list[torch.Tensor] = []
+        self.frames: list[torch.Tensor] = []
 
-    def _read(self, row: int) -> StepOutput:
+    def _prefill(self, row: int) -> StepOutput:
         spec, generator = self.lm.spec, np.random.default_rng(row)
         symbols = generator.integers(1, self.lm.config.side_sizes[0], PROMPT_COLUMNS)
         pointer = Pointer(symbols, spec.n_side, max_spent=self.lm.config.side_sizes[-1] - 1)
@@ -76,15 +76,15 @@ class VoiceDecodeRun:
 
     def frame(self) -> None:
         start_s, busy_s = time.perf_counter(), time.thread_time()
-        frames = self.lm.sample(self.out, self.samplers, self.state, self.rows)
+        sampled = self.lm.sample(self.out, self.samplers, self.state, self.rows)
         side = side_ids([sampler.pointer for sampler in self.samplers])
-        self.out = self.lm.step(frames, self.state, self.rows, side)
+        self.out = self.lm.step(sampled, self.state, self.rows, side)
         self.busy_s.append(time.thread_time() - busy_s)
         self.wall_s.append(time.perf_counter() - start_s)
-        self.said.append(frames)
+        self.frames.append(sampled)
 
     def figures(self, name: str) -> dict[str, float]:
-        """Medians of the clock and of the core's own time, which others' work does not lengthen as much."""
+        """Returns the medians of wall time and of CPU time, which other load affects less."""
         wall_ms, busy_ms = (sorted(1e3 * s for s in times[WARM_UP:]) for times in (self.wall_s, self.busy_s))
         return {
             f"{name}_ms_per_frame": round(median(wall_ms), 2), f"{name}_best_ms": round(wall_ms[0], 2),

@@ -1,1 +1,1 @@
-"""Set-up and start of Phonogram, for `launch.py`. Standard library only: it runs before anything is installed."""
+"""Installation and start of Phonogram, for `launch.py`. Standard library only, because it runs before installation."""

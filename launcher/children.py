@@ -1,4 +1,4 @@
-"""The servers that were started: all of them run, or none does."""
+"""Child processes of the launcher: if one server ends, all are stopped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from launcher.place import IS_WINDOWS
 
 
 def child_environment(n_threads: int | None = None) -> dict[str, str]:
-    """Return the environment for programs that compute; the user's own values win.
+    """Return the environment of the child processes. Variables that the user has set take precedence.
 
-    The thread settings live here because they only work before torch loads, and importing must not set them.
+    Thread settings must be in the environment before torch is imported.
     """
     env = dict(os.environ)
     env.setdefault("OMP_NUM_THREADS", str(n_threads or usable_cores()))
-    # Intel's OpenMP otherwise spins 200 ms after each operation, on cores the pages could use.
+    # Intel's OpenMP otherwise busy-waits for 200 ms after each operation.
     env.setdefault("KMP_BLOCKTIME", "1")
     env.setdefault("PYTHONUTF8", "1")
     env.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -35,17 +35,17 @@ def usable_cores() -> int:
 
 
 class Children:
-    """The servers we started: all of them run, or none does."""
+    """The started server processes."""
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen] = {}
-        self.stop_asked = threading.Event()
+        self.stop_requested = threading.Event()
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
             if hasattr(signal, name):
-                signal.signal(getattr(signal, name), lambda *_: self.stop_asked.set())
+                signal.signal(getattr(signal, name), lambda *_: self.stop_requested.set())
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> None:
-        # A group of its own: Ctrl-C reaches us alone, and stopping the group leaves no grandchild behind.
+        # In a new process group, so that Ctrl-C reaches only the launcher and stopping the group stops grandchildren.
         if IS_WINDOWS:
             flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
         else:
@@ -53,19 +53,19 @@ class Children:
         self._running[name] = subprocess.Popen(command, cwd=place.ROOT, env=env, **flags)
 
     def wait_until(self, is_up: Callable[[], bool], limit_s: float = 180.0) -> bool:
-        """Wait until `is_up()`; False if a server ends, a stop is asked for, or the time is over."""
+        """Wait until `is_up()`; returns False if a server ends, a stop is requested, or the time is over."""
         deadline_s = time.monotonic() + limit_s
-        while time.monotonic() < deadline_s and not self.ended() and not self.stop_asked.is_set():
+        while time.monotonic() < deadline_s and not self.ended() and not self.stop_requested.is_set():
             if is_up():
                 return True
-            self.stop_asked.wait(0.2)
+            self.stop_requested.wait(0.2)
         return False
 
     def ended(self) -> str | None:
         return next((name for name, process in self._running.items() if process.poll() is not None), None)
 
     def stop(self) -> None:
-        """Ask every group to end, wait ten seconds, then insist."""
+        """Terminate all process groups, and kill them after ten seconds."""
         for process in self._running.values():
             self._signal(process, "SIGTERM")
         deadline_s = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""pip, with one moving line instead of its output, and what to do when it fails."""
+"""Runs pip with a one-line progress display, and explains its failures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from launcher.wheels import TORCH
 
 
 def pip_install(python: Path, arguments: list[str]) -> None:
-    """Run pip, showing one moving line (or a dot line every ten seconds where there is no terminal)."""
+    """Run pip with one updating progress line, or without a terminal one line every ten seconds."""
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
     process = subprocess.Popen(
         command, cwd=place.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     assert process.stdout is not None
-    lines, began_s, shown_s = [], time.monotonic(), time.monotonic()
+    lines, started_s, shown_s = [], time.monotonic(), time.monotonic()
     for line in process.stdout:
         lines.append(line.rstrip())
         step = re.match(r"\s*(Collecting|Downloading|Using cached|Building|Installing)\b", line)
@@ -29,7 +29,7 @@ def pip_install(python: Path, arguments: list[str]) -> None:
         if not step or (not sys.stdout.isatty() and now_s - shown_s < 10):
             continue
         shown_s = now_s
-        text = f"      {now_s - began_s:4.0f} s  {line.strip()}"
+        text = f"      {now_s - started_s:4.0f} s  {line.strip()}"
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
             print("\r" + text[:width].ljust(width), end="", flush=True)
@@ -43,7 +43,7 @@ def pip_install(python: Path, arguments: list[str]) -> None:
 
 
 def explain_pip(lines: list[str]) -> str:
-    """Turn pip's last lines into what to do."""
+    """Return pip's last lines with advice on how to fix the failure."""
     text = "\n".join(lines)
     if "No space left" in text:
         advice = "The disk is full: free some space and run the same command again."

@@ -1,4 +1,4 @@
-"""Where everything lies, and the error that tells a user what to fix."""
+"""Paths of the installation, and the error shown to the user."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ IS_WINDOWS = os.name == "nt"
 
 
 class SetupError(Exception):
-    """Something the user must fix; the text says what and how."""
+    """An error that the user must fix; the text says how."""

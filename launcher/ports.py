@@ -1,4 +1,4 @@
-"""The ports of `.env`, and the next free ones."""
+"""Reads the ports from `.env` and finds free ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PORTS = {"PORT": 8000, "GRADIO_PORT": 7860, "STREAMLIT_PORT": 8501}
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read KEY=VALUE lines; comments, quotes and `export` are understood, nothing else is.
+    """Read KEY=VALUE lines with comments, quotes and `export`.
 
-    The backend reads the same file with a real parser; a test holds the two together.
+    The backend reads the same file with python-dotenv; a test checks that both agree.
     """
     if not path.is_file():
         return {}
@@ -38,18 +38,18 @@ def read_ports(values: dict[str, str]) -> dict[str, int]:
     return ports
 
 
-def free_port(host: str, wanted: int, taken: Iterable[int] = ()) -> int:
-    """Return the first port from `wanted` on that nothing listens on."""
-    for port in range(wanted, min(wanted + 100, 65536)):
+def free_port(host: str, start: int, taken: Iterable[int] = ()) -> int:
+    """Return the first free port from `start` on."""
+    for port in range(start, min(start + 100, 65536)):
         if port not in taken and is_free(host, port):
             return port
-    raise SetupError(f"no free port from {wanted} to {wanted + 99} on {host}. Set another one in .env.")
+    raise SetupError(f"no free port from {start} to {start + 99} on {host}. Set another one in .env.")
 
 
 def is_free(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if not IS_WINDOWS:  # there, the option means sharing the port
+        if not IS_WINDOWS:  # on Windows, SO_REUSEADDR allows sharing the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""Starting the backend, a page, or both, and watching them until stopped."""
+"""Starts the backend, a web page, or both, and monitors them until stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = ("all", "backend", "gradio", "streamlit")
 
 
 def part_of(arguments: list[str]) -> str:
-    """What to start; nothing named is the backend with the Gradio page."""
+    """Return the part to start; without arguments the backend with the Gradio page."""
     part = arguments[0] if arguments else "all"
     if part not in PARTS or len(arguments) > 1:
         raise SetupError(f"cannot start '{' '.join(arguments)}'; expected backend, gradio or streamlit.")
@@ -28,28 +28,28 @@ def part_of(arguments: list[str]) -> str:
 
 
 def start(part: str, python: Path) -> int:
-    """Start one of `PARTS` with this Python; returns the exit status when all of it has ended."""
+    """Start one of `PARTS` with this Python; returns the exit status when it has ended."""
     from_file = read_env_file(place.ROOT / ".env")
     values = {**from_file, **os.environ}
     ports = read_ports(values)
     host = values.get("HOST") or "127.0.0.1"
-    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    local_host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     page = {"all": "gradio", "backend": None}.get(part, part)
-    running = f"http://{near}:{ports['PORT']}"
+    running = f"http://{local_host}:{ports['PORT']}"
     reuse = part in ("gradio", "streamlit") and is_phonogram(running)
     for name in (["PORT"] if not reuse else []) + ([f"{page.upper()}_PORT"] if page else []):
         port = free_port(host, ports[name], [ports["PORT"]] if name != "PORT" else [])
         if port != ports[name]:
             print(f"Port {ports[name]} ({name}) is busy: using {port}.", flush=True)
             ports[name] = port
-    backend_url = f"http://{near}:{ports['PORT']}"
+    backend_url = f"http://{local_host}:{ports['PORT']}"
     env = {**child_environment(), **{name: str(port) for name, port in ports.items()}, "HOST": host}
     env.setdefault("API_KEY", from_file.get("API_KEY", ""))
     children = Children()
     try:
         addresses = []
         if not reuse:
-            # Speeches that are open at a stop get less than a child is given before it is killed.
+            # Running speech gets less time than `Children.stop` waits before it kills the process.
             env.setdefault("SHUTDOWN_S", from_file.get("SHUTDOWN_S", "4"))
             serve = ["backend", "serve", "--host", host, "--port", str(ports["PORT"])]
             children.start("backend", [str(python), "-m", *serve], env)
@@ -57,14 +57,14 @@ def start(part: str, python: Path) -> int:
         if page:
             port = ports[f"{page.upper()}_PORT"]
             children.start(page, [str(python), "-m", *page_command(page, host, port, backend_url)], env)
-            addresses.append((f"{page.title()} page", f"http://{near}:{port}", f"http://{near}:{port}/"))
+            addresses.append((f"{page.title()} page", f"http://{local_host}:{port}", f"http://{local_host}:{port}/"))
         for _, _, probe in addresses:
-            if not children.wait_until(partial(answers, probe)):
+            if not children.wait_until(partial(is_up, probe)):
                 return report_end(children)
         print("\nPhonogram is running. Stop it with Ctrl-C.", flush=True)
         for name, address, _ in addresses:
             print(f"  {name:15} {address}", flush=True)
-        while not children.stop_asked.wait(0.3):
+        while not children.stop_requested.wait(0.3):
             if children.ended():
                 return report_end(children)
         return 0
@@ -82,29 +82,29 @@ def page_command(page: str, host: str, port: int, backend_url: str) -> list[str]
 
 
 def report_end(children: Children) -> int:
-    """Say why the start ended; a stop that was asked for is no failure."""
-    if children.stop_asked.is_set():
+    """Print why the start ended; returns 0 for a requested stop, else 1."""
+    if children.stop_requested.is_set():
         return 0
     name = children.ended()
-    why = f"the {name} ended" if name else "a server did not answer within 3 minutes"
-    print(f"\nphonogram: {why}; its own message is above.", file=sys.stderr)
+    reason = f"the {name} ended" if name else "a server did not respond within 3 minutes"
+    print(f"\nphonogram: {reason}; its own message is above.", file=sys.stderr)
     return 1
 
 
 def is_phonogram(url: str) -> bool:
-    """True if a Phonogram backend answers at `url`."""
-    answer = fetch(url + "/health")
+    """Return whether a Phonogram backend responds at `url`."""
+    content = fetch(url + "/health")
     with contextlib.suppress(ValueError, AttributeError):
-        return answer is not None and json.loads(answer).get("service") == "phonogram"
+        return content is not None and json.loads(content).get("service") == "phonogram"
     return False
 
 
-def answers(url: str) -> bool:
+def is_up(url: str) -> bool:
     return fetch(url) is not None
 
 
 def fetch(url: str) -> bytes | None:
-    # Our own servers: a proxy meant for the web must not stand in between.
+    # Without a proxy, because these are local servers.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as response:

@@ -1,4 +1,4 @@
-"""Which PyTorch fits this machine: asked of the NVIDIA driver's own library."""
+"""Chooses the PyTorch wheels for this machine, from the version of the NVIDIA driver."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ PROBE_LIMIT_S = 3.0
 
 
 def nvidia_cuda_version() -> int | None:
-    """Return the newest CUDA the NVIDIA driver speaks, such as 13000 for 13.0; None without a driver or card.
+    """Return the newest CUDA version that the NVIDIA driver supports, 13000 for 13.0; None without a driver or GPU.
 
-    Asks the driver's own library, which is there when nvidia-smi is not on the path.
+    Calls the driver library, which works without nvidia-smi on the path.
     """
     try:
         library = ctypes.CDLL("nvcuda.dll" if IS_WINDOWS else "libcuda.so.1")
-        version, n_cards = ctypes.c_int(), ctypes.c_int()
-        found = (
+        version, n_gpus = ctypes.c_int(), ctypes.c_int()
+        is_available = (
             library.cuInit(0) == 0
             and library.cuDriverGetVersion(ctypes.byref(version)) == 0
-            and library.cuDeviceGetCount(ctypes.byref(n_cards)) == 0
+            and library.cuDeviceGetCount(ctypes.byref(n_gpus)) == 0
         )
-        return version.value if found and n_cards.value else None
+        return version.value if is_available and n_gpus.value else None
     except (OSError, AttributeError):
         return None
 
 
 def torch_index(cuda_version: int | None) -> str | None:
-    """Return the wheel index for this machine; None stands for the default one."""
+    """Return the wheel index for this machine; None is the default one."""
     if cuda_version:
         # 580 is the first driver with CUDA 13.
         url = TORCH_INDEX + ("cu130" if cuda_version >= 13000 else "cu126")
     elif sys.platform == "linux":
-        # The default Linux wheels bring gigabytes of CUDA along.
+        # The default Linux wheels include gigabytes of CUDA libraries.
         url = TORCH_INDEX + "cpu"
     else:
         return None
@@ -54,5 +54,5 @@ def is_reachable(url: str) -> bool:
 
 
 def torch_flavor(cuda_version: int | None, index: str | None) -> str:
-    card = f"an NVIDIA card (CUDA {cuda_version // 1000}.{cuda_version % 1000 // 10})" if cuda_version else "processor"
-    return f"{card}, from {index or 'the default package index'}"
+    device = f"an NVIDIA GPU (CUDA {cuda_version // 1000}.{cuda_version % 1000 // 10})" if cuda_version else "CPU"
+    return f"{device}, from {index or 'the default package index'}"

@@ -1,4 +1,4 @@
-"""The device: found with a reason, refused with advice."""
+"""Device selection."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from backend.hardware import CudaDevice, replace_hardware
 from tests.support.machines import MACHINES, X86_AVX2
 
 
-def test_auto_finds_a_device_that_works():
+def test_auto_finds_a_working_device():
     device = find_device("auto")
     assert torch.ones(2, device=device.torch_device()).sum().item() == 2
     assert device.name
@@ -30,13 +30,13 @@ def test_auto_prefers_cuda_then_mps_then_cpu(machine):
                 find_device(absent)
 
 
-def test_a_cuda_device_is_chosen_by_its_index():
+def test_cuda_device_is_selected_by_index():
     gpus = (CudaDevice("first", (8, 0)), CudaDevice("second", (9, 0)))
     with replace_hardware(replace(X86_AVX2, cuda_devices=gpus)):
         assert find_device("cuda:1").name == "second"
 
 
 @pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:99", "CPU", ""])
-def test_device_that_is_not_there_is_refused_with_advice(wanted):
+def test_missing_device_is_rejected_with_advice(wanted):
     with pytest.raises(BadSettings, match=rf"'{wanted}'.*auto"):
         find_device(wanted)

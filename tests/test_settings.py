@@ -42,7 +42,7 @@ def test_example_file_equals_the_settings():
     blocks = [
         f"# {field.description}\n{name.upper()}={field.default}\n" for name, field in Settings.model_fields.items()
     ]
-    head = "# Copy to .env and change what you need. Every key is optional; these are the defaults.\n"
+    head = "# Copy to .env and change what you need. All keys are optional; these are the defaults.\n"
     expected = "\n".join([head, *blocks])
     assert EXAMPLE.read_text(encoding="utf-8") == expected, f"the file should be:\n{expected}"
 
@@ -72,7 +72,7 @@ def test_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
 )
 def test_a_line_that_cannot_be_read_stops_the_start(content, line, tmp_path):
     (tmp_path / ".env").write_text(content)
-    with pytest.raises(BadSettings, match=rf"\.env cannot be read at line {line}; expected NAME=value") as refusal:
+    with pytest.raises(BadSettings, match=rf"\.env cannot be parsed at line {line}; expected NAME=value") as refusal:
         load_settings(tmp_path / ".env")
     assert "never" not in str(refusal.value)
 

@@ -1,1 +1,1 @@
-"""The pages. They are HTTP clients of the backend: they import nothing from it, and never torch."""
+"""The web pages: HTTP clients of the backend that import neither it nor torch."""

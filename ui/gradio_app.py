@@ -14,22 +14,22 @@ import uvicorn
 from fastapi import FastAPI
 
 from ui import labels
+from ui.backend_proxy import METHODS, BackendProxy
 from ui.client import BackendClient, BackendError
-from ui.front_page import FrontPage
-from ui.gradio_look import STATIC, THEME, head, part, shown_script
 from ui.gradio_tabs import codec, emotions, review, speak, system, voices
-from ui.page_files import PageFiles
-from ui.relay import METHODS, Relay
+from ui.gradio_theme import STATIC, THEME, head, placeholder, show_script
+from ui.head_middleware import HeadMiddleware
+from ui.static_files import CachedStaticFiles
 
 
 class Tab(NamedTuple):
-    """A tab: how it is laid out, and the path the backend must offer for it to be shown; None shows it always.
+    """A tab: the function that builds it, and the backend path it needs to be shown; None always shows it.
 
-    `build` returns what is shown only once somebody looks: a component that is not visible is not loaded either.
+    `build` returns components to load when the tab is opened: an invisible component is not loaded.
     """
 
     build: Callable[[BackendClient, gr.Blocks], list[gr.components.Component]]
-    needs: str | None = None
+    required_path: str | None = None
 
 
 TABS = {
@@ -42,53 +42,53 @@ TABS = {
 }
 
 GRADIO_ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
-# How often the sounds kept for visitors are looked through, and how old they may become.
+# Interval of the clean-up of uploaded files, and their maximum age.
 CACHE_S = (3600, 24 * 3600)
 
 
 def build_page(client: BackendClient) -> gr.Blocks:
-    """Lay out every tab against the backend behind `client`; nothing is asked before a visitor comes."""
+    """Build every tab; the backend is queried only when a page is opened."""
     with gr.Blocks(title=labels.TITLE, analytics_enabled=False, delete_cache=CACHE_S) as page:
-        part("header")
+        placeholder("header")
         with gr.Tabs(elem_id="pg-tabs"):
             optional = {}
             for name, tab in TABS.items():
-                with gr.Tab(name, visible=tab.needs is None) as drawn:
-                    later = tab.build(client, page)
-                if later:
-                    drawn.select(None, outputs=later, js=shown_script(len(later)))
-                if tab.needs is not None:
-                    optional[tab.needs] = drawn
+                with gr.Tab(name, visible=tab.required_path is None) as item:
+                    deferred = tab.build(client, page)
+                if deferred:
+                    item.select(None, outputs=deferred, js=show_script(len(deferred)))
+                if tab.required_path is not None:
+                    optional[tab.required_path] = item
 
-        def shown() -> Any:
+        def visible_tabs() -> Any:
             try:
-                offered = client.paths()
+                paths = client.paths()
             except BackendError:
-                # A page that came before its backend shows all; what is not there says so when it is asked.
-                offered = frozenset(optional)
-            changes = [gr.Tab(visible=path in offered) for path in optional]
+                # Without a backend show every tab; each reports its own errors.
+                paths = frozenset(optional)
+            changes = [gr.Tab(visible=path in paths) for path in optional]
             return changes[0] if len(changes) == 1 else changes
 
         if optional:
-            page.load(shown, outputs=list(optional.values()), api_visibility="private")
+            page.load(visible_tabs, outputs=list(optional.values()), api_visibility="private")
     return page
 
 
 def build_server(client: BackendClient, api_key: str = "", host: str = "127.0.0.1", port: int = 7860) -> FastAPI:
-    """The page, its files, and the backend behind `/backend/`."""
-    relay = Relay(client.url, api_key)
+    """Return the server of the page, its static files, and the backend proxy under `/backend/`."""
+    proxy = BackendProxy(client.url, api_key)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await relay.close()
+        await proxy.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_route("/backend/{path:path}", relay.__call__, METHODS)
-    app.mount("/page", PageFiles(STATIC, has_hashed_names=False))
-    # Gradio would read and pack each anew for every visitor.
-    app.mount("/assets", PageFiles(GRADIO_ASSETS, has_hashed_names=True))
-    app.add_middleware(FrontPage, lines=head())
+    app.add_route("/backend/{path:path}", proxy.__call__, METHODS)
+    app.mount("/page", CachedStaticFiles(STATIC, has_hashed_names=False))
+    # Gradio would read and compress each file again for every visitor.
+    app.mount("/assets", CachedStaticFiles(GRADIO_ASSETS, has_hashed_names=True))
+    app.add_middleware(HeadMiddleware, lines=head())
     return gr.mount_gradio_app(
         app, build_page(client), "/", host, port, footer_links=[], ssr_mode=False, theme=THEME, run_history=False,
         enable_monitoring=False, pwa=False, mcp_server=False,

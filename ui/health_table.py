@@ -1,8 +1,8 @@
-"""The backend's health as the rows both pages show."""
+"""The backend's health as table rows."""
 
 from __future__ import annotations
 
-from ui.answers import HealthInfo
+from ui.responses import HealthInfo
 
 
 def health_rows(health: HealthInfo) -> list[tuple[str, str]]:
@@ -11,16 +11,16 @@ def health_rows(health: HealthInfo) -> list[tuple[str, str]]:
     return [
         ("Version", health.version),
         ("Device", f"{health.device} ({health.device_name})"),
-        ("Why this device", health.device_reason),
+        ("Reason for this device", health.device_reason),
         ("PyTorch", f"{health.torch_version}, {health.torch_threads} {threads}"),
         ("Python", health.python_version),
-        ("Up for", uptime_text(health.uptime_s)),
+        ("Uptime", duration_text(health.uptime_s)),
     ]
 
 
-def uptime_text(uptime_s: float) -> str:
-    """Return a duration as a person would say it: `12 s`, `3 min 4 s`, `5 h 6 min`."""
-    minutes, seconds = divmod(int(uptime_s), 60)
+def duration_text(duration_s: float) -> str:
+    """Return a duration as text: `12 s`, `3 min 4 s`, `5 h 6 min`."""
+    minutes, seconds = divmod(int(duration_s), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"

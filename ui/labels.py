@@ -1,70 +1,70 @@
-"""Every word the pages show, in one place."""
+"""Every text the pages show, in one place."""
 
 TEXT = "Text"
-TEXT_HINT = "What shall be said?"
+TEXT_HINT = "Type or paste your text"
 VOICE = "Voice"
-VOICE_DEFAULT = "The model's own"
-RECORDING = "Or a recording of a voice (with its speaker's consent)"
-RECORDING_TEXT = "The words said in the recording"
-SEED = "Seed (empty: a new one each time)"
+VOICE_DEFAULT = "Default voice"
+RECORDING = "Clone a voice from a recording (with the speaker's consent)"
+RECORDING_TEXT = "Transcript of the recording"
+SEED = "Seed (empty: random)"
 ADVANCED = "Advanced settings"
-ADVANCED_HINT = "Empty leaves a value to the model."
+ADVANCED_HINT = "Empty fields use the model's defaults."
 SPEAK = "Speak"
-SPEAKING = "Speaking…"
+SPEAKING = "Generating speech…"
 REFRESH = "Refresh"
 SOUND = "Speech"
 DOWNLOAD = "Download"
-MEASURES = "Measures"
+METRICS = "Metrics"
 
 READY = "**Ready to speak.**"
-READY_WITHOUT_VOICES = "**Ready to speak**, with no voice yet: upload a recording, or take what the model makes up."
-NOT_READY = "**Cannot speak yet.**"
+READY_WITHOUT_VOICES = "**Ready to speak**, but there are no voices: upload a recording, or use the model's default."
+NOT_READY = "**Not ready.**"
 LOADING = "**The model is loading.** Refresh in a moment."
 UNREACHABLE = "**The backend cannot be reached.**"
-EMPTY = "Write a text first."
-REFUSED = "**Not spoken.**"
-SPOKEN = "**Spoken.**"
-IGNORED = "Not known to this model:"
-CUT = "A limit cut the speech short; raise “Most frames”."
+EMPTY = "Enter a text first."
+REFUSED = "**No speech generated.**"
+SPOKEN = "**Speech generated.**"
+IGNORED = "Not supported by this model:"
+CUT = "The speech was cut off by a limit; raise “Maximum frames”."
 
-# Labels of the advanced settings, in their order, by the kind of field they need.
+# Labels of the advanced settings in display order, by kind of field.
 NUMBERS = {
     "temperature": "Temperature",
     "top_p": "Top-p",
     "top_k": "Top-k",
     "min_p": "Min-p",
     "repetition_penalty": "Repetition penalty",
-    "max_new_tokens": "Most frames",
-    "chunk_length": "Bytes a piece",
+    "max_new_tokens": "Maximum frames",
+    "chunk_length": "Chunk length (bytes)",
     "speed": "Speed",
     "pitch": "Pitch (semitones)",
     "loudness_lufs": "Loudness (LUFS)",
 }
 CHOICES = {
-    "markup": "Marks in the text",
+    "markup": "Markup",
     "latency": "Latency",
     "format": "File format",
 }
 SWITCHES = {"normalize": "Read numbers and dates as words"}
 SETTINGS = {**NUMBERS, **CHOICES, **SWITCHES}
 
-# Formats that no player of a page plays.
+# Formats that browsers cannot play.
 UNPLAYABLE = ("pcm",)
 
-# Headers of a speech as rows, in their order.
+# Response headers of a speech request and their labels, in display order.
 HEADERS = {
-    "x-audio-seconds": "Sound, s",
-    "x-first-audio-ms": "First sound after, ms",
-    "x-total-ms": "In all, ms",
-    "x-rtf": "Work per second of sound, s",
-    "x-queue-ms": "Waiting, ms",
-    "x-reference-ms": "Recording, ms",
-    "x-semantic-ms": "Codes, ms",
-    "x-synthesis-ms": "Sound from codes, ms",
-    "x-frames-per-second": "Frames a second",
+    "x-audio-seconds": "Audio length, s",
+    "x-first-audio-ms": "Time to first audio, ms",
+    "x-total-ms": "Total time, ms",
+    "x-rtf": "Real-time factor",
+    "x-queue-ms": "Queue time, ms",
+    "x-reference-ms": "Reference encoding, ms",
+    "x-semantic-ms": "Language model, ms",
+    "x-synthesis-ms": "Codec decoding, ms",
+    "x-frames-per-second": "Frames per second",
     "x-seed": "Seed",
-    "x-cache-hits": "Found in a cache",
-    "x-request-id": "Request",
+    "x-cache-hits": "Cache hits",
+    "x-request-id": "Request ID",
 }
 
 HOW_TO_START = "Start the backend (bash start.sh start backend, on Windows start_backend.bat), then try again."
@@ -74,232 +74,231 @@ TITLE = "Phonogram"
 STOP = "Stop"
 PREVIEW = "Preview"
 SEED_SHORT = "Seed"
-SEED_HINT = "new each time"
-VOICE_SOUND = "Recording of the voice"
-OWN_VOICE = "A voice of your own"
-FIT_REFERENCE = "Get to know the voice first: some seconds once, then more alike. Needs the words."
-CONSENT = "The person who speaks agrees to having this voice copied."
+SEED_HINT = "random"
+VOICE_SOUND = "Reference recording"
+OWN_VOICE = "Clone a voice"
+FIT_REFERENCE = "Higher similarity (slower the first time; needs the transcript)"
+CONSENT = "The person in the recording agrees to having this voice cloned."
 PRESET = "Preset"
-PRESET_NAME = "Keep these settings as"
-PRESET_SAVE = "Keep"
-PRESET_NEEDS_NAME = "Give the preset a name of its own first."
+PRESET_NAME = "Save these settings as"
+PRESET_SAVE = "Save"
+PRESET_NEEDS_NAME = "Enter a name that no built-in preset has."
 ADD_VOICE = "Add a voice"
-ADD_VOICE_HINT = "Five to twenty seconds of one person speaking, without music or echo, serve best."
+ADD_VOICE_HINT = "Use 5 to 20 seconds of one person speaking, without music or echo."
 VOICE_NAME = "Name"
-VOICE_NEEDS_NAME = "Give the voice a name first."
+VOICE_NEEDS_NAME = "Enter a name for the voice."
 VOICE_NEEDS_SOUND = "Upload or record the voice first."
-RECORDING_NEEDS_CONSENT = (
-    "A recording is copied only with consent: ask the person who speaks, then tick the box below it."
-)
-VOICE_NEEDS_CONSENT = "Ask the person who speaks; with their agreement, tick the box."
-VOICE_REFUSED = "Not added."
-VOICE_ADDED = "“{name}” is in the library, and on the Speak tab."
-CODEC_SOUND = "A sound"
+RECORDING_NEEDS_CONSENT = "A voice is cloned only with consent: ask the person in the recording, then tick the box."
+VOICE_NEEDS_CONSENT = "Ask the person in the recording; with their consent, tick the box."
+VOICE_REFUSED = "Voice not added."
+VOICE_ADDED = "“{name}” was added to the library and to the Speak tab."
+CODEC_SOUND = "Audio"
 CODEC_RUN = "Encode and decode"
 
-# Settings of the Speak tab by name; what is not named is left to the model.
+# Settings of the Speak tab by name; fields not listed use the model's defaults.
 PRESETS: dict[str, dict[str, float]] = {
-    "The model's own": {},
+    "Default": {},
     "Steady": {"temperature": 0.4, "top_p": 0.7},
     "Lively": {"temperature": 0.9, "top_p": 0.95},
     "Slow reading": {"speed": 0.85},
 }
 
-# Words of the page's scripts; {names} are filled in there.
+# Texts used by the page's scripts, which fill in {names}.
 SCRIPT: dict[str, object] = {
     "title": TITLE,
     "theme": "Dark or light",
-    "asking": "Asking the backend…",
+    "connecting": "Connecting to the backend…",
     "ready": "Ready to speak",
     "ready_with": "Ready · {model}",
     "loading": "The model is loading",
-    "not_ready": "Cannot speak yet.",
-    "page_away": "The page's server does not answer. Start it again, then reload.",
+    "not_ready": "Not ready.",
+    "page_unreachable": "The server of this page does not respond. Restart it, then reload.",
     "empty": EMPTY,
     "consent_missing": RECORDING_NEEDS_CONSENT,
     "speaking": SPEAKING,
-    "fitting": "Getting to know the voice…",
+    "adapting": "Adapting to the voice…",
     "stopped": "Stopped.",
-    "spoken": "Spoken.",
-    "recalled": "From the history of this browser.",
-    "broke_off": "The speech broke off before its end; what came is here. Speak again, or look at the server's log.",
-    "no_rate": "The backend answered without a sample rate. Check that page and backend are of one version.",
-    "catching_up": "The backend is slower than speech right now; collecting some before going on.",
+    "spoken": "Speech generated.",
+    "from_history": "From the history of this browser.",
+    "ended_early": "The stream ended early; the audio received so far is kept. Try again, or check the server's log.",
+    "no_rate": "The response has no sample rate. Check that the page and the backend have the same version.",
+    "buffering": "Generation is slower than playback: buffering.",
     "ignored": IGNORED,
-    "nothing_yet": "Write a text, then press Speak or Ctrl+Enter. Esc stops.",
-    "step_sent": "Asked",
-    "step_first": "First sound",
-    "step_growing": "Speaking",
-    "step_whole": "Whole",
+    "speak_hint": "Enter a text, then press Speak or Ctrl+Enter. Esc stops.",
+    "step_sent": "Sent",
+    "step_first": "First audio",
+    "step_generating": "Generating",
+    "step_done": "Done",
     "waiting_first": "waiting",
     "accepted": "accepted",
-    "growing_text": "{made} made, {ahead} ahead, {pace}× speech",
-    "made": "{made} made",
+    "generating_text": "{made} generated, {ahead} buffered, {pace}× real time",
+    "generated": "{made} generated",
+    "times_real_time": "{pace}× real time",
     "speech": SOUND,
     "play": "Play",
     "pause": "Pause",
-    "place_in_sound": "place in the sound",
+    "position": "position",
     "spectrogram": "spectrogram",
-    "m_heard": "Heard after",
-    "m_length": "Length",
-    "m_total": "In all",
-    "m_rtf": "Work per second",
-    "m_gaps": "Gaps",
+    "m_first_audio": "Time to first audio",
+    "m_length": "Audio length",
+    "m_total": "Total time",
+    "m_speed": "Speed",
+    "m_underruns": "Underruns",
     "m_seed": "Seed",
-    "m_queue": "Waiting",
+    "m_queue": "Queue time",
     "m_reference": "Voice",
-    "m_semantic": "Codes",
-    "m_synthesis": "Sound",
+    "m_semantic": "Language model",
+    "m_synthesis": "Codec decoding",
     "download": DOWNLOAD,
-    "keep_seed": "Use this seed again",
+    "reuse_seed": "Reuse this seed",
     "preview": PREVIEW,
     "history": "History",
-    "no_history": "What you speak is kept here, in this browser only.",
-    "forget_all": "Forget all",
-    "forget_all_sure": "Forget everything spoken in this browser?",
-    "forget": "Forget",
+    "no_history": "Generated speech is kept here, in this browser only.",
+    "delete_all": "Delete all",
+    "delete_all_confirm": "Delete all speech in the history of this browser?",
+    "delete": "Delete",
     "use_text": "Use text",
-    "own_recording": "own recording",
-    "own_voice": VOICE_DEFAULT,
-    "choose_for_comparison": "Compare",
+    "reference_recording": "reference recording",
+    "default_voice": VOICE_DEFAULT,
+    "select_for_comparison": "Compare",
     "compare": "Compare blind",
-    "compare_how": "Two takes in an order you do not know. Listen to both, then say which is better.",
+    "compare_hint": "Two takes in random order. Listen to both, then choose the better one.",
     "prefer": "Prefer {letter}",
     "no_difference": "No difference",
     "close": "Close",
     "you_prefer": "You prefer: {name}",
-    "you_heard_none": "No difference heard. Both names are shown.",
-    "insert_marks": "Insert a mark",
-    "more_marks": "{n} more",
-    "marks": [
+    "no_preference": "No difference. Both names are shown.",
+    "insert_tag": "Insert a tag",
+    "more_tags": "{n} more",
+    "tags": [
         ["[pause:0.5s]", "half a second of silence"],
-        ["[speed:1.2]", "faster from here on; [speed:1] is the usual speed again"],
-        ["[pitch:+2]", "two semitones higher from here on; [pitch:0] is the usual pitch again"],
-        ["[voice:]", "another voice from here on: write its name after the colon"],
-        ["[tomato](/təˈmɑːtoʊ/)", "a word said as written in IPA"],
+        ["[speed:1.2]", "faster from here on; [speed:1] restores the normal speed"],
+        ["[pitch:+2]", "two semitones higher from here on; [pitch:0] restores the normal pitch"],
+        ["[voice:]", "another voice from here on: add its name after the colon"],
+        ["[tomato](/təˈmɑːtoʊ/)", "a pronunciation in IPA"],
     ],
-    "emotions_known": "What this model knows",
-    "emotions_some": "The loaded checkpoint (“{family}”) speaks these marks. Press one to put it into the text.",
-    "emotions_none": "The loaded checkpoint (“{family}”) was trained without emotion marks: it knows none. "
-    "A mark in the text is left out and named below the speech; it is never read aloud.",
-    "emotions_unknown": "What it does not know",
-    "emotions_unknown_text": "Any other mark in brackets is taken out of the text and named in the answer. "
-    "Checkpoints of the openaudio-s1 family know some sixty emotions, tones and sounds; s2 reads free descriptions. "
-    "With one of them loaded, this page lists its marks.",
-    "marks_title": "What works with every model",
-    "marks_text": "These are carried out by the engine itself. Under Advanced settings, “Marks in the text” must be "
-    "“markup”; the buttons below the text see to that.",
+    "emotions_known": "Tags of this model",
+    "emotions_some": "The loaded checkpoint (“{family}”) supports these tags. Click one to insert it into the text.",
+    "emotions_none": "The loaded checkpoint (“{family}”) was trained without emotion tags. "
+    "A tag in the text is left out and listed below the speech; it is never read aloud.",
+    "emotions_unknown": "Unsupported tags",
+    "emotions_unknown_text": "Any other tag in brackets is removed from the text and listed in the response. "
+    "Checkpoints of the openaudio-s1 family support about sixty emotions, tones and sounds; s2 accepts free "
+    "descriptions. With one of them loaded, this page lists its tags.",
+    "tags_title": "Tags that work with every model",
+    "tags_text": "The engine applies these itself. They need “Markup” set to “markup” under Advanced settings; "
+    "the buttons below the text set it.",
     "group_emotions": "Emotions",
     "group_shades": "Shades",
     "group_tones": "Tones",
     "group_sounds": "Sounds",
     "group_pauses": "Pauses",
     "voices": "Voices",
-    "find_voice": "Find a voice",
-    "no_voices": "No voice of that name.",
-    "added_by_you": "added here",
-    "new_name": "A new name for the voice",
+    "find_voice": "Search voices",
+    "no_voices": "No matching voice.",
+    "added_by_you": "added by you",
+    "new_name": "New name of the voice",
     "remove": "Remove",
     "rename": "Rename",
-    "remove_sure": "Remove “{name}” and its recording?",
-    "likeness": "Likeness",
-    "measuring_likeness": "Speaking a sentence to compare…",
-    "likeness_is": "{name}: likeness {value} of 1 between the recording and a fresh take.",
+    "remove_confirm": "Remove “{name}” and its recording?",
+    "similarity": "Similarity",
+    "measuring_similarity": "Generating a sentence to compare…",
+    "similarity_result": "{name}: similarity {value} of 1 between the recording and a new take.",
     "health": "Health",
-    "is_up": "The backend is up.",
+    "is_up": "The backend is running.",
     "load": "Load",
-    "chart_cpu": "Processor",
+    "chart_cpu": "CPU",
     "chart_memory": "Memory",
-    "chart_open": "Speeches at work",
-    "chart_card": "Graphics card",
-    "chart_card_memory": "Card memory",
+    "chart_active": "Active requests",
+    "chart_gpu": "GPU",
+    "chart_gpu_memory": "GPU memory",
     "caches": "Caches",
     "clear_caches": "Clear",
-    "cleared": "{n} entries forgotten.",
+    "cleared": "{n} entries cleared.",
     "cache": "Cache",
     "entries": "Entries",
     "size": "Size",
-    "hit_rate": "Found",
-    "optimizations": "Optimizations, and why",
+    "hit_rate": "Hit rate",
+    "optimizations": "Optimizations",
     "state": "State",
     "optimization": "Optimization",
-    "why": "Why",
+    "why": "Reason",
     "is_on": "on",
     "is_off": "off",
     "requests": "Recent requests",
-    "no_requests_kept": "This backend keeps no list of requests.",
+    "no_request_history": "This backend keeps no list of requests.",
     "r_id": "Request",
-    "r_door": "Door",
+    "r_endpoint": "Endpoint",
     "r_voice": "Voice",
-    "r_length": "Length",
-    "r_first": "First sound",
-    "r_rtf": "Work per second",
-    "r_waited": "Waited",
-    "r_end": "End",
+    "r_length": "Audio length",
+    "r_first_audio": "First audio",
+    "r_rtf": "Real-time factor",
+    "r_queue": "Queue time",
+    "r_result": "Result",
     "h_model": "Model",
     "h_codec": "Codec",
-    "frames_a_second": "frames a second",
+    "frames_per_second": "frames per second",
     "h_device": "Device",
-    "h_why": "Why this device",
+    "h_why": "Reason for this device",
     "h_torch": "PyTorch",
     "threads": "threads: {n}",
     "h_version": "Version",
-    "h_up": "Up for",
-    "h_rtf": "Work per second of sound, median",
-    "h_first": "First sound, median",
+    "h_up": "Uptime",
+    "h_rtf": "Real-time factor, median",
+    "h_first": "Time to first audio, median",
     "codec": "Codec",
-    "codec_how": "Choose or record a sound. It becomes codes, and the codes become sound again.",
-    "codec_needs_sound": "Choose or record a sound first.",
-    "codec_works": "Encoding and decoding…",
-    "codec_done": "Done: {kbps} kbps. Move the slider to spend less.",
+    "codec_hint": "Upload or record audio. It is encoded to codes and decoded back to audio.",
+    "codec_needs_sound": "Upload or record audio first.",
+    "codec_running": "Encoding and decoding…",
+    "codec_done": "Done: {kbps} kbps. Move the slider to lower the bitrate.",
     "codebooks": "Codebooks",
     "all_codebooks": "all",
     "codebooks_of": "{n} of {all}",
-    "before": "Before",
-    "after": "After",
+    "before": "Original",
+    "after": "Decoded",
     "codes": "Codes",
-    "codes_text": "A row for each codebook, a column for each frame; the color is the code.",
-    "code_map": "Map of the codes",
+    "codes_text": "One row per codebook, one column per frame; the color shows the code.",
+    "code_map": "Heat map of the codes",
     "c_codec": "Codec",
     "c_bitrate": "Bitrate",
     "c_size": "Code file",
-    "c_was": "Sound file",
+    "c_source": "Audio file",
     "c_frames": "Frames",
     "c_encoding": "Encoding",
     "c_decoding": "Decoding",
     "save_codes": "Download codes (.pgc)",
-    "save_after": "Download sound (.wav)",
-    "new_job": "A long text",
+    "save_after": "Download audio (.wav)",
+    "new_job": "New long text",
     "long_text": "Long text",
-    "long_text_hint": "A chapter, an article, a book. Lines that begin with # open a chapter.",
+    "long_text_hint": "A chapter, an article or a book. A line that starts with # starts a chapter.",
     "document": "Or a text, Markdown or EPUB file",
     "job_title": "Title",
     "job_format": "File format",
-    "start_job": "Speak in the background",
-    "job_started": "Started. It goes on when this page is closed.",
-    "job_needs_text": "Write a text or choose a file first.",
+    "start_job": "Generate in the background",
+    "job_started": "Started. The job continues when this page is closed.",
+    "job_needs_text": "Enter a text or choose a file first.",
     "jobs": "Jobs",
-    "no_jobs": "No job yet.",
+    "no_jobs": "No jobs yet.",
     "untitled": "Untitled",
     "open_job": "Open",
-    "forget_job_sure": "Remove “{title}” with all its sound?",
+    "delete_job_confirm": "Delete “{title}” and all its audio?",
     "sentences": "Sentences",
     "more_sentences": "{n} more",
-    "progress": "Sentences spoken",
+    "progress": "Sentences generated",
     "do_pause": "Pause",
-    "do_resume": "Go on",
+    "do_resume": "Resume",
     "do_cancel": "Cancel",
-    "job_waiting": "waiting",
-    "job_speaking": "speaking",
+    "job_waiting": "queued",
+    "job_speaking": "generating",
     "job_writing": "writing the file",
     "job_paused": "paused",
     "job_done": "done",
     "job_failed": "failed",
     "job_cancelled": "cancelled",
-    "is_waiting": "waiting",
-    "is_speaking": "speaking…",
-    "is_skipped": "left out:",
-    "speak_again": "Speak again",
+    "is_waiting": "queued",
+    "is_speaking": "generating…",
+    "is_skipped": "skipped:",
+    "regenerate": "Regenerate",
     "undo": "Undo",
     "redo": "Redo",
     "take_name": "take {n}, seed {seed}",

@@ -1,4 +1,4 @@
-"""A chart of lines over time, as a Vega-Lite description that a screen reader can read too."""
+"""Line charts over time as Vega-Lite specifications, with descriptions for screen readers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIME, LINE, VALUE = "Time", "Line", "Value"
 
 
 class LineChart(NamedTuple):
-    """The points, one a row, and how they are drawn."""
+    """The points, one per row, and the Vega-Lite specification."""
 
     rows: list[dict[str, Any]]
     spec: dict[str, Any]
@@ -20,7 +20,7 @@ class LineChart(NamedTuple):
 def line_chart(
     title: str, unit: str, times: Sequence[datetime], lines: Mapping[str, Sequence[float | None]]
 ) -> LineChart:
-    """Draw `lines`, values by label, from zero upwards; None breaks a line."""
+    """Return a chart of `lines`, values by label, with the axis starting at zero; None interrupts a line."""
     rows: list[dict[str, Any]] = [
         {TIME: when, LINE: label, VALUE: value}
         for label, values in lines.items()
@@ -29,13 +29,13 @@ def line_chart(
     top = max((value for values in lines.values() for value in values if value is not None), default=0.0)
     spec = {
         "height": HEIGHT_PX,
-        "description": told(title, unit, lines),
+        "description": describe(title, unit, lines),
         "encoding": {
             "x": {
                 "field": TIME, "type": "temporal", "title": None,
                 "axis": {"format": "%H:%M:%S", "tickCount": 4, "labelOverlap": True, "labelAngle": 0, "grid": False},
             },
-            # Of nothing but zeros Vega would make an axis with one tick, 0.000000.
+            # For zeros alone Vega would draw an axis with a single tick, 0.000000.
             "y": {
                 "field": VALUE, "type": "quantitative", "title": None, "scale": {"domain": [0, max(1.0, top)], "nice": True},
                 "axis": {"tickCount": 4, "format": "~s" if top >= 10_000 else ",~r"},
@@ -49,7 +49,7 @@ def line_chart(
                 {"field": VALUE, "type": "quantitative", "format": ",.4~r", "title": unit},
             ],
         },
-        # The description tells what is drawn; hundreds of nameless marks would only be in the way.
+        # The description covers the content; hundreds of unnamed marks would clutter screen readers.
         "layer": [
             {"mark": {"type": "line", "aria": False}},
             {
@@ -64,11 +64,11 @@ def line_chart(
     return LineChart(rows, spec)
 
 
-def told(title: str, unit: str, lines: Mapping[str, Sequence[float | None]]) -> str:
-    """The chart in a sentence: where each line is now, and between what it moved."""
+def describe(title: str, unit: str, lines: Mapping[str, Sequence[float | None]]) -> str:
+    """Return the chart in one sentence: the current value and range of each line."""
     parts = []
     for label, values in lines.items():
         known = [value for value in values if value is not None]
         if known:
             parts.append(f"{label} now {known[-1]:.4g}, from {min(known):.4g} to {max(known):.4g}")
-    return f"{title}, {unit}. {'; '.join(parts) or 'Nothing yet'}."
+    return f"{title}, {unit}. {'; '.join(parts) or 'No data yet'}."

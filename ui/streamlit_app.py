@@ -12,7 +12,7 @@ import streamlit as st
 from ui.client import BackendClient
 from ui.streamlit_pages import batch, codec, jobs, overview, speak, system, voices
 
-# Path of the address, title, icon, and what draws the page.
+# URL path, title, icon, and the function that draws the page.
 PAGES = (
     ("overview", "Overview", ":material/monitoring:", overview.show),
     ("speak", "Speak", ":material/record_voice_over:", speak.show),
@@ -23,7 +23,7 @@ PAGES = (
     ("system", "System", ":material/memory:", system.show),
 )
 
-# Five bars of a sound, in a color that stands out on light and on dark.
+# Five bars of a waveform, in a color with contrast on light and dark.
 LOGO = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40" role="img" aria-label="Phonogram" fill="#12a099">'
     + "".join(
@@ -35,7 +35,7 @@ LOGO = (
 
 
 def main() -> None:
-    """Draw the page the visitor picked."""
+    """Draw the selected page."""
     parser = argparse.ArgumentParser(prog="streamlit run ui/streamlit_app.py --")
     parser.add_argument("--backend", default="http://127.0.0.1:8000", help="address of the backend (%(default)s)")
     arguments = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
 
 @st.cache_resource(show_spinner=False)
 def connect(url: str, api_key: str) -> BackendClient:
-    """One client for all visits: its connections stay open, and downloads may use it after a page was drawn."""
+    """Return the client shared by all sessions; its connections stay open for later downloads."""
     return BackendClient(url, api_key)
 
 

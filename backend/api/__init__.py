@@ -1,1 +1,1 @@
-"""The HTTP interface: thin routes, authentication and the one table from errors to status codes."""
+"""The HTTP API: routes, middleware, compatible APIs and error responses."""

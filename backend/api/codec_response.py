@@ -1,4 +1,4 @@
-"""A code file as an answer: its bytes with what they are in the headers, or what is in it as JSON."""
+"""Responses with a code file: the file with metadata headers, or its content as JSON."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pydantic import BaseModel, Field
 MEDIA_TYPE = "application/octet-stream"
 
 CODE_FILE_HEADERS = {
-    "X-Codec": "The codec whose codes these are.",
-    "X-Frames": "Frames of codes.",
+    "X-Codec": "Name of the codec.",
+    "X-Frames": "Number of frames.",
     "X-Codebooks": "Codes per frame.",
-    "X-Kbps": "Bits of the whole file per millisecond of sound.",
-    "X-Duration-S": "Length of the sound in seconds.",
+    "X-Kbps": "Bitrate of the whole file in kbit/s.",
+    "X-Duration-S": "Duration of the audio in seconds.",
 }
 
 
 class CodeFileBody(BaseModel):
-    """The answer of `POST /codec/inspect`."""
+    """Response of `POST /codec/inspect`."""
 
     codec: str
-    weights_hash: str = Field(description="Begin of the SHA-256 of the weights that give the codes their meaning.")
-    is_decodable: bool = Field(description="Whether the loaded codec is the one that wrote it.")
+    weights_hash: str = Field(description="Prefix of the SHA-256 of the codec weights that produced the codes.")
+    is_decodable: bool = Field(description="Whether the loaded codec can decode this file.")
     sample_rate_hz: int
-    hop_samples: int = Field(description="Samples one frame stands for.")
+    hop_samples: int = Field(description="Samples per frame.")
     frame_rate_hz: float
     channels: int
     codebook_sizes: list[int]
@@ -34,26 +34,26 @@ class CodeFileBody(BaseModel):
     n_samples: int
     duration_s: float
     file_bytes: int
-    file_kbps: float = Field(description="Bits of the whole file per millisecond of sound.")
-    payload_kbps: float = Field(description="The same of the packed codes alone.")
-    start_frame: int = Field(description="Which frame `codes` begins with.")
-    codes: list[list[int]] = Field(description="Codes [codebooks][frames], as many frames as were asked for.")
+    file_kbps: float = Field(description="Bitrate of the whole file in kbit/s.")
+    payload_kbps: float = Field(description="Bitrate of the packed codes alone in kbit/s.")
+    start_frame: int = Field(description="Index of the first frame in `codes`.")
+    codes: list[list[int]] = Field(description="Codes [codebooks][frames], limited to the requested frames.")
 
 
-def answered(file: Any) -> Response:
-    """A code file as the engine gives it, to be downloaded."""
+def code_file_response(file: Any) -> Response:
+    """Returns a code file of the engine as a download."""
     survey = file.survey
-    facts = (
+    values = (
         survey.header.codec, survey.n_frames, survey.header.n_codebooks, f"{survey.file_kbps:.3f}",
         f"{survey.duration_s:.3f}",
     )  # fmt: skip
-    headers = {name: str(fact) for name, fact in zip(CODE_FILE_HEADERS, facts, strict=True)}
+    headers = {name: str(value) for name, value in zip(CODE_FILE_HEADERS, values, strict=True)}
     headers["Content-Disposition"] = 'attachment; filename="speech.pgc"'
     return Response(file.content, media_type=MEDIA_TYPE, headers=headers)
 
 
-def described(file: Any, start_frame: int, max_frames: int) -> CodeFileBody:
-    """What is in a code file, with `max_frames` frames of its codes at most."""
+def code_file_body(file: Any, start_frame: int, max_frames: int) -> CodeFileBody:
+    """Returns the metadata of a code file and at most `max_frames` frames of its codes."""
     survey, header = file.survey, file.survey.header
     return CodeFileBody(
         codec=header.codec, weights_hash=header.weights_hash, is_decodable=file.is_own,
@@ -67,5 +67,5 @@ def described(file: Any, start_frame: int, max_frames: int) -> CodeFileBody:
 
 
 def documented_headers() -> dict[str, dict[str, Any]]:
-    """The headers as OpenAPI describes them."""
+    """Returns the headers as OpenAPI describes them."""
     return {name: {"description": text, "schema": {"type": "string"}} for name, text in CODE_FILE_HEADERS.items()}

@@ -1,4 +1,4 @@
-"""The engine as the routes see it: what it can do, and the one place that loads it and gives it threads."""
+"""The engine protocol of the routes, and the host that loads the engine and runs its calls in threads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from fastapi import Request
-
 from backend.audio.waveform import Waveform
 from backend.errors import Busy, NotReady, PhonogramError, ShuttingDown
 from backend.runtime.request import ReferenceClip, SpeechRequest
@@ -19,18 +17,18 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Speeches being made or waiting. Each needs one thread at most, so the others always find one.
+# Speech requests running or queued. Each uses one thread at most, so the other calls always get one.
 MAX_SPEECHES = 64
 MAX_THREADS = MAX_SPEECHES + 16
-# Of the other threads, those that may be at long work at a time: short questions always find one.
+# Long-running codec and voice tasks; the remaining threads stay free for short calls.
 MAX_TASKS = 8
-# Whoever is refused by a server that stops may find another one in its place then.
+# A restarted server is likely to be up after this time.
 RESTART_S = 5.0
-STOPS = "The server stops and takes no new speech."
+SHUTDOWN_MESSAGE = "The server is shutting down and accepts no new speech."
 
 
 class SpeechStreamProtocol(Protocol):
-    """Speech that waits or is made; `metrics` and `finish_reason` are final after the last piece."""
+    """A queued or running speech. `metrics` and `finish_reason` are final after the last chunk."""
 
     sample_rate_hz: int
     ignored: tuple[str, ...]
@@ -42,7 +40,7 @@ class SpeechStreamProtocol(Protocol):
     def finish_reason(self) -> str: ...
 
     @property
-    def is_marked(self) -> bool: ...
+    def is_watermarked(self) -> bool: ...
 
     @property
     def sentences(self) -> Sequence[Any]: ...
@@ -53,7 +51,7 @@ class SpeechStreamProtocol(Protocol):
 
 
 class SpeechEngine(Protocol):
-    """What the routes ask of `OptimizedEngine`. Every method may block and may raise a `PhonogramError`."""
+    """The part of `OptimizedEngine` that the routes use. Every method may block and may raise a `PhonogramError`."""
 
     def load(self) -> None: ...
 
@@ -96,22 +94,22 @@ class SpeechEngine(Protocol):
 
 
 class Drainable:
-    """Takes new speech until it is told not to."""
+    """Accepts new speech until it is drained for shutdown."""
 
     is_stopping = False
 
-    def refuse_new(self) -> None:
-        """From now on take no new speech; what is open goes on."""
+    def drain(self) -> None:
+        """Stops accepting new speech; open requests continue."""
         self.is_stopping = True
 
     def require_open(self) -> None:
-        """Raise `ShuttingDown` if no new speech is taken."""
+        """Raises `ShuttingDown` while draining."""
         if self.is_stopping:
-            raise ShuttingDown(f"{STOPS} Try again in a moment.", RESTART_S)
+            raise ShuttingDown(f"{SHUTDOWN_MESSAGE} Try again in a moment.", RESTART_S)
 
 
 class EngineHost(Drainable):
-    """Loads the engine off the event loop, so that the server answers at once, and runs calls in threads."""
+    """Loads the engine outside the event loop, so that the server responds at once, and runs its calls in threads."""
 
     def __init__(self, build: Callable[[], SpeechEngine]) -> None:
         self._build = build
@@ -121,56 +119,56 @@ class EngineHost(Drainable):
         self._threads = ThreadPoolExecutor(MAX_THREADS, "engine-call")
 
     def start(self) -> None:
-        """Begin to load."""
+        """Starts loading the engine in the background."""
         loader = ThreadPoolExecutor(1, "engine-load")
         self._loading = loader.submit(self._load)
         self._loading.add_done_callback(_report)
         loader.shutdown(wait=False)
 
     def wait(self, timeout_s: float | None) -> None:
-        """Wait until loading is over, however it ended."""
+        """Waits until loading has succeeded or failed."""
         if self._loading is not None:
             self._loading.exception(timeout_s)
 
     @property
     def engine(self) -> SpeechEngine:
-        """The loaded engine; raises `NotReady` while there is none."""
-        reason = self._unloaded
+        """The loaded engine; raises `NotReady` before it is loaded."""
+        reason = self._not_loaded_reason
         if reason is not None or self._loading is None:
             raise NotReady(reason or "The engine was not started.")
         return self._loading.result()
 
     @property
-    def missing(self) -> str | None:
-        """Why no text can be spoken now; None when one can."""
-        return STOPS if self.is_stopping else self._unloaded
+    def unavailable_reason(self) -> str | None:
+        """The reason why speech cannot be generated now; None when it can."""
+        return SHUTDOWN_MESSAGE if self.is_stopping else self._not_loaded_reason
 
     @property
-    def _unloaded(self) -> str | None:
+    def _not_loaded_reason(self) -> str | None:
         if self._loading is None or not self._loading.done():
-            return "The engine is still loading. Ask GET /ready until it answers 200."
+            return "The engine is still loading. Poll GET /ready until it returns 200."
         error = self._loading.exception()
         if error is None:
             return None
         if isinstance(error, PhonogramError):
             return str(error)
-        return "The engine could not be loaded; the server's log says why. Correct it and start again."
+        return "The engine could not be loaded; the server log has the reason. Fix it and start the server again."
 
     @property
     def is_loading(self) -> bool:
         return self._loading is not None and not self._loading.done()
 
     async def run(self, call: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a blocking call in a thread of the engine's own share."""
-        # In the request's own context: what is logged there carries its id.
+        """Runs a blocking call in the engine's thread pool."""
+        # In the context of the request, so that log lines carry its id.
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call, *arguments)
 
-    async def work(self, call: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a call that takes long and is no speech. Raises `Busy` if too many are at work, and `ShuttingDown`."""
+    async def run_task(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Runs a long call other than speech. Raises `Busy` when too many are running, and `ShuttingDown`."""
         self.require_open()
         if self.n_tasks >= MAX_TASKS:
-            raise Busy(f"{MAX_TASKS} sounds are being worked on already. Try again soon.", retry_after_s=1.0)
+            raise Busy(f"{MAX_TASKS} audio tasks are already running. Try again soon.", retry_after_s=1.0)
         self.n_tasks += 1
         try:
             return await self.run(call, *arguments)
@@ -178,7 +176,7 @@ class EngineHost(Drainable):
             self.n_tasks -= 1
 
     def close(self) -> None:
-        """End the engine; one that is still loading is waited for, since nothing can interrupt it."""
+        """Closes the engine. Waits for one that is still loading, since loading cannot be interrupted."""
         if self._loading is not None and self._loading.exception() is None:
             self._loading.result().close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -189,10 +187,6 @@ class EngineHost(Drainable):
         return engine
 
 
-def host_of(request: Request) -> EngineHost:
-    return request.app.state.host
-
-
 def _report(loading: Future[SpeechEngine]) -> None:
     error = loading.exception()
     if isinstance(error, PhonogramError):
@@ -200,4 +194,4 @@ def _report(loading: Future[SpeechEngine]) -> None:
     elif error is not None:
         log.error("The engine could not be loaded", exc_info=error)
     else:
-        log.info("The engine is ready")
+        log.info("The engine is loaded")

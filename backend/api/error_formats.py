@@ -1,4 +1,4 @@
-"""Errors under `/v1` in the envelope OpenAI's clients read: `{"error": {"message", "type", "param", "code"}}`."""
+"""Error formats of the compatible APIs: OpenAI's `{"error": {"message", "type", "param", "code"}}`, fish, ElevenLabs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from backend import errors
 
 PREFIX = "/v1/"
-# Codes that clients know; any other kind of error is its own name in small letters.
-CODES = {
+# Codes that OpenAI clients know; any other error uses its class name in snake case.
+OPENAI_CODES = {
     "Unauthorized": "invalid_api_key",
     "BadRequest": "invalid_value",
     "UnknownModel": "model_not_found",
@@ -25,59 +25,59 @@ CODES = {
     "Busy": "rate_limit_exceeded",
     "TooManyRequests": "rate_limit_exceeded",
 }
-# A client of OpenAI's tries again on 409 and from 500 on. These will not go away by that.
-FLEETING = (429, 503)
+# OpenAI clients retry 409 and everything from 500 on. Only these statuses can succeed on a retry.
+RETRYABLE = (429, 503)
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 
 class OpenAIError(BaseModel):
-    """What went wrong."""
+    """An error in OpenAI's format."""
 
-    message: str = Field(description="What was found, what was expected and what to do.")
+    message: str = Field(description="The value received, the value expected and how to fix it.")
     type: str = Field(description="`invalid_request_error`, `rate_limit_error` or `server_error`.")
-    param: str | None = Field(description="The parameter that is wrong, where it is one.")
-    code: str | None = Field(description="What kind of error, one word.", examples=["invalid_value"])
+    param: str | None = Field(description="The invalid parameter, if the error concerns one.")
+    code: str | None = Field(description="Error code.", examples=["invalid_value"])
 
 
 class OpenAIErrorBody(BaseModel):
-    """The body of every answer under `/v1` that is not a success."""
+    """Body of every error response under `/v1`."""
 
     error: OpenAIError
 
 
-def enveloped(handler: Handler) -> Handler:
-    """`handler`, whose answers under `/v1` come in the envelope, but for the doors of other services."""
+def with_openai_format(handler: Handler) -> Handler:
+    """Wraps an error handler so that its responses use OpenAI's format on OpenAI paths."""
 
     @wraps(handler)
-    async def answer(request: Request, error: Exception) -> JSONResponse:
-        plain = await handler(request, error)
-        return _envelope(plain, error) if is_enveloped(request.url.path) else plain
+    async def wrapper(request: Request, error: Exception) -> JSONResponse:
+        response = await handler(request, error)
+        return _to_openai(response, error) if uses_openai_format(request.url.path) else response
 
-    return answer
-
-
-def is_enveloped(path: str) -> bool:
-    """Whether errors at `path` come in the envelope."""
-    return path.startswith(PREFIX) and not has_own_shape(path)
+    return wrapper
 
 
-def _envelope(plain: JSONResponse, error: Exception) -> JSONResponse:
-    told = json.loads(bytes(plain.body))
-    param, code = _place_of(error)
+def uses_openai_format(path: str) -> bool:
+    """Whether errors at `path` use OpenAI's format."""
+    return path.startswith(PREFIX) and not _is_below(path, (*FISH, *ELEVENLABS))
+
+
+def _to_openai(response: JSONResponse, error: Exception) -> JSONResponse:
+    native = json.loads(bytes(response.body))
+    param, code = _param_and_code(error)
     body = {
-        "message": told["message"],
-        "type": _type_of(plain.status_code),
+        "message": native["message"],
+        "type": _type_of(response.status_code),
         "param": param,
-        "code": code or CODES.get(told["error"]) or _small(told["error"]),
+        "code": code or OPENAI_CODES.get(native["error"]) or _error_code(native["error"]),
     }
-    headers = {name: value for name, value in plain.headers.items() if name not in ("content-length", "content-type")}
-    if plain.status_code >= 409 and plain.status_code not in FLEETING:
+    headers = {name: text for name, text in response.headers.items() if name not in ("content-length", "content-type")}
+    if response.status_code >= 409 and response.status_code not in RETRYABLE:
         headers["X-Should-Retry"] = "false"
-    return JSONResponse({"error": body}, status_code=plain.status_code, headers=headers)
+    return JSONResponse({"error": body}, status_code=response.status_code, headers=headers)
 
 
-def _place_of(error: Exception) -> tuple[str | None, str | None]:
+def _param_and_code(error: Exception) -> tuple[str | None, str | None]:
     if isinstance(error, errors.BadRequest):
         return error.param, error.code
     if isinstance(error, errors.UnknownModel):
@@ -93,7 +93,7 @@ def _type_of(status: int) -> str:
     return "invalid_request_error" if status < 500 else "server_error"
 
 
-def _small(kind: str) -> str:
+def _error_code(kind: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
 
 
@@ -101,18 +101,13 @@ FISH = ("/v1/tts", "/v1/references", "/v1/vqgan", "/v1/health")
 ELEVENLABS = ("/v1/text-to-speech", "/v1/voices")
 
 
-def for_clients_of(path: str, kind: str, message: str, status: int) -> dict[str, Any]:
-    """The keys that an error at `path` has besides `error` and `message`."""
+def extra_error_fields(path: str, kind: str, message: str, status: int) -> dict[str, Any]:
+    """Returns the fields that fish or ElevenLabs clients expect besides `error` and `message`."""
     if _is_below(path, FISH):
         return {"statusCode": status}
     if _is_below(path, ELEVENLABS):
         return {"detail": {"status": _snake_case(kind), "message": message}}
     return {}
-
-
-def has_own_shape(path: str) -> bool:
-    """Whether errors at `path` are read by clients of a service of other manners than OpenAI's."""
-    return _is_below(path, (*FISH, *ELEVENLABS))
 
 
 def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:

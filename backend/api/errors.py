@@ -1,4 +1,4 @@
-"""The one table from the error tree to HTTP, and the one shape of an error body outside `/v1`."""
+"""HTTP status codes of the error classes, and the exception handlers that return them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from backend import errors
-from backend.api.error_formats import enveloped, for_clients_of
-from backend.api.middleware.security_headers import HEADERS as SHIELD
+from backend.api.error_formats import extra_error_fields, with_openai_format
 
-# The nearest class of the error wins, so a subclass needs a line only when it differs.
+# Headers of every response, also of a failure outside the middleware stack.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-site",
+    "Content-Security-Policy": "default-src 'none'; media-src 'self'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+# The nearest base class is used, so a subclass needs an entry only when its status differs.
 STATUS: dict[type[errors.PhonogramError], int] = {
     errors.LimitExceeded: 413,
     errors.BadAudio: 400,
@@ -46,31 +54,31 @@ STATUS: dict[type[errors.PhonogramError], int] = {
 
 
 class ErrorBody(BaseModel):
-    """The body of every answer that is not a success."""
+    """Body of every error response outside `/v1`."""
 
-    error: str = Field(description="What kind of error, one word.", examples=["BadRequest"])
-    message: str = Field(description="What was found, what was expected and what to do.")
+    error: str = Field(description="Error class.", examples=["BadRequest"])
+    message: str = Field(description="The value received, the value expected and how to fix it.")
 
 
-# For the documentation of routes; a route adds what else it answers with.
+# Documented for all routes; each route adds its other statuses.
 ANY_ROUTE: dict[int | str, dict] = {
     status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in (400, 401, 403, 500)
 }
 
 
 def documented(*statuses: int) -> dict[int | str, dict]:
-    """The `responses` of a route that also answers with these."""
+    """Returns the `responses` argument of a route that can also return these statuses."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def status_of(error: errors.PhonogramError) -> int:
-    """Return the status of the nearest class in the table."""
+    """Returns the status of the nearest base class in `STATUS`."""
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
-@enveloped
-async def answer(request: Request, error: Exception) -> JSONResponse:
-    """Answer with the error's own sentence; its text is safe to show."""
+@with_openai_format
+async def handle_phonogram_error(request: Request, error: Exception) -> JSONResponse:
+    """Returns the error's own message, which is safe to show."""
     if not isinstance(error, errors.PhonogramError):
         raise error
     headers = {}
@@ -82,44 +90,44 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     return _body(request, error.kind, str(error), status_of(error), headers)
 
 
-@enveloped
-async def answer_http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses itself: no such path, a wrong method, a wrong key."""
+@with_openai_format
+async def handle_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Handles errors of the framework and middleware, such as 404, 405 and 401."""
     if not isinstance(error, HTTPException):
         raise error
     kind = HTTPStatus(error.status_code).phrase.title().replace(" ", "").replace("-", "")
     message = error.detail
     if message == HTTPStatus(error.status_code).phrase:
-        message = f"{request.method} {request.url.path[:80]}: {message.lower()}. See /docs for what there is."
+        message = f"{request.method} {request.url.path[:80]}: {message.lower()}. See /docs for all routes."
     return _body(request, kind, message, error.status_code, dict(error.headers or {}))
 
 
-@enveloped
-async def answer_validation(request: Request, error: Exception) -> JSONResponse:
-    """A path or query parameter that does not fit."""
+@with_openai_format
+async def handle_validation_error(request: Request, error: Exception) -> JSONResponse:
+    """Returns 400 for an invalid path or query parameter."""
     if not isinstance(error, RequestValidationError):
         raise error
     reasons = [f"{issue['loc'][-1]}: {issue['msg'][:1].lower()}{issue['msg'][1:]}." for issue in error.errors()]
     return _body(request, "BadRequest", " ".join([*reasons, "See /docs for every parameter."]), 400, {})
 
 
-@enveloped
-async def answer_fault(request: Request, error: Exception) -> JSONResponse:
-    """A fault of ours: the log has it under the request's id, the answer tells nothing of the inside."""
+@with_openai_format
+async def handle_internal_error(request: Request, error: Exception) -> JSONResponse:
+    """Returns 500 with the request id; the details are only in the log."""
     request_id = getattr(request.state, "request_id", "")
-    message = f"Something failed inside the server. Its log says what, at request {request_id}."
-    # Made outside of everything that adds headers.
-    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id, **SHIELD})
+    message = f"The server failed internally. Its log has the details for request {request_id}."
+    # This handler runs outside the middleware that adds headers.
+    return _body(request, "InternalError", message, 500, {"X-Request-Id": request_id, **SECURITY_HEADERS})
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every error in the same shape, but under `/v1` in the one OpenAI's clients read."""
-    app.add_exception_handler(errors.PhonogramError, answer)
-    app.add_exception_handler(HTTPException, answer_http)
-    app.add_exception_handler(RequestValidationError, answer_validation)
-    app.add_exception_handler(Exception, answer_fault)
+    """Adds the exception handlers to `app`."""
+    app.add_exception_handler(errors.PhonogramError, handle_phonogram_error)
+    app.add_exception_handler(HTTPException, handle_http_error)
+    app.add_exception_handler(RequestValidationError, handle_validation_error)
+    app.add_exception_handler(Exception, handle_internal_error)
 
 
 def _body(request: Request, kind: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:
-    own = for_clients_of(request.url.path, kind, message, status)
-    return JSONResponse({"error": kind, "message": message, **own}, status_code=status, headers=headers)
+    extra = extra_error_fields(request.url.path, kind, message, status)
+    return JSONResponse({"error": kind, "message": message, **extra}, status_code=status, headers=headers)

@@ -1,4 +1,4 @@
-"""The last speeches that were asked for, for someone who looks at the server."""
+"""History of the latest speech requests, served by `GET /requests`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-MOST_KEPT = 500
+HISTORY_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class RecentSpeech:
-    """One request and how it went. Times are seconds; the text is not kept."""
+class RequestRecord:
+    """One speech request and its result. Times are in seconds; the text is not stored."""
 
     id: str
-    at: str  # ISO 8601, when it came in
+    at: str  # arrival time, ISO 8601
     door: str  # the route
     voice: str | None
     n_chars: int
     status: str  # done, cancelled, failed or refused
-    finish: str | None  # why the speech ended
+    finish: str | None  # finish reason
     audio_s: float
     first_audio_s: float
     total_s: float
@@ -28,14 +28,14 @@ class RecentSpeech:
     underrun_s: float
 
 
-class RecentSpeeches:
-    """At most `most_kept`, newest first."""
+class RequestHistory:
+    """Keeps the last `size` requests, newest first."""
 
-    def __init__(self, most_kept: int = MOST_KEPT) -> None:
-        self._kept: deque[RecentSpeech] = deque(maxlen=most_kept)
+    def __init__(self, size: int = HISTORY_SIZE) -> None:
+        self._requests: deque[RequestRecord] = deque(maxlen=size)
 
-    def add(self, speech: RecentSpeech) -> None:
-        self._kept.appendleft(speech)
+    def add(self, speech: RequestRecord) -> None:
+        self._requests.appendleft(speech)
 
-    def newest(self, n: int) -> list[RecentSpeech]:
-        return list(islice(list(self._kept), n))
+    def newest(self, n: int) -> list[RequestRecord]:
+        return list(islice(list(self._requests), n))

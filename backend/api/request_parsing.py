@@ -1,4 +1,4 @@
-"""Request bodies: JSON and forms into checked models, with one sentence for what is wrong."""
+"""Parsing of request bodies: JSON and forms into validated models, with one sentence per invalid field."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
-from backend.api.engine_host import host_of
-from backend.api.speech.request import SpeechBody
+from backend.api.dependencies import host_of, settings_of
 from backend.errors import BadRequest, LimitExceeded
 from backend.runtime.request import MAX_REFERENCES
-from backend.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# Larger bodies are read in a thread: here they would keep every other client waiting.
-QUICK_BYTES = 64 * 2**10
-# Longer values are not repeated in an error.
+# Larger bodies are parsed in a thread, because parsing them here would block the event loop.
+MAX_INLINE_BYTES = 64 * 2**10
+# Error messages omit longer values.
 MAX_SHOWN_CHARS = 40
-# One word for what is wrong with a field, as clients of OpenAI's know it; all else is "invalid_value".
-CODES = {
+# OpenAI's error codes for pydantic's error types; all others are "invalid_value".
+VALIDATION_CODES = {
     "missing": "missing_required_parameter",
     "extra_forbidden": "unknown_parameter",
     "string_too_long": "string_above_max_length",
@@ -33,22 +31,8 @@ CODES = {
 }
 
 
-async def read_speech_body(request: Request) -> SpeechBody:
-    """The checked body of `POST /tts`. Raises `BadRequest`, `LimitExceeded`, or 415 for another type of body."""
-    kind = content_type(request)
-    if kind == "application/json":
-        body = await read_json(request, SpeechBody)
-    elif kind == "multipart/form-data":
-        fields = await read_form(request, files=("reference_audio",), lists=("reference_audio", "reference_text"))
-        body = parse(SpeechBody, with_references(fields))
-    else:
-        raise unsupported(kind, "application/json", "multipart/form-data")
-    require_short(request, body.text)
-    return body
-
-
-def require_short(request: Request, text: str) -> None:
-    """Raise `LimitExceeded` for a text longer than the settings allow."""
+def check_text_length(request: Request, text: str) -> None:
+    """Raises `LimitExceeded` for a text longer than MAX_TEXT_CHARS."""
     limit = settings_of(request).max_text_chars
     if len(text) > limit:
         raise LimitExceeded(
@@ -57,13 +41,13 @@ def require_short(request: Request, text: str) -> None:
 
 
 async def read_form(request: Request, files: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a multipart form; names in `files` give bytes, names in `lists` every value sent.
+    """Returns the fields of a multipart form. Names in `files` give bytes; names in `lists` give all values sent.
 
-    An empty text counts as not sent, since that is how pages send an empty field.
+    An empty text counts as omitted, because HTML forms send empty fields that way.
     """
     kind = content_type(request)
     if kind != "multipart/form-data":
-        raise unsupported(kind, "multipart/form-data")
+        raise unsupported_media_type(kind, "multipart/form-data")
     max_bytes = settings_of(request).max_upload_mb * 2**20
     fields: dict[str, Any] = {}
     async with request.form(max_files=2 * MAX_REFERENCES, max_fields=100, max_part_size=max_bytes) as form:
@@ -83,7 +67,7 @@ async def read_form(request: Request, files: tuple[str, ...] = (), lists: tuple[
 
 
 async def read_upload(request: Request, name: str) -> bytes:
-    """The one file of a request: part `name` of a form, or the whole body as `application/octet-stream`."""
+    """Returns the uploaded file: part `name` of a form, or the whole body as `application/octet-stream`."""
     kind = content_type(request)
     if kind == "application/octet-stream":
         content = await request.body()
@@ -93,62 +77,48 @@ async def read_upload(request: Request, name: str) -> bytes:
         if fields:
             raise BadRequest(f"Unknown field '{next(iter(fields))[:MAX_SHOWN_CHARS]}'; expected only {name}.")
     else:
-        raise unsupported(kind, "multipart/form-data", "application/octet-stream")
+        raise unsupported_media_type(kind, "multipart/form-data", "application/octet-stream")
     if not content:
         raise BadRequest(f"{name} is missing; expected a file. Upload one.")
     return content
 
 
-def with_references(fields: dict[str, Any]) -> dict[str, Any]:
-    """The form's recordings and their words as the list that the JSON body has."""
-    # A page sends an empty part for a file nobody picked.
-    sounds = [sound for sound in fields.pop("reference_audio", []) if sound]
-    words = fields.pop("reference_text", [])
-    if len(words) > len(sounds) and any(words):
-        raise BadRequest(f"Got {len(words)} of reference_text and {len(sounds)} of reference_audio; expected pairs.")
-    words = (words + [""] * len(sounds))[: len(sounds)]
-    if "references" in fields:
-        raise BadRequest("A form has no field 'references'. Upload each recording as reference_audio.")
-    pairs = [{"audio": sound, "text": text} for sound, text in zip(sounds, words, strict=True)]
-    return {**fields, "references": pairs}
-
-
 async def read_json(request: Request, model: type[Model]) -> Model:
-    """The JSON body as a `model`, or `BadRequest` naming every field that is wrong."""
-    return await off_loop(request, parse_json, model, await request.body())
+    """Returns the JSON body as a `model`. Raises `BadRequest` with all invalid fields."""
+    return await parse_off_loop(request, parse_json, model, await request.body())
 
 
-async def off_loop(request: Request, parse: Callable[..., Model], model: type[Model], content: bytes) -> Model:
-    """`parse(model, content)`, in a thread if the content is long."""
-    if len(content) <= QUICK_BYTES:
+async def parse_off_loop(request: Request, parse: Callable[..., Model], model: type[Model], content: bytes) -> Model:
+    """Returns `parse(model, content)`, computed in a thread if the content is long."""
+    if len(content) <= MAX_INLINE_BYTES:
         return parse(model, content)
     return await host_of(request).run(parse, model, content)
 
 
 def parse_json(model: type[Model], content: bytes) -> Model:
-    """`content` as a `model`, or `BadRequest` naming every field that is wrong."""
+    """Returns JSON `content` as a `model`. Raises `BadRequest` with all invalid fields."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise _refusal(model, error) from None
+        raise _bad_request(model, error) from None
 
 
 def parse(model: type[Model], fields: dict[str, Any]) -> Model:
-    """`fields` as a `model`, or `BadRequest` naming every field that is wrong."""
+    """Returns `fields` as a `model`. Raises `BadRequest` with all invalid fields."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise _refusal(model, error) from None
+        raise _bad_request(model, error) from None
 
 
-def _refusal(model: type[BaseModel], error: ValidationError) -> BadRequest:
+def _bad_request(model: type[BaseModel], error: ValidationError) -> BadRequest:
     issues = error.errors(include_url=False)
-    place = ".".join(str(part)[:MAX_SHOWN_CHARS] for part in issues[0]["loc"])
-    return BadRequest(describe(model, issues), place or None, CODES.get(issues[0]["type"], "invalid_value"))
+    name = ".".join(str(part)[:MAX_SHOWN_CHARS] for part in issues[0]["loc"])
+    return BadRequest(describe(model, issues), name or None, VALIDATION_CODES.get(issues[0]["type"], "invalid_value"))
 
 
 def describe(model: type[BaseModel], issues: list[Any]) -> str:
-    """One sentence for each issue, naming the field, what was sent and what was expected."""
+    """Returns one sentence per validation error: the field, the value sent and what was expected."""
     return " ".join([*dict.fromkeys(_sentence(model, issue) for issue in issues), "See /docs for every field."])
 
 
@@ -171,13 +141,9 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def unsupported(kind: str, *expected: str) -> HTTPException:
+def unsupported_media_type(kind: str, *expected: str) -> HTTPException:
     got = f"is {kind[:MAX_SHOWN_CHARS]}" if kind else "has no content type"
     return HTTPException(415, f"The body {got}; expected {' or '.join(expected)}.")
-
-
-def settings_of(request: Request) -> Settings:
-    return request.app.state.settings
 
 
 def _kind_of(is_file: bool) -> str:

@@ -1,4 +1,4 @@
-"""What the server runs on, looked up once at start so that no request touches torch."""
+"""System information: device, torch and Python versions. Read once at startup, so that no request touches torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.device import Device, find_device
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """Facts about this process. `started_s` is on the monotonic clock."""
+    """Device and versions of this process. `started_s` is on the monotonic clock."""
 
     device: Device
     torch_version: str
@@ -20,13 +20,13 @@ class SystemInfo:
     started_s: float
 
 
-def read_system_info(wanted_device: str) -> SystemInfo:
-    """Look at the machine; raises `BadSettings` if it lacks `wanted_device`."""
+def read_system_info(device: str) -> SystemInfo:
+    """Returns the system information; raises `BadSettings` if `device` is not available."""
     started_s = time.monotonic()
     import torch
 
     return SystemInfo(
-        device=find_device(wanted_device),
+        device=find_device(device),
         torch_version=torch.__version__,
         torch_threads=torch.get_num_threads(),
         python_version=platform.python_version(),

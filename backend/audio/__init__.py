@@ -1,1 +1,1 @@
-"""Sound as samples: reading, writing, resampling, loudness, joins."""
+"""Audio processing: reading, writing, resampling, loudness and crossfades."""

@@ -1,4 +1,4 @@
-"""Audiobooks: AAC in MP4 (`.m4b`) with chapters, title and author, ready to be heard from the network."""
+"""Audiobook writer: AAC in MP4 (`.m4b`) with chapters, title and author, playable while downloading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TICKS_PER_S = 1000
 
 @dataclass(frozen=True, slots=True)
 class ChapterMark:
-    """A chapter that runs from `start_s` to the next one, or to the end."""
+    """A chapter from `start_s` to the next one or the end."""
 
     title: str
     start_s: float
@@ -35,22 +35,22 @@ def write_audiobook(
     path: Path, pieces: Iterable[np.ndarray], rate_hz: int, chapters: Iterable[ChapterMark], *, title: str = "",
     author: str = "", bitrate_kbps: int | None = None,
 ) -> float:  # fmt: skip
-    """Write the pieces, float32 [C, N] at `rate_hz`, as one file; returns its length in seconds.
+    """Write the pieces, float32 [C, N] at `rate_hz`, to one file; returns its duration in seconds.
 
-    The pieces are encoded as they come, and `chapters` is asked for only after the last of them, so that starts may
-    be counted on the way. The file is whole or not there; what was at `path` is replaced. Raises `BadAudio` if there
-    is no sound, `OutputError` if chapters are out of order or past the end, or the file cannot be written.
+    Pieces are encoded as they arrive. `chapters` is read after the last piece, so starts may be counted on the way.
+    The file is written atomically and replaces an existing one. Raises `BadAudio` if there is no audio, and
+    `OutputError` if chapters are out of order or past the end, or the file cannot be written.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        # The table of contents goes to the front, which rewrites the file once at its end.
+        # faststart moves the index to the front, which rewrites the file once.
         options = {"movflags": "faststart", "fflags": "bitexact"}
         with av.open(str(partial), "w", format="ipod", options=options) as file:
             file.metadata.update({name: text for name, text in (("title", title), ("artist", author)) if text})
             if title:
                 file.metadata["album"] = title
             file.metadata["genre"] = "Audiobook"
-            duration_s = _write_sound(file, pieces, rate_hz, bitrate_kbps)
+            duration_s = _write_track(file, pieces, rate_hz, bitrate_kbps)
             file.set_chapters(_spans(tuple(chapters), duration_s))
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
@@ -64,7 +64,7 @@ def write_audiobook(
     return duration_s
 
 
-def _write_sound(
+def _write_track(
     file: OutputContainer, pieces: Iterable[np.ndarray], rate_hz: int, bitrate_kbps: int | None
 ) -> float:  # fmt: skip
     encoder: StreamEncoder | None = None
@@ -75,12 +75,12 @@ def _write_sound(
     if encoder is not None:
         file.mux(encoder.finish())
     if encoder is None or not encoder.n_encoded:
-        raise BadAudio("The audiobook has no sound; there is nothing to write.")
+        raise BadAudio("The audiobook has no audio; there is nothing to write.")
     return encoder.n_encoded / encoder.rate_hz
 
 
 def _spans(chapters: Sequence[ChapterMark], duration_s: float) -> list[Mark]:
-    """The chapters as libav takes them, each with its end."""
+    """Convert the chapters to libav's format, with their ends."""
     starts = [chapter.start_s for chapter in chapters]
     if starts != sorted(set(starts)) or any(not 0 <= start < duration_s for start in starts):
         raise OutputError(

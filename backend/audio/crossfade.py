@@ -1,4 +1,4 @@
-"""Pieces of sound put one after another without clicks."""
+"""Crossfades between audio segments."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OVERLAP_S = 0.02
 
 
 def fade_in(n_samples: int, curve: Curve) -> np.ndarray:
-    """Gains float32 [n] rising from 0 to 1; the fade out is the same read backwards.
+    """Return gains, float32 [n], rising from 0 to 1; reverse them for a fade out.
 
-    `equal_power` keeps the level where the two sides are unrelated, `linear` where they are alike.
+    `equal_power` keeps the level of uncorrelated signals, `linear` that of correlated ones.
     """
     place = (np.arange(n_samples) + 0.5) / max(n_samples, 1)
     gains = {"equal_power": np.sin(place * np.pi / 2), "linear": place}[curve]
@@ -25,7 +25,7 @@ def fade_in(n_samples: int, curve: Curve) -> np.ndarray:
 
 
 def fade_edges(waveform: Waveform, fade_s: float = OVERLAP_S, curve: Curve = "linear") -> Waveform:
-    """The same sound rising from and falling to silence within `fade_s`, or half its length if shorter."""
+    """Fade in and out within `fade_s`, or half the duration if shorter."""
     n_fade = min(round(fade_s * waveform.rate_hz), waveform.n_samples // 2)
     samples = waveform.samples.copy()
     gains = fade_in(n_fade, curve)
@@ -37,7 +37,7 @@ def fade_edges(waveform: Waveform, fade_s: float = OVERLAP_S, curve: Curve = "li
 def join(
     pieces: Sequence[Waveform], overlap_s: float = OVERLAP_S, pause_s: float = 0.0, curve: Curve = "equal_power"
 ) -> Waveform:
-    """All pieces in order: crossfaded over `overlap_s`, or with `pause_s` of silence between faded edges.
+    """Join pieces with a crossfade over `overlap_s`, or with `pause_s` of silence between faded edges.
 
     Raises `BadAudio` for no pieces, or pieces of different rates or channel counts.
     """
@@ -58,61 +58,61 @@ def join(
 
 
 class CrossfadeStream:
-    """Joins pieces as they arrive, holding back no more than the overlap (twice that while a seam is open).
+    """Joins pieces as they arrive, buffering at most the overlap (twice that during a transition).
 
-    The output is the same however the pushes were cut. Length law: a crossfade takes away
-    min(overlap, held before, length after) samples; a pause adds its own length.
+    The output does not depend on the chunking. Length law: a crossfade removes min(overlap, buffered before, length
+    after) samples; a pause adds its length.
     """
 
     def __init__(self, n_channels: int, overlap_samples: int, curve: Curve = "equal_power"):
         if n_channels < 1 or overlap_samples < 0:
             raise BadAudio(f"Cannot join {n_channels} channels over {overlap_samples} samples; both must be positive.")
         self.n_channels, self.overlap_samples, self.curve = n_channels, overlap_samples, curve
-        self._held = self._nothing()  # the end of what came in, still open to the next seam
-        self._before: np.ndarray | None = None  # the end of the piece before, while its seam waits for samples
+        self._held = self._empty()  # the end of the current piece
+        self._before: np.ndarray | None = None  # the end of the previous piece, until the transition is complete
         self._pause_samples = 0
         self._is_finished = False
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """More of the current piece, float32 [C, N]; returns the samples that are settled, [C, M]."""
+        """Add samples of the current piece, float32 [C, N]; returns final samples, [C, M]."""
         self._require_open()
         if samples.ndim != 2 or samples.shape[0] != self.n_channels:
             raise BadAudio(f"Samples have shape {samples.shape}; this joiner takes [{self.n_channels}, N].")
         self._held = np.concatenate([self._held, samples.astype(np.float32, copy=False)], axis=1)
         if self._before is not None:
             if self._held.shape[1] < self.overlap_samples:
-                return self._nothing()
-            settled = self._close_seam()
+                return self._empty()
+            settled = self._crossfade()
             return np.concatenate([settled, self._release(self.overlap_samples)], axis=1)
         return self._release(self.overlap_samples)
 
     def next_piece(self, pause_samples: int = 0) -> np.ndarray:
-        """The current piece is complete; what follows is crossfaded, or comes after `pause_samples` of silence.
+        """End the current piece; the next one is crossfaded or follows after `pause_samples` of silence.
 
-        Returns samples settled by this, if any, [C, M]. A piece without samples leaves no trace but its pause.
+        Returns final samples, if any, [C, M]. An empty piece adds only its pause.
         """
         self._require_open()
         if pause_samples < 0:
             raise BadAudio(f"The pause is {pause_samples} samples; expected none or more.")
-        settled = self._nothing()
+        settled = self._empty()
         if self._before is not None and self._held.shape[1]:
-            # A piece shorter than the overlap: its seam is settled with what there is.
-            settled = self._close_seam()
+            # The piece is shorter than the overlap: crossfade the available samples.
+            settled = self._crossfade()
         if self._before is None:
-            self._before, self._held = self._held, self._nothing()
+            self._before, self._held = self._held, self._empty()
             self._pause_samples = 0
         self._pause_samples += pause_samples
         return settled
 
     def finish(self) -> np.ndarray:
-        """The rest of the last piece, [C, M]."""
+        """Return the rest of the last piece, [C, M]."""
         self._require_open()
-        settled = self._nothing() if self._before is None else self._close_seam()
+        settled = self._empty() if self._before is None else self._crossfade()
         self._is_finished = True
         return np.concatenate([settled, self._release(0)], axis=1)
 
-    def _close_seam(self) -> np.ndarray:
-        """Settle the open seam: returns what lies before the current piece, and prepares `_held`."""
+    def _crossfade(self) -> np.ndarray:
+        """Complete the transition: returns the samples before the current piece and updates `_held`."""
         assert self._before is not None
         before, self._before = self._before, None
         if self._pause_samples:
@@ -131,7 +131,7 @@ class CrossfadeStream:
         ready, self._held = self._held[:, :n_ready], self._held[:, n_ready:]
         return ready
 
-    def _nothing(self) -> np.ndarray:
+    def _empty(self) -> np.ndarray:
         return np.zeros((self.n_channels, 0), np.float32)
 
     def _require_open(self) -> None:

@@ -1,4 +1,4 @@
-"""What the first and last bytes of a sound file say, read before any decoder sees it."""
+"""Audio format detection and truncation checks on file bytes, before decoding."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 from backend.errors import BadAudio
 
-# Data sizes from here on mean "not known when the header was written" (streamed WAV).
+# Data sizes from here on mean "unknown" (streamed WAV).
 WAV_UNKNOWN_SIZE = 0x7FFFF000
 UNKNOWN_32 = 0xFFFFFFFF
 OGG_PAGE_MAX_BYTES = 27 + 255 + 255 * 255
 
 
 class Seekable(Protocol):
-    """What is asked of a source here: less than a whole file object."""
+    """Minimal file interface."""
 
     def seek(self, offset: int, whence: int = ..., /) -> int: ...
 
     def read(self, n_bytes: int = ..., /) -> bytes: ...
 
 
-def sound_format(head: bytes) -> str:
-    """The format of a file that starts with `head` (12 bytes or more): wav, flac, ogg or mp3.
+def audio_format(head: bytes) -> str:
+    """Return the format of a file that starts with `head` (12 bytes or more): wav, flac, ogg or mp3.
 
-    Raises `BadAudio` for anything else, so that no decoder runs on foreign content.
+    Raises `BadAudio` for any other content, so that no decoder runs on it.
     """
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
         return "wav"
@@ -37,13 +37,13 @@ def sound_format(head: bytes) -> str:
         return "mp3"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[1] & 0x18 != 0x08:
         return "mp3"
-    raise BadAudio("The content is no sound file known here; expected WAV, FLAC, Ogg or MP3. Convert it first.")
+    raise BadAudio("The content is not a supported audio file; expected WAV, FLAC, Ogg or MP3. Convert it first.")
 
 
 def require_complete(source: Seekable, format: str, size_bytes: int) -> None:
-    """Raise `BadAudio` where a WAV or Ogg file ends before its own structure does.
+    """Raise `BadAudio` for a truncated WAV or Ogg file.
 
-    FLAC is checked after decoding, against its own count of samples; MP3 in `mp3.py`.
+    FLAC is checked after decoding, by its sample count; MP3 is checked in `mp3.py`.
     """
     if format == "wav":
         _require_wav_data(source, size_bytes)
@@ -62,25 +62,25 @@ def _require_wav_data(source: Seekable, size_bytes: int) -> None:
         name, length = struct.unpack(f"{order}4sI", source.read(8))
         position += 8
         if name == b"ds64" and position + 16 <= size_bytes:
-            # RF64 keeps the length of its sound here, after that of the whole, in 64 bits.
+            # RF64 stores the 64-bit data size here, after the RIFF size.
             long_length = struct.unpack("<QQ", source.read(16))[1]
         if name == b"data":
             promised = long_length if magic == b"RF64" and length == UNKNOWN_32 else length
             is_known = promised < WAV_UNKNOWN_SIZE or long_length != WAV_UNKNOWN_SIZE
             if is_known and position + promised > size_bytes:
                 raise BadAudio(
-                    f"The WAV file promises {promised} bytes of sound and holds {size_bytes - position}: it was cut off. "
-                    "Copy or export it again."
+                    f"The WAV header gives {promised} bytes of audio; the file has {size_bytes - position}: it is "
+                    "truncated. Copy or export it again."
                 )
             return
         position += length + length % 2
-    raise BadAudio("The WAV file holds no sound data, or its header is damaged. Export it again.")
+    raise BadAudio("The WAV file has no audio data, or its header is damaged. Export it again.")
 
 
 def _require_last_ogg_page(source: Seekable, size_bytes: int) -> None:
-    """Some page must end exactly at the end of the file.
+    """Require a page that ends exactly at the end of the file.
 
-    The end-of-stream mark is not asked for: recordings of live streams lack it.
+    The end-of-stream flag is not required: recordings of live streams lack it.
     """
     start = max(0, size_bytes - OGG_PAGE_MAX_BYTES)
     source.seek(start)
@@ -92,4 +92,4 @@ def _require_last_ogg_page(source: Seekable, size_bytes: int) -> None:
             if len(lacing) == tail[page + 26] and page + 27 + len(lacing) + sum(lacing) == len(tail):
                 return
         page = tail.rfind(b"OggS", 0, page)
-    raise BadAudio("The Ogg file does not end with a whole page: it was cut off. Copy or export it again.")
+    raise BadAudio("The Ogg file does not end with a complete page: it is truncated. Copy or export it again.")

@@ -1,4 +1,4 @@
-"""Sound files: read with limits that hold while decoding, written whole or not at all."""
+"""Audio files: reading with limits enforced during decoding, and atomic writing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from backend.audio.file_sniffing import require_complete, sound_format
+from backend.audio.file_sniffing import audio_format, require_complete
 from backend.audio.lossy_encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
 from backend.audio.mp3 import counted_mp3
 from backend.audio.pcm import to_int16
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.audio.writers import LOSSY, open_writer
-from backend.errors import BadAudio, LimitExceeded, OutputError, not_written
+from backend.errors import BadAudio, LimitExceeded, OutputError, write_error
 
 MAX_BYTES = 512 * 2**20
 MAX_CHANNELS = 64
 RATES_HZ = range(1000, 768_001)
-# Values decoded at a time; bounds what a lying header can cost beyond the limits.
+# Values decoded at a time; bounds the cost of a false header beyond the limits.
 BLOCK_VALUES = 1 << 17
-# MP3 decoding may end some frames early: delay and padding, and frames whose bits lie before the start.
+# MP3 decoding may end some frames early: delay, padding, and frames that need the bit reservoir before the start.
 MP3_SLACK_SAMPLES = 10 * 1152
 UNKNOWN_FRAMES = 2**62
 
@@ -33,7 +33,7 @@ WAV_CODINGS = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"
 
 
 class AudioEncoding(NamedTuple):
-    """How a suffix is written. An empty `rates_hz` takes any rate; otherwise the next higher legal one is used."""
+    """Encoding of a file suffix. An empty `rates_hz` allows any rate; otherwise the next higher legal one is used."""
 
     container: str
     coding: str
@@ -42,45 +42,45 @@ class AudioEncoding(NamedTuple):
     is_integer: bool = True
 
 
-# What libsndfile writes; it can go back into the file, so a FLAC gets its checksum.
+# Written by libsndfile, which can seek back, so a FLAC file gets its checksum.
 ENCODINGS = {
     "wav": AudioEncoding("WAV", "PCM_16", MAX_CHANNELS),
     "flac": AudioEncoding("FLAC", "PCM_16", 8),
     "ogg": AudioEncoding("OGG", "VORBIS", 8, (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000), is_integer=False),
 }
-# Every format a file can have.
+# All supported output formats.
 FILE_FORMATS = (*ENCODINGS, *LOSSY)
 
 
 def read_audio(
     source: Path | bytes | BinaryIO, *, max_duration_s: float = 600.0, max_bytes: int = MAX_BYTES
 ) -> Waveform:
-    """The whole sound of a WAV, FLAC, Ogg (Vorbis or Opus) or MP3 file, at its own rate.
+    """Read a WAV, FLAC, Ogg (Vorbis or Opus) or MP3 file at its native sample rate.
 
-    Both limits hold while decoding, whatever the header says: `max_bytes` for the file and for the
-    decoded float32 samples, `max_duration_s` for the sound. Raises `LimitExceeded` past either and
-    `BadAudio` for foreign, damaged, truncated or empty content and for NaN.
+    Both limits are enforced during decoding, whatever the header says: `max_bytes` for the file and for the decoded
+    float32 samples, `max_duration_s` for the audio. Raises `LimitExceeded` past either, and `BadAudio` for unsupported,
+    damaged, truncated or empty content and for NaN.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _read_stream(_Source(io.BytesIO(source)), max_duration_s, max_bytes)
     if isinstance(source, str | Path):
         if not Path(source).is_file():
-            raise BadAudio("There is no sound file at the given path. Check the path.")
+            raise BadAudio("There is no audio file at the given path. Check the path.")
         try:
             with open(source, "rb") as file:
                 return _read_stream(_Source(file), max_duration_s, max_bytes)
         except OSError as error:
-            raise BadAudio(f"The sound file cannot be opened ({error.strerror}). Check its permissions.") from None
-    # An upload may not be seekable, and may be endless: take one byte more than allowed, no more.
+            raise BadAudio(f"The audio file cannot be opened ({error.strerror}). Check its permissions.") from None
+    # An upload may be unseekable and endless: read at most one byte more than allowed.
     return _read_stream(_Source(io.BytesIO(source.read(max_bytes + 1))), max_duration_s, max_bytes)
 
 
 def write_audio(path: Path, waveform: Waveform, format: str | None = None, bitrate_kbps: int | None = None) -> None:
-    """Write a file that is complete or absent: one of `FILE_FORMATS`, by suffix or `format`.
+    """Write an audio file atomically in one of `FILE_FORMATS`, chosen by suffix or `format`.
 
-    Samples outside -1...1 clip; wav and flac hold 16 bits. Lossy formats resample to their next legal rate and take
-    their usual bitrate unless told. Raises `OutputError` for an unknown format, a bitrate it lacks or a place that
-    cannot be written, `BadAudio` for an empty waveform or NaN.
+    Samples outside -1...1 are clipped; wav and flac are 16-bit. Lossy formats resample to their next legal rate and
+    use their default bitrate unless `bitrate_kbps` is given. Raises `OutputError` for an unknown format, an
+    unsupported bitrate or an unwritable path, and `BadAudio` for an empty waveform or NaN.
     """
     path = Path(path)
     name = (format or path.suffix.removeprefix(".")).lower()
@@ -98,15 +98,15 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None, bitra
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise not_written("The output cannot be written", error, "Check the folder and free space.") from None
+        raise write_error("The output cannot be written", error, "Check the folder and free space.") from None
     finally:
         partial.unlink(missing_ok=True)
 
 
 def encode_audio(waveform: Waveform, format: str, bitrate_kbps: int | None = None) -> bytes:
-    """The bytes of a whole file of `format`, as `write_audio` writes it; raises as it does."""
+    """Encode audio to the bytes of a file, with the same formats and errors as `write_audio`."""
     _require_encodable(waveform, format)
-    # A format without a bitrate to choose is refused there.
+    # `open_writer` rejects a bitrate for formats without one.
     if format in LOSSY or bitrate_kbps is not None:
         writer = open_writer(format, waveform.rate_hz, waveform.n_channels, waveform.n_samples, bitrate_kbps)
         return writer.push(waveform.samples) + writer.finish()
@@ -118,25 +118,24 @@ def encode_audio(waveform: Waveform, format: str, bitrate_kbps: int | None = Non
         return _encoded(waveform, encoding)
     except (soundfile.SoundFileError, RuntimeError):
         raise OutputError(
-            f"The {format} encoder refused {waveform.rate_hz} Hz, {waveform.n_channels} channels. Choose another format."
+            f"The {format} encoder does not support {waveform.rate_hz} Hz, {waveform.n_channels} channels. Choose another "
+            "format."
         ) from None
 
 
 def _require_encodable(waveform: Waveform, format: str) -> None:
     if format not in FILE_FORMATS:
-        raise OutputError(
-            f"Cannot write format '{format}'; the formats are {', '.join(FILE_FORMATS)}. Choose one of them."
-        )
+        raise OutputError(f"The format is '{format}'; expected one of {', '.join(FILE_FORMATS)}. Choose one of them.")
     max_channels = ENCODINGS[format].max_channels if format in ENCODINGS else MAX_LOSSY_CHANNELS
     if waveform.n_channels > max_channels:
-        raise OutputError(f"{format} holds {max_channels} channels at most; got {waveform.n_channels}. Mix down.")
+        raise OutputError(f"{format} supports at most {max_channels} channels; got {waveform.n_channels}. Mix down.")
     if waveform.n_samples == 0:
         raise BadAudio("The waveform has no samples; there is nothing to write.")
     waveform.require_finite()
 
 
 class _Source:
-    """The file object given to the decoder: a hostile seek must not raise inside a native callback."""
+    """File object for the decoder; out-of-range seeks are clamped, since a native callback must not raise."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -161,10 +160,10 @@ class _Source:
 
 
 class _ForwardFile(soundfile.SoundFile):
-    """A decoder that only moves forward.
+    """A decoder that only reads forward.
 
-    The library otherwise trusts the header's frame count and seeks after every read, which fails on
-    FLAC without a total and is inexact in MP3.
+    Otherwise libsndfile trusts the header's frame count and seeks after every read, which fails for FLAC without a
+    total and is inexact for MP3.
     """
 
     def seekable(self) -> bool:
@@ -173,10 +172,10 @@ class _ForwardFile(soundfile.SoundFile):
 
 def _read_stream(source: _Source, max_duration_s: float, max_bytes: int) -> Waveform:
     if source.size_bytes > max_bytes:
-        raise LimitExceeded(f"The sound file is larger than the limit of {max_bytes} bytes. Send a shorter piece.")
+        raise LimitExceeded(f"The audio file is larger than the limit of {max_bytes} bytes. Send a shorter one.")
     if source.size_bytes == 0:
-        raise BadAudio("The sound file is empty. Record or export it again.")
-    format = sound_format(source.read(12))
+        raise BadAudio("The audio file is empty. Record or export it again.")
+    format = audio_format(source.read(12))
     if format == "mp3":
         source.seek(0)
         source = _Source(io.BytesIO(counted_mp3(source.read(), max_duration_s)))
@@ -187,8 +186,8 @@ def _read_stream(source: _Source, max_duration_s: float, max_bytes: int) -> Wave
         with _ForwardFile(source) as file:
             return _decode(file, format, max_duration_s, max_bytes)
     except (soundfile.SoundFileError, RuntimeError, ValueError):
-        # The library's text would show our file object or path, and says nothing a user can act on.
-        raise BadAudio(f"The {format} file is damaged or of a kind not supported here. Export it again.") from None
+        # The library's message shows a file object or path and does not help users.
+        raise BadAudio(f"The {format} file is damaged or uses an unsupported encoding. Export it again.") from None
 
 
 def _decode(file: soundfile.SoundFile, format: str, max_duration_s: float, max_bytes: int) -> Waveform:
@@ -199,7 +198,7 @@ def _decode(file: soundfile.SoundFile, format: str, max_duration_s: float, max_b
             f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz. Export it again."
         )
     if format == "wav" and file.subtype not in WAV_CODINGS:
-        raise BadAudio("The WAV file is compressed in a way not supported here. Export it as PCM.")
+        raise BadAudio("The WAV file uses an unsupported compression. Export it as PCM.")
     block = max(1, BLOCK_VALUES // n_channels)
     blocks: list[np.ndarray] = []
     n_samples = 0
@@ -210,34 +209,34 @@ def _decode(file: soundfile.SoundFile, format: str, max_duration_s: float, max_b
         n_samples += len(samples)
         if n_samples > max_duration_s * rate_hz:
             raise LimitExceeded(
-                f"The sound is longer than the limit of {max_duration_s:g} s. Cut it, or raise the limit."
+                f"The audio is longer than the limit of {max_duration_s:g} s. Cut it, or raise the limit."
             )
         if n_samples * n_channels * 4 > max_bytes:
             raise LimitExceeded(
-                f"The sound decodes to more than the limit of {max_bytes} bytes. Cut it or mix it down."
+                f"The audio decodes to more than the limit of {max_bytes} bytes. Cut it or mix it down."
             )
         if not np.isfinite(samples).all():
-            raise BadAudio("The sound contains NaN or infinite samples. Repair or export it again.")
+            raise BadAudio("The audio contains NaN or infinite samples. Repair or export it again.")
         blocks.append(np.ascontiguousarray(samples.T))
     if n_samples == 0:
-        raise BadAudio(f"The {format} file holds no samples. Record or export it again.")
+        raise BadAudio(f"The {format} file has no samples. Record or export it again.")
     slack = MP3_SLACK_SAMPLES if format == "mp3" else 0
-    # A streamed FLAC has no total in its header; the library then reports the largest count there is.
+    # A streamed FLAC has no total in its header; the library then reports the largest possible count.
     if n_samples + slack < file.frames < UNKNOWN_FRAMES:
         raise BadAudio(
-            f"The {format} file promises {file.frames} samples and holds {n_samples}: it was cut off. Export it again."
+            f"The {format} header gives {file.frames} samples; the file has {n_samples}: it is truncated. Export it again."
         )
     return Waveform(np.concatenate(blocks, axis=1), rate_hz)
 
 
 def _encoded(waveform: Waveform, encoding: AudioEncoding) -> bytes:
-    # In memory: a full disk inside the library's write callback would go unnoticed.
+    # In memory: libsndfile's write callback would not report a full disk.
     target = io.BytesIO()
     with soundfile.SoundFile(
         target, "w", samplerate=waveform.rate_hz, channels=waveform.n_channels,
         format=encoding.container, subtype=encoding.coding,
     ) as file:  # fmt: skip
-        # In pieces: the Vorbis encoder keeps a whole write on the stack and dies of a long one.
+        # In pieces: the Vorbis encoder copies a whole write to the stack and crashes on a long one.
         for start in range(0, waveform.n_samples, 1 << 16):
             piece = waveform.samples[:, start : start + (1 << 16)].T
             file.write(to_int16(piece) if encoding.is_integer else np.clip(piece, -1.0, 1.0))

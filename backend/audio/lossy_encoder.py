@@ -1,4 +1,4 @@
-"""Lossy coding of a stream: samples at any rate in, packets of one codec out, the same however the stream was cut."""
+"""Streaming lossy encoder: samples at any rate in, packets out, independent of the chunking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 
 
 def most_mp3_kbps(rate_hz: int, n_channels: int) -> int:
-    """The highest bitrate of the generation of MP3 that has this rate."""
+    """Highest bitrate of the MPEG version with this sample rate."""
     return 64 if rate_hz <= 12_000 else 160 if rate_hz <= 24_000 else 320
 
 
@@ -30,13 +30,13 @@ def most_opus_kbps(rate_hz: int, n_channels: int) -> int:
 
 
 def most_aac_kbps(rate_hz: int, n_channels: int) -> int:
-    """A block may not cost more than 6 bits a sample."""
+    """AAC allows at most 6 bits per sample in a block."""
     return 6 * rate_hz * n_channels // 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A codec of libav: the sample layout and rates it takes, its usual bitrate for one channel, its bounds."""
+    """A libav codec: its sample format, rates, default bitrate per channel and bitrate bounds."""
 
     name: str
     codec: str
@@ -47,25 +47,25 @@ class Coding:
     most_kbps: Callable[[int, int], int]
 
     def legal_rate_hz(self, rate_hz: int) -> int:
-        """The rate itself, else the next higher one the codec takes, else its highest."""
+        """Return the next supported rate at or above `rate_hz`, else the highest one."""
         return min((rate for rate in self.rates_hz if rate >= rate_hz), default=max(self.rates_hz))
 
 
 CODINGS = {
-    # More than a voice at 24 kHz needs, and what people expect of an MP3; constant, so a stream tells its own length.
+    # The usual MP3 bitrate, more than 24 kHz speech needs; constant, so players can compute the duration.
     "mp3": Coding("MP3", "libmp3lame", "fltp", RATES_HZ, 128, 8, most_mp3_kbps),
-    # One voice is transparent well below this; the margin is for music between sentences.
+    # Speech is transparent well below this; the margin is for music.
     "opus": Coding("Opus", "libopus", "flt", OPUS_RATES_HZ, 64, 6, most_opus_kbps),
-    # This encoder needs about half as much again as Opus for the same quality.
+    # This encoder needs about 1.5 times the bitrate of Opus for the same quality.
     "aac": Coding("AAC", "aac", "fltp", RATES_HZ, 96, 8, most_aac_kbps),
 }
 
 
 class StreamEncoder:
-    """Encodes float32 [C, N] pushed in any pieces, as a stream of `container` where there is one.
+    """Encodes float32 chunks [C, N], as a stream of `container` if given.
 
-    Without `bitrate_kbps` the coding's usual one is taken, or the most this rate can have. Raises `OutputError` for
-    channels or a bitrate the coding lacks.
+    The default bitrate is that of the coding, or the maximum for this rate if lower. Raises `OutputError` for an
+    unsupported channel count or bitrate.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class StreamEncoder:
         container: OutputContainer | None = None,
     ):  # fmt: skip
         if not 1 <= n_channels <= MAX_CHANNELS:
-            raise OutputError(f"{coding.name} holds 1 or 2 channels; got {n_channels} channels. Mix down.")
+            raise OutputError(f"{coding.name} supports 1 or 2 channels; got {n_channels} channels. Mix down.")
         self.rate_hz = coding.legal_rate_hz(from_hz)
         self.n_channels, self._from_hz = n_channels, from_hz
         most_kbps = coding.most_kbps(self.rate_hz, n_channels)
@@ -100,24 +100,24 @@ class StreamEncoder:
         context.open(strict=False)
         self._context = context
         self._is_planar = context.format.is_planar
-        # Samples that do not fill a frame yet.
+        # Samples of an incomplete frame.
         self._rest = np.zeros((n_channels, 0), np.float32)
         self.n_encoded = 0
 
     def length_of(self, n_samples: int) -> int:
-        """How many samples at `rate_hz` come of `n_samples` pushed."""
+        """Return the number of samples at `rate_hz` for `n_samples` pushed."""
         return resampled_length(n_samples, self._from_hz, self.rate_hz)
 
     def push(self, samples: np.ndarray) -> list[av.Packet]:
-        """The packets that these samples complete. Raises `BadAudio` for NaN."""
+        """Add samples; returns the completed packets. Raises `BadAudio` for NaN."""
         if not np.isfinite(samples).all():
-            raise BadAudio("Samples are NaN or infinite; they cannot be written as sound. Repair them first.")
+            raise BadAudio("Samples are NaN or infinite; expected finite values. Repair them first.")
         return self._take(self._resampler.push(samples), is_last=False)
 
     def finish(self) -> list[av.Packet]:
-        """The packets still to come."""
+        """Return the remaining packets."""
         packets = self._take(self._resampler.finish(), is_last=True)
-        # An encoder that was never fed has nothing to end.
+        # Do not flush an encoder without input.
         return packets + self._encode(None) if self.n_encoded else packets
 
     def _take(self, samples: np.ndarray, is_last: bool) -> list[av.Packet]:

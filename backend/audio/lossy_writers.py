@@ -1,8 +1,8 @@
-"""Streaming writers of the lossy formats: MP3, Ogg Opus, AAC in ADTS, and AAC in a fragmented MP4 (m4b).
+"""Streaming writers of lossy formats: MP3, Ogg Opus, AAC in ADTS, and AAC in a fragmented MP4 (m4b).
 
-Pieces are resampled where the format lacks their rate. Ogg Opus tells its exact length, so it decodes to as many
-samples as went in; MP3 does when `n_samples` is known. A bare AAC stream cannot, and begins with 1024 samples of
-priming; an MP3 of unknown length begins with 1105.
+Audio is resampled if the format does not support its rate. Ogg Opus stores its exact length, so it decodes to the
+original number of samples; MP3 does if `n_samples` is known. A raw AAC stream starts with 1024 samples of priming; an
+MP3 stream of unknown length with 1105.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.audio.mp3 import gapless_frame
 from backend.audio.sample_writer import SampleWriter
 
-# What LAME puts before the sound, and what every decoder adds.
+# Samples that LAME and every decoder insert before the audio.
 MP3_ENCODER_DELAY = 576
 MP3_DECODER_DELAY = 529
-# A page or a fragment goes out when it is full: small ones start sooner and cost more. At 64 kbps a page of 100 ms
-# costs 4% more than one of a second.
+# Pages and fragments are emitted when full: small ones reduce latency and cost more. At 64 kbps, pages of 100 ms cost
+# 4% more than pages of a second.
 OGG_PAGE_US = 100_000
 MP4_FRAGMENT_US = 500_000
 
 
 class Mp3Writer(SampleWriter):
-    """MP3 frames at a constant bitrate; with `n_samples` known they are led by a tag that makes the length exact."""
+    """Constant-bitrate MP3; with `n_samples`, it starts with a gapless tag for the exact length."""
 
     def __init__(
         self, rate_hz: int, n_channels: int, n_samples: int | None = None, bitrate_kbps: int | None = None
@@ -37,7 +37,7 @@ class Mp3Writer(SampleWriter):
         return self._frames(self._encoder.push(samples))
 
     def _close(self) -> bytes:
-        # The encoder adds frames of silence that no decoder needs to reach the last sample.
+        # Drop trailing frames of silence that decoders do not need.
         return self._frames(self._encoder.finish(), n_needed=self._n_needed(self._encoder.n_encoded))
 
     def _frames(self, packets: list[av.Packet], n_needed: int | None = None) -> bytes:
@@ -58,8 +58,8 @@ class Mp3Writer(SampleWriter):
         return gapless_frame(first, n_frames, MP3_ENCODER_DELAY, padding)
 
     def _n_needed(self, n_samples: int) -> int:
-        """The frames a decoder must have read to give the last of `n_samples`."""
-        # Some readers do not take a single frame for a file.
+        """Return the number of frames a decoder needs for `n_samples`."""
+        # Some readers do not accept a file with a single frame.
         return max(2, -(-(n_samples + MP3_ENCODER_DELAY + MP3_DECODER_DELAY) // self._frame_samples))
 
     @property
@@ -68,7 +68,7 @@ class Mp3Writer(SampleWriter):
 
 
 class MuxWriter(SampleWriter):
-    """Packets of `coding` in a container that libav writes without going back."""
+    """Writes packets of `coding` in a libav container without seeking."""
 
     coding: str
     container: str
@@ -79,7 +79,7 @@ class MuxWriter(SampleWriter):
     ):  # fmt: skip
         super().__init__(rate_hz, n_channels, n_samples)
         self._sink = _Sink()
-        # Bit-exact also means: no random stream number and no date, so the same sound gives the same bytes.
+        # bitexact also removes the random stream number and the date, so the output is deterministic.
         options = {"fflags": "bitexact", **self.options}
         self._file = av.open(self._sink, "w", format=self.container, options=options)
         self._encoder = StreamEncoder(CODINGS[self.coding], rate_hz, n_channels, bitrate_kbps, self._file)
@@ -103,20 +103,20 @@ class OpusWriter(MuxWriter):
 
 
 class AacWriter(MuxWriter):
-    """AAC frames with an ADTS header each."""
+    """AAC with ADTS headers."""
 
     coding, container, options = "aac", "adts", {}
 
 
 class M4bWriter(MuxWriter):
-    """AAC in a fragmented MP4, to be heard while it is made. `audiobook.py` writes the kind with chapters."""
+    """AAC in a fragmented MP4, playable while it is written. `audiobook.py` writes files with chapters."""
 
     coding, container = "aac", "mp4"
     options = {"movflags": "empty_moov+delay_moov+default_base_moof", "frag_duration": str(MP4_FRAGMENT_US)}  # noqa: RUF012
 
 
 class _Sink:
-    """A file object for libav that can only be appended to."""
+    """Append-only file object for libav."""
 
     def __init__(self) -> None:
         self._ready = bytearray()

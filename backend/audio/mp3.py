@@ -1,7 +1,7 @@
-"""The frames of an MP3 file, counted before decoding.
+"""Count the frames of an MP3 file before decoding.
 
-The decoder believes the length in the first frame, and without one guesses it from the size; a guess
-too low silently cuts the sound off (measured: 15 336 of 60 000 samples of a variable-rate stream).
+The decoder trusts the length in the first frame, and otherwise guesses it from the file size; a low guess silently
+truncates the audio (measured: 15 336 of 60 000 samples of a variable-rate stream).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BITRATES_KBPS = {
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-# Bytes without a frame after which a file is given up, before the first frame (cover pictures) and later.
+# Maximum bytes without a frame, before the first frame (cover pictures) and later.
 MAX_LEAD_BYTES = 1 << 16
 MAX_GAP_BYTES = 1 << 14
 HAS_FRAME_COUNT = 1
@@ -28,18 +28,18 @@ HAS_BYTE_COUNT = 2
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """Four bytes that start a layer III frame. `kind` is what may not change inside a file."""
+    """Header of a layer III frame. `kind` must be the same for all frames of a file."""
 
     rate_hz: int
     n_channels: int
     frame_samples: int
     length_bytes: int
-    tag_offset: int  # where a Xing or Info tag would stand, after the side information
+    tag_offset: int  # position of a Xing or Info tag, after the side information
     kind: tuple[int, int, bool]
 
     @classmethod
     def parse(cls, content: bytes, position: int) -> FrameHeader | None:
-        """The header at `position`, or None where there is none."""
+        """Parse the header at `position`; None if there is none."""
         if position + 4 > len(content) or not SYNC.match(content, position):
             return None
         version, bitrate_index, rate_index = (
@@ -64,10 +64,10 @@ class FrameHeader:
 
 
 def counted_mp3(content: bytes, max_duration_s: float) -> bytes:
-    """The same frames without anything between them, led by a tag with their true number.
+    """Return the frames without other data, after a tag with their correct number.
 
-    A leading tag that already tells it is kept, for the encoder delay it holds. Raises `BadAudio` for
-    content without frames or cut off, `LimitExceeded` past `max_duration_s`.
+    A correct leading tag is kept for its encoder delay. Raises `BadAudio` for content without frames or truncated
+    content, and `LimitExceeded` past `max_duration_s`.
     """
     first, start = _first_frame(content)
     tag = content[start + first.tag_offset : start + first.tag_offset + 12]
@@ -77,15 +77,15 @@ def counted_mp3(content: bytes, max_duration_s: float) -> bytes:
     is_tag = tag[:4] in (b"Xing", b"Info") or content[start + 36 : start + 40] == b"VBRI"
     tag_frame = content[start : start + first.length_bytes] if is_tag else b""
     spans, n_frames = _frame_spans(content, start + len(tag_frame), first, max_duration_s)
-    # Some encoders count the tag itself.
+    # Some encoders include the tag in the count.
     if promised is not None and promised > n_frames + 1:
         raise BadAudio(
-            f"The MP3 file promises {promised} frames and holds {n_frames}: it was cut off. Export it again."
+            f"The MP3 header gives {promised} frames; the file has {n_frames}: it is truncated. Export it again."
         )
     if promised is None or promised < n_frames - 1:
         tag_frame = _info_frame(content, start, first, n_frames)
     elif tag[7] & HAS_BYTE_COUNT:
-        # The decoder writes a warning to the terminal where this differs, as it does without the ID3 tags.
+        # The decoder prints a warning if this differs, as it does without the ID3 tags.
         n_bytes = len(tag_frame) + sum(b - a for a, b in spans)
         at = first.tag_offset + 12
         tag_frame = tag_frame[:at] + n_bytes.to_bytes(4, "big") + tag_frame[at + 4 :]
@@ -102,18 +102,18 @@ def _first_frame(content: bytes) -> tuple[FrameHeader, int]:
         header = FrameHeader.parse(content, match.start())
         if header is None:
             continue
-        # One sync can stand anywhere by chance; the next frame must follow.
+        # A sync pattern can occur by chance; require a second frame after it.
         after = match.start() + header.length_bytes
         following = FrameHeader.parse(content, after)
         if after == len(content) or (following is not None and following.kind == header.kind):
             return header, match.start()
-    raise BadAudio("The MP3 file holds no two frames in a row: it is damaged or no MP3. Export it again.")
+    raise BadAudio("The MP3 file has no two consecutive frames: it is damaged or not an MP3. Export it again.")
 
 
 def _frame_spans(
     content: bytes, position: int, first: FrameHeader, max_duration_s: float
 ) -> tuple[list[tuple[int, int]], int]:
-    """The byte ranges that hold whole frames like `first`, and how many frames they hold."""
+    """Return the byte ranges of complete frames like `first`, and their number of frames."""
     spans: list[tuple[int, int]] = []
     n_frames = 0
     limit = max_duration_s * first.rate_hz / first.frame_samples + 4
@@ -122,11 +122,11 @@ def _frame_spans(
         header = FrameHeader.parse(content, position)
         if header is not None and header.kind == first.kind:
             if position + header.length_bytes > len(content):
-                raise BadAudio("The MP3 file ends inside a frame: it was cut off. Copy or export it again.")
+                raise BadAudio("The MP3 file ends inside a frame: it is truncated. Copy or export it again.")
             n_frames += 1
             if n_frames > limit:
                 raise LimitExceeded(
-                    f"The sound is longer than the limit of {max_duration_s:g} s. Cut it, or raise the limit."
+                    f"The audio is longer than the limit of {max_duration_s:g} s. Cut it, or raise the limit."
                 )
             position += header.length_bytes
             continue
@@ -137,7 +137,7 @@ def _frame_spans(
 
 
 def _next_frame(content: bytes, position: int, first: FrameHeader) -> int:
-    """Where frames go on after a gap, or the end: trailing tags, and nothing else, may be long."""
+    """Return the position of the next frame after a gap, or the end: only trailing tags may be long."""
     for match in SYNC.finditer(content, position, position + MAX_GAP_BYTES):
         header = FrameHeader.parse(content, match.start())
         if header is None or header.kind != first.kind:
@@ -150,21 +150,21 @@ def _next_frame(content: bytes, position: int, first: FrameHeader) -> int:
 
 
 def gapless_frame(first_frame: bytes, n_frames: int, delay_samples: int, padding_samples: int) -> bytes:
-    """A silent frame to lead `n_frames` like `first_frame`, telling decoders what to leave out at both ends."""
+    """Return a silent frame with a gapless tag for `n_frames`, with the samples to drop at both ends."""
     first = FrameHeader.parse(first_frame, 0)
     assert first is not None, first_frame[:4]
-    # After flags and count: the encoder's name (readers trust the rest only from names they know), revision, filter,
-    # gain, flags and rate, then delay and padding in 12 bits each, and what may stay zero.
+    # After flags and count: the encoder's name (readers trust the rest only for known names), revision, filter, gain,
+    # flags and rate, then delay and padding in 12 bits each, and fields that may be zero.
     library = "Lavc{}.{}".format(*av.library_versions["libavcodec"][:2])
     ends = (delay_samples << 12 | padding_samples).to_bytes(3, "big")
     return _info_frame(first_frame, 0, first, n_frames, library.encode().ljust(9)[:9] + bytes(12) + ends + bytes(12))
 
 
 def _info_frame(content: bytes, start: int, first: FrameHeader, n_frames: int, more: bytes = b"") -> bytes:
-    """A silent frame like the first one, holding an Info tag with the number of frames that follow."""
+    """Return a silent frame with an Info tag that gives the number of following frames."""
     tag = b"Info" + HAS_FRAME_COUNT.to_bytes(4, "big") + n_frames.to_bytes(4, "big") + more
     for bitrate_index in range(1, 15):
-        # No checksum, no padding; the rest of the header as it is.
+        # No checksum and no padding; the rest of the header is unchanged.
         third = bitrate_index << 4 | content[start + 2] & 0x0D
         head = bytes([0xFF, content[start + 1] | 1, third, content[start + 3]])
         header = FrameHeader.parse(head, 0)

@@ -1,4 +1,4 @@
-"""Changing the sample rate with soxr, whole or in pieces."""
+"""Resampling with soxr, whole or streaming."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from backend.audio.waveform import Waveform
 from backend.errors import BadAudio
 
 QUALITY = "HQ"
-# Filters grow with the ratio; past this a hostile rate in a file header would cost gigabytes.
+# Filter length grows with the ratio; beyond this, a hostile rate in a file header would cost gigabytes.
 MAX_RATIO = 1024
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
-    """The same sound at `rate_hz`, with `resampled_length` samples and no delay.
+    """Resample to `rate_hz`, with `resampled_length` samples and no delay.
 
-    Overshoot can leave -1...1 slightly. Raises `BadAudio` for an impossible rate.
+    Overshoot can exceed -1...1 slightly. Raises `BadAudio` for an impossible rate.
     """
     if waveform.rate_hz == rate_hz:
         return waveform
@@ -26,15 +26,15 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
 
 
 def resampled_length(n_samples: int, from_hz: int, to_hz: int) -> int:
-    """How many samples come out for `n_samples` in: n * to / from, halves rounded up."""
+    """Return the number of output samples: n * to / from, halves rounded up."""
     return (2 * n_samples * to_hz + from_hz) // (2 * from_hz)
 
 
 class StreamResampler:
-    """Resamples a stream: the pieces put together equal `resample` of the whole within 1e-5.
+    """Resamples a stream; the joined chunks equal `resample` of the whole within 1e-5.
 
-    Total law: all pushes and `finish` together give exactly `resampled_length(total pushed)` samples.
-    One push may return fewer samples than its share, or none: the filter looks ahead.
+    All pushes and `finish` together return exactly `resampled_length(total pushed)` samples. A push may return fewer
+    samples than its share, or none, because of the filter's look-ahead.
     """
 
     def __init__(self, from_hz: int, to_hz: int, n_channels: int):
@@ -50,11 +50,11 @@ class StreamResampler:
         self._is_finished = False
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """The next samples float32 [C, N] at the old rate; returns what is ready at the new rate, [C, M]."""
+        """Add samples, float32 [C, N], at the old rate; returns samples at the new rate, [C, M]."""
         return self._advance(samples, is_last=False)
 
     def finish(self) -> np.ndarray:
-        """End the stream: the samples still inside the filter, [C, M]."""
+        """End the stream; returns the samples left in the filter, [C, M]."""
         return self._advance(np.zeros((self.n_channels, 0), np.float32), is_last=True)
 
     def _advance(self, samples: np.ndarray, is_last: bool) -> np.ndarray:
@@ -76,7 +76,7 @@ class StreamResampler:
         return np.ascontiguousarray(out.T)
 
     def _settle(self, out: np.ndarray) -> np.ndarray:
-        """Make the total exact: soxr itself may end one sample off the law."""
+        """Make the total exact: soxr may be off by one sample."""
         off = resampled_length(self._n_in, self.from_hz, self.to_hz) - self._n_out
         if off >= 0:
             return np.pad(out, ((0, off), (0, 0)))

@@ -1,4 +1,4 @@
-"""What every streaming writer checks: the shape of what is pushed, the promised length, and one finish."""
+"""Base class of streaming writers, with checks of shape, length and finish."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backend.errors import BadAudio, OutputError
 
 
 class SampleWriter:
-    """Counts samples [C, N] on their way into a file; a subclass turns them into bytes."""
+    """Checks and counts samples [C, N]; a subclass encodes them."""
 
     def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
         self.rate_hz, self.n_channels, self.n_samples = rate_hz, n_channels, n_samples
@@ -16,7 +16,7 @@ class SampleWriter:
         self._is_finished = False
 
     def push(self, samples: np.ndarray) -> bytes:
-        """Take float32 [C, N]; returns the bytes that are ready. Raises `BadAudio` for another shape or NaN."""
+        """Add samples, float32 [C, N]; returns the bytes that are ready. Raises `BadAudio` for a wrong shape or NaN."""
         self._require_open()
         if samples.ndim != 2 or samples.shape[0] != self.n_channels:
             raise BadAudio(f"Samples have shape {samples.shape}; this writer takes [{self.n_channels}, N].")
@@ -24,12 +24,15 @@ class SampleWriter:
         return self._write(samples)
 
     def finish(self) -> bytes:
-        """The rest of the file. Raises `OutputError` if another length was promised."""
+        """Return the rest of the file. Raises `OutputError` if the length differs from `n_samples`."""
         self._require_open()
         self._is_finished = True
         tail = self._close()
         if self.n_samples is not None and self._n_pushed != self.n_samples:
-            raise OutputError(f"The header promised {self.n_samples} samples and {self._n_pushed} were written.")
+            raise OutputError(
+                f"{self._n_pushed} samples were written; the header gives {self.n_samples}. Open the writer with the "
+                "right length."
+            )
         return tail
 
     def _write(self, samples: np.ndarray) -> bytes:

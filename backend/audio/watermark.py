@@ -1,8 +1,8 @@
-"""A mark in the sound that a key finds again: noise far below the sound in every band, the same every second.
+"""Audio watermark: keyed noise below the signal in every band, with a period of one second.
 
-Spread-spectrum marking as in Cox et al., "Secure spread spectrum watermarking for multimedia" (1997): the carrier is
-noise from the key between 300 and 7000 Hz; every 20 ms its bands are set to a fixed distance below those of the sound.
-The check whitens the sound, lays its seconds over each other and looks for the carrier at every shift.
+Spread-spectrum watermarking as in Cox et al., "Secure spread spectrum watermarking for multimedia" (1997): the carrier
+is keyed noise between 300 and 7000 Hz; every 20 ms its bands are set to a fixed level below those of the signal. The
+detector whitens the audio, folds it to one second and correlates it with the carrier at every shift.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 
-# In each band; the mark as a whole is 36 dB or more below the sound.
+# Level in each band; the watermark as a whole is 36 dB or more below the signal.
 LEVEL_DB = -34.0
 LOW_HZ, HIGH_HZ = 300, 7000
-# Sounds are checked at this rate; the carrier lies below half of it.
+# Sample rate of detection; the carrier is below half of it.
 CHECK_RATE_HZ = 16_000
 FRAME_S = 0.02
-# Of the bands that follow the sound; narrow as those of hearing.
+# Relative width of the bands, similar to auditory bands.
 BAND_SHARE = 0.16
-# In spreads of the matches at all shifts. By chance one of 16,000 shifts is beyond it in one sound of 50,000.
+# In standard deviations of the correlation over all shifts. False positives: 1 in 50,000 clips, over 16,000 shifts.
 THRESHOLD = 6.0
-# Long enough to see the carrier between the partials of a voice, where it stands out: 4096 samples found it best of
-# 320 to 16000 (scores of 5.9, 11.3 and 9.4 in 15 s of speech, against 3.3 to 4.0 with 320).
+# Long enough to resolve the carrier between the harmonics of a voice: 4096 samples detect it best of 320 to 16000
+# (scores of 5.9, 11.3 and 9.4 in 15 s of speech, against 3.3 to 4.0 with 320).
 LONG_FRAME = 4096
 MOST_WEIGHT = 4.0
 LEAST_S = 2.0
@@ -35,21 +35,21 @@ FLOOR = 1e-9
 
 
 class Finding(NamedTuple):
-    """What a check found. `score`: how far the best match stands out; marked from `THRESHOLD` on."""
+    """Result of a watermark check. `score`: the best correlation; watermarked from `THRESHOLD` on."""
 
     score: float
     duration_s: float
 
     @property
-    def is_marked(self) -> bool:
+    def is_watermarked(self) -> bool:
         return self.score >= THRESHOLD
 
 
 def carrier(key: str, rate_hz: int) -> np.ndarray:
-    """One second of the key's noise, float64 [rate_hz], of power 1. The same sound at every rate from 16 kHz on."""
+    """Return one second of keyed noise of power 1, float64 [rate_hz]; the same signal at every rate from 16 kHz."""
     seed = int.from_bytes(hashlib.sha256(f"phonogram watermark 1 {key}".encode()).digest()[:16], "big")
     phases = np.random.Generator(np.random.PCG64(seed)).uniform(0, 2 * np.pi, HIGH_HZ - LOW_HZ)
-    # A period of one second has a line at every hertz.
+    # A period of one second has a spectral line at every hertz.
     spectrum = np.zeros(rate_hz // 2 + 1, complex)
     high = min(HIGH_HZ, len(spectrum) - 1)
     spectrum[LOW_HZ:high] = np.exp(1j * phases[: high - LOW_HZ])
@@ -57,9 +57,9 @@ def carrier(key: str, rate_hz: int) -> np.ndarray:
 
 
 class StreamMarker:
-    """Marks samples [C, N] of a growing sound; pieces of any size give the same as the whole.
+    """Adds a watermark to a stream of samples [C, N]; the output does not depend on the chunking.
 
-    What comes out is up to 20 ms behind what went in; `finish` gives the rest. Nothing else changes.
+    The output lags the input by up to 20 ms; `finish` returns the rest.
     """
 
     def __init__(self, key: str, rate_hz: int, n_channels: int):
@@ -67,19 +67,19 @@ class StreamMarker:
         self._carrier = carrier(key, rate_hz)
         self._window = np.sin(np.pi * (np.arange(2 * self._hop) + 0.5) / (2 * self._hop))
         self._bands = _bands(2 * self._hop, rate_hz)
-        # One hop of silence before the first sample, so that it too lies in two frames.
+        # One hop of silence first, so that the first sample is covered by two frames.
         self._held = np.zeros((n_channels, self._hop), np.float32)
         self._tail = np.zeros((n_channels, self._hop))
         self._at, self._n_in, self._n_out = -self._hop, 0, 0
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """The marked samples that are settled after these."""
+        """Add samples; returns final watermarked samples."""
         self._held = np.concatenate([self._held, samples], axis=1)
         self._n_in += samples.shape[1]
         return self._settled()
 
     def finish(self) -> np.ndarray:
-        """The rest."""
+        """Return the remaining samples."""
         self._held = np.pad(self._held, ((0, 0), (0, 2 * self._hop)))
         rest = self._settled()
         return rest[:, : rest.shape[1] - max(0, self._n_out - self._n_in)]
@@ -94,12 +94,12 @@ class StreamMarker:
             if self._at >= 0:
                 pieces.append(settled)
             self._at += self._hop
-        found = np.concatenate(pieces, axis=1) if pieces else np.zeros((len(self._held), 0), np.float32)
-        self._n_out += found.shape[1]
-        return found
+        out = np.concatenate(pieces, axis=1) if pieces else np.zeros((len(self._held), 0), np.float32)
+        self._n_out += out.shape[1]
+        return out
 
     def _mark_of(self, frame: np.ndarray) -> np.ndarray:
-        """The carrier under this frame, with every band `LEVEL_DB` below the frame's own."""
+        """Return the carrier of this frame, with every band at `LEVEL_DB` relative to the frame's band."""
         places = (self._at + np.arange(frame.shape[1])) % len(self._carrier)
         noise = np.fft.rfft(self._carrier[places] * self._window)
         power = np.abs(np.fft.rfft(frame * self._window)) ** 2 @ self._bands.T
@@ -108,7 +108,7 @@ class StreamMarker:
 
 
 def check(waveform: Waveform, key: str) -> Finding:
-    """Whether a sound carries the mark of this key."""
+    """Check audio for the watermark of this key."""
     sound = resample(waveform, CHECK_RATE_HZ).samples.mean(axis=0).astype(np.float64)
     duration_s = len(sound) / CHECK_RATE_HZ
     if duration_s < LEAST_S:
@@ -119,14 +119,14 @@ def check(waveform: Waveform, key: str) -> Finding:
 
 
 def _best_match(folded: np.ndarray, key: str) -> float:
-    """How far the carrier's best fit stands out among all shifts, halves of a sample too: the beginning may be cut."""
+    """Return the best correlation over all shifts, in half samples, relative to its RMS; the start may be cut off."""
     product = np.fft.rfft(folded) * np.conj(np.fft.rfft(carrier(key, CHECK_RATE_HZ)))
     matches = np.fft.irfft(product, 2 * CHECK_RATE_HZ)
     return float(matches.max()) / max(float(np.sqrt(np.mean(matches**2))), FLOOR)
 
 
 def _whitened(sound: np.ndarray) -> np.ndarray:
-    """The sound with what hides the carrier held down: lines that stand out of their band by as much, twice over."""
+    """Whiten the spectrum and attenuate lines that exceed their band's level, which mask the carrier."""
     n_frame = LONG_FRAME
     hop = n_frame // 2
     window = np.sin(np.pi * (np.arange(n_frame) + 0.5) / n_frame)
@@ -145,7 +145,7 @@ def _whitened(sound: np.ndarray) -> np.ndarray:
 
 
 def _bands(n_frame: int, rate_hz: int) -> np.ndarray:
-    """Which lines of a frame are in which band, [bands, lines] of 0 and 1."""
+    """Return the band matrix of a frame's spectral lines, [bands, lines] of 0 and 1."""
     lines_hz = np.fft.rfftfreq(n_frame, 1 / rate_hz)
     edges = [float(LOW_HZ)]
     while edges[-1] < HIGH_HZ:

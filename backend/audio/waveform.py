@@ -1,4 +1,4 @@
-"""The value every part passes on: samples and their rate."""
+"""`Waveform`: samples with their sample rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from backend.errors import BadAudio
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waveform:
-    """Sound as float32 samples [C, N], nominally in -1...1, at `rate_hz` samples per second.
+    """Audio as float32 samples [C, N], nominally in -1...1, at `rate_hz` samples per second.
 
-    Raises `BadAudio` for another shape, dtype or rate. Whether all samples are finite is not checked
-    here, since it reads every sample: sources that can hold NaN call `require_finite`.
+    Raises `BadAudio` for another shape, dtype or rate. Finite samples are not checked here because of the cost;
+    sources that can contain NaN call `require_finite`.
     """
 
     samples: np.ndarray
@@ -35,7 +35,7 @@ class Waveform:
 
     @classmethod
     def of(cls, samples: np.ndarray, rate_hz: int) -> Waveform:
-        """A waveform from [N] or [C, N] floats, or int16 samples (scaled by 1 / 32768)."""
+        """Create a waveform from [N] or [C, N] floats, or int16 samples (scaled by 1 / 32768)."""
         samples = np.asarray(samples)
         if samples.ndim == 1:
             samples = samples[None]
@@ -59,7 +59,7 @@ class Waveform:
         return self.n_samples / self.rate_hz
 
     def require_finite(self) -> Waveform:
-        """This waveform itself, or `BadAudio` if any sample is NaN or infinite."""
+        """Return this waveform, or raise `BadAudio` if any sample is NaN or infinite."""
         if not np.isfinite(self.samples).all():
             n_bad = int(np.count_nonzero(~np.isfinite(self.samples)))
             raise BadAudio(
@@ -68,15 +68,15 @@ class Waveform:
         return self
 
     def mono(self) -> Waveform:
-        """One channel: the mean of all."""
+        """Mix down to one channel, the mean of all."""
         if self.n_channels == 1:
             return self
         return Waveform(self.samples.mean(axis=0, keepdims=True, dtype=np.float32), self.rate_hz)
 
     def slice_s(self, start_s: float, end_s: float) -> Waveform:
-        """The part between two times, rounded to the nearest sample and clipped to what is there.
+        """Return the part between two times, rounded to samples and clipped to the waveform.
 
-        Shares memory with the whole. Raises `BadAudio` if `end_s` lies before `start_s` or either is not finite.
+        The result shares memory. Raises `BadAudio` if `end_s` is before `start_s` or either is not finite.
         """
         if not (np.isfinite(start_s) and np.isfinite(end_s)) or end_s < start_s:
             raise BadAudio(f"The slice runs from {start_s} s to {end_s} s; expected finite times in order.")

@@ -1,6 +1,6 @@
-"""Streaming writers: samples in, bytes of a growing file out, no seeking back.
+"""Streaming writers: samples in, bytes of a file out, without seeking.
 
-The pieces put together are a valid file and the same bytes however the stream was cut.
+The joined bytes are a valid file and do not depend on the chunking.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from backend.errors import OutputError
 
 UNKNOWN_32 = 0xFFFFFFFF
 WAV_HEADER_BYTES = 44
-# STREAMINFO packs 20 bits of rate, 3 of channels, 5 of width and 36 of total samples from byte 18 of a FLAC file.
+# At byte 18 of a FLAC file, STREAMINFO packs 20 bits of rate, 3 of channels, 5 of width and 36 of total samples.
 FLAC_STREAMINFO_BYTES = 42
 FLAC_TOTAL = slice(18, 26)
 FLAC_MAX_TOTAL = 2**36 - 1
 
 
 class Writer(Protocol):
-    """`push` samples float32 [C, N] for the bytes that are ready (perhaps none), then `finish` once for the rest."""
+    """`push` takes float32 samples [C, N] and returns the bytes that are ready; `finish` returns the rest."""
 
     def push(self, samples: np.ndarray) -> bytes: ...
 
@@ -36,36 +36,36 @@ class Writer(Protocol):
 def open_writer(
     format: str, rate_hz: int, n_channels: int, n_samples: int | None = None, bitrate_kbps: int | None = None
 ) -> Writer:
-    """A writer of `format` (a key of `FORMATS`).
+    """Open a writer of `format` (a key of `FORMATS`).
 
-    `n_samples` is the total per channel where it is known: the header then tells it, and `finish`
-    raises if it was wrong. `bitrate_kbps` is for the formats of `LOSSY`; None takes the usual one. Raises
-    `OutputError` for an unknown format or what the format cannot hold.
+    `n_samples` is the total per channel, if known: it is written to the header, and `finish` raises if it was wrong.
+    `bitrate_kbps` applies to the formats of `LOSSY`; None takes the default. Raises `OutputError` for an unknown
+    format or unsupported parameters.
     """
     if format not in FORMATS:
-        raise OutputError(f"Cannot stream format '{format}'; the formats are {', '.join(FORMATS)}. Choose one of them.")
+        raise OutputError(f"The format is '{format}'; expected one of {', '.join(FORMATS)}. Choose one of them.")
     if rate_hz < 1 or n_channels < 1:
         raise OutputError(f"Cannot write {n_channels} channels at {rate_hz} Hz; both must be positive.")
     if bitrate_kbps is None:
         return FORMATS[format](rate_hz, n_channels, n_samples)
     if format not in LOSSY:
-        raise OutputError(f"'{format}' has no bitrate to choose; {', '.join(LOSSY)} have. Leave it out.")
+        raise OutputError(f"'{format}' has no bitrate setting; only {', '.join(LOSSY)} have. Leave it out.")
     return LOSSY[format](rate_hz, n_channels, n_samples, bitrate_kbps)
 
 
 class PcmWriter(SampleWriter):
-    """Bare signed 16-bit little-endian samples, channels interleaved, no header."""
+    """Raw signed 16-bit little-endian samples, interleaved, without a header."""
 
     def _write(self, samples: np.ndarray) -> bytes:
         return self._pack(np.ascontiguousarray(to_int16(samples).T, dtype="<i2"))
 
     def _pack(self, frames: np.ndarray) -> bytes:
-        """Interleaved int16 [N, C] to the bytes ready now."""
+        """Encode interleaved int16 [N, C]; returns the bytes that are ready."""
         return frames.tobytes()
 
 
 class WavWriter(PcmWriter):
-    """16-bit WAV; sizes in the header are 0xFFFFFFFF when the length is unknown or past 4 GB."""
+    """16-bit WAV; the header sizes are 0xFFFFFFFF if the length is unknown or over 4 GB."""
 
     def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
         super().__init__(rate_hz, n_channels, n_samples)
@@ -85,7 +85,7 @@ class WavWriter(PcmWriter):
 
 
 class FlacWriter(PcmWriter):
-    """16-bit FLAC in blocks of some 4096 samples; without `n_samples` the header leaves the total open."""
+    """16-bit FLAC in blocks of about 4096 samples; without `n_samples`, the header has no total."""
 
     def __init__(self, rate_hz: int, n_channels: int, n_samples: int | None = None):
         super().__init__(rate_hz, n_channels, n_samples)
@@ -94,7 +94,7 @@ class FlacWriter(PcmWriter):
             self._file = soundfile.SoundFile(self._sink, "w", rate_hz, n_channels, "PCM_16", format="FLAC")
         except (soundfile.SoundFileError, ValueError):
             raise OutputError(
-                f"FLAC cannot hold {n_channels} channels at {rate_hz} Hz. Use WAV, or resample."
+                f"FLAC does not support {n_channels} channels at {rate_hz} Hz. Use WAV, or resample."
             ) from None
         self._is_started = False
 
@@ -107,12 +107,12 @@ class FlacWriter(PcmWriter):
     def _close(self) -> bytes:
         self._file.close()
         tail = self._take()
-        # The library writes nothing at all for no samples.
+        # The library writes nothing without samples.
         return tail if self._is_started else flac_header(self.rate_hz, self.n_channels)
 
     def _take(self) -> bytes:
         piece = self._sink.take()
-        # The 42 bytes of magic and STREAMINFO come in one write of the library, so in one piece.
+        # The library writes the 42 bytes of magic and STREAMINFO in one piece.
         if not self._is_started and len(piece) >= FLAC_STREAMINFO_BYTES:
             self._is_started = True
             if self.n_samples is not None and self.n_samples <= FLAC_MAX_TOTAL:
@@ -123,10 +123,10 @@ class FlacWriter(PcmWriter):
 
 
 class _ForwardSink:
-    """A file object for libsndfile that keeps what is appended and drops what is rewritten.
+    """File object for libsndfile that keeps appended bytes and drops rewritten ones.
 
-    On closing, the library goes back to fill in totals and a checksum; those bytes are with the
-    client already, and the placeholders are legal ("unknown").
+    On closing, the library seeks back to fill in totals and a checksum; those bytes were sent already, and the
+    placeholders are legal ("unknown").
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _ForwardSink:
 
 
 def wav_header(rate_hz: int, n_channels: int, n_samples: int | None = None) -> bytes:
-    """The 44 bytes before 16-bit samples."""
+    """Return the 44-byte header of a 16-bit WAV file."""
     size = UNKNOWN_32 if n_samples is None else n_samples * n_channels * 2
     is_known = size + WAV_HEADER_BYTES - 8 < UNKNOWN_32
     riff_size, data_size = (size + WAV_HEADER_BYTES - 8, size) if is_known else (UNKNOWN_32, UNKNOWN_32)
@@ -167,7 +167,7 @@ def wav_header(rate_hz: int, n_channels: int, n_samples: int | None = None) -> b
 
 
 def flac_header(rate_hz: int, n_channels: int) -> bytes:
-    """The 42 bytes of a FLAC file of unknown length: magic and STREAMINFO."""
+    """Return the 42 bytes of magic and STREAMINFO of a FLAC file of unknown length."""
     packed = rate_hz << 44 | (n_channels - 1) << 41 | 15 << 36
     block_sizes = struct.pack(">HH", 4096, 4096)
     return b"fLaC\x80\0\0\x22" + block_sizes + bytes(6) + packed.to_bytes(8, "big") + bytes(16)

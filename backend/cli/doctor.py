@@ -1,4 +1,4 @@
-"""`phonogram doctor`: what this machine has, what will be done on it, and why."""
+"""`phonogram doctor`: reports the machine, the checkpoint and the optimization plan with its reasons."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from backend.optimize.planner.decision import Plan, PlanOptions
     from backend.settings import Settings
 
-# Modules that are not needed to start, and what is missing without them.
+# Optional modules and their use.
 OPTIONAL = {
-    "bitsandbytes": "8 and 4 bit weights on CUDA cards",
-    "pynvml": "readings of the card",
-    "triton": "compiling for CUDA cards",
+    "bitsandbytes": "int8 and int4 weights on CUDA GPUs",
+    "pynvml": "GPU monitoring",
+    "triton": "torch.compile on CUDA GPUs",
     "gradio": "the Gradio page",
     "streamlit": "the Streamlit page",
     "lightning": "training",
-    "ray": "serving from several machines",
+    "ray": "serving with several replicas",
 }
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
 ) -> None:
-    """Look at the machine, the checkpoint and the plan for it. Measures what was not measured before."""
+    """Report the machine, the checkpoint and the optimization plan. Runs missing measurements."""
     from backend.device import find_device
     from backend.errors import PhonogramError
     from backend.evaluation.provenance import machine
@@ -71,7 +71,7 @@ def plan_options_of(settings: Settings) -> PlanOptions:
 
 
 def _plan_lines(plan: Plan) -> list[str]:
-    source = "remembered from an earlier start" if plan.is_cached else "measured now"
+    source = "cached from an earlier start" if plan.is_cached else "measured now"
     lines = [f"{source}; threads: {plan.lm_threads} for the language model, {plan.codec_threads} for the codec"]
     return [*lines, *(f"{'applied' if d.is_applied else 'refused'}: {d}" for d in plan.decisions)]
 

@@ -1,4 +1,4 @@
-"""The `evaluate` commands: `evaluate codec`, `evaluate voice`."""
+"""The `evaluate` commands: `evaluate codec` and `evaluate voice`."""
 
 from __future__ import annotations
 
@@ -21,43 +21,46 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-app = typer.Typer(help="Measure codecs and voices beside others, with outside judges.", no_args_is_help=True)
+app = typer.Typer(help="Evaluate codecs and voices against baselines, with independent metrics.", no_args_is_help=True)
 app.command()(voice)
 
 
 @app.callback()
 def root() -> None:
-    """Measure codecs and voices beside others, with outside judges."""
+    """Evaluate codecs and voices against baselines, with independent metrics."""
 
 
 @app.command()
 def codec(
-    checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A codec folder or the name of a checkpoint.")
-    ],
-    audio: Annotated[Path, typer.Option(metavar="DIR", help="The folder with the sounds, of any depth.")],
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Codec folder or checkpoint name.")],
+    audio: Annotated[Path, typer.Option(metavar="DIR", help="Folder with audio files, searched recursively.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all results to this JSON file.")
+    ] = None,
     report_file: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with plots and sounds here.")
+        Path | None, typer.Option("--report", metavar="FILE", help="Write an HTML report with plots and audio.")
     ] = None,
     codebooks: Annotated[
-        str | None, typer.Option(help="Numbers of codebooks, such as 2,4,8; a quarter, half and all if not given.")
+        str | None, typer.Option(help="Numbers of codebooks, for example 2,4,8; default: a quarter, half and all.")
     ] = None,
-    peers: Annotated[
-        str | None, typer.Option(help="Coders to compare with, such as opus-12,codec2-3200; 'none' for none.")
+    baselines: Annotated[
+        str | None,
+        typer.Option("--peers", help="Baseline codecs, for example opus-12,codec2-3200; 'none' turns them off."),
     ] = None,
-    lyra: Annotated[Path | None, typer.Option(metavar="DIR", help="The TFLite files of Lyra v2.")] = None,
-    asr: Annotated[Path | None, typer.Option(metavar="DIR", help="A CTranslate2 Whisper model: word errors.")] = None,
-    transcripts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON lines with 'file' and 'text': what is said.")
+    lyra: Annotated[Path | None, typer.Option(metavar="DIR", help="TFLite files of Lyra v2.")] = None,
+    asr: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="CTranslate2 Whisper model, for the word error rate.")
     ] = None,
-    speaker: Annotated[bool, typer.Option("--speaker", help="Judge whether the speaker is kept.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use this many of the sounds, spread evenly.")] = None,
-    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results here and go on from them.")] = None,
+    transcripts: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON lines with 'file' and 'text'.")] = None,
+    speaker: Annotated[bool, typer.Option("--speaker", help="Also measure speaker similarity.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many of the files, spread evenly.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Cache results in this folder and reuse them.")
+    ] = None,
 ) -> None:
-    """Score a codec at several bitrates beside Opus, Codec 2 and others on the same sounds."""
-    # Imported here: `--help` should not wait seconds for them.
-    from backend.evaluation.baselines.registry import USUAL, open_baselines
+    """Evaluate a codec at several bitrates against Opus, Codec 2 and others on the same audio."""
+    # Imported here, so that `--help` stays fast.
+    from backend.evaluation.baselines.registry import DEFAULT_BASELINES, open_baselines
     from backend.evaluation.codec.metrics import open_metrics
     from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
     from backend.evaluation.codec.summary import compare, summarize
@@ -73,25 +76,25 @@ def codec(
         require_plots()
     files = find_sounds(audio, limit)
     texts = None if transcripts is None else read_transcripts(transcripts)
-    names = USUAL if peers is None else () if peers == "none" else tuple(peers.split(","))
-    others, absent_peers = open_baselines(names, lyra)
+    names = DEFAULT_BASELINES if baselines is None else () if baselines == "none" else tuple(baselines.split(","))
+    others, unavailable = open_baselines(names, lyra)
     folder = find_codec(checkpoint)
     ours = codec_systems(folder, counts(codebooks))
-    panel = open_metrics(asr, texts is not None, speaker)
+    metrics = open_metrics(asr, texts is not None, speaker)
     systems: list[System] = [*ours, *others]
     with step_bar() as report:
         outcome = evaluate(
-            files, audio, systems, panel.judges, transcripts=texts, cache=ResultCache(cache), report=report
+            files, audio, systems, metrics.metrics, transcripts=texts, cache=ResultCache(cache), report=report
         )  # fmt: skip
     if not outcome.sounds:
         raise BadAudio(
-            f"None of the {len(files)} sounds could be read; the first: {next(iter(outcome.skipped.values()))}"
+            f"None of the {len(files)} files could be read; the first: {next(iter(outcome.skipped.values()))}"
         )
-    table = summarize(outcome, [system.name for system in systems], panel.judges)
+    table = summarize(outcome, [system.name for system in systems], metrics.metrics)
     differences = compare(
-        outcome, [system.name for system in ours], [system.name for system in others], panel.judges
+        outcome, [system.name for system in ours], [system.name for system in others], metrics.metrics
     )  # fmt: skip
-    document = as_document(folder, ours[0].weights, panel, systems, absent_peers, outcome, table, differences)
+    document = as_document(folder, ours[0].weights, metrics, systems, unavailable, outcome, table, differences)
     typer.echo(as_text(document))
     if json_file is not None:
         write_whole(json_file, json.dumps(document, indent=1) + "\n")
@@ -102,20 +105,20 @@ def codec(
 
 
 def counts(text: str | None) -> list[int] | None:
-    """`2,4,8` as numbers. Raises `BadSettings` for anything else."""
+    """Parses comma-separated numbers. Raises `BadSettings` for anything else."""
     if text is None:
         return None
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise BadSettings(f"--codebooks is '{text}'; expected numbers such as 2,4,8.") from error
+        raise BadSettings(f"--codebooks is '{text}'; expected numbers, for example 2,4,8.") from error
 
 
 def as_document(
-    folder: Path, weights: str, panel: MetricSet, systems: list[System], absent_peers: dict[str, str], outcome: CodecEvaluation,
+    folder: Path, weights: str, metrics: MetricSet, systems: list[System], unavailable: dict[str, str], outcome: CodecEvaluation,
     table: list[dict[str, Any]], differences: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything found, as one JSON object."""
+    """Returns all results as one JSON object."""
     from backend.evaluation.codec.metrics import RATE_HZ
     from backend.evaluation.codec.runner import as_json
     from backend.evaluation.provenance import machine, versions
@@ -134,13 +137,13 @@ def as_document(
         "judged_at_hz": RATE_HZ,
         "intervals": {"kind": "percentile bootstrap over files", "level": LEVEL, "resamples": N_RESAMPLES},
         "judges": [
-            *({"name": judge.name, "title": judge.title, "better": judge.better, "identity": judge.identity,
-               "available": True} for judge in panel.judges),
-            *({"name": name, "available": False, "reason": reason} for name, reason in panel.absent.items()),
+            *({"name": metric.name, "title": metric.title, "better": metric.better, "identity": metric.identity,
+               "available": True} for metric in metrics.metrics),
+            *({"name": name, "available": False, "reason": reason} for name, reason in metrics.absent.items()),
         ],
         "systems": [
             *({"name": system.name, "identity": system.identity, "available": True} for system in systems),
-            *({"name": name, "available": False, "reason": reason} for name, reason in absent_peers.items()),
+            *({"name": name, "available": False, "reason": reason} for name, reason in unavailable.items()),
         ],
         "summary": table,
         "differences": differences,
@@ -150,12 +153,12 @@ def as_document(
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """The table of means as a person reads it, with what is missing below."""
-    judges = [judge for judge in document["judges"] if judge["available"]]
-    head = ["coder", "kbps", "file kbps", "band Hz", "lag ms", *(judge["name"] for judge in judges)]
+    """Returns the table of means as text, followed by missing systems and failures."""
+    metrics = [metric for metric in document["judges"] if metric["available"]]
+    head = ["coder", "kbps", "file kbps", "band Hz", "lag ms", *(metric["name"] for metric in metrics)]
     lines = [head]
     for row in document["summary"]:
-        scores = [row["scores"].get(judge["name"]) for judge in judges]
+        scores = [row["scores"].get(metric["name"]) for metric in metrics]
         lines.append([
             row["system"], number(row["payload_kbps"]), number(row["file_kbps"]), f"{row['bandwidth_hz']:.0f}",
             f"{row['lag_ms']:.1f}",
@@ -176,7 +179,7 @@ def as_text(document: dict[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant places or so, a dash for none."""
+    """Formats a value with two or three decimal places, a dash for None."""
     if value is None:
         return "-"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""`evaluate voice`: how well a checkpoint speaks, beside its teacher and beside real recordings."""
+"""`evaluate voice`: evaluates the speech of a checkpoint against its teacher and real recordings."""
 
 from __future__ import annotations
 
@@ -26,42 +26,49 @@ FORMAT = 1
 
 def voice(
     checkpoint: Annotated[
-        str | None, typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint folder; none judges recordings alone.")
+        str | None,
+        typer.Argument(metavar="[CHECKPOINT]", help="Checkpoint folder; omit it to evaluate recordings only."),
     ] = None,
-    sentences: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of what to say.")] = None,
-    voices: Annotated[str | None, typer.Option(help="Voices in turn, such as ann,bob; default: all built in.")] = None,
-    asr: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A CTranslate2 Whisper model; give two.")
+    sentences: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of sentences.")] = None,
+    voices: Annotated[
+        str | None, typer.Option(help="Voices used in turn, for example ann,bob; default: all built-in ones.")
     ] = None,
+    asr: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="CTranslate2 Whisper model; give two.")] = None,
     references: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A corpus folder with the voices: likeness; any number.")
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Corpus folder of the voices, for speaker similarity; may be repeated."),
     ] = None,
     clones: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A corpus folder of voices to clone from their first seconds.")
+        Path | None, typer.Option(metavar="DIR", help="Corpus folder of voices to clone from their first seconds.")
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A corpus folder with the sentences as the teacher says them.")
+        Path | None, typer.Option(metavar="DIR", help="Corpus folder with the sentences spoken by the teacher.")
     ] = None,
     codec: Annotated[
-        str | None, typer.Option(metavar="NAME_OR_FOLDER", help="Also the teacher and recordings through this codec.")
+        str | None,
+        typer.Option(metavar="NAME_OR_FOLDER", help="Also evaluate the teacher and recordings through this codec."),
     ] = None,
     recordings: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A corpus folder of real speech with texts of its own.")
+        list[Path] | None, typer.Option(metavar="DIR", help="Corpus folder of real speech with its own texts.")
     ] = None,
-    dnsmos: Annotated[bool, typer.Option("--dnsmos", help="Judge sound quality too.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many takes a system, spread evenly.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The first sentence's seed; each further one is one higher.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
+    dnsmos: Annotated[bool, typer.Option("--dnsmos", help="Also measure audio quality with DNSMOS.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of takes per system, spread evenly.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first sentence; it increases by one.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all results to this JSON file.")
+    ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table here.")
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table to this Markdown file.")
     ] = None,
     report_file: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with sounds here.")
+        Path | None, typer.Option("--report", metavar="FILE", help="Write an HTML report with audio.")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep takes here and go on from them.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Cache takes in this folder and reuse them.")
+    ] = None,
 ) -> None:
-    """Measure voices: word errors, skips and loops, likeness, melody, pace and speed."""
-    # Imported here: `--help` should not wait seconds for them.
+    """Evaluate voices: word error rate, skips and loops, similarity, pitch, speaking rate and speed."""
+    # Imported here, so that `--help` stays fast.
     from backend.evaluation.voice.metrics import open_voice_metrics
     from backend.evaluation.voice.report import render_voice_page
     from backend.evaluation.voice.runner import evaluate_voices, read_sentences
@@ -70,18 +77,18 @@ def voice(
     for target in (json_file, markdown_file, report_file):
         require_folder(target)
     texts = [] if sentences is None else read_sentences(sentences, limit)
-    panel = open_voice_metrics(asr or (), references or (), dnsmos, tells_nearest=clones is not None)
-    names = [judge.name for judge in panel.judges]
+    metrics = open_voice_metrics(asr or (), references or (), dnsmos, reports_nearest=clones is not None)
+    names = [metric.name for metric in metrics.metrics]
     with ExitStack() as stack:
         systems = open_systems(checkpoint, voices, texts, clones, teacher, recordings or [], codec, stack)
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with step_bar() as progress:
-            outcome = evaluate_voices(systems, texts, panel.judges, folder, seed=seed, limit=limit, report=progress)
+            outcome = evaluate_voices(systems, texts, metrics.metrics, folder, seed=seed, limit=limit, report=progress)
         rows = summarize_voices(outcome, [system.name for system in systems], names, "teacher")
-        document = as_document(systems, panel, outcome, rows, len(texts), seed)
+        document = as_document(systems, metrics, outcome, rows, len(texts), seed)
         table = as_markdown(rows, names)
         typer.echo(table)
-        for name, reason in panel.absent.items():
+        for name, reason in metrics.absent.items():
             typer.echo(f"{name} not available: {reason}")
         if json_file is not None:
             write_whole(json_file, json.dumps(document, indent=1) + "\n")
@@ -95,56 +102,56 @@ def open_systems(
     checkpoint: str | None, voices: str | None, texts: list[str], clones: Path | None, teacher: Path | None,
     recordings: list[Path], codec: str | None, stack: ExitStack,
 ) -> list[VoiceSystem]:  # fmt: skip
-    """What is asked for, in the order of the table. Raises `BadSettings` if that is nothing."""
+    """Returns the requested systems in table order. Raises `BadSettings` if there are none."""
     from backend.evaluation.voice.cloning import ClonedVoices
     from backend.evaluation.voice.systems import CodecRoundTrip, Recordings
     from backend.weights.locate import find_codec
 
     if (checkpoint or teacher) and not texts:
-        raise BadSettings("There is nothing to say: give --sentences FILE with a JSON list.")
+        raise BadSettings("There are no sentences. Add --sentences FILE with a JSON list.")
     systems: list[VoiceSystem] = []
     if clones is not None and checkpoint is None:
-        raise BadSettings("There is nothing to clone with: give a CHECKPOINT beside --clones.")
+        raise BadSettings("--clones needs a checkpoint. Add CHECKPOINT.")
     if checkpoint is not None:
         engine = open_engine(checkpoint, voices, stack)
         systems.append(engine)
         if clones is not None:
             systems.append(ClonedVoices.of(engine, clones))
-    given = [Recordings("teacher", teacher, is_given_texts_only=True)] if teacher is not None else []
-    given += [Recordings(folder.resolve().name, folder) for folder in recordings]
-    for one in given:
-        systems.append(one)
+    recorded = [Recordings("teacher", teacher, is_given_texts_only=True)] if teacher is not None else []
+    recorded += [Recordings(folder.resolve().name, folder) for folder in recordings]
+    for system in recorded:
+        systems.append(system)
         if codec is not None:
-            systems.append(CodecRoundTrip.open(one, find_codec(codec)))
+            systems.append(CodecRoundTrip.open(system, find_codec(codec)))
     if not systems:
-        raise BadSettings("There is nothing to judge: give a CHECKPOINT, --teacher DIR or --recordings DIR.")
+        raise BadSettings("There is nothing to evaluate. Add CHECKPOINT, --teacher DIR or --recordings DIR.")
     return systems
 
 
 def open_engine(checkpoint: str, voices: str | None, stack: ExitStack) -> EngineVoices:
-    """An engine for a checkpoint folder; it is closed with the stack."""
+    """Returns an engine for a checkpoint folder; the stack closes it."""
     from backend.evaluation.voice.systems import EngineVoices
     from backend.opt_engine import OptimizedEngine
     from backend.settings import load_settings
     from backend.weights.checkpoint import checkpoint_hash
 
-    # Voices to clone are added to a library of their own.
+    # Cloned voices go to a temporary voice library.
     data_dir = stack.enter_context(tempfile.TemporaryDirectory())
     settings = load_settings().model_copy(update={"model_dir": checkpoint, "data_dir": data_dir})
     engine = OptimizedEngine(settings)
     stack.callback(engine.close)
     engine.load()
-    built_in = [one.id for one in engine.voices() if one.is_builtin]
+    built_in = [known.id for known in engine.voices() if known.is_builtin]
     chosen: list[str | None] = list(voices.split(",")) if voices else [*built_in] or [None]
     identity = f"{checkpoint_hash(Path(checkpoint))} {settings.quantization} {settings.mixed_precision}"
     return EngineVoices(engine, identity, chosen, Path(checkpoint).resolve().name)
 
 
 def as_document(
-    systems: list[VoiceSystem], panel: VoiceMetricSet, outcome: VoiceEvaluation, rows: list[dict[str, Any]],
+    systems: list[VoiceSystem], metrics: VoiceMetricSet, outcome: VoiceEvaluation, rows: list[dict[str, Any]],
     n_sentences: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything found, as one JSON object."""
+    """Returns all results as one JSON object."""
     from backend.evaluation.provenance import machine, versions
     from backend.metrics.bootstrap import LEVEL, N_RESAMPLES
 
@@ -160,8 +167,8 @@ def as_document(
         "n_sentences": n_sentences,
         "seed": seed,
         "systems": [{"name": system.name, "identity": system.identity} for system in systems],
-        "judges": [{"name": judge.name, "identity": judge.identity} for judge in panel.judges],
-        "absent": panel.absent,
+        "judges": [{"name": metric.name, "identity": metric.identity} for metric in metrics.metrics],
+        "absent": metrics.absent,
         "summary": rows,
         "takes": takes,
         "failures": [{"system": name, "text": text, "reason": why} for name, text, why in outcome.failures],

@@ -29,11 +29,11 @@ from backend.errors import PhonogramError
 if TYPE_CHECKING:
     from backend.compression.codes.inspect import ContainerSurvey
 
-# Nothing heavy is imported up here: a command imports what it runs, so `--help` answers at once.
-# One command is a function of its own module, listed below; a group is a Typer, joined with `app.add_typer`.
+# Commands import heavy modules when they run, so that `--help` stays fast.
+# A command is a function in its own module; a group is a Typer.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Text to speech, sound to codes and back.",
+    help="Text to speech, and audio encoded to codes and back.",
 )  # fmt: skip
 
 for command in (speak, read, voices, serve, download, doctor):
@@ -47,16 +47,14 @@ app.add_typer(watermark_app, name="watermark")
 
 Codec = Annotated[
     str | None,
-    typer.Option(
-        "--codec", metavar="NAME_OR_FOLDER", help="A codec folder or the name of a checkpoint.", show_default=False
-    ),
+    typer.Option("--codec", metavar="NAME_OR_FOLDER", help="Codec folder or checkpoint name.", show_default=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"phonogram {__version__}")
@@ -65,18 +63,20 @@ def root(
 
 @app.command()
 def encode(
-    source: Annotated[Path, typer.Argument(metavar="SOUND", help="A WAV, FLAC, Ogg or MP3 file.")],
+    source: Annotated[Path, typer.Argument(metavar="AUDIO", help="A WAV, FLAC, Ogg or MP3 file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .pgc file to write.")],
     codec: Codec = None,
-    codebooks: Annotated[int | None, typer.Option(help="Keep only the first ones: fewer bits, coarser sound.")] = None,
+    codebooks: Annotated[
+        int | None, typer.Option(help="Keep the first N codebooks: lower bitrate and quality.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a sound file into a code file."""
-    from backend.pipeline.codec.on_disk import encode_file, require_free
+    """Encode an audio file to a code file."""
+    from backend.pipeline.codec.on_disk import encode_file, require_writable
     from backend.weights import codes_hash, load_codec
     from backend.weights.locate import find_codec
 
-    require_free(output, source, overwrite)
+    require_writable(output, source, overwrite)
     folder = find_codec(codec)
     model = load_codec(folder)
     with progress_bar("encoding") as progress:
@@ -91,18 +91,18 @@ def encode(
 def decode(
     source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The sound file to write: .wav, .flac, .ogg, .opus, .mp3.")
+        Path, typer.Option("-o", "--output", help="The audio file to write: .wav, .flac, .ogg, .opus, .mp3.")
     ],
     codec: Codec = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a code file back into a sound file, with the codec that wrote it."""
+    """Decode a code file to an audio file, with the codec that wrote it."""
     from backend.compression.codes.inspect import survey_file
-    from backend.pipeline.codec.on_disk import decode_file, require_free, require_sound_suffix
+    from backend.pipeline.codec.on_disk import decode_file, require_audio_suffix, require_writable
 
-    # What can be refused is refused before a model is loaded.
-    require_free(output, source, overwrite)
-    require_sound_suffix(output)
+    # Validate before loading a model.
+    require_writable(output, source, overwrite)
+    require_audio_suffix(output)
     survey_file(source)
 
     from backend.weights import codes_hash, load_codec
@@ -122,12 +122,12 @@ def info(
     source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check a code file and tell what it holds. Bitrates are counted from its bytes."""
+    """Validate a code file and print its metadata. Bitrates are computed from the file size."""
     from backend.compression.codes.inspect import survey_file
 
     survey = survey_file(source)
     header = survey.header
-    facts = {
+    fields = {
         "codec": header.codec,
         "weights_hash": header.weights_hash,
         "sample_rate_hz": header.sample_rate_hz,
@@ -144,9 +144,9 @@ def info(
         "payload_kbps": survey.payload_kbps,
     }
     if is_json:
-        print(json.dumps(facts))
+        print(json.dumps(fields))
         return
-    for name, value in facts.items():
+    for name, value in fields.items():
         print(f"{name:15} {f'{value:.3f}' if isinstance(value, float) else value}")
 
 
@@ -158,9 +158,9 @@ def describe(survey: ContainerSurvey) -> str:
 
 
 def main() -> None:
-    """Run the command; an error a user can meet becomes one line and exit code 2."""
+    """Runs the command; a `PhonogramError` becomes one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        # A file name need not be printable; that is no reason to fail after the work is done.
+        # Unprintable file names must not cause a failure after the work is done.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()

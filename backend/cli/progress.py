@@ -1,4 +1,4 @@
-"""Bars on standard error while work goes on; nothing unless a person is watching."""
+"""Progress bars on standard error, shown on a terminal only, and atomic output of text files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.errors import OutputError
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yields what to call with the amounts done and in all, or None if nobody watches."""
+    """Yields a callback for (done, total), or None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -28,9 +28,9 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 @contextmanager
 def activity(label: str) -> Iterator[Callable[[str], None]]:
-    """Yields what to call with a few words on how far work of unknown length has come."""
+    """Yields a callback for the description of work of unknown length."""
     if not sys.stderr.isatty():
-        yield lambda words: None
+        yield lambda text: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,19 +38,19 @@ def activity(label: str) -> Iterator[Callable[[str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda words: bar.update(task, description=words)
+        yield lambda text: bar.update(task, description=text)
 
 
 def require_folder(target: Path | None) -> None:
-    """Raise `OutputError` before the work if a result could not be written after it."""
+    """Raises `OutputError` if the folder of an output file does not exist."""
     if target is not None and (not target.parent.is_dir() or target.is_dir()):
         raise OutputError(
-            f"'{target.name}' cannot be written: its folder does not exist, or it is one. Check the path."
+            f"'{target.name}' cannot be written: its folder does not exist, or it is a folder itself. Check the path."
         )
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Write a text file that is complete or not there."""
+    """Writes a text file atomically."""
     partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         partial.write_text(text, encoding="utf-8")
@@ -63,7 +63,7 @@ def write_whole(target: Path, text: str) -> None:
 
 @contextmanager
 def step_bar() -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar with the time left on standard error; nothing unless a person is watching."""
+    """Yields a callback for (done, total, description), or None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -73,4 +73,4 @@ def step_bar() -> Iterator[Callable[[int, int, str], None] | None]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)

@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-# Answers that are under way when the server closes its connections get this long.
-LAST_ANSWERS_S = 5
-# Of what a client says over a WebSocket; no message of ours is nearly as long.
+# Responses in flight get this long when the server closes its connections.
+CLOSE_TIMEOUT_S = 5
+# Maximum size of a WebSocket message from a client; the longest valid ones are much shorter.
 SOCKET_MESSAGE_BYTES = 2**20
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; else HOST of the settings.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; else PORT of the settings.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: HOST from the settings.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; default: PORT from the settings.")] = None,
 ) -> None:
-    """Serve speech over HTTP until stopped."""
+    """Run the HTTP server until stopped."""
     import uvicorn
 
     from backend.app import configure_logging, create_app
@@ -27,7 +27,7 @@ def serve(
     settings = load_settings().model_copy(update=changes)
     configure_logging(settings.log_format)
     config = uvicorn.Config(
-        create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=LAST_ANSWERS_S,
+        create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
         log_config=None, access_log=False, ws_max_size=SOCKET_MESSAGE_BYTES,
     )  # fmt: skip
     GracefulServer(config, settings.shutdown_s).run()

@@ -1,6 +1,6 @@
 """The `train` commands: `train codec`, `train lm`, `train selftest`, `train doctor`.
 
-Exit code 1 means a selftest that failed or a run that is not healthy.
+Exit code 1: the selftest failed or the run is not healthy.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from backend.training.loop.config import RunConfig
     from backend.training.loop.loop import Loop
 
-app = typer.Typer(help="Train codecs and voices, and look after training runs.", no_args_is_help=True)
+app = typer.Typer(help="Train codecs and voices, and diagnose training runs.", no_args_is_help=True)
 
 
 @app.command()
 def codec(
     settings: Annotated[
-        list[str], typer.Argument(help="preset=NAME and any setting, such as data.dir=FOLDER out=RUN.")
+        list[str], typer.Argument(help="preset=NAME and any setting, for example data.dir=FOLDER out=RUN.")
     ],
-    devices: Annotated[int, typer.Option(help="Processes to train with, one per device.")] = 1,
-    nodes: Annotated[int, typer.Option(help="Machines to train with.")] = 1,
+    devices: Annotated[int, typer.Option(help="Number of processes, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of machines.")] = 1,
 ) -> None:
-    """Train a codec, or go on with the run in out=RUN where it stopped."""
+    """Train a codec, or resume the run in out=RUN."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     reason = _train_codec(settings, devices, nodes)
     logging.getLogger(__name__).info("training ended: %s", reason)
 
 
 def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
-    # Imported here: `--help` should not wait seconds for them.
+    # Imported here, so that `--help` stays fast.
     from backend.codec.registry import build_codec
     from backend.training.codec.config import read_codec_config
     from backend.training.codec.dataset import open_dataset
@@ -53,39 +53,46 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     from backend.weights import load_codec, save_codec
 
     preset, changes = _preset_of(settings)
-    recipe = read_codec_config(compose_preset("codec", preset, changes))
-    fabric = _fabric(recipe, devices, nodes)
-    if recipe.init is not None:
-        model = load_codec(recipe.init)
-        if recipe.harmonic is not None:
-            model = harmonic_codec(model, recipe.codec.config, recipe.harmonic.decoder_weights)
+    config = read_codec_config(compose_preset("codec", preset, changes))
+    fabric = _fabric(config, devices, nodes)
+    if config.init is not None:
+        model = load_codec(config.init)
+        if config.harmonic is not None:
+            model = harmonic_codec(model, config.codec.config, config.harmonic.decoder_weights)
     else:
-        model = build_codec(recipe.codec.name, recipe.codec.config)
+        model = build_codec(config.codec.name, config.codec.config)
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
-        learned, validation_clips = open_dataset(recipe.data, model.spec, report.decoding)
+        train_clips, validation_clips = open_dataset(config.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
-        if recipe.harmonic is None:
-            save_codec(recipe.out / "codec", trained, metadata)
+        if config.harmonic is None:
+            save_codec(config.out / "codec", trained, metadata)
         else:
-            save_codec(recipe.out / "codec", trained, metadata, storage="fp16", int8_parts=["decoder.f0_network"])
+            save_codec(config.out / "codec", trained, metadata, storage="fp16", int8_parts=["decoder.f0_network"])
 
-    kind = CodecTrainTask if recipe.harmonic is None else HarmonicTrainTask
+    task_class = CodecTrainTask if config.harmonic is None else HarmonicTrainTask
+
     with reporter(sys.stderr) as report:
         return _run(
-            Loop(recipe, fabric, kind(recipe, model, fabric, learned, validation_clips), report.training, export)
+            Loop(
+                config,
+                fabric,
+                task_class(config, model, fabric, train_clips, validation_clips),
+                report.training,
+                export,
+            )
         )
 
 
 @app.command()
 def lm(
     settings: Annotated[
-        list[str], typer.Argument(help="preset=NAME and any setting, such as data.dir=SHARDS out=RUN.")
+        list[str], typer.Argument(help="preset=NAME and any setting, for example data.dir=SHARDS out=RUN.")
     ],
-    devices: Annotated[int, typer.Option(help="Processes to train with, one per device.")] = 1,
-    nodes: Annotated[int, typer.Option(help="Machines to train with.")] = 1,
+    devices: Annotated[int, typer.Option(help="Number of processes, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of machines.")] = 1,
 ) -> None:
-    """Train a voice on token shards, or go on with the run in out=RUN where it stopped."""
+    """Train a voice on token shards, or resume the run in out=RUN."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     reason = _train_lm(settings, devices, nodes)
     logging.getLogger(__name__).info("training ended: %s", reason)
@@ -98,36 +105,36 @@ def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
     from backend.training.voice.config import read_voice_config
 
     preset, changes = _preset_of(settings)
-    recipe = read_voice_config(compose_preset("lm", preset, changes))
-    fabric = _fabric(recipe, devices, nodes)
+    config = read_voice_config(compose_preset("lm", preset, changes))
+    fabric = _fabric(config, devices, nodes)
     with reporter(sys.stderr) as report:
-        return _run(open_run(recipe, fabric, report.training))
+        return _run(open_run(config, fabric, report.training))
 
 
 def _preset_of(settings: list[str]) -> tuple[str, list[str]]:
-    """The preset named among the settings, and the others."""
+    """Splits the settings into the preset name and the overrides."""
     names = [item.removeprefix("preset=") for item in settings if item.startswith("preset=")]
     if len(names) != 1:
-        raise BadSettings(f"Got {len(names)} presets; expected one. Give preset=NAME.")
+        raise BadSettings(f"Got {len(names)} presets; expected one. Add preset=NAME.")
     return names[0], [item for item in settings if not item.startswith("preset=")]
 
 
-def _fabric(recipe: RunConfig, devices: int, nodes: int) -> Fabric:
-    # Imported here: `--help` should not wait seconds for them.
+def _fabric(config: RunConfig, devices: int, nodes: int) -> Fabric:
+    # Imported here, so that `--help` stays fast.
     import torch
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 
-    torch.set_num_threads(recipe.threads)
+    torch.set_num_threads(config.threads)
     strategy: Any = DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto"
-    fabric = Fabric(devices=devices, num_nodes=nodes, strategy=strategy, precision=recipe.precision)
+    fabric = Fabric(devices=devices, num_nodes=nodes, strategy=strategy, precision=config.precision)
     fabric.launch()
-    fabric.seed_everything(recipe.seed)
+    fabric.seed_everything(config.seed)
     return fabric
 
 
 def _run(loop: Loop) -> str:
-    """Run the loop; an interrupt lets it end in order."""
+    """Runs the loop; SIGINT and SIGTERM end it gracefully."""
 
     def stop(*_: object) -> None:
         loop.wants_stop = True
@@ -143,11 +150,11 @@ def _run(loop: Loop) -> str:
 @app.command()
 def selftest(
     settings: Annotated[
-        list[str] | None, typer.Argument(help="Any setting of the preset, such as recon.steps=100.")
+        list[str] | None, typer.Argument(help="Any setting of the preset, for example recon.steps=100.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the run in this folder.")] = None,
 ) -> None:
-    """Learn three synthetic clips by heart: proof, in about two minutes on one core, that training works here."""
+    """Overfit three synthetic clips, to test in about two minutes on one core that training works on this machine."""
     import torch
 
     from backend.training.codec.selftest import selftest as run_selftest
@@ -162,8 +169,8 @@ def selftest(
 
 
 @app.command()
-def doctor(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
-    """Say how a run is doing, from its log, with the numbers that say so."""
+def doctor(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Diagnose a run from its log, with the numbers behind the verdict."""
     from backend.training.loop.diagnosis import diagnose
 
     verdict = diagnose(run)

@@ -1,1 +1,1 @@
-"""Several copies of the server behind one door. Only `deployment` knows Ray."""
+"""Several replicas of the server behind one gateway. Only `ray_serve` imports Ray."""

@@ -1,4 +1,4 @@
-"""The one address of a cluster: requests go to replicas, and to another one if theirs is lost before it spoke."""
+"""Gateway of a cluster: forwards requests to replicas, and retries on another one if a replica is lost in time."""
 
 from __future__ import annotations
 
@@ -23,79 +23,79 @@ from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# What is kept on disk is written by one process, the desk. What it was asked is not asked twice.
-DESK_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/references")
+# Only the primary replica writes to disk. Its unsafe requests are not retried.
+PRIMARY_PATHS = ("/jobs", "/voices", "/v1/audio/voices", "/v1/voices", "/v1/references")
 
 
 class Gateway:
-    """An ASGI application that passes requests on."""
+    """An ASGI application that forwards requests to replicas."""
 
-    def __init__(self, speakers: ReplicaPool, desk: ReplicaPool, under_way: InFlight, n_sockets: int) -> None:
-        self._speakers, self._desk, self._under_way = speakers, desk, under_way
-        self._conversations = WebSocketGateway(speakers, under_way, n_sockets)
+    def __init__(self, workers: ReplicaPool, primary: ReplicaPool, in_flight: InFlight, max_sockets: int) -> None:
+        self._workers, self._primary, self._in_flight = workers, primary, in_flight
+        self._sockets = WebSocketGateway(workers, in_flight, max_sockets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._conversations(scope, receive, send)
+            await self._sockets(scope, receive, send)
         elif scope["method"] in ("GET", "HEAD"):
             if scope["path"] == "/ready":
-                self._under_way.require_open()
-            await self._ask(scope, receive, send)
+                self._in_flight.require_open()
+            await self._forward(scope, receive, send)
         else:
-            with self._under_way.request():
-                await self._ask(scope, receive, send)
+            with self._in_flight.request():
+                await self._forward(scope, receive, send)
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole_body(receive)
-        is_at_desk = scope["path"].startswith(DESK_PATHS)
-        replicas = self._desk if is_at_desk else self._speakers
-        n_tries = 1 if is_at_desk and scope["method"] not in ("GET", "HEAD") else MAX_TRIES
+        is_for_primary = scope["path"].startswith(PRIMARY_PATHS)
+        replicas = self._primary if is_for_primary else self._workers
+        n_tries = 1 if is_for_primary and scope["method"] not in ("GET", "HEAD") else MAX_TRIES
         for n_left in reversed(range(n_tries)):
-            passing = _ProxiedRequest(send)
+            proxied = _ProxiedRequest(send)
             try:
-                await passing.on(replicas.answer(plain_scope(scope), body), receive)
+                await proxied.run(replicas.handle(plain_scope(scope), body), receive)
                 return
             except ReplicaEnded as error:
                 log.warning("A replica was lost at %s %s; tries left: %d", scope["method"], scope["path"][:80], n_left)
-                if passing.is_started:
-                    raise StreamAborted("The replica that made this answer was lost.") from error
+                if proxied.is_started:
+                    raise StreamAborted("The replica that sent this response was lost.") from error
         raise HTTPException(
             503,
-            "The replica at work on this was lost, and whether it was done is not known. Look before trying again."
-            if is_at_desk and n_tries == 1
-            else f"{MAX_TRIES} replicas were lost at work on this. Try again later.",
+            "The replica of this request was lost; the request may or may not have completed. Check before retrying."
+            if is_for_primary and n_tries == 1
+            else f"{MAX_TRIES} replicas were lost during this request. Try again later.",
             headers={"Retry-After": str(RETRY_S), "X-Should-Retry": "false" if n_tries == 1 else "true"},
         )
 
 
 class _ProxiedRequest:
-    """One try. The head of the answer waits for its first bytes, so that a replica may be lost until then."""
+    """One attempt. The response headers are held until the first body bytes, so that a retry is possible until then."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._head: Message | None = None
-        self._has_left = False
+        self._is_disconnected = False
         self.is_started = False
 
-    async def on(self, messages: AsyncGenerator[Message, None], receive: Receive) -> None:
-        """Pass all on, or stop where the client leaves."""
-        passing = asyncio.current_task()
-        assert passing is not None, "this runs in a task"
+    async def run(self, messages: AsyncGenerator[Message, None], receive: Receive) -> None:
+        """Sends all messages to the client, or stops when the client disconnects."""
+        task = asyncio.current_task()
+        assert task is not None, "this runs in a task"
 
-        def leave() -> None:
-            self._has_left = True
-            passing.cancel()
+        def disconnect() -> None:
+            self._is_disconnected = True
+            task.cancel()
 
         try:
-            async with on_disconnect(receive, leave), aclosing(messages):
+            async with on_disconnect(receive, disconnect), aclosing(messages):
                 async for message in messages:
-                    await self._pass(message)
+                    await self._forward(message)
         except asyncio.CancelledError:
-            # Closing the messages has told the replica; if somebody else cancels, it is for them to know.
-            if not self._has_left:
+            # After a disconnect, closing `messages` has cancelled the replica. Other cancellations propagate.
+            if not self._is_disconnected:
                 raise
 
-    async def _pass(self, message: Message) -> None:
+    async def _forward(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._head = message
             return
@@ -116,13 +116,13 @@ async def _whole_body(receive: Receive) -> bytes:
 
 
 def create_gateway(
-    settings: Settings, speakers: ReplicaPool, desk: ReplicaPool, n_sockets: int = MAX_SOCKETS
+    settings: Settings, workers: ReplicaPool, primary: ReplicaPool, max_sockets: int = MAX_SOCKETS
 ) -> FastAPI:
-    """The application that listens to the network in front of replicas: keys, limits and answers as ever."""
+    """Returns the application in front of the replicas, with the access control and error format of one server."""
     app = FastAPI(title="Phonogram", version=__version__, openapi_url=None)
     app.state.settings = settings
     install_middleware(app, settings)
     errors.install(app)
     app.state.host = InFlight()
-    app.mount("/", Gateway(speakers, desk, app.state.host, n_sockets))
+    app.mount("/", Gateway(workers, primary, app.state.host, max_sockets))
     return app

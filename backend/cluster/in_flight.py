@@ -1,4 +1,4 @@
-"""What is under way at the door, so that it can be stopped without breaking anything off."""
+"""Requests in flight at the gateway, for a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from backend.api.speech.websocket import SpeechSocket
 
 
 class InFlight(Drainable):
-    """Counts what a stop waits for: requests, and conversations that have something to say."""
+    """Counts the requests and busy WebSockets that a shutdown waits for."""
 
     def __init__(self) -> None:
         self._n_requests = 0
-        self.conversations: set[SpeechSocket] = set()
+        self.sockets: set[SpeechSocket] = set()
 
     @property
     def n_speeches(self) -> int:
-        """What is being answered or said."""
-        return self._n_requests + sum(one.is_busy for one in self.conversations)
+        """Number of open requests and of WebSockets with speech in progress."""
+        return self._n_requests + sum(socket.is_busy for socket in self.sockets)
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """One request, from its body to the end of its answer."""
+        """Counts one request inside the block. Raises `ShuttingDown` while draining."""
         self.require_open()
         self._n_requests += 1
         try:

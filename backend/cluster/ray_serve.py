@@ -1,4 +1,4 @@
-"""Replicas by Ray Serve: started, scaled by how many requests wait, replaced one after another, and reached."""
+"""Ray Serve deployment of the replicas: start, autoscaling on queue depth, rolling update, and request routing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
 NAMESPACE = APPLICATION = "phonogram"
-SPEAKERS, DESK = "speakers", "desk"
+# Deployment names; running clusters use them, so they stay as they are.
+WORKERS, PRIMARY = "speakers", "desk"
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 128 * 2**20
-# A replica that is replaced ends what it has begun, within this.
+# A replica that is replaced has this long to finish its requests.
 DRAIN_S = 120.0
 HEALTH_PERIOD_S = 5.0
 BUSY_S = 1.0
@@ -35,20 +36,22 @@ BUSY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many replicas there may be, and what one takes of its machine. `n_waiting` is a speaker's share of waiting
-    requests beyond those it speaks: more in the mean, and another replica is started."""
+    """Number of replicas and the CPU cores and GPUs of each.
 
-    min_speakers: int = 1
-    max_speakers: int = 1
+    Another worker is started when more than `n_queued` requests per worker wait on average beyond MAX_BATCH.
+    """
+
+    min_workers: int = 1
+    max_workers: int = 1
     cores: float = 1.0
-    cards: float = 0.0
-    desk_cards: float = 0.0
-    n_waiting: int = 2
+    gpus: float = 0.0
+    primary_gpus: float = 0.0
+    n_queued: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """What runs: replicas by state for each part, such as {"speakers": {"RUNNING": 2}}."""
+    """Replicas by deployment and state, for example {"speakers": {"RUNNING": 2}}."""
 
     application: str
     message: str
@@ -56,7 +59,7 @@ class ClusterStatus:
 
 
 class RayReplica:
-    """A `Replica` as Ray Serve starts it."""
+    """Ray Serve deployment of a `Replica`."""
 
     async def __init__(  # type: ignore[misc]
         self, settings: dict[str, Any], role: Role, build: Callable[[Settings], SpeechEngine]
@@ -64,29 +67,29 @@ class RayReplica:
         self._replica = Replica(Settings(**settings), role, build)
         await self._replica.open()
 
-    async def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
-        async for message in self._replica.answer(scope, body):
+    async def handle(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+        async for message in self._replica.handle(scope, body):
             yield message
 
     async def speak(
-        self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+        self, request: SpeechRequest, scope: dict[str, Any], is_timed: bool
     ) -> AsyncGenerator[SpeechEvent, None]:
-        async for told in self._replica.speak(wanted, about, is_timed):
-            yield told
+        async for event in self._replica.speak(request, scope, is_timed):
+            yield event
 
     def check_health(self) -> None:
-        self._replica.require_well()
+        self._replica.check_health()
 
     async def __del__(self) -> None:
         await self._replica.close()
 
 
 def connect(address: str | None, n_cores: int | None = None) -> None:
-    """Join the cluster at `address`, or start one inside this machine that nobody joins without its token.
+    """Connects to the Ray cluster at `address`, or starts a token-protected one on this machine.
 
-    "auto" finds one that was started on this machine. Raises `NotAvailable` without Ray or a cluster there.
+    "auto" finds a cluster running on this machine. Raises `NotAvailable` without Ray or without that cluster.
     """
-    # Before Ray is imported, which reads it then: nothing is reported to its makers.
+    # Turns Ray's usage reports off; Ray reads this when it is imported.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
@@ -95,8 +98,8 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
     quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "WARNING"}
     try:
         if address is None:
-            # Who joins a cluster runs code on it, and its ports are open to the network: by itself, Ray asks for a token.
-            with held_back():
+            # Joining a cluster means code execution, and its ports are open to the network. Ray requires a token here.
+            with defer_interrupt():
                 ray.init(
                     num_cpus=n_cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                     _node_ip_address=LOOPBACK, **quiet,
@@ -105,28 +108,28 @@ def connect(address: str | None, n_cores: int | None = None) -> None:
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError) as error:
         raise NotAvailable(
-            f"There is no cluster at '{address or 'this machine'}'. Start one, or name another."
+            f"There is no cluster at '{address or 'this machine'}'. Start one, or use another address."
         ) from error
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Lets Ctrl-C wait for the end of the block: broken off, Ray's start leaves processes behind."""
+def defer_interrupt() -> Iterator[None]:
+    """Defers Ctrl-C to the end of the block, because an interrupted Ray start leaves processes behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
+        signal.signal(signal.SIGINT, previous)
+    if received:
         raise KeyboardInterrupt
 
 
 def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEngine] = build_engine) -> None:
-    """Start the replicas, or replace those that run one after another; returns when all are ready to speak."""
+    """Starts the replicas, or replaces running ones one after another. Returns when all are ready."""
     from ray import serve
 
     serve.start(proxy_location="Disabled")
@@ -135,68 +138,69 @@ def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEng
         "graceful_shutdown_timeout_s": DRAIN_S, "health_check_period_s": HEALTH_PERIOD_S,
         "max_ongoing_requests": settings.max_batch + settings.max_queue, "max_queued_requests": settings.max_queue,
     }  # fmt: skip
-    target = settings.max_batch + size.n_waiting
-    speakers = serve.deployment(RayReplica).options(
-        name=SPEAKERS, **options, ray_actor_options={"num_cpus": size.cores, "num_gpus": size.cards},
+    target = settings.max_batch + size.n_queued
+    workers = serve.deployment(RayReplica).options(
+        name=WORKERS, **options, ray_actor_options={"num_cpus": size.cores, "num_gpus": size.gpus},
         autoscaling_config={
-            "min_replicas": size.min_speakers, "max_replicas": size.max_speakers,
-            "initial_replicas": size.min_speakers, "target_ongoing_requests": target, "upscale_delay_s": 5,
+            "min_replicas": size.min_workers, "max_replicas": size.max_workers,
+            "initial_replicas": size.min_workers, "target_ongoing_requests": target, "upscale_delay_s": 5,
             "downscale_delay_s": 120,
         },
     )  # fmt: skip
-    desk = serve.deployment(RayReplica).options(
-        name=DESK, **options, num_replicas=1, ray_actor_options={"num_cpus": size.cores, "num_gpus": size.desk_cards},
+    primary = serve.deployment(RayReplica).options(
+        name=PRIMARY, **options, num_replicas=1,
+        ray_actor_options={"num_cpus": size.cores, "num_gpus": size.primary_gpus},
     )  # fmt: skip
-    serve.run(speakers.bind(values, "speaker", build), name=SPEAKERS, route_prefix=None)
-    serve.run(desk.bind(values, "desk", build), name=DESK, route_prefix=None)
+    serve.run(workers.bind(values, "worker", build), name=WORKERS, route_prefix=None)
+    serve.run(primary.bind(values, "primary", build), name=PRIMARY, route_prefix=None)
 
 
 def status() -> ClusterStatus:
-    """What runs in the cluster that was joined."""
+    """Returns the status of the connected cluster."""
     from ray import serve
 
     applications = serve.status().applications
     replicas = {
-        name: {str(getattr(state, "value", state)): n for state, n in part.replica_states.items()}
+        name: {str(getattr(state, "value", state)): n for state, n in deployment.replica_states.items()}
         for application in applications.values()
-        for name, part in application.deployments.items()
+        for name, deployment in application.deployments.items()
     }
-    states = {str(getattr(one.status, "value", one.status)) for one in applications.values()}
-    message = " ".join(one.message for one in applications.values() if one.message)
+    states = {str(getattr(application.status, "value", application.status)) for application in applications.values()}
+    message = " ".join(application.message for application in applications.values() if application.message)
     return ClusterStatus(", ".join(sorted(states)) or "NOT RUNNING", message, replicas)
 
 
 def shut_down() -> None:
-    """End all replicas. What they had begun is broken off."""
+    """Stops all replicas and aborts their requests."""
     from ray import serve
 
     serve.shutdown()
 
 
-def leave() -> None:
-    """Leave the cluster; one that was started inside this machine ends."""
+def disconnect() -> None:
+    """Disconnects from the cluster. A cluster that `connect` started ends."""
     import ray
 
     ray.shutdown()
 
 
 class RayReplicaPool:
-    """The replicas of one part, reached through Ray Serve, which gives a request to the one with the least to do."""
+    """Replicas of one deployment; Ray Serve routes each request to the least busy one."""
 
     def __init__(self, name: str) -> None:
         from ray import serve
 
         self._handle: DeploymentHandle = serve.get_deployment_handle(name, app_name=name)
 
-    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
-        """The messages of an answer. Raises `ReplicaEnded`, and `Busy` if too many requests wait."""
-        return self._ask("answer", scope, body)
+    def handle(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+        """Yields the ASGI messages of a response. Raises `ReplicaEnded`, and `Busy` when all queues are full."""
+        return self._call("handle", scope, body)
 
-    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
-        """One speech. Raises `ReplicaEnded`, and `Busy` if too many requests wait."""
-        return self._ask("speak", wanted, about, is_timed)
+    def speak(self, request: SpeechRequest, scope: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
+        """Yields the events of one speech. Raises `ReplicaEnded`, and `Busy` when all queues are full."""
+        return self._call("speak", request, scope, is_timed)
 
-    async def _ask(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
+    async def _call(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         from ray.exceptions import RayActorError, TaskCancelledError, WorkerCrashedError
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -209,7 +213,7 @@ class RayReplicaPool:
         except (RayActorError, WorkerCrashedError, TaskCancelledError, DeploymentUnavailableError) as error:
             raise ReplicaEnded(str(error)) from error
         except BackPressureError as error:
-            raise Busy("Every replica has as much waiting as it may. Try again soon.", BUSY_S) from error
+            raise Busy("The queues of all replicas are full. Try again soon.", BUSY_S) from error
         finally:
             if not is_whole:
                 response.cancel()

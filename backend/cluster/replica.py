@@ -1,4 +1,4 @@
-"""One copy of the application, asked message by message instead of over a socket."""
+"""One replica of the application, called with ASGI messages instead of over a socket."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Of an ASGI scope, what is plain data and so can be sent to another process.
-SENT = (
+# Entries of an ASGI scope that are plain data and can be sent to another process.
+SCOPE_KEYS = (
     "type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path", "headers",
     "client", "server",
 )  # fmt: skip
-# Whoever speaks to a client that has left ends within a frame; this is for what hangs.
-LEAVING_S = 5.0
+# A cancelled request normally ends within a frame; the rest is cancelled after this time.
+CANCEL_TIMEOUT_S = 5.0
 
 
 class Replica:
-    """Loads one engine and answers requests with it. `await open()` before the first."""
+    """Loads one engine and handles requests with it. Call `open()` first."""
 
     def __init__(
         self, settings: Settings, role: Role, build: Callable[[Settings], SpeechEngine] = build_engine
@@ -43,48 +43,49 @@ class Replica:
         self._open = AsyncExitStack()
 
     async def open(self) -> None:
-        """Start the application and wait for its engine. Raises why there is none."""
+        """Starts the application and waits for its engine. Raises `NotReady` if that fails."""
         await self._open.enter_async_context(self.app.router.lifespan_context(self.app))
         await asyncio.to_thread(self._host.wait, None)
-        self.require_well()
+        self.check_health()
 
-    def require_well(self) -> None:
-        """Raise `NotReady` without an engine, `EngineFailure` if one of its threads has died."""
+    def check_health(self) -> None:
+        """Raises `NotReady` without an engine, `EngineFailure` if one of its threads has died."""
         self._host.engine.status()
 
     async def close(self) -> None:
-        """End the engine's threads."""
+        """Shuts the application and its engine down."""
         await self._open.aclose()
 
-    async def answer(self, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
-        """The messages of an answer. Closing the iterator early is the client's leaving."""
-        async for message in answered(self.app, scope, body):
+    async def handle(self, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
+        """Yields the ASGI messages of the response. Closing the generator early acts as a client disconnect."""
+        async for message in run_app(self.app, scope, body):
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (b"x-replica", str(os.getpid()).encode())]
             yield message
 
     async def speak(
-        self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool
+        self, request: SpeechRequest, scope: dict[str, Any], is_timed: bool
     ) -> AsyncGenerator[SpeechEvent, None]:
-        """One speech in pieces, then `SpeechEnd` or the error that ended it. Closing the iterator early is the client's leaving.
+        """Yields the chunks of one speech, then `SpeechEnd` or the error that ended it.
 
-        `about` is the scope of the connection it is for; its `state` names the request and whose it is.
+        `scope` is that of the client connection; its `state` has the request id and the key name. Closing the generator
+        early cancels the speech.
         """
-        speech = SpeechRun(HTTPConnection({**about, "app": self.app}), wanted, time.perf_counter())
+        speech = SpeechRun(HTTPConnection({**scope, "app": self.app}), request, time.perf_counter())
         speech.is_streamed = True
         try:
-            piece: Waveform | None = await speech.open()
-            while piece is not None:
-                yield piece
-                speech.sent(piece.duration_s)
-                piece = await speech.next()
+            chunk: Waveform | None = await speech.open()
+            while chunk is not None:
+                yield chunk
+                speech.sent(chunk.duration_s)
+                chunk = await speech.next()
             sentences = tuple(await speech.sentences()) if is_timed else ()
             speech.finish()
             yield SpeechEnd(sentences)
         except PhonogramError as error:
             yield error
         except (asyncio.CancelledError, GeneratorExit):
-            speech.leave()
+            speech.cancel()
             raise
         finally:
             speech.close()
@@ -95,22 +96,22 @@ class Replica:
 
 
 def plain_scope(scope: Scope) -> dict[str, Any]:
-    """What of a scope another process needs; of its state, whose request it is."""
+    """Returns the parts of a scope that another process needs, with the key name as its state."""
     state = {"key_name": scope.get("state", {}).get("key_name")}
-    return {**{name: scope[name] for name in SENT if name in scope}, "state": state}
+    return {**{name: scope[name] for name in SCOPE_KEYS if name in scope}, "state": state}
 
 
-async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
-    """What `app` sends for a request whose body is known. Raises what the application raises after its start."""
-    # One message waits at most, so that the application feels how fast it is listened to.
+async def run_app(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Message, None]:
+    """Yields the messages that `app` sends for a request with this body. Re-raises its errors."""
+    # A queue of one message gives the application backpressure.
     messages: asyncio.Queue[Message | None] = asyncio.Queue(1)
-    has_left = asyncio.Event()
+    is_disconnected = asyncio.Event()
     parts = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
         if parts:
             return parts.pop()
-        await has_left.wait()
+        await is_disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def run() -> None:
@@ -125,22 +126,22 @@ async def answered(app: ASGIApp, scope: Scope, body: bytes) -> AsyncGenerator[Me
         while (message := await messages.get()) is not None:
             yield message
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                # Whatever fails now, the answer is whole.
+                # The response is complete, even if the application fails after it.
                 return
         await running
     finally:
-        has_left.set()
+        is_disconnected.set()
         if not running.done():
-            # The application may be sending to nobody; it gets a moment to end by itself.
-            drain = asyncio.create_task(_drained(messages))
-            await asyncio.wait({running}, timeout=LEAVING_S)
+            # Draining the queue unblocks an application that is still sending.
+            drain = asyncio.create_task(_drain(messages))
+            await asyncio.wait({running}, timeout=CANCEL_TIMEOUT_S)
             running.cancel()
             drain.cancel()
             await asyncio.wait({running})
         if not running.cancelled() and running.exception() is not None:
-            log.debug("The application failed after its answer: %s", running.exception())
+            log.debug("The application failed after its response: %s", running.exception())
 
 
-async def _drained(messages: asyncio.Queue[Message | None]) -> None:
+async def _drain(messages: asyncio.Queue[Message | None]) -> None:
     while await messages.get() is not None:
         pass

@@ -1,4 +1,4 @@
-"""Copies of the application, as the door sees them."""
+"""Protocol of the replicas, as the gateway uses them."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from backend.audio.waveform import Waveform
 from backend.errors import PhonogramError
 from backend.runtime.request import SpeechRequest
 
-# How many may be lost at work on one request before the door gives it up, and when to come back then.
+# Attempts per request when replicas are lost, and the Retry-After of the error after the last one.
 MAX_TRIES = 3
 RETRY_S = 2
 
 
 class ReplicaEnded(Exception):
-    """A replica ended while it was at work."""
+    """A replica ended during a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnd:
-    """A speech came to its end; `sentences` are timed, if that was asked for."""
+    """The end of a speech, with its sentence timestamps if they were requested."""
 
     sentences: tuple[Any, ...] = ()
 
 
-# What a replica tells of a speech. The last of it is `SpeechEnd`, or the error that ended it.
+# The last event of a speech is `SpeechEnd` or the error that ended it.
 SpeechEvent = Waveform | SpeechEnd | PhonogramError
 
 
 class ReplicaPool(Protocol):
-    """Some copies of the application. Both methods raise `ReplicaEnded`, and `Busy` if all have as much waiting as they
-    may. Closing an iterator early is the client's leaving."""
+    """Replicas of the application. Both methods raise `ReplicaEnded`, and `Busy` when all queues are full.
 
-    def answer(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
-        """What one of them answers."""
+    Closing a generator early cancels the request.
+    """
+
+    def handle(self, scope: dict[str, Any], body: bytes) -> AsyncGenerator[Message, None]:
+        """Yields the ASGI messages of one replica's response."""
         ...
 
-    def speak(self, wanted: SpeechRequest, about: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
-        """One speech by one of them. `about`: the plain scope of the connection it is for, with its `state`."""
+    def speak(self, request: SpeechRequest, scope: dict[str, Any], is_timed: bool) -> AsyncGenerator[SpeechEvent, None]:
+        """Yields the events of one speech. `scope`: the plain scope of the client connection, with its `state`."""
         ...

@@ -1,4 +1,4 @@
-"""The speech socket of a cluster: the door converses, and each sentence is a request to the replicas."""
+"""Speech WebSocket of a cluster: the gateway holds the connection, and each sentence is a request to a replica."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from backend.api.engine_host import STOPS
+from backend.api.engine_host import SHUTDOWN_MESSAGE
 from backend.api.metrics import ServerMetrics
 from backend.api.middleware.request_log import RequestLogMiddleware
 from backend.api.routes.speech_socket import PATH, deny
@@ -19,36 +19,36 @@ from backend.runtime.request import SpeechRequest
 
 
 class WebSocketGateway:
-    """An ASGI application for WebSockets alone; at most `n_most` are open at a time.
+    """An ASGI application for WebSockets; at most `max_sockets` are open at a time.
 
-    An open socket is nothing to a replica, so silent ones take nobody's place, count for no scaling and outlive the
-    replicas. What is said is counted, queued, drained and asked again like any request.
+    Replicas do not see open sockets, so idle ones use no slot, do not affect autoscaling and outlive the replicas.
+    Sentences are counted, queued, drained and retried like any request.
     """
 
-    def __init__(self, speakers: ReplicaPool, under_way: InFlight, n_most: int) -> None:
-        self._speakers, self._under_way, self._n_most = speakers, under_way, n_most
+    def __init__(self, workers: ReplicaPool, in_flight: InFlight, max_sockets: int) -> None:
+        self._workers, self._in_flight, self._max_sockets = workers, in_flight, max_sockets
         router = APIRouter()
-        router.add_api_websocket_route(PATH, self._converse)
-        # For the id and the line in the log. Speeches are counted where they are made.
+        router.add_api_websocket_route(PATH, self._serve)
+        # For the request id and the log line; the replicas record the speech metrics.
         self._app: ASGIApp = RequestLogMiddleware(router, ServerMetrics())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    async def _converse(self, socket: WebSocket) -> None:
-        under_way = self._under_way
-        if under_way.is_stopping or len(under_way.conversations) >= self._n_most:
-            await deny(socket, self._n_most, STOPS if under_way.is_stopping else None)
+    async def _serve(self, socket: WebSocket) -> None:
+        in_flight = self._in_flight
+        if in_flight.is_stopping or len(in_flight.sockets) >= self._max_sockets:
+            await deny(socket, self._max_sockets, SHUTDOWN_MESSAGE if in_flight.is_stopping else None)
             return
-        about = {**plain_scope(socket.scope), "path": PATH}
-        about["state"]["request_id"] = socket.state.request_id
+        scope = {**plain_scope(socket.scope), "path": PATH}
+        scope["state"]["request_id"] = socket.state.request_id
 
-        def speak(wanted: SpeechRequest, is_timed: bool) -> RemoteSpeech:
-            return RemoteSpeech(self._speakers, under_way, wanted, about, is_timed)
+        def create_speech(request: SpeechRequest, is_timed: bool) -> RemoteSpeech:
+            return RemoteSpeech(self._workers, in_flight, request, scope, is_timed)
 
-        conversation = SpeechSocket(socket, speak)
-        under_way.conversations.add(conversation)
+        session = SpeechSocket(socket, create_speech)
+        in_flight.sockets.add(session)
         try:
-            await conversation.run()
+            await session.run()
         finally:
-            under_way.conversations.remove(conversation)
+            in_flight.sockets.remove(session)

@@ -1,4 +1,4 @@
-"""What every codec offers, and the streaming bookkeeping they share."""
+"""The codec interface, and the streaming state that all codecs share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from backend.nn.state import zero_rows
 
 @dataclass(slots=True)
 class CodecState:
-    """One batch of streams. `pending` [B, C, hop] holds the samples of an unfinished frame.
+    """State of a batch of streams. `pending` [B, C, hop] holds the samples of an incomplete frame.
 
-    Encoding and decoding carry separate states, so one object may serve a full round trip.
+    Encoding and decoding have separate states, so one object can serve a full round trip.
     """
 
     encoder: Any
@@ -26,9 +26,9 @@ class CodecState:
     n_pending: int = field(default=0)
 
     def reset(self, rows: Tensor | None = None) -> None:
-        """Start again: every row, or only the rows where the boolean `rows` [B] is true.
+        """Resets every row, or only those where the boolean `rows` [B] is true.
 
-        Rows share their place inside a frame, so a single row restarts with the pending samples as silence.
+        Rows share their position within a frame, so a single row restarts with silence as its pending samples.
         """
         zero_rows((self.encoder, self.decoder, self.pending), rows)
         if rows is None:
@@ -36,17 +36,17 @@ class CodecState:
 
 
 class Reconstruction(NamedTuple):
-    """What a training step needs from a codec."""
+    """A codec's output in a training step."""
 
-    audio: Tensor  # [B, C, N], lagging the input by spec.latency_samples
-    latent: Tensor  # [B, D, T], before quantisation
-    indices: Tensor | None  # [B, K, T]; None when quantisation was off
+    audio: Tensor  # [B, C, N], delayed by spec.latency_samples
+    latent: Tensor  # [B, D, T], before quantization
+    indices: Tensor | None  # [B, K, T]; None without quantization
     commitment: Tensor  # scalar; pulls latents to their codes
     codebook: Tensor  # scalar; pulls codes to the latents (0 for codebooks updated by moving averages)
 
 
 class Codec(Protocol):
-    """The seam every codec is used through."""
+    """The interface of every codec."""
 
     @property
     def spec(self) -> CodecSpec: ...
@@ -59,14 +59,14 @@ class Codec(Protocol):
 
 
 class CausalCodec(nn.Module):
-    """A codec that works frame by frame: checks inputs, keeps unfinished frames, leaves the maths to subclasses.
+    """A frame-by-frame codec: validates inputs and buffers incomplete frames; subclasses implement the model.
 
-    Subclasses set `spec` and write `encoder_state`, `decoder_state`, `encode_frames` and `decode_frames`.
+    Subclasses set `spec` and implement `encoder_state`, `decoder_state`, `encode_frames` and `decode_frames`.
     """
 
     spec: CodecSpec
-    # The children whose weights decide what codes mean. A codec that names them can go on training its decoder:
-    # codes made before stay valid, and only sound better. Empty: all weights count.
+    # Child modules whose weights define the codes. With these set, training the decoder further keeps existing codes
+    # valid. Empty: all weights count.
     code_parts: tuple[str, ...] = ()
 
     def encoder_state(self, batch: int) -> Any:
@@ -76,20 +76,20 @@ class CausalCodec(nn.Module):
         raise NotImplementedError
 
     def encode_frames(self, audio: Tensor, state: Any, n_codebooks: int) -> Tensor:
-        """Whole frames [B, C, T * hop] to indices [B, K, T]; `state` None means from the start."""
+        """Encodes whole frames [B, C, T * hop] as indices [B, K, T]; `state` None starts a new stream."""
         raise NotImplementedError
 
     def decode_frames(self, indices: Tensor, state: Any) -> Tensor:
-        """Indices [B, K, T] to samples [B, C, T * hop]; `state` None means from the start."""
+        """Decodes indices [B, K, T] to samples [B, C, T * hop]; `state` None starts a new stream."""
         raise NotImplementedError
 
     def reconstruct(
         self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True
     ) -> Reconstruction:
-        """The differentiable round trip of audio [B, C, T * hop].
+        """Runs the differentiable round trip of audio [B, C, T * hop].
 
-        `n_codebooks` [B] keeps that many codebooks per item (quantiser dropout); `is_quantized=False`
-        skips the codebooks altogether, for warm-up.
+        `n_codebooks` [B] keeps that many codebooks per item (quantizer dropout); `is_quantized=False` bypasses the
+        codebooks, for warm-up.
         """
         raise NotImplementedError
 
@@ -107,21 +107,21 @@ class CausalCodec(nn.Module):
 
     @property
     def algorithmic_latency_samples(self) -> int:
-        """How long after an input sample arrives its sound can come out: one frame plus the declared lag."""
+        """Latency from an input sample to its output: one frame plus the declared latency."""
         return self.spec.hop_samples + self.spec.latency_samples
 
     def init_state(self, batch: int) -> CodecState:
-        """Fresh state for `batch` parallel streams, on the device and in the precision of the weights."""
+        """Allocates the state of `batch` parallel streams, with the device and dtype of the weights."""
         weight = next(self.parameters())
         pending = weight.new_zeros(batch, self.spec.channels, self.spec.hop_samples)
         return CodecState(self.encoder_state(batch), self.decoder_state(batch), pending)
 
     def encode(self, audio: Tensor, state: CodecState | None = None, n_codebooks: int | None = None) -> Codes:
-        """Turn audio [B, C, N] in -1...1 into codes [B, K, T].
+        """Encodes audio [B, C, N] in -1...1 as codes [B, K, T].
 
-        Without a state the last partial frame is completed with silence: T = ceil(N / hop). With a
-        state, only complete frames come out and the rest waits; `finish` completes it.
-        Raises `BadAudio` for a wrong shape and `BadCodes` for a `n_codebooks` the codec does not have.
+        Without a state the last incomplete frame is padded with silence: T = ceil(N / hop). With a state only complete
+        frames are returned and the rest is buffered; `finish` flushes it. Raises `BadAudio` for a wrong shape and
+        `BadCodes` for an unsupported `n_codebooks`.
         """
         n_codebooks = self.check_codebooks(n_codebooks)
         self.check_audio(audio)
@@ -136,16 +136,16 @@ class CausalCodec(nn.Module):
         return Codes(self.encode_frames(audio, None if state is None else state.encoder, n_codebooks), self.spec.name)
 
     def finish(self, state: CodecState, n_codebooks: int | None = None) -> Codes:
-        """End an encoding stream: the codes of the last partial frame, completed with silence, or none."""
+        """Ends an encoding stream: returns the codes of the last incomplete frame, padded with silence, or none."""
         missing = -state.n_pending % self.spec.hop_samples
         silence = state.pending.new_zeros(state.pending.shape[0], self.spec.channels, missing)
         return self.encode(silence, state, n_codebooks)
 
     def decode(self, codes: Codes, state: CodecState | None = None) -> Tensor:
-        """Turn codes [B, K, T] into samples [B, C, T * hop] in -1...1, continuing from `state` if given.
+        """Decodes codes [B, K, T] to samples [B, C, T * hop] in -1...1, continuing from `state` if given.
 
-        K may be smaller than the codec's: the sound is then the coarser one of the first K codebooks.
-        Raises `CodebookMismatch` for too many codebooks and `BadCodes` for codes of another codec.
+        K may be smaller than the codec's, which gives the coarser audio of the first K codebooks. Raises
+        `CodebookMismatch` for too many codebooks and `BadCodes` for codes of another codec.
         """
         if codes.codec != self.spec.name:
             raise BadCodes(
@@ -162,7 +162,7 @@ class CausalCodec(nn.Module):
         return self.decode_frames(codes.indices, None if state is None else state.decoder)
 
     def _take_whole_frames(self, audio: Tensor, state: CodecState) -> Tensor:
-        """The pending samples and `audio` up to the last frame border; the rest becomes pending."""
+        """Returns the pending samples and `audio` up to the last frame boundary; the rest becomes pending."""
         if state.n_pending:
             audio = torch.cat([state.pending[:, :, : state.n_pending], audio], dim=2)
         whole = audio.shape[2] // self.spec.hop_samples * self.spec.hop_samples
@@ -173,7 +173,7 @@ class CausalCodec(nn.Module):
     def check_audio(self, audio: Tensor) -> None:
         if audio.dim() != 3 or audio.shape[1] != self.spec.channels:
             raise BadAudio(
-                f"Audio has shape {tuple(audio.shape)}; codec '{self.spec.name}' takes [B, {self.spec.channels}, N]. "
+                f"Audio has shape {tuple(audio.shape)}; codec '{self.spec.name}' expects [B, {self.spec.channels}, N]. "
                 "Mix down or add the missing dimension first."
             )
 
@@ -182,6 +182,6 @@ class CausalCodec(nn.Module):
             return self.spec.n_codebooks
         if not 1 <= n_codebooks <= self.spec.n_codebooks:
             raise BadCodes(
-                f"Asked for {n_codebooks} codebooks; codec '{self.spec.name}' has 1 to {self.spec.n_codebooks}."
+                f"n_codebooks is {n_codebooks}; codec '{self.spec.name}' supports 1 to {self.spec.n_codebooks}. Choose one of these."
             )
         return n_codebooks

@@ -1,6 +1,6 @@
-"""The convolutional halves of a causal DAC: waveform [B, 1, N] to features [B, D, T] and back.
+"""The convolutional encoder and decoder of a causal DAC: waveform [B, 1, N] to features [B, D, T] and back.
 
-Every layer's weights are plain; checkpoints with weight normalisation are folded while loading.
+All weights are plain; loading folds the weight normalization of checkpoints.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DILATIONS = (1, 3, 9)
 
 @dataclass(slots=True)
 class DacBlockState:
-    """A rate-changing convolution, its three residual units, and the transformer of the last encoder block."""
+    """State of a rate-changing convolution, its three residual units, and the transformer of the last encoder block."""
 
     rate: ConvState
     units: list[ConvState]
@@ -111,9 +111,9 @@ class DacConvStack(nn.Module):
 
 
 class DacEncoder(DacConvStack):
-    """Waveform [B, 1, T * prod(rates)] to features [B, latent_dim, T].
+    """Encodes a waveform [B, 1, T * prod(rates)] as features [B, latent_dim, T].
 
-    `n_transformer_layers` per block; heads are 64 wide and the hidden layer 3 times the channels.
+    `n_transformer_layers` are per block; heads are 64 wide and the hidden layer is 3 times the channels.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class DacEncoder(DacConvStack):
 
 
 class DacDecoder(DacConvStack):
-    """Features [B, latent_dim, T] to waveform [B, 1, T * prod(rates)] in -1...1."""
+    """Decodes features [B, latent_dim, T] to a waveform [B, 1, T * prod(rates)] in -1...1."""
 
     def __init__(self, latent_dim: int, dim: int, rates: tuple[int, ...]):
         super().__init__()

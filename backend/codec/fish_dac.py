@@ -42,7 +42,7 @@ class FishDecoderState:
 
 
 class RateStage(nn.Module):
-    """Change the frame rate by `factor`, down or up, then mix frames with a ConvNeXt block."""
+    """Changes the frame rate by `factor`, down or up, then mixes frames with a ConvNeXt block."""
 
     def __init__(self, dim: int, factor: int, is_upward: bool):
         super().__init__()
@@ -65,10 +65,10 @@ def run_stages(stages: nn.ModuleList, x: Tensor, states: list[RateState] | None)
 
 
 class FishDAC(CausalCodec):
-    """Encoder, downsampling, transformer, quantisers; and back through a transformer, upsampling, decoder.
+    """Encoder, downsampling, transformer, quantizers; and back through a transformer, upsampling, decoder.
 
-    The semantic codebook comes first and is quantised from the features; the `n_residual_codebooks`
-    others share what it leaves. Published sizes are the defaults.
+    The semantic codebook quantizes the features, the `n_residual_codebooks` others its residual. Published sizes are
+    the defaults.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class FishDAC(CausalCodec):
         return self.decoder(x, None if state is None else state.convolutions)
 
     def quantize(self, features: Tensor, n_codebooks: int) -> Tensor:
-        """Indices [B, K, T] of features [B, D, T]: each codebook takes what the ones before it left."""
+        """Quantizes features [B, D, T] to indices [B, K, T]; each codebook encodes the residual of the previous ones."""
         indices = []
         for quantizer in self.quantizers[:n_codebooks]:
             indices.append(quantizer.encode(features))
@@ -123,17 +123,17 @@ class FishDAC(CausalCodec):
         return torch.stack(indices, dim=1)
 
     def look_up(self, indices: Tensor) -> Tensor:
-        """Features [B, D, T] of indices [B, K, T]. Codes outside their codebook are clamped into it.
+        """Returns features [B, D, T] of indices [B, K, T]. Codes out of range are clamped.
 
-        Language models sample residual codes from the range of the larger semantic codebook, and
-        these checkpoints expect the overflow to end at the last entry.
+        Language models sample residual codes from the range of the larger semantic codebook, and these checkpoints
+        expect overflow to map to the last entry.
         """
         last = torch.tensor(self.spec.codebook_sizes[: indices.shape[1]], device=indices.device)[:, None] - 1
         indices = torch.minimum(indices.clamp(min=0), last)
         return sum(quantizer.decode(row) for quantizer, row in zip(self.quantizers, indices.unbind(1), strict=False))
 
     def encode_features(self, audio: Tensor) -> dict[str, Tensor]:
-        """What each part of the encoder makes of audio [B, 1, N]; for checking conversions."""
+        """Returns the output of each encoder stage for audio [B, 1, N], for checking conversions."""
         self.check_audio(audio)
         audio = nn.functional.pad(audio, (0, -audio.shape[2] % self.spec.hop_samples))
         encoder_out = self.encoder(audio)
@@ -145,7 +145,7 @@ class FishDAC(CausalCodec):
         }
 
     def dequantize(self, indices: Tensor) -> Tensor:
-        """The decoder's input [B, D, T * prod(downsample_factors)] for indices [B, K, T]."""
+        """Returns the decoder's input [B, D, T * prod(downsample_factors)] for indices [B, K, T]."""
         return run_stages(self.upsample, self.post_transformer(self.look_up(indices)), None)
 
     def reconstruct(

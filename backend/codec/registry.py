@@ -1,4 +1,4 @@
-"""The codecs by name. Classes are imported when asked for, so listing them costs nothing."""
+"""Registry of codecs by name. Classes are imported on demand, so listing them is cheap."""
 
 from __future__ import annotations
 
@@ -20,27 +20,31 @@ CODECS: dict[str, str] = {
 
 
 def codec_class(name: str) -> type[CausalCodec]:
-    """The class registered as `name`. Raises `BadCheckpoint` for a name that is not in the registry."""
+    """Returns the class registered as `name`. Raises `BadCheckpoint` for an unknown name."""
     if name not in CODECS:
         known = ", ".join(sorted(CODECS))
-        raise BadCheckpoint(f"Codec '{name}' is not known; known are {known}. Use one of them, or update Phonogram.")
+        raise BadCheckpoint(
+            f"Codec '{name}' is not supported; supported are {known}. Use one of them, or update Phonogram."
+        )
     module, _, attribute = CODECS[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
 
 def registered_name(codec: object) -> str:
-    """The registry name of a codec object's class. Raises `BadCheckpoint` if it has none."""
+    """Returns the registry name of a codec object's class. Raises `BadCheckpoint` if it has none."""
     path = f"{type(codec).__module__}.{type(codec).__qualname__}"
     for name, registered in CODECS.items():
         if registered == path:
             return name
-    raise BadCheckpoint(f"{type(codec).__name__} is not in the codec registry, so no one could load it. Add it first.")
+    raise BadCheckpoint(
+        f"{type(codec).__name__} is not in the codec registry, so it could not be loaded. Register it first."
+    )
 
 
 def build_codec(name: str, config: Mapping[str, Any]) -> CausalCodec:
-    """A codec with fresh random weights. `config` holds the constructor's arguments by name.
+    """Builds a codec with random weights. `config` holds the constructor's arguments by name.
 
-    Raises `BadCheckpoint` for an unknown codec, an unknown or missing argument, or a value it cannot be built with.
+    Raises `BadCheckpoint` for an unknown codec, an unknown or missing argument, or an invalid value.
     """
     cls = codec_class(name)
     if not hasattr(cls, "from_config"):
@@ -61,5 +65,5 @@ def _check_arguments(name: str, cls: type, config: Mapping[str, Any]) -> None:
     if unknown or missing:
         raise BadCheckpoint(
             f"The config of codec '{name}' has unknown keys {unknown} and lacks {missing}; "
-            f"it takes {sorted(parameters)}. Correct the config."
+            f"expected {sorted(parameters)}. Correct the config."
         )

@@ -33,7 +33,7 @@ class StackState:
 
 
 class ResidualUnit(nn.Module):
-    """A dilated convolution over 7 taps and a mix of channels, added to the input."""
+    """A dilated 7-tap convolution and a pointwise convolution with a residual connection."""
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
@@ -41,12 +41,12 @@ class ResidualUnit(nn.Module):
         self.mix = CausalConv1d(channels, channels, 1)
 
     def forward(self, x: Tensor, state: ConvState | None = None) -> Tensor:
-        # In place wherever autograd allows it: a quarter of the activations of a training step.
+        # In place where autograd allows it, which saves a quarter of a training step's activations.
         return self.mix(F.elu_(self.dilated(F.elu(x), state))).add_(x)
 
 
 class EncoderBlock(nn.Module):
-    """Three residual units, then `stride` times fewer frames with twice the channels."""
+    """Three residual units, then downsampling by `stride` with twice the channels."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -59,7 +59,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """`stride` times more frames with half the channels, then three residual units."""
+    """Upsampling by `stride` with half the channels, then three residual units."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -72,7 +72,7 @@ class DecoderBlock(nn.Module):
 
 
 class ConvStack(nn.Module):
-    """A first convolution, blocks, and a last convolution: the encoder or the decoder."""
+    """First convolution, blocks and last convolution of the encoder or decoder."""
 
     def __init__(self, first: CausalConv1d, blocks: Sequence[EncoderBlock | DecoderBlock], last: CausalConv1d):
         super().__init__()
@@ -95,9 +95,10 @@ class ConvStack(nn.Module):
 
 
 class SoundStream(CausalCodec):
-    """The codec of the paper: `C` channels at the audio rate, doubled by each of `strides`, and latents of `D`.
+    """The codec of the paper: `C` channels at the audio rate, doubled by each of `strides`, and latents of size `D`.
 
-    At 24 kHz with the strides given, 75 frames a second of 8 codes with 10 bits: 6 kbps, or 3 kbps with the first 4.
+    At 24 kHz with the default strides: 75 frames per second of 8 codes with 10 bits, 6 kbps, or 3 kbps with the first
+    4.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class SoundStream(CausalCodec):
         return torch.cat(pieces, dim=2).clamp_(-1, 1)
 
     def decode(self, codes: Codes | Tensor, state: CodecState | None = None) -> Tensor:
-        """As every codec's `decode`; plain indices [B, K, T] of this codec are taken too."""
+        """Decodes codes like any codec; also accepts plain indices [B, K, T] of this codec."""
         if isinstance(codes, Tensor):
             codes = Codes(codes, self.spec.name)
         return super().decode(codes, state)
@@ -157,7 +158,7 @@ class SoundStream(CausalCodec):
     def reconstruct(
         self, audio: Tensor, n_codebooks: Tensor | None = None, is_quantized: bool = True
     ) -> Reconstruction:
-        """The differentiable round trip of audio [B, 1, T * hop], not clipped."""
+        """Runs the differentiable round trip of audio [B, 1, T * hop], without clipping."""
         latent = self.encoder(audio)
         if not is_quantized:
             nothing = latent.new_zeros(())
@@ -168,17 +169,17 @@ class SoundStream(CausalCodec):
         )
 
     def _plan_blocks(self, x: Tensor, state: StackState | None, stack: ConvStack) -> tuple[StackState | None, int]:
-        """The state to start with and how many frames to take at a time.
+        """Returns the initial state and the number of frames per block.
 
-        On a CPU a second at a time keeps the activations in the cache (a third faster at 10 s) and the memory of a
-        long file flat; the states join the pieces exactly as they join a stream.
+        On CPU, one second at a time keeps the activations in the cache (a third faster at 10 s) and bounds the memory
+        for long files; states join the blocks exactly as in a stream.
         """
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return state, x.shape[2]
         return state or stack.init_state(x.shape[0]), max(1, round(self.spec.frame_rate_hz))
 
     def code_margins(self, audio: Tensor) -> Tensor:
-        """By how much each code of audio [B, 1, T * hop] beats the next best in squared distance, [B, K, T]."""
+        """Returns the squared-distance margin of each code of audio [B, 1, T * hop] to the next best, [B, K, T]."""
         return self.quantizer.margins(self.encoder(audio))
 
 

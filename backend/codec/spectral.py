@@ -1,10 +1,10 @@
-"""`spectral`: a small causal speech codec that works on short-time spectra.
+"""`spectral`: a small causal speech codec on short-time spectra.
 
-Spectral frames (hann 960, hop 240 at 24 kHz: 100 Hz) -> residual blocks -> one latent every
-`stride` frames -> residual vector quantiser -> residual blocks -> magnitude and phase -> overlap-add.
-All layers above 100 Hz are Fourier transforms, so a core runs it tens of times faster than real time.
-The synthesis overlap delays the sound by n_fft - hop samples; the decoder is trained against the
-input delayed by just that, or it would have to predict 30 ms of future.
+Spectral frames (hann 960, hop 240 at 24 kHz: 100 Hz) -> residual blocks -> one latent every `stride` frames -> residual
+vector quantizer -> residual blocks -> magnitude and phase -> overlap-add. Everything above 100 Hz is a Fourier
+transform, so one core runs it tens of times faster than real time. The synthesis overlap delays the audio by n_fft -
+hop samples; the decoder is trained against the input with that delay, otherwise it would have to predict 30 ms of
+future.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class F0Track(NamedTuple):
 
 
 class SpectralCodec(CausalCodec):
-    """24 kHz mono speech at 25 frames per second and 8 x 10 bits a frame: 2 kbps, 70 ms latency."""
+    """24 kHz mono speech at 25 frames per second and 8 x 10 bits per frame: 2 kbps, 70 ms latency."""
 
     code_parts = ("encoder", "quantizer")
 

@@ -14,7 +14,7 @@ from backend.nn.frame_mixer import FrameMixer
 from backend.nn.packed_linear import PackedLinear
 from backend.nn.stft import CausalISTFT, CausalSTFT, FrameState
 
-# About 100 dB below full scale: what is quieter than 16-bit rounding noise should not move the codes.
+# About 100 dB below full scale: levels below 16-bit rounding noise should not change the codes.
 POWER_FLOOR = 1e-6
 MAX_LOG_MAGNITUDE = 7.0
 
@@ -33,10 +33,10 @@ class DecoderState:
 
 
 class SpectralEncoder(nn.Module):
-    """Samples [B, T * stride * hop] to latents [B, T, latent_dim] of unit mean square.
+    """Encodes samples [B, T * stride * hop] as latents [B, T, latent_dim] of unit mean square.
 
-    It sees log power alone. With compressed complex spectra instead it learned half as fast, and with both
-    no faster (docs/log.md): at these rates there are no bits for phase.
+    Its input is log power alone. With compressed complex spectra instead it learned half as fast, and with both no
+    faster (docs/log.md): at these bitrates there are no bits for phase.
     """
 
     def __init__(self, n_fft: int, hop_samples: int, dims: Sequence[int], depths: Sequence[int], stride: int,
@@ -70,7 +70,7 @@ class SpectralEncoder(nn.Module):
 
 
 class SpectralDecoder(nn.Module):
-    """Latents [B, T, latent_dim] to samples [B, T * stride * hop]."""
+    """Decodes latents [B, T, latent_dim] to samples [B, T * stride * hop]."""
 
     def __init__(self, n_fft: int, hop_samples: int, dims: Sequence[int], depths: Sequence[int], stride: int,
                  latent_dim: int):  # fmt: skip

@@ -1,1 +1,1 @@
-"""Bytes for codes: bit packing, containers, checksums."""
+"""Storage formats of codes: bit packing, containers, checksums."""

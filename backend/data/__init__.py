@@ -1,1 +1,1 @@
-"""Sound to learn and test from: manifests, the decoded cache, segments, augmentation, synthetic sound."""
+"""Audio data for training and tests: manifests, decoded cache, segments, augmentation, synthetic audio."""

@@ -1,8 +1,8 @@
-"""Recordings decoded once into one memory-mapped file, so that a training step costs no decoding.
+"""Decodes recordings once into a memory-mapped file, so that training steps decode nothing.
 
-A cache folder holds `cache.json` (format, rate, channels), `samples.pcm` (int16, channels interleaved)
-and `index.jsonl` (one row per clip: id, source size, first sample, length, CRC-32; or the reason it was
-skipped). Rows are appended after their samples, so building can stop at any moment and go on later.
+A cache folder holds `cache.json` (format, rate, channels), `samples.pcm` (int16, interleaved channels) and
+`index.jsonl` (one row per clip: id, source size, first sample, length, CRC-32; or the reason it was skipped). Rows are
+appended after their samples, so an interrupted build resumes.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class IndexRow:
     first_sample: int
     n_samples: int
     crc32: int
-    skipped: str = ""  # why the clip could not be used
+    skipped: str = ""  # reason, if the clip could not be decoded
 
 
 class AudioCache:
-    """The cache of one folder of recordings at one rate."""
+    """The cache of a folder of recordings at one sample rate."""
 
     def __init__(self, folder: Path, rate_hz: int, n_channels: int = 1):
         self.folder, self.rate_hz, self.n_channels = folder, rate_hz, n_channels
@@ -56,20 +56,20 @@ class AudioCache:
         path = folder / "cache.json"
         if not path.exists():
             path.write_text(json.dumps(header))
-        found = json.loads(path.read_text())
-        if found != header:
+        stored = json.loads(path.read_text())
+        if stored != header:
             raise BadContainer(
-                f"The audio cache holds {found}; expected {header}. Delete the cache folder to rebuild it."
+                f"The audio cache has {stored}; expected {header}. Delete the cache folder to rebuild it."
             )
         self._rows = self._read_index()
 
     @property
     def report(self) -> dict[str, str]:
-        """Clips that could not be used, with the reason."""
+        """Skipped clips, with the reason."""
         return {row.id: row.skipped for row in self._rows.values() if row.skipped}
 
     def build(self, clips: list[Clip], progress: Callable[[int, int], None] | None = None) -> None:
-        """Decode every clip that is not cached yet. Unreadable clips are recorded in `report`, not raised."""
+        """Decodes every clip that is not cached yet. Unreadable clips are listed in `report`, not raised."""
         missing = [clip for clip in clips if not self._is_current(clip)]
         end = max((row.first_sample + row.n_samples for row in self._rows.values()), default=0)
         frame_bytes = BYTES_PER_VALUE * self.n_channels
@@ -91,7 +91,7 @@ class AudioCache:
                 end += row.n_samples
 
     def clips(self, clips: list[Clip]) -> list[CachedClip]:
-        """Views of those of `clips` that are cached and readable, in the order given."""
+        """Returns views of those of `clips` that are cached and readable, in the given order."""
         path = self.folder / "samples.pcm"
         if not path.exists() or not path.stat().st_size:
             return []
@@ -100,8 +100,8 @@ class AudioCache:
         for clip in clips:
             row = self._rows.get(clip.id)
             if row is not None and not row.skipped:
-                piece = values[row.first_sample : row.first_sample + row.n_samples]
-                cached.append(CachedClip(clip.id, clip.speaker, piece))
+                samples = values[row.first_sample : row.first_sample + row.n_samples]
+                cached.append(CachedClip(clip.id, clip.speaker, samples))
         return cached
 
     def _is_current(self, clip: Clip) -> bool:
@@ -117,12 +117,12 @@ class AudioCache:
         return IndexRow(clip.id, size_bytes, first_sample, len(values), crc32(values.tobytes())), values
 
     def _read_index(self) -> dict[str, IndexRow]:
-        """The rows whose samples are really there; a torn last line or torn samples are decoded again."""
+        """Returns the rows whose samples are complete; a truncated line or truncated samples are decoded again."""
         path, samples_path = self.folder / "index.jsonl", self.folder / "samples.pcm"
         if not path.exists():
             return {}
         size_bytes = samples_path.stat().st_size if samples_path.exists() else 0
-        rows, sound_lines = {}, []
+        rows, valid_lines = {}, []
         for line in path.read_text().splitlines():
             try:
                 row = IndexRow(**json.loads(line))
@@ -131,15 +131,15 @@ class AudioCache:
             if (row.first_sample + row.n_samples) * BYTES_PER_VALUE * self.n_channels > size_bytes:
                 break
             rows[row.id] = row
-            sound_lines.append(line + "\n")
+            valid_lines.append(line + "\n")
         partial = path.with_suffix(".tmp")
-        partial.write_text("".join(sound_lines))
+        partial.write_text("".join(valid_lines))
         os.replace(partial, path)
         return rows
 
 
 def cache_folder(root: Path, source: Path, rate_hz: int, n_channels: int = 1) -> Path:
-    """Where the cache of the recordings in `source` lives under `root`."""
+    """Returns the folder under `root` for the cache of the recordings in `source`."""
     digest = sha256(str(source.resolve()).encode()).hexdigest()[:8]
     return root / f"{source.resolve().name}-{rate_hz}hz-{n_channels}ch-{digest}"
 
@@ -149,10 +149,10 @@ def _size_bytes(path: Path) -> int:
 
 
 def _pcm(path: Path, rate_hz: int, n_channels: int) -> np.ndarray:
-    """The file as int16 [N, C] at `rate_hz`."""
+    """Decodes the file as int16 [N, C] at `rate_hz`."""
     waveform = read_audio(path, max_duration_s=MAX_CLIP_S)
     if not waveform.n_samples:
-        raise BadAudio("The file has no samples; expected some sound.")
+        raise BadAudio("The file has no samples; expected audio.")
     if waveform.n_channels != n_channels:
         waveform = waveform.mono()
     samples = resample(waveform, rate_hz).samples.T

@@ -1,4 +1,4 @@
-"""Changes that make little material go further: speed and pitch, room, tone, noise, band, gain."""
+"""Data augmentation: speed and pitch, room, tone, noise, band limit, gain."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ CEILING = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How often each change happens (0...1) and how far it goes.
+    """Probability (0...1) and range of each augmentation.
 
-    Speed changes by resampling, which moves pitch and formants along with the tempo: another, smaller
-    or larger speaker. Room adds a decaying echo: `room_s` is the time until it has fallen by 60 dB, `room_db` its
-    energy against the direct sound. Tone is a smooth random curve over frequency. Noise is white to brown, as steady
-    background. Band keeps only what lies below a frequency of `band_hz` (drawn evenly in octaves), as telephones
-    and old recordings do. Gain comes last and never clips.
+    Speed resamples, which changes pitch and formants along with tempo, like another speaker. Room adds a decaying echo:
+    `room_s` is its decay time to -60 dB, `room_db` its energy relative to the direct sound. Tone is a smooth random
+    curve over frequency. Noise is steady, white to brown. Band is a low-pass at a cutoff in `band_hz` (uniform in
+    octaves), like telephones and old recordings. Gain comes last and never clips.
     """
 
     speed_probability: float = 0.0
@@ -38,14 +37,14 @@ class Augmentation:
     room_db: tuple[float, float] = (-25.0, -5.0)
     rate_hz: int = 24_000
 
-    def draw_speed(self, rng: np.random.Generator) -> float:
-        """The factor by which the next segment is played faster; 1.0 for unchanged."""
+    def sample_speed(self, rng: np.random.Generator) -> float:
+        """Samples the speed factor of the next segment; 1.0 for unchanged."""
         if rng.random() >= self.speed_probability:
             return 1.0
         return float(1.0 + rng.uniform(-self.max_speed_change, self.max_speed_change))
 
     def apply(self, samples: np.ndarray, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """Turn a segment [C, M] into [C, n_samples]; M differs from `n_samples` where the speed changes."""
+        """Augments a segment [C, M] to [C, n_samples]; M differs from `n_samples` if the speed changes."""
         if samples.shape[1] != n_samples:
             samples = soxr.resample(samples.T, samples.shape[1], n_samples, quality="MQ").T
             samples = _fit(samples, n_samples)
@@ -68,7 +67,7 @@ class Augmentation:
 
 
 def shape_tone(samples: np.ndarray, band_gains_db: np.ndarray) -> np.ndarray:
-    """Filter [C, N] with a smooth gain curve through one gain per octave, the last at the Nyquist frequency."""
+    """Filters [C, N] with a smooth gain curve through one gain per octave, the last at the Nyquist frequency."""
     n_samples = samples.shape[1]
     spectrum = np.fft.rfft(samples, n=2 * n_samples)
     octaves = np.log2(np.linspace(2.0**-N_TONE_BANDS, 1.0, spectrum.shape[1]))
@@ -78,10 +77,10 @@ def shape_tone(samples: np.ndarray, band_gains_db: np.ndarray) -> np.ndarray:
 
 
 def add_room(samples: np.ndarray, decay_samples: int, echo_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Add to [C, N] the echo of a room: noise that falls by 60 dB in `decay_samples`, `echo_db` against the sound."""
+    """Adds a room echo to [C, N]: noise that decays by 60 dB in `decay_samples`, at `echo_db` relative to the audio."""
     n_fft = samples.shape[1] + decay_samples
     tail = rng.standard_normal(decay_samples) * 10.0 ** (-3.0 * np.arange(decay_samples) / decay_samples)
-    # Rooms swallow the treble first: an average of neighbors is a gentle low pass.
+    # Rooms absorb high frequencies first: average neighbors as a gentle low-pass.
     tail = np.convolve(tail, (0.25, 0.5, 0.25), mode="same")
     tail *= 10.0 ** (echo_db / 20.0) / np.linalg.norm(tail)
     echo = np.fft.irfft(np.fft.rfft(samples, n=n_fft) * np.fft.rfft(tail, n=n_fft), n=n_fft)
@@ -89,7 +88,7 @@ def add_room(samples: np.ndarray, decay_samples: int, echo_db: float, rng: np.ra
 
 
 def limit_band(samples: np.ndarray, cutoff: float) -> np.ndarray:
-    """Remove from [C, N] what lies above `cutoff`, a share of the rate; the slope below it is a tenth of that wide."""
+    """Low-passes [C, N] at `cutoff`, a fraction of the rate; the slope below it is a tenth of that wide."""
     n_samples = samples.shape[1]
     spectrum = np.fft.rfft(samples, n=2 * n_samples)
     share = np.linspace(0.0, 0.5, spectrum.shape[1])
@@ -98,7 +97,7 @@ def limit_band(samples: np.ndarray, cutoff: float) -> np.ndarray:
 
 
 def add_noise(samples: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Add steady noise, between white and brown, at `snr_db` below the segment's own level."""
+    """Adds steady noise, between white and brown, at `snr_db` below the segment's level."""
     white = np.fft.rfft(rng.standard_normal(samples.shape))
     slope = rng.uniform(0.0, 1.0)
     noise = np.fft.irfft(white / np.maximum(np.arange(white.shape[1]), 8.0) ** slope, n=samples.shape[1])

@@ -1,4 +1,4 @@
-"""What must never be learned from: speakers and files kept for judging."""
+"""Held-out speakers and files, which training must not use."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from backend.data.manifest import Clip
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Patterns (`*` and `?` allowed) of speakers and of clip ids or file names to keep out.
+    """Patterns (with `*` and `?`) of held-out speakers, clip ids and file names.
 
-    A mixed speaker such as `ann:0.6+bob:0.4` is held out when any of its parts is.
+    A mixed speaker such as `ann:0.6+bob:0.4` is held out if any of its parts is.
     """
 
     speakers: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class HeldOut:
         return any(fnmatchcase(name, pattern) for name in (clip.id, clip.path.name) for pattern in self.files)
 
     def split(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-        """The clips that may be learned from, and those kept out."""
+        """Returns the training clips and the held-out clips."""
         kept = [clip for clip in clips if not self.covers(clip)]
         out = [clip for clip in clips if self.covers(clip)]
         return kept, out

@@ -1,4 +1,4 @@
-"""Sound made from a seed, for tests and examples: the same arguments give the same samples, up to rounding between machines.
+"""Synthetic audio from a seed, for tests and examples; equal arguments give equal samples up to rounding.
 
 Every function returns mono float32 [1, N] with N = round(duration_s * rate_hz), within -1...1.
 """
@@ -19,19 +19,12 @@ SYLLABLE_S = 0.22
 
 
 def silence(duration_s: float, rate_hz: int) -> np.ndarray:
-    """Zeros."""
+    """Returns zeros."""
     return np.zeros((1, _length(duration_s, rate_hz)), np.float32)
 
 
-def impulse(duration_s: float, rate_hz: int, at_s: float = 0.0, peak: float = 1.0) -> np.ndarray:
-    """Silence with one sample of `peak`."""
-    samples = silence(duration_s, rate_hz)
-    samples[0, round(at_s * rate_hz)] = peak
-    return samples
-
-
 def tone(duration_s: float, rate_hz: int, frequency_hz: float = 440.0, peak: float = 0.5) -> np.ndarray:
-    """A sine that starts at phase zero."""
+    """Returns a sine that starts at phase zero."""
     time_s = np.arange(_length(duration_s, rate_hz)) / rate_hz
     return _as_samples(peak * np.sin(2 * np.pi * frequency_hz * time_s))
 
@@ -39,7 +32,7 @@ def tone(duration_s: float, rate_hz: int, frequency_hz: float = 440.0, peak: flo
 def chirp(
     duration_s: float, rate_hz: int, start_hz: float = 100.0, end_hz: float | None = None, peak: float = 0.5
 ) -> np.ndarray:
-    """A sine gliding linearly from `start_hz` to `end_hz`, by default 45% of the rate."""
+    """Returns a linear sine sweep from `start_hz` to `end_hz`, by default 45% of the rate."""
     end_hz = 0.45 * rate_hz if end_hz is None else end_hz
     time_s = np.arange(_length(duration_s, rate_hz)) / rate_hz
     slope = (end_hz - start_hz) / max(duration_s, 1 / rate_hz)
@@ -47,26 +40,26 @@ def chirp(
 
 
 def noise(duration_s: float, rate_hz: int, seed: int = 0, peak: float = 0.5) -> np.ndarray:
-    """White noise, uniform in -peak...peak."""
+    """Returns white noise, uniform in -peak...peak."""
     return _as_samples(np.random.default_rng(seed).uniform(-peak, peak, _length(duration_s, rate_hz)))
 
 
 def speech_like(duration_s: float, rate_hz: int, seed: int = 0, peak: float = 0.5) -> np.ndarray:
-    """Something with the shape of speech: voiced vowels with gliding pitch, breath noise, syllables and pauses.
+    """Returns speech-shaped audio: vowels with gliding pitch, breath noise, syllables and pauses. Not intelligible.
 
-    The seed draws pitch, vowels and syllable lengths. The largest sample is `peak`. Not intelligible.
+    The seed determines pitch, vowels and syllable lengths. The largest sample is `peak`.
     """
     n_samples = _length(duration_s, rate_hz)
-    draw = np.random.default_rng(seed)
-    pitch_hz = draw.uniform(90, 220)
+    rng = np.random.default_rng(seed)
+    pitch_hz = rng.uniform(90, 220)
     voice = np.zeros(n_samples)
     start = 0
     while start < n_samples:
-        n_syllable = max(16, round(SYLLABLE_S * draw.uniform(0.6, 1.6) * rate_hz))
-        vowel = VOWELS_HZ[draw.integers(len(VOWELS_HZ))]
-        glide = draw.uniform(0.85, 1.15)
-        is_pause = draw.random() < 0.15
-        breath = draw.standard_normal(n_syllable)
+        n_syllable = max(16, round(SYLLABLE_S * rng.uniform(0.6, 1.6) * rate_hz))
+        vowel = VOWELS_HZ[rng.integers(len(VOWELS_HZ))]
+        glide = rng.uniform(0.85, 1.15)
+        is_pause = rng.random() < 0.15
+        breath = rng.standard_normal(n_syllable)
         if not is_pause:
             syllable = _syllable(n_syllable, rate_hz, pitch_hz * np.linspace(1.0, glide, n_syllable), vowel, breath)
             voice[start : start + n_syllable] = syllable[: n_samples - start]
@@ -78,11 +71,11 @@ def speech_like(duration_s: float, rate_hz: int, seed: int = 0, peak: float = 0.
 def _syllable(
     n_samples: int, rate_hz: int, pitch_hz: np.ndarray, vowel: tuple[tuple[int, int], ...], breath: np.ndarray
 ) -> np.ndarray:
-    """Pulses and a little noise through formant resonances, rising and falling to zero."""
+    """Filters pulses and a little noise with formant resonances, with fade-in and fade-out."""
     cycles = np.cumsum(pitch_hz) / rate_hz
     pulses = (np.diff(np.floor(cycles), prepend=0.0) > 0).astype(np.float64)
     source = pulses + 0.02 * breath
-    # Resonances as a spectrum: numpy has no recursive filter, and a Python loop would cost seconds.
+    # Resonances as a spectrum: NumPy has no recursive filter, and a Python loop would take seconds.
     n_fft = 2 * n_samples
     frequency_hz = np.fft.rfftfreq(n_fft, 1 / rate_hz)
     response = np.zeros(len(frequency_hz))

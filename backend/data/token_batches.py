@@ -1,4 +1,4 @@
-"""Batches of coded utterances of like length, in an order that can be resumed."""
+"""Batches of encoded utterances of similar length, in a resumable order."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import numpy as np
 from backend.data.token_shards import NO_SYMBOL, CodedUtterance, ShardDataset
 from backend.errors import BadSettings
 
-# Lengths are sorted within pools of this many batches: little padding, and still a new mix each epoch.
+# Lengths are sorted within pools of this many batches: little padding, with a new mix each epoch.
 POOL_BATCHES = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:
     """Padded utterances: `codes` [B, K, T] int64 (0 after the end), `n_frames` [B], `alignment` [B, T] (`NO_SYMBOL`
-    after the end), `symbols` and `speaker_index` [B]; `references` are other utterances of the same speakers, or the
-    same where there is no other, `reference_codes` [B, K, R] padded likewise."""
+    after the end), `symbols` and `speaker_index` [B].
+
+    `reference_codes` [B, K, R] are other utterances of the same speakers (the same one if there is no other), padded
+    likewise.
+    """
 
     ids: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -30,17 +33,18 @@ class TokenBatch:
 
 
 class TokenBatches:
-    """An endless stream of batches of at most `frames_per_batch` padded frames, each epoch every utterance once.
+    """An endless stream of batches of at most `frames_per_batch` padded frames; each epoch has every utterance once.
 
-    The stream is a function of dataset, options and seed; `position` says where it is, and setting it goes there.
+    Dataset, options and seed determine the stream; setting `position` seeks in it.
     """
 
     def __init__(
         self, dataset: ShardDataset, frames_per_batch: int, seed: int = 0, *, max_frames: int | None = None,
         max_reference_frames: int = 250, is_aligned_only: bool = False,
     ) -> None:  # fmt: skip
-        """Utterances longer than `max_frames` (default: `frames_per_batch`) are left out. References are cut, at a
-        random place, to `max_reference_frames`. Raises `BadSettings` if nothing is left."""
+        """Utterances longer than `max_frames` (default: `frames_per_batch`) are left out. References are cropped at a
+        random place to `max_reference_frames`. Raises `BadSettings` if nothing is left.
+        """
         limit = min(max_frames or frames_per_batch, frames_per_batch)
         self.dataset, self.frames_per_batch, self.seed = dataset, frames_per_batch, seed
         self.max_reference_frames = max_reference_frames
@@ -73,11 +77,11 @@ class TokenBatches:
 
     @property
     def n_batches(self) -> int:
-        """Batches of the current epoch."""
+        """Number of batches in the current epoch."""
         return len(self._plan)
 
     def next(self) -> TokenBatch:
-        """The batch at `position`, which moves on."""
+        """Returns the batch at `position` and advances."""
         if self._next >= len(self._plan):
             self.position = (self._epoch + 1, 0)
         numbers = self._plan[self._next]
@@ -87,7 +91,7 @@ class TokenBatches:
         return self._batch([self.dataset[int(number)] for number in numbers], references)
 
     def _planned(self, epoch: int) -> list[np.ndarray]:
-        """Which utterances go together in which batch of an epoch."""
+        """Returns the utterance numbers of each batch of an epoch."""
         random = np.random.default_rng((self.seed, epoch, 0))
         order = random.permutation(self._used)
         lengths = self.dataset.n_frames
@@ -126,9 +130,9 @@ class TokenBatches:
         )
 
 
-def _padded(pieces: list[np.ndarray]) -> np.ndarray:
-    """Codes [K, T] of several lengths as one [B, K, T], zeros after the end."""
-    whole = np.zeros((len(pieces), pieces[0].shape[0], max(codes.shape[1] for codes in pieces)), np.int64)
-    for row, codes in enumerate(pieces):
-        whole[row, :, : codes.shape[1]] = codes
-    return whole
+def _padded(items: list[np.ndarray]) -> np.ndarray:
+    """Pads codes [K, T] of several lengths to one [B, K, T], with zeros after the end."""
+    padded = np.zeros((len(items), items[0].shape[0], max(codes.shape[1] for codes in items)), np.int64)
+    for row, codes in enumerate(items):
+        padded[row, :, : codes.shape[1]] = codes
+    return padded

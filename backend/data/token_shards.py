@@ -1,9 +1,8 @@
-"""Token shards: coded utterances on disk, so that training reads codes and never sound.
+"""Token shards: encoded utterances on disk, so that training reads codes instead of audio.
 
 A folder holds `shard-NNNNN.safetensors` and `index.json`. A shard has `codes` [K, T] and `alignment` [T] (int16,
-utterances one after another along T; -1 where no durations are known) and, in its header, a row of facts an
-utterance. The index names codec, frame rate and every shard with its SHA-256; it is replaced after each shard, so
-writing can stop at any moment and go on later.
+utterances concatenated along T; -1 without durations) and one metadata row per utterance in its header. The index lists
+codec, frame rate and every shard with its SHA-256; it is replaced after each shard, so interrupted writing resumes.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ NO_SYMBOL = -1
 
 @dataclass(frozen=True, slots=True)
 class ShardSpec:
-    """What codes a folder holds. `codes_sha256` is the identity of the codec that made them."""
+    """The codec of a folder's codes. `codes_sha256` identifies it."""
 
     codec: str
     codes_sha256: str
@@ -45,8 +44,9 @@ class ShardSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedUtterance:
-    """One utterance: `codes` [K, T] int16; `alignment` [T] int16 counts the silence before as 0 and `symbols` from 1,
-    the silence after is len(symbols) + 1; all `NO_SYMBOL` where unknown."""
+    """One utterance: `codes` [K, T] int16; `alignment` [T] int16 is 0 for the leading silence, then `symbols` from 1,
+    and len(symbols) + 1 for the trailing silence; all `NO_SYMBOL` if unknown.
+    """
 
     id: str
     text: str
@@ -65,29 +65,31 @@ class CodedUtterance:
 
 
 class ShardWriter:
-    """Adds shards to a folder. `written` are the ids that are there already."""
+    """Adds shards to a folder. `written` are the ids of existing utterances."""
 
     def __init__(self, folder: Path, spec: ShardSpec) -> None:
-        """Raises `BadContainer` if the folder holds codes of another codec, and if it is damaged."""
+        """Raises `BadContainer` if the folder has codes of another codec or is damaged."""
         self.folder, self.spec = folder, spec
         self._shards: list[dict[str, Any]] = []
         self.written: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"Folder '{folder.name}' cannot be made ({error.strerror}). Choose another.") from error
+            raise OutputError(
+                f"Folder '{folder.name}' cannot be created ({error.strerror}). Choose another."
+            ) from error
         if (folder / INDEX).is_file():
-            found, self._shards = _read_index(folder)
-            if found != spec:
+            stored, self._shards = _read_index(folder)
+            if stored != spec:
                 raise BadContainer(
-                    f"'{folder.name}' holds codes of '{found.codec}' ({found.codes_sha256[:12]}); this codec is "
+                    f"'{folder.name}' has codes of '{stored.codec}' ({stored.codes_sha256[:12]}); this codec is "
                     f"'{spec.codec}' ({spec.codes_sha256[:12]}). Choose another folder, or delete that one."
                 )
             for shard in self._shards:
                 self.written |= {row["id"] for row in _open_shard(folder, shard)[2]}
 
     def write(self, utterances: Sequence[CodedUtterance]) -> None:
-        """One more shard; it is there whole or not at all."""
+        """Writes one more shard atomically."""
         rows: list[dict[str, Any]] = []
         first = 0
         for item in utterances:
@@ -109,24 +111,25 @@ class ShardWriter:
 
 
 class ShardDataset(Sequence[CodedUtterance]):
-    """The utterances of one or more shard folders, all of one codec, in a fixed order; held in memory (16 bytes a
-    frame of 8 codebooks: 1.4 MB an hour at 25 Hz)."""
+    """The utterances of one or more shard folders of one codec, in a fixed order, held in memory (16 bytes per frame of
+    8 codebooks: 1.4 MB an hour at 25 Hz).
+    """
 
     def __init__(self, folders: Path | Iterable[Path], codes_sha256: str | None = None) -> None:
-        """`codes_sha256`: the codec these codes must be of. Raises `BadContainer` for another, and for damage."""
+        """`codes_sha256`: the required codec. Raises `BadContainer` for another one, and for damage."""
         folders = [folders] if isinstance(folders, Path) else list(folders)
         if not folders:
-            raise BadContainer("No folder of token shards was given. Make one with 'phonogram data tokenize'.")
+            raise BadContainer("No folder of token shards was passed. Create one with 'phonogram data tokenize'.")
         self._items: list[CodedUtterance] = []
         specs = []
         for folder in folders:
             spec, shards = _read_index(folder)
             specs.append(spec)
-            wanted = codes_sha256 or specs[0].codes_sha256
-            if spec.codes_sha256 != wanted:
+            expected = codes_sha256 or specs[0].codes_sha256
+            if spec.codes_sha256 != expected:
                 raise BadContainer(
-                    f"'{folder.name}' holds codes of '{spec.codec}' ({spec.codes_sha256[:12]}); expected those of "
-                    f"{wanted[:12]}. Tokenize again with the codec in use."
+                    f"'{folder.name}' has codes of '{spec.codec}' ({spec.codes_sha256[:12]}); expected those of "
+                    f"{expected[:12]}. Tokenize again with the codec in use."
                 )
             for shard in shards:
                 codes, alignment, rows = _open_shard(folder, shard)
@@ -153,11 +156,11 @@ class ShardDataset(Sequence[CodedUtterance]):
         return float(self.n_frames.sum()) / self.spec.frame_rate_hz
 
     def another_of(self, number: int, random: np.random.Generator) -> int:
-        """Another utterance of the same speaker, or `number` itself if there is none."""
+        """Returns another utterance of the same speaker, or `number` itself if there is none."""
         same = self.by_speaker[self._items[number].speaker]
         if len(same) == 1:
             return number
-        # One draw from the others: the last takes the place of the utterance itself.
+        # One draw from the others: the last one replaces the utterance itself.
         other = same[int(random.integers(len(same) - 1))]
         return same[-1] if other == number else other
 
@@ -176,17 +179,17 @@ def _read_index(folder: Path) -> tuple[ShardSpec, list[dict[str, Any]]]:
         return spec, list(index["shards"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadContainer(
-            f"'{folder.name}' holds no readable {INDEX} ({type(error).__name__}); expected a folder of token shards. "
-            "Make one with 'phonogram data tokenize'."
+            f"'{folder.name}' has no readable {INDEX} ({type(error).__name__}); expected a folder of token shards. "
+            "Create one with 'phonogram data tokenize'."
         ) from error
 
 
 def _open_shard(folder: Path, shard: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Codes [K, T], alignment [T] and rows of a shard, after comparing its checksum."""
+    """Returns codes [K, T], alignment [T] and rows of a shard after verifying its checksum."""
     path = folder / shard["file"]
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != shard["sha256"]:
-            raise BadContainer(f"'{path.name}' in '{folder.name}' is not what was written. Tokenize again.")
+            raise BadContainer(f"'{path.name}' in '{folder.name}' does not match its checksum. Tokenize again.")
         with safe_open(path, framework="np") as file:
             return file.get_tensor("codes"), file.get_tensor("alignment"), json.loads(file.metadata()["rows"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -201,6 +204,6 @@ def _replace(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
-        raise OutputError(f"'{path.name}' cannot be written ({error.strerror}). Check the free space.") from error
+        raise OutputError(f"'{path.name}' cannot be written ({error.strerror}). Check the free disk space.") from error
     finally:
         partial.unlink(missing_ok=True)

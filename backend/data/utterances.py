@@ -1,4 +1,4 @@
-"""Recordings with what is said in them: the rows of a speech manifest."""
+"""Recordings with transcripts: the rows of a speech manifest."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from backend.data.manifest import AUDIO_FOLDER
 from backend.errors import BadSettings
 
 KOKORO_UNIT = DurationUnit()
-IN_A_ROW = 8
+RUN_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording of known words.
+    """One recording with its transcript.
 
-    `symbols` are the sounds as they were fed to the speaker, one character each. `durations` has an entry for the
-    silence before, each symbol and the silence after, in units of `unit`; empty where unknown. `first_sample` is
-    where the file begins in the untrimmed sound that the durations measure. `factor` times as fast as it was recorded
-    it is to be played, which is another speaker; unit and first sample are of the sound so played.
+    `symbols` are the phonemes given to the speaker, one character each. `durations` has an entry for the leading
+    silence, each symbol and the trailing silence, in units of `unit`; empty if unknown. `first_sample` is the start of
+    the file in the untrimmed audio that the durations measure. `factor` is the playback speed, which gives another
+    speaker; unit and first sample refer to the audio at that speed.
     """
 
     id: str
@@ -38,35 +38,38 @@ class Utterance:
     unit: DurationUnit = KOKORO_UNIT
     factor: float = 1.0
 
-    def played(self, factor: float) -> Utterance:
-        """The same played `factor` times as fast: pitch, timbre and pace change together."""
+    def speed_perturbed(self, factor: float) -> Utterance:
+        """Returns the utterance at `factor` times the speed: pitch, timbre and tempo change together."""
         return replace(
             self, id=f"{self.id}~{factor:g}", speaker=f"{self.speaker}~{factor:g}", factor=self.factor * factor,
             first_sample=round(self.first_sample / factor), seconds=self.seconds / factor,
-            unit=self.unit.played(factor),
+            unit=self.unit.speed_perturbed(factor),
         )  # fmt: skip
 
 
-def in_turn_at_speeds(utterances: Sequence[Utterance], factors: Sequence[float]) -> list[Utterance]:
-    """Every utterance at one of the factors. A speaker's are changed `IN_A_ROW` at a time, so that each speaker made so
-    has several; who begins with which factor is drawn from the name.
+def perturb_speeds(utterances: Sequence[Utterance], factors: Sequence[float]) -> list[Utterance]:
+    """Returns every utterance at one of the factors.
+
+    A speaker's utterances change factor every `RUN_LENGTH`, so that each new speaker has several; the speaker's name
+    determines the first factor.
     """
     n_before: dict[str, int] = {}
-    found = []
+    perturbed = []
     for item in utterances:
         n = n_before[item.speaker] = n_before.get(item.speaker, -1) + 1
-        turn = zlib.crc32(item.speaker.encode()) + n // IN_A_ROW
-        found.append(item.played(factors[turn % len(factors)]))
-    return found
+        turn = zlib.crc32(item.speaker.encode()) + n // RUN_LENGTH
+        perturbed.append(item.speed_perturbed(factors[turn % len(factors)]))
+    return perturbed
 
 
 def read_utterances(manifest: Path) -> list[Utterance]:
-    """The rows of a `manifest.jsonl`, in order. `file` is relative to the manifest's folder or to `speech/` in it.
+    """Returns the rows of a `manifest.jsonl`, in order. `file` is relative to the manifest's folder or to its
+    `speech/`.
 
-    Raises `BadSettings` for a file that is missing or a row that is no utterance.
+    Raises `BadSettings` for a missing file or an invalid row.
     """
     if not manifest.is_file():
-        raise BadSettings(f"There is no manifest '{manifest.name}'. Give the manifest.jsonl of a speech corpus.")
+        raise BadSettings(f"The manifest '{manifest.name}' does not exist. Pass the manifest.jsonl of a speech corpus.")
     utterances = []
     for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
@@ -79,21 +82,21 @@ def read_utterances(manifest: Path) -> list[Utterance]:
                 "file, text, phonemes or symbols, and speaker. Correct or delete the line."
             ) from error
     if not utterances:
-        raise BadSettings(f"'{manifest.name}' lists no utterances. Give the manifest.jsonl of a speech corpus.")
+        raise BadSettings(f"'{manifest.name}' lists no utterances. Pass the manifest.jsonl of a speech corpus.")
     return utterances
 
 
 def _utterance(row: Any, folder: Path) -> Utterance:
     if not isinstance(row, dict):
-        raise ValueError(f"it is a {type(row).__name__}")
+        raise ValueError(f"the row is a {type(row).__name__}")
     symbols = str(row.get("symbols", row.get("phonemes", "")))
     durations = tuple(int(duration) for duration in row.get("durations", ()))
     if durations and (len(durations) != len(symbols) + 2 or min(durations) < 0):
         raise ValueError(f"{len(durations)} durations for {len(symbols)} symbols and two silences")
-    near = folder / row["file"]
+    path_in_folder = folder / row["file"]
     return Utterance(
         id=str(row.get("id", row["file"])),
-        path=near if near.is_file() else folder / AUDIO_FOLDER / row["file"],
+        path=path_in_folder if path_in_folder.is_file() else folder / AUDIO_FOLDER / row["file"],
         text=str(row["text"]),
         symbols=symbols,
         speaker=str(row["speaker"]),

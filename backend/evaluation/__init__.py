@@ -1,1 +1,1 @@
-"""Codecs measured beside others on the same sounds, by judges outside of training."""
+"""Evaluation of codecs and voices against baselines, with metrics that training does not use."""

@@ -1,4 +1,4 @@
-"""What a result was made with: machine and versions."""
+"""Provenance of a result: machine and package versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("torch", "numpy", "soundfile", "soxr", "pystoi", "pesq", "visqol-pyt
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and system."""
+    """Returns processor, cores and operating system."""
     return {
         "cpu": processor_name(),
         "cores": usable_cores(),
@@ -24,5 +24,5 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Ours, and those of the packages that code or judge; None for absent ones."""
+    """Returns the versions of Phonogram and of the codec and metric packages; None for absent ones."""
     return {"phonogram": __version__, **{name: package_version(name) for name in PACKAGES}}

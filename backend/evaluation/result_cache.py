@@ -1,4 +1,4 @@
-"""Results already paid for: one small file for each sound and coder, so that an interrupted run goes on."""
+"""Cache of results, one small file per audio file and codec, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from backend.errors import OutputError
 
-# Raised whenever the way results are made changes, so that old ones are not mixed in.
+# Increment when results are computed differently, so that old entries are ignored.
 VERSION = 1
 
 
 class ResultCache:
-    """A folder of results; None keeps nothing. A damaged entry counts as absent."""
+    """A folder of results; None disables caching. Damaged entries are ignored."""
 
     def __init__(self, folder: Path | None):
         self.folder = folder
@@ -25,7 +25,7 @@ class ResultCache:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(
-                    f"The cache '{folder.name}' cannot be made ({error.strerror}). Choose another with --cache."
+                    f"The cache '{folder.name}' cannot be created ({error.strerror}). Choose another with --cache."
                 ) from error
 
     def read(self, sound_hash: str, system: str) -> dict[str, Any] | None:
@@ -45,7 +45,9 @@ class ResultCache:
             partial.write_text(json.dumps(entry), encoding="utf-8")
             os.replace(partial, self._path(sound_hash, system))
         except OSError as error:
-            raise OutputError(f"The cache cannot be written ({error.strerror}). Free space, or go without.") from error
+            raise OutputError(
+                f"The cache cannot be written ({error.strerror}). Free disk space, or run without --cache."
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
 

@@ -1,1 +1,1 @@
-"""Language models over codes, and how the next frame is drawn."""
+"""Token language models over codec codes, and sampling of the next frame."""

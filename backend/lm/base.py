@@ -1,4 +1,4 @@
-"""The contract of a language model over codes, and the state of its samplers."""
+"""The interface of a token language model, and the per-row sampler state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MASK64 = (1 << 64) - 1
 
 
 class LMState(Protocol):
-    """The memory of a batch of rows. Rows are independent; each is as long as what it was told and has said."""
+    """The cached state of a batch of independent rows, each with its own length."""
 
     def length(self, row: int) -> int: ...
 
@@ -28,7 +28,7 @@ class LMState(Protocol):
 
 
 class FrameSampler(Protocol):
-    """Draws frames from what a model thinks of them: the model itself, or the fast stack of one voice."""
+    """Samples frames from a step output: the model itself, or the fast stack of an adapted voice."""
 
     def sample_frames(
         self, out: StepOutput, samplers: Sequence[SamplerState], state: Any, rows: Sequence[int]
@@ -37,9 +37,10 @@ class FrameSampler(Protocol):
 
 @dataclass(slots=True)
 class SamplerState:
-    """One row's options and place in its noise. `frame` counts the frames drawn; `attempt` picks other noise.
+    """One row's sampling options and its position in the random stream.
 
-    `frame_sampler` is the fast stack of a voice that has its own; the others take the model's.
+    `frame` counts the sampled frames; another `attempt` uses other noise. `frame_sampler` is the fast stack of an
+    adapted voice; None uses the model's.
     """
 
     options: SamplingOptions
@@ -51,21 +52,21 @@ class SamplerState:
 
     @property
     def noise_seed(self) -> int:
-        """The seed of this attempt as a signed 64-bit number."""
+        """Seed of this attempt as a signed 64-bit integer."""
         mixed = (self.seed + self.attempt * 0x9E3779B97F4A7C15) & _MASK64
         return mixed - (1 << 64) if mixed >> 63 else mixed
 
-    def again(self) -> SamplerState:
-        """The same row from its start, with other noise."""
-        pointer = None if self.pointer is None else self.pointer.restarted()
+    def next_attempt(self) -> SamplerState:
+        """Returns the same row's state at its start, with other noise."""
+        pointer = None if self.pointer is None else self.pointer.restart()
         return replace(self, attempt=self.attempt + 1, frame=0, pointer=pointer)
 
 
 class TokenLM(Protocol):
-    """The seam every language model is used through.
+    """The interface of every language model.
 
-    Each row attends over exactly its own past, so a row says the same alone, in any batch, and however its prompt
-    was cut into pieces.
+    Each row attends to its own past only, so its output does not depend on the batch it runs in or on how its prompt
+    was split into prefills.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What a DualAR model is built from, read from any of the layouts it is published in."""
+"""DualAR model configuration, read from any of the published layouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, get_args
 from backend.errors import BadCheckpoint
 from backend.lm.spec import LMSpec, ModelFamily
 
-# Main token and codes of the S1 and v1.5 families: their residual codebooks hold 1024 entries whatever the first holds.
+# In the S1 and v1.5 families the residual codebooks use 1024 entries, whatever the size of the first.
 RESIDUAL_SLICE = 1024
 NESTED_TYPE = "fish_qwen3_omni"
 FAMILY_KEY = "era"  # the model family in our config.json
@@ -37,11 +37,11 @@ class StackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DualARConfig:
-    """Field names and defaults are those of the published `config.json`; the last block is ours.
+    """Field names and defaults of the published `config.json`; the fields from `side_sizes` on are Phonogram's.
 
-    A None takes its value from the fields around it, so a built config holds none. `side_sizes` are the table sizes
-    of the side ids, `aux` the extra heads as (name, classes). With `has_own_fast_tables` each codebook has its own
-    embeddings and output in the fast stack: in a narrow stack one table for all is too little.
+    A None is derived from other fields, so a built config holds none. `side_sizes` are the table sizes of the side ids,
+    `aux` the auxiliary heads as (name, classes). With `has_own_fast_tables` each codebook has its own embeddings and
+    output in the fast stack; a narrow stack is too small to share one table.
     """
 
     family: ModelFamily = "s1"
@@ -83,28 +83,28 @@ class DualARConfig:
     unknown_keys: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        def settle(name: str, value: Any) -> None:
+        def set_field(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
         if self.n_local_heads in (None, -1):
-            settle("n_local_heads", self.n_head)
+            set_field("n_local_heads", self.n_head)
         if self.head_dim is None:
-            settle("head_dim", self.dim // self.n_head)
+            set_field("head_dim", self.dim // self.n_head)
         if self.intermediate_size is None:
-            settle("intermediate_size", math.ceil(int(8 * self.dim / 3) / 256) * 256)
+            set_field("intermediate_size", math.ceil(int(8 * self.dim / 3) / 256) * 256)
         for name in FAST_FIELDS + FAST_FLAGS:
             if getattr(self, f"fast_{name}") is None:
-                settle(f"fast_{name}", getattr(self, name))
-        settle("side_sizes", tuple(self.side_sizes))
-        settle("aux", tuple((str(name), int(n_classes)) for name, n_classes in self.aux))
+                set_field(f"fast_{name}", getattr(self, name))
+        set_field("side_sizes", tuple(self.side_sizes))
+        set_field("aux", tuple((str(name), int(n_classes)) for name, n_classes in self.aux))
         self._check()
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], **known: Any) -> DualARConfig:
-        """The config in a `config.json`: flat (v1.5, S1, ours) or nested (S2).
+        """Parses a `config.json`: flat (v1.5, S1, Phonogram) or nested (S2).
 
-        `known` holds fields that stand elsewhere, such as `family` and the ids a tokenizer knows; they win. Keys nobody
-        uses are listed in `unknown_keys`. Raises `BadCheckpoint` for missing or impossible values.
+        `known` holds fields from elsewhere, such as `family` and the tokenizer's ids, and overrides the file. Unused
+        keys are listed in `unknown_keys`. Raises `BadCheckpoint` for missing or invalid values.
         """
         flat = _flatten(raw) if "text_config" in raw or raw.get("model_type") == NESTED_TYPE else dict(raw)
         if FAMILY_KEY in flat:
@@ -117,10 +117,10 @@ class DualARConfig:
         try:
             return cls(**values, unknown_keys=tuple(unknown))
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise BadCheckpoint(f"config.json describes no model that can be built: {error}. Correct it.") from error
+            raise BadCheckpoint(f"config.json is not a valid model configuration: {error}. Correct it.") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of our `config.json`."""
+        """Returns the content of Phonogram's `config.json`."""
         values = asdict(self)
         del values["unknown_keys"]
         return {"model_type": "dual_ar", FAMILY_KEY: values.pop("family"), **values}
@@ -134,7 +134,7 @@ class DualARConfig:
 
     @property
     def fast(self) -> StackConfig:
-        # The published models share the slow stack's base and epsilon, whatever the fast one's own config says.
+        # Published models share the slow stack's RoPE base and epsilon, whatever the fast stack's config says.
         return StackConfig(
             self.n_fast_layer, self.fast_dim, self.fast_n_head, self.fast_n_local_heads, self.fast_head_dim,
             self.fast_intermediate_size, self.rope_base, self.norm_eps, self.fast_attention_qkv_bias,
@@ -143,7 +143,7 @@ class DualARConfig:
 
     @property
     def n_residual(self) -> int:
-        """Residual codes that can be drawn: the first 1024 in the v1.5 and S1 families, all otherwise."""
+        """Number of residual codes that can be sampled: at most 1024 in the v1.5 and S1 families."""
         if self.family in ("v15", "s1"):
             return min(RESIDUAL_SLICE, self.codebook_size)
         return self.codebook_size
@@ -167,21 +167,21 @@ class DualARConfig:
         for prefix in ("", "fast_"):
             heads, kv_heads = getattr(self, f"{prefix}n_head"), getattr(self, f"{prefix}n_local_heads")
             if heads % kv_heads:
-                raise ValueError(f"{prefix}n_head {heads} is no multiple of {prefix}n_local_heads {kv_heads}")
+                raise ValueError(f"{prefix}n_head {heads} is not a multiple of {prefix}n_local_heads {kv_heads}")
             if getattr(self, f"{prefix}head_dim") % 2:
-                raise ValueError(f"{prefix}head_dim is odd; rotary positions turn pairs")
+                raise ValueError(f"{prefix}head_dim is odd; rotary embeddings rotate pairs")
         if not 0 <= self.semantic_begin_id <= self.semantic_end_id < self.vocab_size:
             raise ValueError(
-                f"the semantic ids {self.semantic_begin_id} to {self.semantic_end_id} do not lie in a vocabulary of "
+                f"the semantic ids {self.semantic_begin_id} to {self.semantic_end_id} are outside a vocabulary of "
                 f"{self.vocab_size}"
             )
         if self.semantic_end_id - self.semantic_begin_id >= self.codebook_size:
             raise ValueError(f"there are more semantic ids than codes ({self.codebook_size})")
         if not 0 <= self.end_id < self.vocab_size:
-            raise ValueError(f"end_id {self.end_id} does not lie in a vocabulary of {self.vocab_size}")
+            raise ValueError(f"end_id {self.end_id} is outside a vocabulary of {self.vocab_size}")
 
 
-# Training-only keys, and the bookkeeping of the files; nothing is lost by not using them.
+# Training-only keys and file metadata, which inference does not need.
 IGNORED = frozenset((
     "model_type", "dropout", "use_gradient_checkpointing", "tokenizer_config", "dtype", "torch_dtype", "architectures",
     "codec", "n_side", "transformers_version", "is_reward_model", "share_codebook_embeddings", "use_moe",
@@ -197,13 +197,13 @@ def _family(values: Mapping[str, Any]) -> ModelFamily:
 
 
 def _flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested S2 layout under the flat names."""
+    """Maps the nested S2 layout to the flat field names."""
     text, audio = raw.get("text_config"), raw.get("audio_decoder_config")
     if not isinstance(text, Mapping) or not isinstance(audio, Mapping):
         raise BadCheckpoint("config.json lacks text_config or audio_decoder_config. Download the checkpoint again.")
     flat = {key: value for key, value in raw.items() if key not in ("text_config", "audio_decoder_config")}
     flat |= text
-    # These three have no flat counterpart of their own in the file.
+    # The nested layout implies these three and does not store them.
     flat |= {"family": "s2", "scale_codebook_embeddings": True, "norm_fastlayer_input": True}
     renamed = {
         "semantic_start_token_id": "semantic_begin_id",

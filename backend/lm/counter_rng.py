@@ -1,7 +1,7 @@
-"""Noise that is a function of where it is used, not of what was drawn before.
+"""Counter-based random numbers: noise is a function of its position, not of earlier draws.
 
-A counter goes through an integer hash written in tensor operations, so a seed means the same noise on every device,
-alone or in a batch, and a frame can be drawn again without drawing those before it.
+A counter goes through an integer hash in tensor operations, so a seed yields the same noise on every device, alone or
+in a batch, and a frame can be sampled again without sampling those before it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _LOW = 0xFFFFFFFF
 
 
 def mix(x: Tensor) -> Tensor:
-    """Spread integers 0...2^32-1 (int64) over the same range; one-to-one."""
-    # Multipliers by Wellons; products wrap in int64, which leaves their low half right.
+    """Hashes integers 0...2^32-1 (int64) one-to-one onto the same range."""
+    # Wellons's multipliers; int64 products wrap, which keeps their low 32 bits correct.
     x = x ^ (x >> 16)
     x = (x * 0x7FEB352D).bitwise_and_(_LOW)
     x ^= x >> 15
@@ -26,9 +26,9 @@ def mix(x: Tensor) -> Tensor:
 
 
 def noise_keys(seeds: Tensor, frames: Tensor, streams: Tensor) -> Tensor:
-    """Keys [B, K, 2] of the noise at `frames` [B] of rows seeded `seeds` [B] (int64), for each of `streams` [K].
+    """Returns the noise keys [B, K, 2] at `frames` [B] of rows seeded `seeds` [B] (int64), for each of `streams` [K].
 
-    A stream is one decision inside a frame: the main id, one code, an auxiliary head.
+    A stream is one decision within a frame: the main id, one code, an auxiliary head.
     """
     low, high = (seeds & _LOW) ^ 0x9E3779B9, ((seeds >> 32) & _LOW) ^ 0x85EBCA6B
     first = mix(mix(low) ^ (frames & _LOW))[:, None] ^ mix(streams * 0x9E3779B1 & _LOW)
@@ -37,34 +37,38 @@ def noise_keys(seeds: Tensor, frames: Tensor, streams: Tensor) -> Tensor:
 
 
 def uniform(keys: Tensor, entries: Tensor) -> Tensor:
-    """Numbers strictly between 0 and 1 (float32, 23 bits) for `entries` [B, V] under `keys` [B, 2]."""
+    """Returns uniform numbers in (0, 1) (float32, 23 bits) for `entries` [B, V] under `keys` [B, 2]."""
     x = mix((entries * 0x9E3779B1 + keys[:, :1]) & _LOW)
     x = mix(x ^ keys[:, 1:])
     return ((x >> 9).float() + 0.5) * 2.0**-23
 
 
 def exponential(keys: Tensor, entries: Tensor) -> Tensor:
-    """Exponentially distributed waiting times for `entries` [B, V]: positive, mean 1."""
+    """Returns exponentially distributed numbers for `entries` [B, V]: positive, mean 1."""
     return -uniform(keys, entries).log()
 
 
 class FrameNoise:
-    """All the noise of a frame of B rows at once, in NumPy: `streams` [S] decisions among up to V ids each.
+    """Generates all noise of a frame of B rows in NumPy: `streams` [S] decisions among up to V ids each.
 
-    The numbers are those of `exponential`, bit for bit, in a few large steps instead of many small ones.
+    Values equal those of `exponential` bit for bit, in a few large operations instead of many small ones.
     """
 
     def __init__(self, B: int, streams: Sequence[int], V: int):
         self.entries = (np.arange(V) * 0x9E3779B1 & _LOW).astype(np.uint32)
-        given = np.array(streams, np.int64)
-        hashed = np.stack((given * 0x9E3779B1 & _LOW, given * 0x27D4EB2F + 1 & _LOW)).astype(np.uint32)[:, None]
+        stream_ids = np.array(streams, np.int64)
+        hashed = np.stack((stream_ids * 0x9E3779B1 & _LOW, stream_ids * 0x27D4EB2F + 1 & _LOW)).astype(np.uint32)[
+            :, None
+        ]
         self.streams = _mix_words(hashed, np.empty_like(hashed))
-        self.bits, self.spare = np.empty((2, B, len(given), V), np.uint32)
-        self.waits = torch.empty(B, len(given), V)
-        self.keys = np.empty((2, B, len(given)), np.uint32)
+        self.bits, self.spare = np.empty((2, B, len(stream_ids), V), np.uint32)
+        self.waits = torch.empty(B, len(stream_ids), V)
+        self.keys = np.empty((2, B, len(stream_ids)), np.uint32)
 
     def log_waits(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Logarithms [B, S, V] of the waiting times at the (seed, frame) of each row; the next call overwrites them."""
+        """Returns the logarithms [B, S, V] of the exponential noise at each row's (seed, frame); the next call
+        overwrites them.
+        """
         rows = np.array([_row_words(seed, frame) for seed, frame in places], np.uint32).T[:, :, None]
         keys = self.keys
         np.bitwise_xor(rows, self.streams, out=keys)
@@ -83,7 +87,7 @@ class FrameNoise:
 
 
 def _row_words(seed: int, frame: int) -> tuple[int, int]:
-    """What `noise_keys` makes of a row before its streams come in."""
+    """Computes the part of `noise_keys` that depends on the row alone."""
     low, high = (seed & _LOW) ^ 0x9E3779B9, ((seed >> 32) & _LOW) ^ 0x85EBCA6B
     return _mix_word(_mix_word(low) ^ (frame & _LOW)), _mix_word(_mix_word(high) ^ (frame * 0xC2B2AE35 & _LOW))
 
@@ -95,7 +99,7 @@ def _mix_word(x: int) -> int:
 
 
 def _mix_words(x: np.ndarray, spare: np.ndarray) -> np.ndarray:
-    """`mix` of 32-bit words, in place; products keep their low half by themselves."""
+    """Applies `mix` to 32-bit words in place; uint32 products wrap by themselves."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None)):
         np.right_shift(x, np.uint32(shift), out=spare)
         np.bitwise_xor(x, spare, out=x)

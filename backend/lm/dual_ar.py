@@ -1,7 +1,7 @@
-"""DualAR: a slow transformer over frames, and a fast one over the codes of each frame.
+"""DualAR: a slow transformer over frames and a fast transformer over the codes of each frame.
 
-One class runs the three families of published Fish checkpoints and the voice of our own. They differ in the config:
-which hidden state the codes are drawn from, whether embeddings are scaled, norms on queries and keys, biases.
+One class runs the three families of published Fish checkpoints and the built-in voice. They differ in the config: which
+hidden state feeds the fast stack, embedding scaling, query and key norms, biases.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from backend.lm.text_pointer import ADVANCE
 from backend.nn.norms import RMSNorm
 from backend.nn.rope import RopeTable
 
-# Names of modules: of the fast stack, and of what only the slow one needs.
+# Module name prefix of the fast stack, and the modules that only the slow stack needs.
 FAST = "fast_"
 SLOW = (
     "embeddings", "codebook_embeddings", "layers", "output", "head", "side_embeddings", "conditioning_in", "aux_heads",
@@ -37,7 +37,7 @@ SLOW = (
 
 @dataclass(slots=True)
 class DualARState:
-    """Rows of speech. `recent` [B, 16, R] are the last frames of each, newest last, -1 where there were none yet."""
+    """State of a batch. `recent` [B, 16, R] holds each row's last frames, newest last, -1 where there is none yet."""
 
     slow: SlotCache
     fast: FrameCache
@@ -48,7 +48,7 @@ class DualARState:
         return self.slow.lengths[row]
 
     def reserve(self, n_frames: int) -> None:
-        """Make room for `n_frames` in every row at once, where growing later would cost."""
+        """Allocates `n_frames` in every row up front, to avoid growing later."""
         self.slow.reserve(n_frames)
 
     def reset_row(self, row: int) -> None:
@@ -58,12 +58,12 @@ class DualARState:
             self.conditioning[row] = 0
 
     def copy_prefix(self, row: int, n_frames: int | None = None) -> RowPrefix:
-        """The first `n_frames` of a row (all by default), to start other rows from."""
+        """Copies the first `n_frames` of a row (default: all), to start other rows from."""
         conditioning = None if self.conditioning is None else self.conditioning[row].clone()
         return self.slow.copy_prefix(row, n_frames, conditioning)
 
     def load_prefix(self, row: int, prefix: RowPrefix) -> None:
-        """Make the row what it would be after a prefill of the prefix."""
+        """Sets the row to the state it would have after a prefill of the prefix."""
         self.reset_row(row)
         self.slow.load_prefix(row, prefix)
         if self.conditioning is not None and prefix.conditioning is not None:
@@ -71,7 +71,7 @@ class DualARState:
 
 
 class DualAR(nn.Module):
-    """Built with fresh weights; `narrow_head` turns it into its serving form, which can only say legal ids."""
+    """Built with random weights; `narrow_head` converts it to its serving form, which outputs legal ids only."""
 
     def __init__(self, config: DualARConfig, name: str = "dual_ar"):
         super().__init__()
@@ -84,7 +84,7 @@ class DualAR(nn.Module):
         self.output: nn.Linear | None = None
         if not config.tie_word_embeddings:
             self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
-        # Only in the serving form: the rows of the output that can be said.
+        # Serving form only: the output rows of the legal ids.
         self.head: nn.Linear | None = None
         self.fast_project_in = nn.Linear(config.dim, fast.dim) if fast.dim != config.dim else nn.Identity()
         n_tables = config.num_codebooks - 1 if config.has_own_fast_tables else 1
@@ -93,7 +93,7 @@ class DualAR(nn.Module):
         self.fast_norm = RMSNorm(fast.dim, config.norm_eps)
         self.fast_output: Any
         if config.has_own_fast_tables:
-            # Output k draws codebook k + 1.
+            # Output k predicts codebook k + 1.
             self.fast_output = nn.ModuleList(nn.Linear(fast.dim, config.codebook_size, bias=False)
                                              for _ in range(n_tables))  # fmt: skip
         else:
@@ -113,7 +113,7 @@ class DualAR(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the model computes in; embedding tables may be stored otherwise."""
+        """Compute dtype; embedding tables may be stored in another one."""
         return self.norm.weight.dtype
 
     @property
@@ -121,9 +121,9 @@ class DualAR(nn.Module):
         return self.norm.weight.device
 
     def narrow_head(self) -> DualAR:
-        """Keep only the output rows that can be said: the semantic range, the end, the residual codes in use.
+        """Keeps only the output rows of legal ids: the semantic range, the end, the residual codes in use.
 
-        Of the published vocabulary of 155 776 ids that is 4 097 rows to read for every frame.
+        For the published vocabulary of 155 776 ids, each frame then reads 4 097 rows.
         """
         spec, weight = self.spec, self._vocabulary()
         rows = torch.cat((weight[spec.semantic_begin_id : spec.semantic_end_id + 1], weight[spec.end_id][None]))
@@ -135,11 +135,11 @@ class DualAR(nn.Module):
 
     @property
     def fast_tensors(self) -> dict[str, Tensor]:
-        """All of the fast stack, by its names in `state_dict`."""
+        """Tensors of the fast stack, by their `state_dict` names."""
         return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(FAST)}
 
     def with_own_fast(self) -> DualAR:
-        """This model with a copy of its fast stack, which may change without changing this one's; the rest is shared."""
+        """Returns a model with its own copy of the fast stack; all other modules are shared."""
         other = copy.copy(self)
         other._modules = {
             name: copy.deepcopy(module) if name.startswith(FAST) else module for name, module in self._modules.items()
@@ -147,25 +147,25 @@ class DualAR(nn.Module):
         return other
 
     def keep_fast_only(self) -> None:
-        """Let go of all that draws no codes: what is left can `draw`."""
+        """Drops every module outside the fast stack; the rest can still run `sample_frames`."""
         for name in SLOW:
             self._modules[name] = None
 
     def is_frame(self, tokens: Tensor) -> Tensor:
-        """Where `tokens` [..., R, S] hold a frame of sound: booleans [..., S]."""
+        """Returns booleans [..., S], true where `tokens` [..., R, S] hold an audio frame."""
         main = tokens[..., 0, :]
         return (main >= self.spec.semantic_begin_id) & (main <= self.spec.semantic_end_id)
 
     # The slow stack.
 
     def embed(self, tokens: Tensor, side: Tensor | None, conditioning: Tensor | None, is_scaled: bool) -> Tensor:
-        """Inputs [..., S, D] of `tokens` [..., R, S], `side` [..., S, n_side] and `conditioning` that broadcasts."""
+        """Embeds `tokens` [..., R, S], `side` [..., S, n_side] and broadcastable `conditioning` as inputs [..., S, D]."""
         spec = self.spec
         main, codes = tokens[..., 0, :], tokens[..., 1:, :].transpose(-1, -2)
         offsets = torch.arange(spec.n_codebooks, device=tokens.device) * self.config.codebook_size
         is_frame = self.is_frame(tokens)[..., None]
-        of_codes = self.codebook_embeddings(codes + offsets).to(self.dtype).sum(dim=-2)
-        x = self.embeddings(main).to(self.dtype) + of_codes * is_frame
+        code_embeddings = self.codebook_embeddings(codes + offsets).to(self.dtype).sum(dim=-2)
+        x = self.embeddings(main).to(self.dtype) + code_embeddings * is_frame
         if is_scaled and self.config.scale_codebook_embeddings:
             x = torch.where(is_frame, x / math.sqrt(spec.n_codebooks + 1), x)
         if side is not None:
@@ -174,25 +174,25 @@ class DualAR(nn.Module):
         return x if conditioning is None else x + conditioning
 
     def project_conditioning(self, conditioning: Tensor) -> Tensor:
-        """What a conditioning vector [..., conditioning_dim] adds to every position: [..., D]."""
+        """Projects a conditioning vector [..., conditioning_dim] to [..., D], which is added to every position."""
         if self.conditioning_in is None:
-            raise BadCodes(f"Model '{self.spec.name}' takes no conditioning vector. Leave it out.")
+            raise BadCodes(f"Model '{self.spec.name}' does not accept a conditioning vector. Leave it out.")
         return self.conditioning_in(conditioning.to(self.dtype))
 
     def _vocabulary(self) -> Tensor:
         return self.embeddings.weight if self.output is None else self.output.weight
 
-    def handed_on(self, x: Tensor, normed: Tensor) -> Tensor:
-        """Which of the two the codes are drawn from."""
+    def fast_input(self, x: Tensor, normed: Tensor) -> Tensor:
+        """Returns the hidden state that the fast stack reads: `x` or `normed`."""
         return normed if self.config.norm_fastlayer_input else x
 
     def vocabulary_logits(self, normed: Tensor) -> Tensor:
-        """Logits of the whole vocabulary, legal or not, for normed states [..., D]. Not in the serving form."""
+        """Returns logits over the whole vocabulary for normed states [..., D]. Not available in the serving form."""
         assert self.head is None, "the serving form has legal rows only"
         return F.linear(normed, self._vocabulary().to(normed.dtype))
 
     def legal_logits(self, normed: Tensor) -> Tensor:
-        """Logits [..., n_legal] of what may be said, for normed states [..., D]."""
+        """Returns logits [..., n_legal] over the legal ids for normed states [..., D]."""
         if self.head is not None:
             return self.head(normed)
         spec, weight = self.spec, self._vocabulary().to(normed.dtype)
@@ -202,10 +202,12 @@ class DualAR(nn.Module):
     def output_of(self, x: Tensor) -> StepOutput:
         normed = self.norm(x)
         aux = {name: head(normed) for name, head in self.aux_heads.items()}
-        return StepOutput(self.legal_logits(normed), self.handed_on(x, normed), aux)
+        return StepOutput(self.legal_logits(normed), self.fast_input(x, normed), aux)
 
     def init_state(self, batch: int, max_frames: int | None = None, kv_dtype: torch.dtype | None = None) -> DualARState:
-        """Memory of `batch` empty rows; `kv_dtype` stores keys and values in another precision than the model's."""
+        """Allocates the state of `batch` empty rows; `kv_dtype` stores keys and values in another dtype than the
+        model's.
+        """
         spec, config = self.spec, self.config
         max_frames = min(max_frames or spec.max_frames, spec.max_frames)
         dtype, device = self.dtype, self.device
@@ -216,9 +218,10 @@ class DualAR(nn.Module):
         return DualARState(slow, fast, recent, conditioning)
 
     def prefill(self, prompt: Prompt, state: DualARState, row: int) -> StepOutput:
-        """Continue `row` by the S positions of `prompt`; what comes next is [1, ...] of the last one.
+        """Extends `row` by the S positions of `prompt`; returns the output [1, ...] of the last one.
 
-        However a prompt is cut into prefills, the row ends up the same. Raises `BadCodes` for codes that do not fit.
+        The result does not depend on how a prompt is split into prefills. Raises `BadCodes` for tokens the model cannot
+        take.
         """
         self._check_prompt(prompt)
         if prompt.conditioning is not None:
@@ -232,7 +235,9 @@ class DualAR(nn.Module):
         return self.output_of(x[-1:])
 
     def step(self, frames: Tensor, state: DualARState, rows: Sequence[int], side: Tensor | None = None) -> StepOutput:
-        """Tell each of `rows` its next frame [B, R] (and side ids [B, n_side], from anywhere) and hear what comes after."""
+        """Extends each of `rows` by its next frame [B, R] (side ids [B, n_side], on any device); returns the next
+        output.
+        """
         conditioning = None if state.conditioning is None else state.conditioning[list(rows)]
         attend = state.slow.attend_step(rows)
         x = self.embed(
@@ -252,7 +257,7 @@ class DualAR(nn.Module):
                 f"The prompt has shape {list(tokens.shape)}; model '{spec.name}' takes [{spec.n_rows}, S] with S of at "
                 "least 1. Build it for this model."
             )
-        # Looked at together: a card is waited for once.
+        # One transfer, so that a GPU synchronizes once.
         extremes = torch.stack((*tokens[0].aminmax(), *tokens[1:].aminmax()))
         lowest_id, highest_id, lowest_code, highest_code = extremes.tolist()
         if lowest_id < 0 or highest_id >= spec.vocab_size:
@@ -262,43 +267,43 @@ class DualAR(nn.Module):
                 f"The prompt has codes from {lowest_code} to {highest_code}; this model's codebooks have "
                 f"{spec.codebook_size} entries. Encode the reference with this model's codec."
             )
-        wanted = (tokens.shape[1], spec.n_side)
-        if spec.n_side and (prompt.side is None or tuple(prompt.side.shape) != wanted):
-            found = None if prompt.side is None else list(prompt.side.shape)
+        expected = (tokens.shape[1], spec.n_side)
+        if spec.n_side and (prompt.side is None or tuple(prompt.side.shape) != expected):
+            shape = None if prompt.side is None else list(prompt.side.shape)
             raise BadCodes(
-                f"The prompt's side ids have shape {found}; expected {list(wanted)}. Give one row a position."
+                f"The prompt's side ids have shape {shape}; expected {list(expected)}. Pass one row per position."
             )
 
     # The fast stack.
 
     def fast_start(self, hidden: Tensor, first_codes: Tensor, cache: FrameCache) -> Tensor:
-        """Logits [B, n_residual] of the second codebook, from `hidden` [B, D] and the first codes [B].
+        """Returns logits [B, n_residual] of the second codebook, from `hidden` [B, D] and the first codes [B].
 
-        The first pass of a frame only feeds the cache; its successor's input is already known, so both go through
-        the layers together, which reads the weights once instead of twice.
+        The first position of a frame only fills the cache, and the second one's input is already known; running both
+        together reads the weights once instead of twice.
         """
-        x = torch.stack((self.fast_project_in(hidden), self._fast_input(first_codes, 0)), dim=1)
+        x = torch.stack((self.fast_project_in(hidden), self._embed_codes(first_codes, 0)), dim=1)
         table = RopeTable(cache.table.cos[:2], cache.table.sin[:2])
         for index, layer in enumerate(self.fast_layers):
             x = layer(x, table, cache.attend_first, index)
         return self._fast_logits(x[:, 1], 1)
 
     def fast_next(self, codes: Tensor, position: int, cache: FrameCache) -> Tensor:
-        """Logits [B, n_residual] of codebook `position`, after `codes` [B] of the one before."""
-        x = self._fast_input(codes, position - 1)
+        """Returns logits [B, n_residual] of codebook `position`, given `codes` [B] of the previous one."""
+        x = self._embed_codes(codes, position - 1)
         attend = cache.attend_at(position)
         for index, layer in enumerate(self.fast_layers):
             x = layer(x, cache.position_tables[position], attend, index)
         return self._fast_logits(x, position)
 
-    def _fast_input(self, codes: Tensor, codebook: int) -> Tensor:
-        """What `codes` [...] of one codebook look like to the fast stack: [..., D_fast]."""
+    def _embed_codes(self, codes: Tensor, codebook: int) -> Tensor:
+        """Embeds `codes` [...] of one codebook for the fast stack: [..., D_fast]."""
         if self.config.has_own_fast_tables:
             codes = codes + codebook * self.config.codebook_size
         return self.fast_embeddings(codes).to(self.dtype)
 
     def _fast_logits(self, x: Tensor, codebook: int) -> Tensor:
-        """Logits [B, n_residual] of `codebook`, from its position's states [B, D_fast]."""
+        """Returns logits [B, n_residual] of `codebook`, from its position's states [B, D_fast]."""
         normed = self.fast_norm(x)
         if self.config.has_own_fast_tables:
             return self.fast_output[codebook - 1](normed)
@@ -309,9 +314,9 @@ class DualAR(nn.Module):
     def sample(
         self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
-        """Draw the next frame [B, R] of each row and move its sampler, and its pointer if it has one, on.
+        """Samples the next frame [B, R] of each row and advances its sampler and its pointer, if any.
 
-        Rows whose voice has a fast stack of its own are drawn by that, together with others of the voice.
+        Rows of an adapted voice are sampled together by that voice's own fast stack.
         """
         row_list = list(rows)
         groups: dict[int, tuple[FrameSampler, list[int]]] = {}
@@ -332,42 +337,43 @@ class DualAR(nn.Module):
     def sample_frames(
         self, out: StepOutput, samplers: Sequence[SamplerState], state: DualARState, rows: Sequence[int]
     ) -> Tensor:
-        """`sample` by this model's fast stack, whoever's it is that the rows bring."""
+        """Samples like `sample`, always with this model's fast stack."""
         row_list = list(rows)
-        drawn = FrameSampling(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.family)
-        frames = self.sample_frame(out, drawn, state.fast)
+        sampling = FrameSampling(samplers, state.recent[row_list], self.spec.n_codebooks, self.spec.family)
+        frames = self.sample_frame(out, sampling, state.fast)
         if ADVANCE in out.aux:
-            drawn.advance(out.aux[ADVANCE], samplers)
-        state.recent[row_list] = torch.cat((drawn.recent[:, 1:], frames[:, None]), dim=1)
+            sampling.advance(out.aux[ADVANCE], samplers)
+        state.recent[row_list] = torch.cat((sampling.recent[:, 1:], frames[:, None]), dim=1)
         for sampler in samplers:
             sampler.frame += 1
         return frames
 
-    def sample_frame(self, out: StepOutput, drawn: FrameSampling, cache: FrameCache) -> Tensor:
-        """The next frame [B, R] of each row, in tensor operations alone."""
+    def sample_frame(self, out: StepOutput, sampling: FrameSampling, cache: FrameCache) -> Tensor:
+        """Samples the next frame [B, R] of each row with tensor operations only."""
         spec = self.spec
-        index = drawn.main(out.logits, spec.semantic_begin_id)
+        index = sampling.main(out.logits, spec.semantic_begin_id)
         codes = index.clamp(max=self.config.codebook_size - 1)
         frames = index.new_empty(len(index), spec.n_rows)
         is_end = index == spec.n_semantic
         frames[:, 0] = torch.where(is_end, spec.end_id, index + spec.semantic_begin_id)
-        # Before the semantic range, code 0; behind it, the last one: what the models were run with.
+        # The published models were run with code 0 for ids before the semantic range and the last code for ids after
+        # it.
         frames[:, 1] = codes = torch.where(is_end, self.end_code, codes)
         if spec.n_codebooks > 1:
             logits = self.fast_start(out.hidden, codes, cache)
-            frames[:, 2] = codes = drawn.code(logits, 1)
+            frames[:, 2] = codes = sampling.code(logits, 1)
         for k in range(2, spec.n_codebooks):
-            frames[:, k + 1] = codes = drawn.code(self.fast_next(codes, k, cache), k)
+            frames[:, k + 1] = codes = sampling.code(self.fast_next(codes, k, cache), k)
         return frames
 
     @property
     def end_code(self) -> int:
-        """The first code of the end's frame, which nobody hears."""
+        """First code of the end frame, which is not decoded."""
         return min(max(self.spec.end_id - self.spec.semantic_begin_id, 0), self.config.codebook_size - 1)
 
 
 def _linear(weight: Tensor) -> nn.Linear:
-    """A linear layer around `weight` itself."""
+    """Wraps `weight` itself in a linear layer."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(weight, requires_grad=False)
     return layer

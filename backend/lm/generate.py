@@ -1,4 +1,4 @@
-"""Prompts to frames in one plain batch: for tests, evaluation and training's auditions. The server has its scheduler."""
+"""Generates frames for a fixed batch of prompts: for tests, evaluation and validation. The server uses its scheduler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backend.lm.text_pointer import Pointer, side_ids
 
 
 class Generation(NamedTuple):
-    """Frames [R, T] up to the end, the end's own left out, and why they end. `attempt` 1 is the second try."""
+    """Frames [R, T] without the end frame, and the reason they end. `attempt` 1 is the first retry."""
 
     frames: Tensor
     finish_reason: FinishReason
@@ -35,17 +35,17 @@ class _Row:
     prompt: Prompt
     sampler: SamplerState
     budget: int
-    watch: RunawayLimits | None
+    limits: RunawayLimits | None
     frames: list[Tensor] = field(default_factory=list)
     loop: LoopDetector | None = None
     finish_reason: FinishReason | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         self.frames = []
-        self.loop = None if self.watch is None else LoopDetector(self.watch.frame_rate_hz)
+        self.loop = None if self.limits is None else LoopDetector(self.limits.frame_rate_hz)
 
     def take(self, frame: Tensor, main_id: int, end_id: int) -> None:
-        """Keep a frame, or see why it is not kept or is the last."""
+        """Keeps a frame, or records why generation ends here."""
         if main_id == end_id:
             self.finish_reason = "stop"
             return
@@ -61,7 +61,7 @@ class _Row:
 
     @property
     def limit(self) -> int:
-        return self.budget if self.watch is None else min(self.budget, self.watch.longest_frames)
+        return self.budget if self.limits is None else min(self.budget, self.limits.longest_frames)
 
     @property
     def is_runaway(self) -> bool:
@@ -73,27 +73,27 @@ class _Row:
 def generate(
     lm: TokenLM, prompts: Sequence[Prompt], options: SamplingOptions | Sequence[SamplingOptions] | None = None, *,
     seeds: Sequence[int] | None = None, max_new_tokens: int = 0, pointers: Sequence[Pointer | None] | None = None,
-    watch: RunawayLimits | Sequence[RunawayLimits] | None = None, on_frame: Callable[[int, Tensor], Any] | None = None,
+    limits: RunawayLimits | Sequence[RunawayLimits] | None = None, on_frame: Callable[[int, Tensor], Any] | None = None,
 ) -> list[Generation]:  # fmt: skip
-    """Speak every prompt, side by side, each as it would alone.
+    """Generates every prompt in one batch; each row's result equals generating it alone.
 
-    Row i draws with `seeds[i]` (0, 1, ... by default); `max_new_tokens` 0 means as long as the model may. A row that
-    its `watch` finds running away starts once more with other noise before it is given up. `on_frame(row, frame)`
-    hears every frame kept, those of failed attempts too. Raises `LimitExceeded` for a prompt that leaves no room.
+    Row i samples with `seeds[i]` (0, 1, ... by default); `max_new_tokens` 0 means up to the model's limit. A row that
+    exceeds its `limits` is retried with other noise. `on_frame(row, frame)` is called for every frame, including those
+    of failed attempts. Raises `LimitExceeded` for a prompt that leaves no position free.
     """
     spec, n = lm.spec, len(prompts)
     each = options if isinstance(options, Sequence) else [options or SamplingOptions.for_family(spec.family)] * n
-    watches = watch if isinstance(watch, list | tuple) and not isinstance(watch, RunawayLimits) else [watch] * n
+    row_limits = limits if isinstance(limits, list | tuple) and not isinstance(limits, RunawayLimits) else [limits] * n
     rows = []
     for i, prompt in enumerate(prompts):
-        room = spec.max_frames - prompt.tokens.shape[1]
-        if room < 1:
+        n_free = spec.max_frames - prompt.tokens.shape[1]
+        if n_free < 1:
             raise LimitExceeded(
-                f"The prompt has {prompt.tokens.shape[1]} positions of {spec.max_frames}, which leaves none to speak. "
+                f"The prompt has {prompt.tokens.shape[1]} positions of {spec.max_frames}, which leaves none for speech. "
                 "Use a shorter reference or text."
             )
         sampler = SamplerState(each[i], seeds[i] if seeds else i, pointer=pointers[i] if pointers else None)
-        rows.append(_Row(prompt, sampler, min(max_new_tokens or room, room), watches[i]))
+        rows.append(_Row(prompt, sampler, min(max_new_tokens or n_free, n_free), row_limits[i]))
     longest = max((row.prompt.tokens.shape[1] + row.budget for row in rows), default=0)
     state = lm.init_state(n, longest)
     latest: list[Tensor] = [torch.empty(0)] * n
@@ -101,7 +101,7 @@ def generate(
     starting = list(range(n))
     while active:
         for i in starting:
-            rows[i].begin()
+            rows[i].start()
             out = lm.prefill(rows[i].prompt, state, i)
             latest[i] = lm.sample(out, [rows[i].sampler], state, [i])[0]
         stepping = [i for i in active if i not in starting]
@@ -118,8 +118,8 @@ def generate(
             row.take(latest[i], main_id, spec.end_id)
             if on_frame is not None and main_id != spec.end_id:
                 on_frame(i, latest[i])
-            if row.is_runaway and row.watch is not None and row.sampler.attempt < row.watch.retries:
-                row.sampler, row.finish_reason = row.sampler.again(), None
+            if row.is_runaway and row.limits is not None and row.sampler.attempt < row.limits.retries:
+                row.sampler, row.finish_reason = row.sampler.next_attempt(), None
                 state.reset_row(i)
                 starting.append(i)
         active = [i for i in active if rows[i].finish_reason is None]

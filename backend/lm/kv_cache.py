@@ -1,4 +1,4 @@
-"""Keys and values of the past: slots that grow, prefixes that can be put back, and the cache of one frame."""
+"""Key-value caches: growing slots per row, reusable prefixes, and the cache of one frame."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FIRST_CAPACITY = 128
 
 
 class SlotCache:
-    """Keys and values [L, B, H_kv, capacity, d] of the slow stack, one slot a row.
+    """Keys and values [L, B, H_kv, capacity, d] of the slow stack, one slot per row.
 
     The capacity doubles as the longest row grows, up to `max_frames`; attention reads each row's own used prefix.
-    Behind it lie `n_spare` places which are nobody's past and may be written to.
+    `n_spare` scratch positions after the capacity belong to no row and may be overwritten.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SlotCache:
         return self.keys.shape[3] - self.n_spare
 
     def reserve(self, n_frames: int) -> None:
-        """Make room for `n_frames` in every slot. Raises `LimitExceeded` beyond the limit."""
+        """Grows every slot to at least `n_frames`. Raises `LimitExceeded` beyond `max_frames`."""
         if n_frames <= self.capacity:
             return
         if n_frames > self.max_frames:
@@ -51,7 +51,7 @@ class SlotCache:
         used = max(self.lengths, default=0)
         for name in ("keys", "values"):
             old = getattr(self, name)
-            # Zeros: what a mask hides still gets multiplied, and memory nobody wrote may hold what is not a number.
+            # Zeros: masked values are still multiplied, and uninitialized memory may hold NaN.
             grown = old.new_zeros(*old.shape[:3], capacity + self.n_spare, old.shape[4])
             grown[:, :, :, :used] = old[:, :, :, :used]
             setattr(self, name, grown)
@@ -62,7 +62,7 @@ class SlotCache:
     def copy_prefix(self, row: int, n_frames: int | None, conditioning: Tensor | None) -> RowPrefix:
         n = self.lengths[row] if n_frames is None else n_frames
         if not 0 <= n <= self.lengths[row]:
-            raise ValueError(f"asked for {n} frames of a row that holds {self.lengths[row]}")
+            raise ValueError(f"n_frames is {n}; the row holds {self.lengths[row]}")
         return RowPrefix(self.keys[:, row, :, :n].clone(), self.values[:, row, :, :n].clone(), conditioning)
 
     def load_prefix(self, row: int, prefix: RowPrefix) -> None:
@@ -80,13 +80,13 @@ class SlotCache:
         return AttendStep(self, rows)
 
 
-def prefers_one_job(device: torch.device) -> bool:
-    """Whether reading some masked frames costs less than a small job for each row."""
+def prefers_masking(device: torch.device) -> bool:
+    """Returns whether reading some masked frames is cheaper than one small kernel per row."""
     return device.type != "cpu"
 
 
 class AttendPrefill:
-    """Attention of new frames [S, H, d] of one row over themselves and that row's past."""
+    """Attention of new frames [S, H, d] of one row to themselves and to that row's past."""
 
     def __init__(self, cache: SlotCache, row: int, n_new: int):
         past = cache.lengths[row]
@@ -112,7 +112,7 @@ class AttendPrefill:
 
 
 class AttendStep:
-    """Attention of one new frame [B, H, d] in each of `rows` over that row's own past."""
+    """Attention of one new frame [B, H, d] in each of `rows` to that row's past."""
 
     def __init__(self, cache: SlotCache, rows: Sequence[int]):
         self.cache, self.rows = cache, list(rows)
@@ -122,13 +122,13 @@ class AttendStep:
         self.position_index = torch.tensor(self.positions, device=device)
         self.table = RopeTable(*(wave[self.position_index] for wave in cache.table))
         self.mask = None
-        if prefers_one_job(device) and len(self.rows) > 1:
+        if prefers_masking(device) and len(self.rows) > 1:
             self.longest = 1 + max(self.positions)
             self.mask = torch.arange(self.longest, device=device) <= self.position_index[:, None, None, None]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        grouped = q.unflatten(1, (k.shape[1], -1)).to(keys.dtype)  # the heads that share keys, as if they were queries
+        grouped = q.unflatten(1, (k.shape[1], -1)).to(keys.dtype)  # heads that share keys become extra queries
         if len(self.rows) == 1:
             row, position = self.rows[0], self.positions[0]
             keys[row, :, position], values[row, :, position] = k[0], v[0]
@@ -150,17 +150,17 @@ class AttendStep:
 
 
 def attend_row(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of q [H_kv, r, d], the heads that share keys, over `keys` and `values` [H_kv, n, d]: [H_kv, r, d]."""
+    """Attends q [H_kv, r, d], grouped by shared keys, to `keys` and `values` [H_kv, n, d]; returns [H_kv, r, d]."""
     if q.dtype != torch.float32 or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q[None], keys[None], values[None])[0]
-    # Keys times queries, tall before wide: for a past of 1,000 frames 8.5 ms in 28 layers, where the fused kernel,
-    # made for many queries, takes 11.5 (two cores).
+    # The tall-by-wide product (keys times queries) takes 8.5 ms in 28 layers for a past of 1,000 frames; the fused
+    # kernel, made for many queries, takes 11.5 ms (two cores).
     scores = torch.bmm(keys, (q * q.shape[-1] ** -0.5).transpose(1, 2)).transpose(1, 2)
     return torch.bmm(scores.contiguous().softmax(dim=-1), values)
 
 
 class FrameCache:
-    """Keys and values [L, B, H_kv, C, d] of the fast stack inside one frame; every frame overwrites the last."""
+    """Keys and values [L, B, H_kv, C, d] of the fast stack within one frame; every frame overwrites them."""
 
     def __init__(self, config: StackConfig, batch: int, n_codebooks: int, dtype: torch.dtype, device: torch.device):
         shape = (config.n_layers, batch, config.n_kv_heads, n_codebooks, config.head_dim)
@@ -171,7 +171,7 @@ class FrameCache:
         self.position_tables = [RopeTable(self.table.cos[k], self.table.sin[k]) for k in range(n_codebooks)]
 
     def attend_first(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Positions 0 and 1 at once: q [B, 2, H, d]."""
+        """Attends positions 0 and 1 together: q [B, 2, H, d]."""
         B, n = q.shape[:2]
         q, k, v = (heads.transpose(1, 2) for heads in (q, k, v))
         self.keys[layer, :B, :, :n], self.values[layer, :B, :, :n] = k, v
@@ -183,7 +183,7 @@ class FrameCache:
 
 
 class AttendAt:
-    """Attention of position `position` [B, H, d] over the positions of its frame so far."""
+    """Attention of `position` [B, H, d] to the positions of its frame up to it."""
 
     def __init__(self, cache: FrameCache, position: int):
         self.cache, self.position = cache, position

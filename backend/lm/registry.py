@@ -1,15 +1,13 @@
-"""The language models by name. Classes are imported when asked for, so listing them costs nothing."""
+"""Registry of language models by name. Classes are imported on demand, so listing them is cheap."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from backend.errors import BadCheckpoint
-from backend.lm.base import TokenLM
 
-# What `model_type` says in a config.json, to the class that runs it.
+# `model_type` in a config.json to the class that runs it.
 LANGUAGE_MODELS: dict[str, str] = {
     "dual_ar": "backend.lm.dual_ar.DualAR",
     "fish_qwen3_omni": "backend.lm.dual_ar.DualAR",
@@ -17,21 +15,11 @@ LANGUAGE_MODELS: dict[str, str] = {
 
 
 def lm_class(model_type: str) -> type[Any]:
-    """The class registered as `model_type`. Raises `BadCheckpoint` for one that is not in the registry."""
+    """Returns the class registered as `model_type`. Raises `BadCheckpoint` for an unknown type."""
     if model_type not in LANGUAGE_MODELS:
         known = ", ".join(sorted(LANGUAGE_MODELS))
         raise BadCheckpoint(
-            f"The model type '{model_type}' is not known; known are {known}. Use such a checkpoint, or update Phonogram."
+            f"The model type '{model_type}' is not supported; supported are {known}. Use such a checkpoint, or update Phonogram."
         )
     module, _, attribute = LANGUAGE_MODELS[model_type].rpartition(".")
     return getattr(import_module(module), attribute)
-
-
-def build_lm(config: Mapping[str, Any], **known: Any) -> TokenLM:
-    """A language model with fresh random weights from the content of a `config.json`; `known` wins over it.
-
-    Raises `BadCheckpoint` for an unknown type or a config it cannot be built with.
-    """
-    from backend.lm.config import DualARConfig
-
-    return lm_class(config.get("model_type", "dual_ar"))(DualARConfig.from_dict(config, **known))

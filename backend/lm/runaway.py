@@ -1,4 +1,4 @@
-"""Speech that runs away: longer than its text can be, or going in circles."""
+"""Detection of runaway speech: longer than its text allows, or repeating in a loop."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-# Why a piece of speech ended; of several pieces the one furthest right counts.
+# Why generation ended; for several segments, the reason furthest right counts.
 FinishReason = Literal["stop", "pointer_end", "length", "repetition"]
 REASONS: tuple[FinishReason, ...] = ("stop", "pointer_end", "length", "repetition")
 
-# Before anything was measured: read slowly, a second holds about 12 letters, or 4 Chinese characters of 3 bytes each.
+# Initial estimate: slow speech has about 12 letters a second, or 4 Chinese characters of 3 bytes each.
 BYTES_PER_S = 12.0
-# Texts are spoken up to this many times slower than measured, pauses, numbers and abbreviations included...
+# Text may take this many times the measured time (pauses, numbers, abbreviations)...
 SLACK = 3.0
-# ...and the shortest may still take this long.
+# ...plus this many seconds.
 SPARE_S = 4.0
 
 LONGEST_PERIOD_FRAMES = 128
-# A vowel may be held, a pause may last: this long nothing counts as a circle.
-PATIENCE_S = 3.0
-# What one frame outside the circle takes back of what one inside gives.
-MISS = 2
+# Shorter repetitions do not count: a held vowel or a pause may last this long.
+MIN_LOOP_S = 3.0
+# A mismatching frame subtracts this many matching ones.
+MISMATCH_PENALTY = 2
 
 
 class RunawayLimits(NamedTuple):
-    """What runaway speech is told by. `longest_frames`: see `SpeechLengthModel.longest`."""
+    """Limits for runaway detection. `longest_frames`: see `SpeechLengthModel.longest`."""
 
     frame_rate_hz: float
     longest_frames: int
@@ -34,11 +34,11 @@ class RunawayLimits(NamedTuple):
 
 
 class SpeechLengthModel:
-    """How many frames a text takes, learned from speech that ended by itself. Lengths of text are in UTF-8 bytes."""
+    """Estimates how many frames a text takes, from finished speech. Text lengths are in UTF-8 bytes."""
 
     def __init__(self, frame_rate_hz: float):
         self.frame_rate_hz = frame_rate_hz
-        # As if a few sentences at the usual pace had been heard, so that the first one does not decide.
+        # A prior of a few sentences at the usual pace, so that the first sentence does not decide alone.
         self._n_bytes = 200.0
         self._n_frames = self._n_bytes * frame_rate_hz / BYTES_PER_S
 
@@ -47,42 +47,42 @@ class SpeechLengthModel:
         return self._n_frames / self._n_bytes
 
     def learn(self, text: str, n_frames: int) -> None:
-        """Count a text that was spoken to its end, or a reference and its transcript."""
+        """Adds a text that was spoken to its end, or a reference and its transcript."""
         n_bytes = len(text.encode())
         if n_bytes and n_frames:
-            # Old speech fades: after some 2000 bytes another voice has its own pace.
+            # Exponential forgetting with a half-life of 2000 bytes: another voice has another pace.
             fade = 0.5 ** (n_bytes / 2000)
             self._n_bytes = self._n_bytes * fade + n_bytes
             self._n_frames = self._n_frames * fade + n_frames
 
     def longest(self, text: str) -> int:
-        """Frames no honest reading of `text` takes more than."""
+        """Returns the maximum number of frames a regular reading of `text` takes."""
         return math.ceil(SLACK * self.frames_per_byte * len(text.encode()) + SPARE_S * self.frame_rate_hz)
 
 
 def worse(one: FinishReason, other: FinishReason) -> FinishReason:
-    """The reason that a listener should rather know of."""
+    """Returns the worse of two finish reasons, the one to report."""
     return max(one, other, key=REASONS.index)
 
 
 class LoopDetector:
-    """Notices main ids that go in circles of up to 128 frames, also with a slip here and there.
+    """Detects main ids that repeat with a period of up to 128 frames, tolerating occasional mismatches.
 
-    A circle counts once it has been gone through for 3 s and at least twice more than the first time.
+    A loop counts after 3 s and at least two repetitions of its first round.
     """
 
     def __init__(self, frame_rate_hz: float):
-        self.patience = math.ceil(PATIENCE_S * frame_rate_hz)
+        self.min_run = math.ceil(MIN_LOOP_S * frame_rate_hz)
         self._recent = np.full(LONGEST_PERIOD_FRAMES, -1, dtype=np.int64)  # newest first
         self._periods = np.arange(1, LONGEST_PERIOD_FRAMES + 1)
         self._runs = np.zeros(LONGEST_PERIOD_FRAMES, dtype=np.int64)
-        self._needed = np.maximum(self.patience, 2 * self._periods)
+        self._needed = np.maximum(self.min_run, 2 * self._periods)
         self.n_frames = 0
 
     def push(self, main_id: int) -> bool:
-        """Hear the next main id; true when the speech goes in circles."""
+        """Adds the next main id; returns true while the speech repeats."""
         is_match = self._recent == main_id
-        self._runs = np.where(is_match, self._runs + 1, np.maximum(self._runs - MISS, 0))
+        self._runs = np.where(is_match, self._runs + 1, np.maximum(self._runs - MISMATCH_PENALTY, 0))
         self._recent[1:] = self._recent[:-1]
         self._recent[0] = main_id
         self.n_frames += 1
@@ -90,6 +90,6 @@ class LoopDetector:
 
     @property
     def n_before_loop(self) -> int:
-        """Frames up to the end of the circle's first round: what is worth keeping."""
+        """Frames up to the end of the loop's first round, the part worth keeping."""
         longest = int((self._runs - self._needed).argmax())
         return max(self.n_frames - int(self._runs[longest]), 0)

@@ -1,7 +1,7 @@
-"""Sampling the next id from logits [B, V], each row by its own options.
+"""Samples the next id from logits [B, V] with per-row options.
 
-As in the published models, top-p looks at the raw logits, before the temperature, and drops the id that crosses the
-threshold along with those behind it.
+As in the published models, top-p applies to the raw logits, before the temperature, and drops the id that crosses the
+threshold along with those after it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from backend.lm.counter_rng import exponential, noise_keys
 from backend.lm.sampling_options import RAS_FRAMES, SamplingOptions
 from backend.lm.spec import ModelFamily
 
-# What the second candidate of repetition-aware sampling is drawn with.
+# Temperature and top-p of the second candidate in repetition-aware sampling (RAS).
 RAS_TEMPERATURE, RAS_TOP_P = 1.0, 0.9
-# Usually all that top-p keeps is among these: sorting 4 097 ids takes a processor ten times longer.
+# Top-p usually keeps fewer ids than this; sorting 4 097 ids takes ten times longer on a CPU.
 N_BEST = 64
-# Up to so many ids, all of them are looked at: the best few are not worth a look of their own.
-MAX_SWIFT = 2048
+# Up to this vocabulary size, the values are sorted directly without a top-k pass first.
+MAX_DIRECT_SORT = 2048
 
 
 class RowLimits(NamedTuple):
-    """Options of B rows, side by side: each [B, 1]. None: no row uses it."""
+    """Options of B rows as tensors [B, 1]. None: no row uses that limit."""
 
     temperature: Tensor
     top_p: Tensor
     top_k: Tensor | None
     min_p: Tensor | None
-    is_greedy: bool  # all rows are
+    is_greedy: bool  # true if all rows are
 
     @classmethod
     def of(cls, options: Sequence[SamplingOptions], device: torch.device | str) -> RowLimits:
@@ -41,15 +41,15 @@ class RowLimits(NamedTuple):
             torch.tensor(values, dtype=torch.float32, device=device)[:, None]
             for values in zip(*(o.limits for o in options), strict=True)
         )
-        is_limited = any(o.top_k is not None or o.is_greedy for o in options)
-        has_least = any(o.min_p for o in options)
+        has_top_k = any(o.top_k is not None or o.is_greedy for o in options)
+        has_min_p = any(o.min_p for o in options)
         return cls(
-            temperature, top_p, top_k if is_limited else None, min_p if has_least else None,
+            temperature, top_p, top_k if has_top_k else None, min_p if has_min_p else None,
             all(o.is_greedy for o in options),
         )  # fmt: skip
 
     def for_ras(self) -> RowLimits:
-        """What second candidates are drawn with; the other limits stay."""
+        """Returns the limits of second candidates in RAS; top-k and min-p stay."""
         return self._replace(
             temperature=torch.full_like(self.temperature, RAS_TEMPERATURE),
             top_p=torch.full_like(self.top_p, RAS_TOP_P),
@@ -57,7 +57,9 @@ class RowLimits(NamedTuple):
 
 
 def penalize(logits: Tensor, recent: Tensor, penalty: Tensor) -> Tensor:
-    """Logits with the ids `recent` [B, W] made less likely by `penalty` [B, 1]; ids of -1 stand for nothing."""
+    """Divides or multiplies the logits of ids `recent` [B, W] by `penalty` [B, 1] to make them less likely; -1 is no
+    id.
+    """
     B, V = logits.shape
     seen = torch.zeros(B, V + 1, dtype=torch.bool, device=logits.device)
     seen.scatter_(1, torch.where(recent < 0, V, recent), True)
@@ -65,9 +67,9 @@ def penalize(logits: Tensor, recent: Tensor, penalty: Tensor) -> Tensor:
 
 
 def limit(logits: Tensor, limits: RowLimits, n_best: int | None = None) -> tuple[Tensor, Tensor]:
-    """Scores [B, V] divided by the temperature, likeliest first, dropped ones at -inf; and the ids they belong to.
+    """Returns scores [B, V] divided by the temperature, sorted, dropped ones at -inf, and their ids.
 
-    `n_best`: only so many of each row, where the rest is known to be dropped.
+    With `n_best`, returns only so many per row, where the rest is known to be dropped.
     """
     if n_best is None:
         ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
@@ -80,7 +82,7 @@ def limit(logits: Tensor, limits: RowLimits, n_best: int | None = None) -> tuple
 
 
 def _dropped(ordered: Tensor, probabilities: Tensor, limits: RowLimits) -> Tensor:
-    """Which of the values [B, n], likeliest first, are out of the race."""
+    """Returns which of the values [B, n], likeliest first, the limits exclude."""
     dropped = probabilities.cumsum(dim=-1) > limits.top_p
     if limits.top_k is not None:
         dropped |= torch.arange(ordered.shape[-1], device=ordered.device) >= limits.top_k
@@ -91,33 +93,33 @@ def _dropped(ordered: Tensor, probabilities: Tensor, limits: RowLimits) -> Tenso
 
 
 def sample_ids(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
-    """One id a row [B] from float32 `logits` [B, V], with the noise of `keys` [B, 2]."""
+    """Samples one id per row [B] from float32 `logits` [B, V], with the noise of `keys` [B, 2]."""
     if limits.is_greedy:
         return logits.argmax(dim=-1)
-    # Looking at values costs nothing on a processor; on a device it would wait for it.
+    # Reading values back is free on a CPU; on a GPU it would synchronize.
     if logits.shape[-1] <= 4 * N_BEST or logits.device.type != "cpu":
         return _exponential_race(*limit(logits, limits), keys)
-    if logits.shape[-1] <= MAX_SWIFT:
+    if logits.shape[-1] <= MAX_DIRECT_SORT:
         return _fast_exponential_race(logits, limits, keys)
     scores, ids = limit(logits, limits, N_BEST)
     winners, is_enough = _exponential_race(scores, ids, keys), scores[:, -1] == -torch.inf
     if bool(is_enough.all()):
         return winners
-    # Each row by itself: which way it goes must not depend on its neighbors, since the two break ties differently.
+    # Decide per row: the two paths break ties differently, so a row's path must not depend on its neighbors.
     return torch.where(is_enough, winners, _fast_exponential_race(logits, limits, keys))
 
 
 def _fast_exponential_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> Tensor:
-    """What `_exponential_race(*limit(logits, limits), keys)` gives, on a processor.
+    """Computes `_exponential_race(*limit(logits, limits), keys)` on CPU without sorting ids.
 
-    Only values are sorted, not ids along with them: where the kept ones end is all that must be known. Of the built-in
-    voice's draws three of four need more than 64 ids; for 8 rows of 1,024 they take 0.5 ms this way and 1.3 ms sorted.
+    Only values are sorted: the smallest kept value is all that is needed. Three of four draws of the built-in voice
+    need more than 64 ids; 8 rows of 1,024 take 0.5 ms this way and 1.3 ms with ids sorted.
     """
     ordered = torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
     n_kept = (~_dropped(ordered, ordered.softmax(dim=-1), limits)).sum(dim=-1, keepdim=True)
     is_kept = logits >= ordered.gather(1, n_kept - 1)
     if bool((is_kept.sum(dim=-1, keepdim=True) != n_kept).any()):
-        # Equal values on both sides of the end: the order of ids decides.
+        # Ties at the cutoff: the order of ids decides.
         return _exponential_race(*limit(logits, limits), keys)
     scores = (logits / limits.temperature).masked_fill_(~is_kept, -torch.inf)
     ids = torch.arange(logits.shape[-1]).expand(logits.shape)
@@ -125,16 +127,16 @@ def _fast_exponential_race(logits: Tensor, limits: RowLimits, keys: Tensor) -> T
 
 
 def _exponential_race(scores: Tensor, ids: Tensor, keys: Tensor) -> Tensor:
-    """Of exponential waiting times with rates p the shortest is that of id i with probability p_i: the winners [B].
+    """Returns the winners [B] of an exponential race: with rates p, id i has the shortest time with probability p_i.
 
-    In logarithms, so that nothing needs normalizing.
+    Computed in logarithms, so no normalization is needed.
     """
     winner = (scores - exponential(keys, ids).log_()).argmax(dim=-1, keepdim=True)
     return ids.gather(1, winner)[:, 0]
 
 
 def probabilities(logits: Tensor, options: SamplingOptions, recent: Tensor | None = None) -> Tensor:
-    """What `draw` draws from: probabilities [B, V] under one set of options, after a penalty on `recent` [B, W]."""
+    """Returns the probabilities [B, V] that sampling uses under `options`, after a penalty on `recent` [B, W]."""
     logits = logits.float()
     if recent is not None:
         logits = penalize(logits, recent, torch.tensor([[options.repetition_penalty]], device=logits.device))
@@ -143,9 +145,9 @@ def probabilities(logits: Tensor, options: SamplingOptions, recent: Tensor | Non
 
 
 class FrameSampling:
-    """Everything the decisions of one frame need: limits, penalties and noise of B rows.
+    """Limits, penalties and noise of B rows for one frame.
 
-    Streams: 0 the main id, k = 1 ... K - 1 the residual codes, then the second candidate of the main id, then the
+    Noise streams: 0 the main id, k = 1 ... K - 1 the residual codes, then the second candidate of the main id, then the
     pointer.
     """
 
@@ -153,55 +155,55 @@ class FrameSampling:
         device = recent.device
         options = [sampler.options for sampler in samplers]
         self.limits = RowLimits.of(options, device)
-        self.recent = recent  # [B, W, R], newest last, -1 where nothing was said yet
+        self.recent = recent  # [B, W, R], newest last, -1 where there is no frame yet
         self.n_codebooks = n_codebooks
-        place = torch.tensor([[s.noise_seed, s.frame] for s in samplers], dtype=torch.long, device=device)
+        positions = torch.tensor([[s.noise_seed, s.frame] for s in samplers], dtype=torch.long, device=device)
         streams = torch.arange(n_codebooks + 2, device=device)
-        self.keys = noise_keys(place[:, 0], place[:, 1], streams)
+        self.keys = noise_keys(positions[:, 0], positions[:, 1], streams)
         penalties = [o.repetition_penalty for o in options]
         self.penalty = None
         if any(penalty != 1 for penalty in penalties):
             self.penalty = torch.tensor(penalties, dtype=torch.float32, device=device)[:, None]
-        # Rows with a pointer end where their text does.
-        self.is_endless = None
+        # Rows with a pointer end at the end of their text, not by the end token.
+        self.has_pointer = None
         if any(s.pointer is not None for s in samplers):
-            self.is_endless = torch.tensor([s.pointer is not None for s in samplers], device=device)
+            self.has_pointer = torch.tensor([s.pointer is not None for s in samplers], device=device)
         uses_ras = [o.uses_ras(family) and not o.is_greedy for o in options]
         self.ras = torch.tensor(uses_ras, device=device) if any(uses_ras) else None
 
     def main(self, logits: Tensor, semantic_begin_id: int) -> Tensor:
-        """Index into the legal ids [B], for `logits` [B, n_legal]."""
+        """Samples indices into the legal ids [B] from `logits` [B, n_legal]."""
         logits = logits.float()
-        if self.is_endless is not None:
+        if self.has_pointer is not None:
             logits = logits.clone()
-            logits[:, -1].masked_fill_(self.is_endless, -torch.inf)
-        said = self.recent[:, :, 0] - semantic_begin_id
-        said = torch.where(self.recent[:, :, 0] < 0, -1, said)
+            logits[:, -1].masked_fill_(self.has_pointer, -torch.inf)
+        previous = self.recent[:, :, 0] - semantic_begin_id
+        previous = torch.where(self.recent[:, :, 0] < 0, -1, previous)
         if self.penalty is not None:
-            logits = penalize(logits, said, self.penalty)
+            logits = penalize(logits, previous, self.penalty)
         index = sample_ids(logits, self.limits, self._keys(0))
         if self.ras is not None:
-            # Ends are never in the window: a row that said one is finished.
-            repeated = (said[:, -RAS_FRAMES:] == index[:, None]).any(dim=1) & self.ras
+            # The end id is never in the window: a row that sampled it has finished.
+            repeated = (previous[:, -RAS_FRAMES:] == index[:, None]).any(dim=1) & self.ras
             index = torch.where(
                 repeated, sample_ids(logits, self.limits.for_ras(), self._keys(self.n_codebooks)), index
             )
         return index
 
     def code(self, logits: Tensor, codebook: int) -> Tensor:
-        """Codes [B] of a residual codebook."""
+        """Samples codes [B] of a residual codebook."""
         logits = logits.float()
         if self.penalty is not None:
             logits = penalize(logits, self.recent[:, :, codebook + 1], self.penalty)
         return sample_ids(logits, self.limits, self._keys(codebook))
 
     def advance(self, logits: Tensor, samplers: Sequence[SamplerState]) -> None:
-        """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
+        """Samples the pointer moves from `logits` [B, classes] and applies them."""
         limits = RowLimits.of([s.options.pointer for s in samplers], logits.device)
         move_pointers(samplers, self.moves(logits, limits).tolist())
 
     def moves(self, logits: Tensor, limits: RowLimits) -> Tensor:
-        """By how many phonemes [B] the pointers move."""
+        """Samples the number of phonemes [B] by which the pointers move."""
         return sample_ids(logits.float(), limits, self._keys(self.n_codebooks + 1))
 
     def _keys(self, stream: int) -> Tensor:
@@ -209,7 +211,7 @@ class FrameSampling:
 
 
 def move_pointers(samplers: Sequence[SamplerState], moves: Sequence[int]) -> None:
-    """Move the pointers of the rows that have one, each by its number of phonemes."""
+    """Moves the pointers of the rows that have one, each by its number of phonemes."""
     for sampler, n_phonemes in zip(samplers, moves, strict=True):
         if sampler.pointer is not None:
             sampler.pointer.advance(n_phonemes)

@@ -1,4 +1,4 @@
-"""Who speaks, as a vector: a small network over the codes of a reference."""
+"""Speaker encoder: a small network that turns the codes of a reference into a speaker embedding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SpeakerConfig:
 
 
 class SpeakerEncoder(nn.Module):
-    """Codes of a reference to a vector of length sqrt(out_dim). A vector of zeros stands for nobody in particular."""
+    """Maps codes of a reference to an embedding of length sqrt(out_dim). A zero embedding means no particular speaker."""
 
     def __init__(self, config: SpeakerConfig):
         super().__init__()
@@ -41,15 +41,17 @@ class SpeakerEncoder(nn.Module):
         nn.init.normal_(self.embeddings.weight, std=config.n_codebooks**-0.5)
 
     def forward(self, codes: Tensor, n_frames: Tensor | None = None) -> Tensor:
-        """Vectors [B, out_dim] of `codes` [B, K, T]; `n_frames` [B] of each are real, all of them by default."""
+        """Returns embeddings [B, out_dim] of `codes` [B, K, T], of which the first `n_frames` [B] are valid (default:
+        all).
+        """
         offsets = torch.arange(codes.shape[1], device=codes.device) * self.config.codebook_size
         x = self.embeddings(codes.transpose(1, 2) + offsets).sum(dim=2)
         if n_frames is None:
             n_frames = torch.full((codes.shape[0],), codes.shape[2], device=codes.device)
-        is_real = (torch.arange(codes.shape[2], device=codes.device) < n_frames[:, None])[..., None]
+        is_valid = (torch.arange(codes.shape[2], device=codes.device) < n_frames[:, None])[..., None]
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            # Past the end there is nothing, as there is past the padding: a vector does not depend on its length.
-            x = x + F.gelu(conv((norm(x) * is_real).transpose(1, 2)).transpose(1, 2))
-        weights = self.attention(x).float().masked_fill(~is_real, -torch.inf)
+            # Zero the padding before each convolution, so that an embedding does not depend on it.
+            x = x + F.gelu(conv((norm(x) * is_valid).transpose(1, 2)).transpose(1, 2))
+        weights = self.attention(x).float().masked_fill(~is_valid, -torch.inf)
         pooled = (x * weights.softmax(dim=1).to(x.dtype)).sum(dim=1)
         return F.layer_norm(self.out(pooled).float(), (self.config.out_dim,))

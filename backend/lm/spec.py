@@ -1,4 +1,4 @@
-"""Values that language models and their callers exchange: the model's spec, prompts, outputs and prefixes."""
+"""Values exchanged between language models and their callers: model spec, prompts, outputs and prefixes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ModelFamily = Literal["v15", "s1", "s2", "phonogram"]
 
 @dataclass(frozen=True, slots=True)
 class LMSpec:
-    """What a consumer must know about a language model.
+    """Describes a language model to its callers.
 
-    A position is a column of R = 1 + n_codebooks numbers: row 0 the main id, rows 1... the codes (0 at text). The main
-    id of a frame of sound is `semantic_begin_id` + its first code; `end_id` ends the speech. Residual codes, those
-    after the first, lie below `n_residual`. `max_frames` bounds prompt and frames together.
+    A position is a column of R = 1 + n_codebooks numbers: row 0 the main id, rows 1... the codes (0 for text). An audio
+    frame's main id is `semantic_begin_id` + its first code; `end_id` ends the speech. Residual codes, those after the
+    first, are below `n_residual`. `max_frames` bounds prompt and frames together.
     """
 
     name: str
@@ -44,12 +44,12 @@ class LMSpec:
 
     @property
     def n_legal(self) -> int:
-        """Main ids a model may say: the semantic range, then the end."""
+        """Number of main ids a model may output: the semantic range, then the end."""
         return self.n_semantic + 1
 
 
 class Prompt(NamedTuple):
-    """What a row is told before it speaks. `side[s]` and `conditioning` belong to the models that have them."""
+    """A row's input before generation. `side[s]` and `conditioning` are for models that use them."""
 
     tokens: Tensor  # [R, S], int64
     conditioning: Tensor | None = None  # [spec.conditioning_dim]
@@ -57,16 +57,16 @@ class Prompt(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """What a model thinks of the next frame of each row."""
+    """A model's prediction of the next frame of each row."""
 
     logits: Tensor  # [B, n_legal]: index i < n_semantic is main id semantic_begin_id + i, the last one is end_id
-    hidden: Tensor  # [B, D], what the codes are drawn from
+    hidden: Tensor  # [B, D], input of the fast stack
     aux: dict[str, Tensor]  # [B, classes] by name
 
 
 @dataclass(frozen=True, slots=True)
 class RowPrefix:
-    """The first frames of a row, to be continued by others: keys and values [L, H_kv, n, d] and the row's conditioning."""
+    """The first frames of a row, reusable by other rows: keys and values [L, H_kv, n, d], and conditioning."""
 
     keys: Tensor
     values: Tensor

@@ -1,1 +1,1 @@
-"""Numbers that say how good sound is. A judge whose package or weights are missing raises `NotAvailable`."""
+"""Metrics of audio quality. A metric whose package or weights are missing raises `NotAvailable`."""

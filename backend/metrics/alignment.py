@@ -1,4 +1,4 @@
-"""Finding and undoing the delay of a coder before two sounds are compared."""
+"""Estimates and removes a codec's delay before two signals are compared."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from typing import NamedTuple
 
 import numpy as np
 
-# How loud eight bands are, each millisecond: this survives coders that do not keep the phase.
-OUTLINE_WINDOW_S = 0.016
-OUTLINE_HOP_S = 0.001
+# Level of eight bands every millisecond, which survives codecs that do not keep the phase.
+ENVELOPE_WINDOW_S = 0.016
+ENVELOPE_HOP_S = 0.001
 N_BANDS = 8
-# Around that place the waveforms decide, if they are alike at all; a redrawn waveform would only add chance.
+# Near that lag the waveforms decide, if they are similar enough; for a regenerated waveform that would add noise.
 REFINE_S = 0.002
-MIN_LIKENESS = 0.5
+MIN_SIMILARITY = 0.5
 
 
 class Aligned(NamedTuple):
-    """Two sounds of one length, [N] each."""
+    """Two signals of equal length, [N] each."""
 
     reference: np.ndarray
     signal: np.ndarray
 
 
 def overlap(reference: np.ndarray, signal: np.ndarray, lag_samples: int) -> Aligned:
-    """What both sounds have of each other when `signal` is `lag_samples` later."""
+    """Returns the common part of both signals if `signal` is `lag_samples` later."""
     reference, signal = reference[max(-lag_samples, 0) :], signal[max(lag_samples, 0) :]
     length = min(len(reference), len(signal))
     return Aligned(reference[:length], signal[:length])
 
 
 def find_lag(reference: np.ndarray, signal: np.ndarray, rate_hz: int, max_lag_s: float = 0.2) -> int:
-    """How many samples later `signal` is than `reference`, at most `max_lag_s` either way."""
+    """Returns how many samples `signal` is later than `reference`, at most `max_lag_s` either way."""
     if not np.any(reference) or not np.any(signal):
         return 0
     limit = max(min(round(max_lag_s * rate_hz), len(reference) - 1, len(signal) - 1), 0)
-    hop = max(1, round(OUTLINE_HOP_S * rate_hz))
-    bands = zip(_outline(reference, rate_hz, hop), _outline(signal, rate_hz, hop), strict=True)
-    score = np.sum([_correlation(wanted, found, limit // hop) for wanted, found in bands], axis=0)
+    hop = max(1, round(ENVELOPE_HOP_S * rate_hz))
+    bands = zip(_envelopes(reference, rate_hz, hop), _envelopes(signal, rate_hz, hop), strict=True)
+    score = np.sum([_correlation(expected, actual, limit // hop) for expected, actual in bands], axis=0)
     coarse = hop * _best(np.arange(-(limit // hop), limit // hop + 1), score)
     around = round(REFINE_S * rate_hz)
     lags = np.arange(max(-limit, coarse - around), min(limit, coarse + around) + 1)
     similarity = _correlation(reference, signal, limit)[lags + limit]
-    return _best(lags, similarity) if similarity.max() >= MIN_LIKENESS else coarse
+    return _best(lags, similarity) if similarity.max() >= MIN_SIMILARITY else coarse
 
 
 def _best(lags: np.ndarray, score: np.ndarray) -> int:
-    """The lag with the highest score; among equals the smallest, so that silence is not shifted."""
+    """Returns the lag with the highest score; among equals the smallest, so that silence is not shifted."""
     best = lags[score >= score.max() - 1e-9]
     return int(best[np.argmin(np.abs(best))])
 
@@ -60,9 +60,9 @@ def _correlation(reference: np.ndarray, signal: np.ndarray, limit: int) -> np.nd
     return np.concatenate([product[n_fft - limit :], product[: limit + 1]]) / max(scale, 1e-12)
 
 
-def _outline(samples: np.ndarray, rate_hz: int, hop: int) -> np.ndarray:
+def _envelopes(samples: np.ndarray, rate_hz: int, hop: int) -> np.ndarray:
     """Log magnitudes of bands, [N_BANDS, T]."""
-    window = N_BANDS * 2 * max(1, round(OUTLINE_WINDOW_S * rate_hz / N_BANDS / 2))
+    window = N_BANDS * 2 * max(1, round(ENVELOPE_WINDOW_S * rate_hz / N_BANDS / 2))
     padded = np.pad(samples.astype(np.float64), window // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
     spectra = np.abs(np.fft.rfft(frames * np.hanning(window)))[:, 1:]

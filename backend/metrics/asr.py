@@ -1,4 +1,4 @@
-"""Speech to text with a Whisper model from a given folder, as a judge of intelligibility."""
+"""Speech recognition with a Whisper model from a local folder, for measuring intelligibility."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from backend.errors import NotAvailable
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
-BEAM = 5
+BEAM_SIZE = 5
 FILES = ("model.bin", "config.json", "tokenizer.json")
 
 
 class Recognizer:
-    """A CTranslate2 Whisper model on the processor, int8, beam 5, no fallback temperatures: the same every time."""
+    """A CTranslate2 Whisper model on CPU in int8 with beam size 5 and no temperature fallback, so it is deterministic."""
 
     def __init__(self, folder: Path, language: str = "en", threads: int = 1):
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise NotAvailable(
-                f"The recognizer's folder '{folder.name}' lacks {', '.join(missing)}. Point at a CTranslate2 Whisper model."
+                f"The recognizer's folder '{folder.name}' lacks {', '.join(missing)}. Pass the folder of a CTranslate2 Whisper model."
             )
         package = require_package("faster_whisper", "faster-whisper")
         self.language = language
@@ -35,9 +35,9 @@ class Recognizer:
             ) from error
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """The words of a sound [N] at 16 kHz."""
+        """Returns the transcript of samples [N] at 16 kHz."""
         segments, _ = self._model.transcribe(
-            samples.astype(np.float32), language=self.language, beam_size=BEAM, temperature=0.0,
+            samples.astype(np.float32), language=self.language, beam_size=BEAM_SIZE, temperature=0.0,
             condition_on_previous_text=False, without_timestamps=True,
         )  # fmt: skip
         return " ".join(segment.text.strip() for segment in segments)

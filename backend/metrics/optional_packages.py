@@ -1,4 +1,4 @@
-"""Packages that a judge needs and that need not be installed."""
+"""Optional packages that metrics need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.errors import NotAvailable
 
 
 def require_package(module: str, distribution: str) -> ModuleType:
-    """The imported `module`. Raises `NotAvailable`, naming the `distribution` to install."""
+    """Imports and returns `module`. Raises `NotAvailable` naming the `distribution` to install."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -19,7 +19,7 @@ def require_package(module: str, distribution: str) -> ModuleType:
 
 
 def package_version(distribution: str) -> str | None:
-    """The installed version, or None."""
+    """Returns the installed version, or None."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

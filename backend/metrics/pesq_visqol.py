@@ -1,4 +1,4 @@
-"""Perceived quality of speech: PESQ wideband (ITU-T P.862.2) and ViSQOL."""
+"""Perceived speech quality: PESQ wideband (ITU-T P.862.2) and ViSQOL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from backend.metrics.optional_packages import require_package
 from backend.metrics.reconstruction import require_pair
 
 SPEECH_RATE_HZ = 16_000
-# Noise gain and the score visqol-python 3.8 gives with its speech model; the polynomial it falls back to gives 5.0,
-# 3.72 and 3.30.
+# Noise gain and the score of visqol-python 3.8 with its speech model; the polynomial it falls back to gives 5.0, 3.72
+# and 3.30.
 SELF_CHECK = ((0.0, 4.33899), (0.002, 2.51584), (0.005, 1.99593))
 SELF_CHECK_TOLERANCE = 0.02
 
 
 def pesq(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """PESQ wideband of aligned sounds [N] at 16 kHz, 1.0 to 4.64. Raises `ScoreUnavailable` where it finds no speech."""
+    """Returns PESQ wideband of aligned signals [N] at 16 kHz, 1.0 to 4.64. Raises `ScoreUnavailable` if it finds no
+    speech.
+    """
     package = require_package("pesq", "pesq")
     require_pair(reference, decoded, SPEECH_RATE_HZ // 4)
-    # It must not divide by the energy of nothing.
+    # PESQ would divide by zero energy.
     if not np.any(decoded) or not np.any(reference):
-        raise ScoreUnavailable("PESQ needs two sounds; one is silent.")
+        raise ScoreUnavailable("PESQ needs two signals; one is silent.")
     try:
         return float(package.pesq(SPEECH_RATE_HZ, reference, decoded, "wb"))
     except package.PesqError as error:
@@ -33,10 +35,10 @@ def pesq(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 
 class Visqol:
-    """ViSQOL in speech mode, checked on a known pair before it is used.
+    """ViSQOL in speech mode, checked on a known pair before use.
 
-    Raises `NotAvailable` where the package or the runtime of its speech model is missing, or where it does not
-    give the scores it should: without that runtime the package would score with a rough formula instead.
+    Raises `NotAvailable` if the package or the runtime of its speech model is missing, or if the check scores are
+    wrong: without that runtime the package uses a rough formula instead.
     """
 
     def __init__(self) -> None:
@@ -48,15 +50,15 @@ class Visqol:
         except (ImportError, FileNotFoundError, RuntimeError) as error:
             raise NotAvailable("ViSQOL cannot load its speech model. Install visqol-python again.") from error
         for gain, expected in SELF_CHECK:
-            found = self.score(*self_check_pair(gain))
-            if not abs(found - expected) <= SELF_CHECK_TOLERANCE:
+            actual = self.score(*self_check_pair(gain))
+            if not abs(actual - expected) <= SELF_CHECK_TOLERANCE:
                 raise NotAvailable(
-                    f"ViSQOL scores its check sound {found:.4f}; expected {expected:.4f}. "
+                    f"ViSQOL scores its check signal {actual:.4f}; expected {expected:.4f}. "
                     "Install visqol-python 3.8 and ai-edge-litert again."
                 )
 
     def score(self, reference: np.ndarray, decoded: np.ndarray) -> float:
-        """MOS-LQO of sounds [N] at 16 kHz, 1 to 5. Raises `ScoreUnavailable` where it finds nothing to compare."""
+        """Returns MOS-LQO of signals [N] at 16 kHz, 1 to 5. Raises `ScoreUnavailable` if it finds nothing to compare."""
         require_pair(reference, decoded, SPEECH_RATE_HZ // 2)
         try:
             result = self._api.measure_from_arrays(
@@ -64,15 +66,15 @@ class Visqol:
             )
         except (ValueError, IndexError, RuntimeError) as error:
             raise ScoreUnavailable(
-                f"ViSQOL gives no score ({type(error).__name__}); the sound may be silent."
+                f"ViSQOL gives no score ({type(error).__name__}); the audio may be silent."
             ) from error
         if not np.isfinite(result.moslqo):
-            raise ScoreUnavailable("ViSQOL gives no number; the sound may be silent.")
+            raise ScoreUnavailable("ViSQOL gives no finite score; the audio may be silent.")
         return float(result.moslqo)
 
 
 def self_check_pair(gain: float) -> tuple[np.ndarray, np.ndarray]:
-    """A second of gliding tones, and the same with noise: no random numbers, so equal everywhere."""
+    """Returns one second of tone sweeps, and the same with deterministic noise."""
     n = np.arange(SPEECH_RATE_HZ)
     time_s = n / SPEECH_RATE_HZ
     clean = 0.3 * np.sin(2 * np.pi * (200 + 300 * time_s) * time_s) * np.sin(2 * np.pi * 3 * time_s) ** 2

@@ -1,4 +1,4 @@
-"""How far a decoded sound is from its original, by spectra and by waveform. Both are aligned float arrays [N]."""
+"""Reconstruction metrics of spectra and waveforms. Signals are aligned float arrays [N]."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from backend.errors import ScoreUnavailable
 
 MEL_WINDOWS = ((256, 20), (512, 40), (1024, 80), (2048, 128))  # samples, mel bands
-# 1e-5 of full scale: what lies below is silence, and its differences are nothing.
+# Levels below 1e-5 of full scale count as silence.
 FLOOR = 1e-5
 MAX_SDR_DB = 100.0
 
 
 def mel_distance_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> float:
-    """Mean absolute difference of log-mel magnitudes in decibels, averaged over four window lengths.
+    """Returns the mean absolute difference of log-mel magnitudes in decibels, averaged over four window lengths.
 
-    Magnitudes are of a full-scale sine at 1 and floored at 1e-5. Raises `ScoreUnavailable` for sound shorter than the
-    longest window.
+    A full-scale sine has magnitude 1; magnitudes are floored at 1e-5. Raises `ScoreUnavailable` for audio shorter than
+    the longest window.
     """
     require_pair(reference, decoded, MEL_WINDOWS[-1][0])
     distances = []
@@ -28,12 +28,12 @@ def mel_distance_db(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) ->
 
 
 def si_sdr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """Scale-invariant signal to distortion ratio in decibels, within ±100. Raises `ScoreUnavailable` for a silent reference."""
+    """Returns the scale-invariant SDR in decibels, within ±100. Raises `ScoreUnavailable` for a silent reference."""
     require_pair(reference, decoded, 1)
     reference, decoded = reference.astype(np.float64), decoded.astype(np.float64)
     energy = reference @ reference
     if energy == 0:
-        raise ScoreUnavailable("The original is silent; a ratio to it needs sound.")
+        raise ScoreUnavailable("The reference is silent; SI-SDR needs a signal.")
     target = (decoded @ reference) / energy * reference
     signal, distortion = target @ target, (decoded - target) @ (decoded - target)
     least = 10 ** (-MAX_SDR_DB / 10) * max(signal, distortion, 1e-30)
@@ -41,7 +41,7 @@ def si_sdr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def require_pair(reference: np.ndarray, decoded: np.ndarray, min_samples: int) -> None:
-    """Raise `ScoreUnavailable` unless the pair is long enough; both must have one length."""
+    """Raises `ScoreUnavailable` unless the pair, of equal lengths, is long enough."""
     if reference.ndim != 1 or reference.shape != decoded.shape:
         raise AssertionError(f"a pair has shapes {reference.shape} and {decoded.shape}")
     if len(reference) < min_samples:
@@ -49,7 +49,7 @@ def require_pair(reference: np.ndarray, decoded: np.ndarray, min_samples: int) -
 
 
 def mel_filters(rate_hz: int, window: int, n_bands: int) -> np.ndarray:
-    """Triangles equally spaced in mel, [window / 2 + 1, n_bands], each with sum 1 and no narrower than a bin."""
+    """Returns triangles equally spaced in mel, [window / 2 + 1, n_bands], each with sum 1 and at least one bin wide."""
     top_mel = 2595 * np.log10(1 + rate_hz / 2 / 700)
     edges_hz = 700 * (10 ** (np.linspace(0, top_mel, n_bands + 2) / 2595) - 1)
     below, center, above = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
@@ -61,7 +61,7 @@ def mel_filters(rate_hz: int, window: int, n_bands: int) -> np.ndarray:
 
 
 def magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """Spectra [T, window / 2 + 1] in which a full-scale sine has a peak of 1."""
+    """Returns magnitude spectra [T, window / 2 + 1] in which a full-scale sine peaks at 1."""
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), window)[::hop]
     taper = np.hanning(window + 1)[:-1]
     return np.abs(np.fft.rfft(frames * taper)) / (taper.sum() / 2)
@@ -72,5 +72,5 @@ def _log_mel_db(samples: np.ndarray, window: int, filters: np.ndarray) -> np.nda
 
 
 def kbps(size_bytes: int, duration_s: float) -> float:
-    """Thousands of bits for each second of sound."""
+    """Returns the bitrate in kbps."""
     return size_bytes * 8 / 1000 / duration_s

@@ -1,4 +1,4 @@
-"""Words a speaker skipped or repeated: runs of words left out or put in, as a recognizer hears them."""
+"""Skips and loops of a synthesizer: runs of omitted or inserted words in a transcript."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from backend.metrics.wer import normalize
 
-# One or two words are a slip, or the recognizer's; three in a row are a place that was not spoken, or spoken twice.
+# One or two words may be a slip or a recognition error; three in a row were not spoken, or spoken twice.
 RUN_WORDS = 3
 
 
 class WordRuns(NamedTuple):
-    """How many runs of at least `RUN_WORDS` words are missing, and how many are too much."""
+    """The number of runs of at least `RUN_WORDS` omitted and inserted words."""
 
     n_skips: int
     n_loops: int
 
 
 def word_runs(reference: str, transcript: str) -> WordRuns:
-    """Count skips and loops of a transcript, after the normalization of the error rates."""
+    """Counts skips and loops of a transcript, with the text normalization of the error rates."""
     edits = alignment(normalize(reference).split(), normalize(transcript).split())
     runs = [(kind, len(list(group))) for kind, group in groupby(edits)]
     return WordRuns(
@@ -30,11 +30,11 @@ def word_runs(reference: str, transcript: str) -> WordRuns:
 
 
 def alignment(reference: Sequence[str], other: Sequence[str]) -> str:
-    """The fewest edits that turn one into the other, as letters: = same, S other, D left out, I put in.
+    """Returns a minimal edit sequence as letters: = equal, S substituted, D deleted, I inserted.
 
-    Among equally few, those whose left-out or put-in words stand together are preferred.
+    Among minimal ones, those with contiguous deletions and insertions are preferred.
     """
-    # A cost of (edits, changes of kind) for each place and kind of the last edit.
+    # Cost (edits, changes of kind) for each cell and kind of the last edit.
     kinds = "=SDI"
     infinite = (len(reference) + len(other) + 1, 0)
     rows: list[list[dict[str, tuple[tuple[int, int], str]]]] = []
@@ -50,9 +50,12 @@ def alignment(reference: Sequence[str], other: Sequence[str]) -> str:
                     continue
                 if (kind == "D" and not i) or (kind == "I" and not j):
                     continue
-                before = rows[i - (kind != "I")][j - (kind != "D")]
+                previous = rows[i - (kind != "I")][j - (kind != "D")]
                 best = min(
-                    (((cost[0] + (kind != "="), cost[1] + (last != kind)), last) for last, (cost, _) in before.items()),
+                    (
+                        ((cost[0] + (kind != "="), cost[1] + (last != kind)), last)
+                        for last, (cost, _) in previous.items()
+                    ),
                     default=(infinite, ""),
                 )
                 if kind not in cell or best[0] < cell[kind][0]:

@@ -1,4 +1,4 @@
-"""Short-time objective intelligibility, by pystoi."""
+"""Short-time objective intelligibility (STOI), through pystoi."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from backend.metrics.reconstruction import require_pair
 
 
 def stoi(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> float:
-    """STOI of aligned sounds [N], about 0 to 1 (1 for the original itself).
+    """Returns STOI of aligned signals [N], about 0 to 1 (1 for identical signals).
 
-    Raises `ScoreUnavailable` where less than the 0.4 s of sound it looks at remain, and `NotAvailable`.
+    Raises `ScoreUnavailable` if less than 0.4 s of non-silent audio remain, and `NotAvailable`.
     """
     pystoi = require_package("pystoi", "pystoi")
     require_pair(reference, decoded, rate_hz // 4)
     with warnings.catch_warnings():
-        # The package returns 1e-5 with a warning; that would enter a mean as if it were a score.
+        # The package returns 1e-5 with a warning, which would enter a mean as a score.
         warnings.simplefilter("error", RuntimeWarning)
         try:
             return float(pystoi.stoi(reference.astype(np.float64), decoded.astype(np.float64), rate_hz, extended=False))
         except RuntimeWarning as warning:
-            raise ScoreUnavailable("STOI needs at least 0.4 s that are not silent; there is less.") from warning
+            raise ScoreUnavailable("STOI needs at least 0.4 s of non-silent audio; there is less.") from warning

@@ -26,17 +26,19 @@ class ErrorRate(NamedTuple):
 
 
 def word_error_rate(reference: str, transcript: str) -> ErrorRate:
-    """Substituted, inserted and left-out words after `normalize`. Raises `ScoreUnavailable` for a reference without words."""
+    """Returns the WER after `normalize`. Raises `ScoreUnavailable` for a reference without words."""
     return _rate(normalize(reference).split(), normalize(transcript).split())
 
 
 def character_error_rate(reference: str, transcript: str) -> ErrorRate:
-    """The same over letters; word boundaries do not count, so "mail box" equals "mailbox"."""
+    """Returns the CER; word boundaries do not count, so "mail box" equals "mailbox"."""
     return _rate(normalize(reference).replace(" ", ""), normalize(transcript).replace(" ", ""))
 
 
 def normalize(text: str) -> str:
-    """Lower-case words without punctuation; English whole numbers up to 9999 and some abbreviations spelled out."""
+    """Returns lower-case words without punctuation; English whole numbers up to 9999 and some abbreviations are spelled
+    out.
+    """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"\d+", lambda match: f" {_spelled(match[0])} ", text)
@@ -46,24 +48,24 @@ def normalize(text: str) -> str:
 
 
 def edit_distance(reference: Sequence[str], other: Sequence[str]) -> int:
-    """The fewest insertions, deletions and substitutions that turn one into the other."""
+    """Returns the minimal number of insertions, deletions and substitutions."""
     row = list(range(len(other) + 1))
-    for i, wanted in enumerate(reference, 1):
+    for i, expected in enumerate(reference, 1):
         diagonal, row[0] = row[0], i
-        for j, found in enumerate(other, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != found))
+        for j, actual in enumerate(other, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != actual))
     return row[-1]
 
 
 def _rate(reference: Sequence[str], transcript: Sequence[str]) -> ErrorRate:
     if not reference:
-        raise ScoreUnavailable("The reference transcript has no words. Give the text that is spoken.")
+        raise ScoreUnavailable("The reference transcript has no words. Pass the spoken text.")
     n_edits = edit_distance(reference, transcript)
     return ErrorRate(n_edits / len(reference), n_edits, len(reference))
 
 
 def _spelled(digits: str) -> str:
-    """Digits as words; digit by digit where it is no number up to 9999."""
+    """Spells digits as a number up to 9999, otherwise digit by digit."""
     if len(digits) > 4 or (digits.startswith("0") and len(digits) > 1):
         return " ".join(ONES[int(digit)] for digit in digits)
     number = int(digits)

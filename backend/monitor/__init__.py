@@ -1,1 +1,1 @@
-"""Readings of card, processor and memory; counters; timelines."""
+"""GPU, CPU and memory monitoring, running statistics and log formats."""

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver tells about a card, through NVML."""
+"""NVIDIA GPU monitoring through NVML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """One look at a card. None: this card or driver does not tell."""
+    """One reading of a GPU. None: not reported by this GPU or driver."""
 
     name: str
     memory_used_mb: float
@@ -27,9 +27,9 @@ class GpuReading:
 
 
 class GpuMonitor:
-    """Reads one card; raises `NotAvailable` where there is no driver, no such card or no `nvidia-ml-py`.
+    """Reads one GPU; raises `NotAvailable` without a driver, the GPU or `nvidia-ml-py`.
 
-    `nvml` is the module `pynvml`, or anything that looks like it.
+    `nvml` is the module `pynvml` or a compatible object.
     """
 
     def __init__(self, index: int = 0, nvml: Any = None):
@@ -38,37 +38,35 @@ class GpuMonitor:
                 nvml = import_module("pynvml")
             except ImportError as error:
                 raise NotAvailable(
-                    "Readings of the card need the package nvidia-ml-py, which is not installed. Install requirements.txt."
+                    "GPU monitoring needs the package nvidia-ml-py, which is not installed. Install requirements.txt."
                 ) from error
         self._nvml = nvml
         try:
             nvml.nvmlInit()
-            self._card = nvml.nvmlDeviceGetHandleByIndex(index)
-            name = nvml.nvmlDeviceGetName(self._card)
+            self._handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            name = nvml.nvmlDeviceGetName(self._handle)
         except nvml.NVMLError as error:
-            raise NotAvailable(
-                f"The NVIDIA driver gives no readings of card {index}: {error}. Check the driver."
-            ) from error
+            raise NotAvailable(f"The NVIDIA driver cannot read GPU {index}: {error}. Check the driver.") from error
         self.name = name.decode() if isinstance(name, bytes) else str(name)
 
     def read(self) -> GpuReading:
-        """The card now. Raises `NotAvailable` if the driver went away."""
-        nvml, card = self._nvml, self._card
+        """Read the GPU. Raises `NotAvailable` if the driver fails."""
+        nvml, handle = self._nvml, self._handle
         try:
-            memory = nvml.nvmlDeviceGetMemoryInfo(card)
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         except nvml.NVMLError as error:
-            raise NotAvailable(f"The NVIDIA driver stopped answering: {error}. Check the driver.") from error
+            raise NotAvailable(f"The NVIDIA driver stopped responding: {error}. Check the driver.") from error
         return GpuReading(
             name=self.name,
             memory_used_mb=memory.used / MEGABYTE,
             memory_total_mb=memory.total / MEGABYTE,
-            load_percent=self._optional(lambda: nvml.nvmlDeviceGetUtilizationRates(card).gpu),
-            temperature_c=self._optional(lambda: nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU)),
-            power_w=self._optional(lambda: nvml.nvmlDeviceGetPowerUsage(card) / 1000),
+            load_percent=self._optional(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+            temperature_c=self._optional(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            power_w=self._optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
         )
 
     def close(self) -> None:
-        """Let the driver go; errors at this point concern nobody."""
+        """Shut NVML down; errors are logged and ignored."""
         try:
             self._nvml.nvmlShutdown()
         except self._nvml.NVMLError as error:

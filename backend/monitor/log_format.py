@@ -1,4 +1,4 @@
-"""Lines of the log, each with the id of the request it is about, for people or as JSON."""
+"""Log formatters with request ids, as text or JSON."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
-# Set where a request comes in; threads that work for it run in a copy of its context.
+# Set when a request arrives; threads that work for it run in a copy of its context.
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def request_id_of(record: logging.LogRecord) -> str:
-    """Of the record's own `extra`, else of the request whose context it was logged in; "" outside of requests."""
+    """Return the request id from the record's `extra` or the current context; "" outside of requests."""
     return getattr(record, "request_id", "") or REQUEST_ID.get()
 
 
 class TextLines(logging.Formatter):
-    """`INFO backend.app [id]: message`."""
+    """Formats records as `INFO backend.app [id]: message`."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s%(about)s: %(message)s")
@@ -32,7 +32,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One object a line. What a call gives as `extra={"fields": {...}}` becomes fields of its own."""
+    """Formats one JSON object per line. Items of `extra={"fields": {...}}` become top-level fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, timezone.utc)

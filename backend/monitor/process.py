@@ -1,4 +1,4 @@
-"""Memory and processor as this process uses them."""
+"""CPU and memory use of this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ProcessReading:
-    """`cpu_percent` is since the reading before, 100 for one busy core; the first one is 0."""
+    """`cpu_percent` covers the time since the previous reading, 100 for one busy core; the first value is 0."""
 
     memory_mb: float
     cpu_percent: float

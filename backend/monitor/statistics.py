@@ -1,4 +1,4 @@
-"""Counts and tallies that any thread may add to and any thread may read."""
+"""Thread-safe running totals and summaries."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-# Quantiles are of the last values only, so that memory is flat and old troubles fade.
+# Quantiles cover only the most recent values, so memory stays constant and old outliers fade.
 RECENT = 512
 
 
 class RunningTotal:
-    """A number that only grows."""
+    """A monotonic counter."""
 
     def __init__(self) -> None:
         self._value = 0.0
@@ -29,7 +29,7 @@ class RunningTotal:
 
 @dataclass(frozen=True, slots=True)
 class RunningSummarySnapshot:
-    """`count` and `total` are of all values ever; the quantiles of the last 512. All zero before the first."""
+    """`count` and `total` cover all values, the quantiles the last 512. All zero before the first value."""
 
     count: int
     total: float
@@ -40,7 +40,7 @@ class RunningSummarySnapshot:
 
 
 class RunningSummary:
-    """Values of one kind: how many, their sum, and where the recent ones lie."""
+    """Count, total and recent quantiles of a series of values."""
 
     def __init__(self) -> None:
         self._count, self._total = 0, 0.0

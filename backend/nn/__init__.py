@@ -1,1 +1,1 @@
-"""Layers without opinions: causal convolution with state, transformer blocks, norms, activations."""
+"""Shared neural network layers: causal convolutions with state, transformer blocks, norms, activations."""

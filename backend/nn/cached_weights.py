@@ -1,4 +1,4 @@
-"""Values computed from weights once and reused while a module only infers."""
+"""Caches values computed from weights while a module is in eval mode."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import nn
 
 
 class DerivedInEval(nn.Module):
-    """A module with one value derived from its weights: recomputed in training, kept in eval mode.
+    """A module with one value derived from its weights: recomputed in training, cached in eval mode.
 
-    It is forgotten whenever weights may have changed: on `train`, `eval`, `to`, `load_state_dict`. Code that
-    writes weights in place in any other way calls `forget_derived`.
+    The cache is cleared by `train`, `eval`, `to` and `load_state_dict`. Code that writes weights in place in any other
+    way must call `forget_derived`.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class DerivedInEval(nn.Module):
         raise NotImplementedError
 
     def derived(self) -> Any:
-        """The derived value, without gradients."""
+        """Returns the derived value, without gradients."""
         if self._derived is not None:
             return self._derived
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Causal convolutions that give the same numbers whole or in pieces.
+"""Causal convolutions whose output is the same for a whole sequence and for chunks.
 
-Each layer is an ordinary convolution whose left context is zeros at the start of a stream and the
-state afterwards. `state=None` means the whole sequence. Inputs are [B, C, T].
+The left context is zeros at the start of a stream and the state afterwards. `state=None` means the whole sequence.
+Inputs are [B, C, T].
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Up to this many numbers a CPU takes a matrix product instead: PyTorch runs short dilated convolutions in a loop over
-# channels. The 16-channel SoundStream streams single frames at 3.4 instead of 2.6 times real time on one core; from
-# 60 000 numbers on the product is the slower one.
+# Up to this input size, CPU uses a matrix product: PyTorch runs short dilated convolutions in a loop over channels. The
+# 16-channel SoundStream streams single frames at 3.4 instead of 2.6 times real time on one core; above 60 000 elements
+# the product is slower.
 _SHORT = 20_480
 
 
 @dataclass(slots=True)
 class ConvState:
-    past: Tensor  # [B, C, context], or [B, context, C] in layers over frames: what the next output still needs
+    past: Tensor  # [B, C, context], or [B, context, C] in layers over frames: inputs of the next output
 
 
 class CausalConv1d(nn.Conv1d):
-    """A convolution that looks only back: output t depends on inputs up to (t + 1) * stride - 1.
+    """A causal convolution: output t depends on inputs up to (t + 1) * stride - 1.
 
     T must be a multiple of `stride`; the output has T / stride frames.
     """
@@ -56,7 +56,7 @@ class CausalConv1d(nn.Conv1d):
         return super().forward(x)
 
     def _as_product(self, x: Tensor) -> Tensor:
-        """The same convolution of [B, C, T] as one matrix product over a copy of its windows."""
+        """Computes the convolution of [B, C, T] as one matrix product over a copy of its windows."""
         (kernel_size,), (stride,), (dilation,) = self.kernel_size, self.stride, self.dilation
         n_out = (x.shape[2] - (kernel_size - 1) * dilation - 1) // stride + 1
         over_batch, over_channels, over_time = x.stride()
@@ -70,9 +70,9 @@ class CausalConv1d(nn.Conv1d):
 
 
 class CausalConvTranspose1d(nn.ConvTranspose1d):
-    """A transposed convolution that emits T * stride samples and keeps its overlap tail in the state.
+    """A causal transposed convolution: emits T * stride samples and keeps the overlap tail in the state.
 
-    Cropping the right `kernel - stride` samples makes output t * stride ... depend on inputs <= t.
+    Cropping the right `kernel - stride` samples makes outputs from t * stride on depend on inputs <= t only.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
         if state is None or not self.overlap:
             y = F.conv_transpose1d(x, self.weight, self.bias, self.stride, groups=self.groups)
             return y[:, :, :n_out]
-        # The bias is added after the tail is stored, or it would be counted twice where frames overlap.
+        # Add the bias after storing the tail, otherwise it would count twice where frames overlap.
         y = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
         y[:, :, : self.overlap] += state.past
         state.past.copy_(y[:, :, n_out:])

@@ -10,7 +10,7 @@ from backend.nn.conv import CausalConv1d, ConvState
 
 
 class CausalConvNeXt(nn.Module):
-    """Depthwise convolution over time, then a per-frame MLP, added to the input. [B, C, T] to [B, C, T]."""
+    """Depthwise convolution over time and a per-frame MLP with a residual connection: [B, C, T] to [B, C, T]."""
 
     def __init__(self, channels: int, kernel_size: int = 7, expansion: int = 4, start: float = 1e-6):
         super().__init__()

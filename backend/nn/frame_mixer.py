@@ -1,7 +1,7 @@
-"""A residual block for spectral frames: mix a little in time, then in channels (ConvNeXt, causal).
+"""A causal ConvNeXt-style residual block for spectral frames: mixes time, then channels.
 
-Works on [B, T, C] so that the channel products are plain matrix products, and spends few operations
-per call: in streaming the cost of a call is the number of operations, not the arithmetic.
+Works on [B, T, C], so that channel products are plain matrix products, with few operations per call: the cost of a
+streaming call is the number of operations, not their arithmetic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from backend.nn.conv import ConvState
 from backend.nn.packed_linear import PackedLinear
 
-# Below this many frames a sum over shifted views beats a depthwise convolution call.
+# Up to this many frames, a sum over shifted views is faster than a depthwise convolution call.
 SHORT_FRAMES = 16
 
 

@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Normalization layers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """Divide each vector [..., D] by its root mean square, then scale per channel.
+    """Divides each vector [..., D] by its root mean square, then scales per channel.
 
-    The mean and the division run in float32; the weight multiplies after the cast back, so half
-    precision models round at the same place as the models these weights come from.
+    The mean and the division run in float32; the weight multiplies after the cast back, so that half-precision models
+    round where the published models do.
     """
 
     def __init__(self, dim: int, eps: float = 1e-5):
@@ -25,7 +25,7 @@ class RMSNorm(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """Scale a residual branch [..., D] per channel, from a small start."""
+    """Scales a residual branch [..., D] per channel, initially by a small factor."""
 
     def __init__(self, dim: int, start: float = 1e-2):
         super().__init__()

@@ -1,8 +1,7 @@
-"""Convolutions and linear layers with weights laid out once for this CPU (oneDNN), over frames [B, T, C].
+"""Convolutions and linear layers with weights packed for oneDNN, over frames [B, T, C].
 
-Channels lie side by side in memory, so no layer reorders its input or output, and nothing is
-reordered per call. Measured on two Zen 5 cores: 410 to 480 GFLOP/s in float32 and 770 to 960 in
-bfloat16, where the same layers over [B, C, T] reach 210 to 430 and 230 to 870.
+Channels-last frames need no reordering of inputs or outputs per call. Measured on two Zen 5 cores: 410 to 480 GFLOP/s
+in float32 and 770 to 960 in bfloat16; the same layers over [B, C, T] reach 210 to 430 and 230 to 870.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from torch import Tensor, nn
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
 from backend.nn.trim_memory import return_freed_memory
 
-# oneDNN picks its kernel, and with it the weight's layout, by length; the borders lie elsewhere for every layer.
+# oneDNN selects its kernel and weight layout by length; the boundaries differ between layers.
 SHORTEST, LONGEST = 64, 2048
 
 
 class PackedConv:
-    """A causal convolution over frames; also a linear layer (one tap) and a transposed one (several outputs per frame).
+    """A causal convolution over frames; also a linear layer (one tap) or a transposed one (several outputs per frame).
 
-    A transposed convolution with kernel <= 2 * stride is a two-tap convolution with stride * C_out
-    channels: frame t of it *is* the next `stride` frames in memory.
+    A transposed convolution with kernel <= 2 * stride is a two-tap convolution with stride * C_out channels: its frame
+    t is the next `stride` frames in memory.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class PackedConv:
 
     @classmethod
     def of(cls, layer: nn.Module, dtype: torch.dtype) -> PackedConv:
-        """The packed form of a causal convolution, transposed convolution or linear layer."""
+        """Packs a causal convolution, transposed convolution or linear layer."""
         if isinstance(layer, nn.Linear):
             return cls(layer.weight[:, :, None], layer.bias, dtype=dtype)
         if isinstance(layer, CausalConv1d):
@@ -56,15 +55,15 @@ class PackedConv:
     def init_state(self, batch: int, device: torch.device | str = "cpu") -> ConvState:
         return ConvState(torch.zeros(batch, self.context, self.in_channels, dtype=self.dtype, device=device))
 
-    def room(self, n_frames: int, state: ConvState) -> tuple[Tensor, Tensor]:
-        """A buffer [B, context + n_frames, C] that starts with the past, and the part of it to fill."""
+    def buffer_for(self, n_frames: int, state: ConvState) -> tuple[Tensor, Tensor]:
+        """Returns a buffer [B, context + n_frames, C] that starts with the past, and a view of the part to fill."""
         past = state.past
         buffer = past.new_empty(past.shape[0], self.context + n_frames, self.in_channels)
         buffer[:, : self.context] = past
         return buffer, buffer[:, self.context :]
 
     def run(self, buffer: Tensor, state: ConvState) -> Tensor:
-        """Convolve a filled buffer of `room` and remember its end."""
+        """Convolves a filled buffer of `buffer_for` and stores its end."""
         if self.context:
             state.past.copy_(buffer[:, buffer.shape[1] - self.context :])
         return self.frames(buffer)
@@ -72,8 +71,8 @@ class PackedConv:
     def __call__(self, x: Tensor, state: ConvState) -> Tensor:
         if not self.context:
             return self.frames(x.to(self.dtype))
-        buffer, rest = self.room(x.shape[1], state)
-        rest.copy_(x)
+        buffer, new_part = self.buffer_for(x.shape[1], state)
+        new_part.copy_(x)
         return self.run(buffer, state)
 
     def frames(self, x: Tensor) -> Tensor:
@@ -82,24 +81,24 @@ class PackedConv:
         outputs: list[Tensor] = []
         start = 0
         while start < n_frames or not outputs:
-            length = _piece_length(n_frames - start)
+            length = _part_length(n_frames - start)
             first = start * self._stride
-            piece = x[:, first : first + length * self._stride + self.context]
-            lacking = length * self._stride + self.context - piece.shape[1]
-            outputs.append(self._run_piece(nn.functional.pad(piece, (0, 0, 0, lacking)) if lacking else piece, length))
+            part = x[:, first : first + length * self._stride + self.context]
+            n_missing = length * self._stride + self.context - part.shape[1]
+            outputs.append(self._run_part(nn.functional.pad(part, (0, 0, 0, n_missing)) if n_missing else part, length))
             start += length
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         y = y[:, :n_frames]
         return y if self.n_outputs == 1 else y.reshape(y.shape[0], -1, self.out_channels // self.n_outputs)
 
-    def _run_piece(self, x: Tensor, length: int) -> Tensor:
+    def _run_part(self, x: Tensor, length: int) -> Tensor:
         image = x[:, None].permute(0, 3, 1, 2)  # channels last, [B, C, 1, T], sharing memory
         weight = self._weight_for(x.shape[0], length)
         y = torch.ops.mkldnn._convolution_pointwise(image, weight, self._bias, *self._geometry, "none", [], "")
         return y.permute(0, 2, 3, 1)[:, 0]
 
     def _weight_for(self, batch: int, length: int) -> Tensor:
-        """The weight in the layout oneDNN's kernel for this length wants; any other is reordered on every call."""
+        """Returns the weight in the layout of oneDNN's kernel for this length; any other is reordered at every call."""
         if (batch, length) not in self._packed:
             if self._plain is None:
                 plain = next(iter(self._packed.values())).to_dense()
@@ -108,18 +107,18 @@ class PackedConv:
             size = [batch, self.in_channels, 1, length * self._stride + self.context]
             packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(plain.to_mkldnn(), *self._geometry, size)
             del plain
-            # The hole a plain weight leaves is just too small for the next packed one: without this, packing the fish
-            # codec peaked at 2.55 GB instead of 2.2.
+            # A freed plain weight leaves a gap slightly too small for the next packed one: without trimming, packing
+            # the fish codec peaked at 2.55 GB instead of 2.2.
             return_freed_memory()
             same = (held for held in self._packed.values() if torch.equal(_bytes(held), _bytes(packed)))
             self._packed[batch, length] = next(same, packed)
         return self._packed[batch, length]
 
 
-def _piece_length(n_frames: int) -> int:
-    """How many frames to run next: a power of two, so that few layouts are ever needed.
+def _part_length(n_frames: int) -> int:
+    """Returns how many frames to run next: a power of two, so that few layouts are needed.
 
-    The largest that fits, or for a short rest the one that completes it.
+    The largest that fits, or for a short remainder the one that covers it.
     """
     if n_frames < SHORTEST:
         return 1 << max(0, n_frames - 1).bit_length()
@@ -132,13 +131,8 @@ def _bytes(packed: Tensor) -> Tensor:
     return torch.frombuffer(memory, dtype=torch.uint8)
 
 
-def _as_image(x: Tensor) -> Tensor:
-    """Frames [B, T, C] as a channels-last image [B, C, 1, T], sharing memory."""
-    return x[:, None].permute(0, 3, 1, 2)
-
-
 class LinearAsConv(nn.Module):
-    """A drop-in for `nn.Linear` on inputs [B, T, D]; answers in the precision it was asked in."""
+    """Drop-in for `nn.Linear` on inputs [B, T, D]; returns the input's dtype."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
         super().__init__()

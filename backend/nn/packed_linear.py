@@ -1,8 +1,8 @@
-"""A linear layer that keeps its weights packed for few rows at a time.
+"""A linear layer with oneDNN-packed weights for few rows at a time.
 
-A live stream multiplies one to a few frames by each matrix, and between two steps the matrices leave
-the cache. Reading them is then all the cost: packed by oneDNN they are read nearly twice as fast, in
-bfloat16 at half the size about three times (docs/log.md).
+A live stream multiplies one to a few frames by each matrix, and the matrices leave the cache between steps, so reading
+them is the whole cost. Packed by oneDNN they are read nearly twice as fast, and in bfloat16 at half the size about
+three times (docs/log.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backend.hardware import current_hardware
 from backend.nn.cached_weights import DerivedInEval
 
-# Above this many rows the general product catches up.
+# Above this many rows the general matmul is as fast.
 FEW_ROWS = 8
 
 
@@ -26,10 +26,9 @@ def has_packed_product() -> bool:
 
 
 class PackedLinear(DerivedInEval):
-    """activation(x W^T + b), as `nn.Linear` in parameters and numbers (to rounding).
+    """activation(x W^T + b), with the parameters of `nn.Linear` and equal results up to rounding.
 
-    `product_dtype` may be set to bfloat16 for inference on a CPU: weights and inputs are then rounded,
-    sums are not.
+    Setting `product_dtype` to bfloat16 for CPU inference rounds weights and inputs but not sums.
     """
 
     def __init__(self, in_features: int, out_features: int, activation: Literal["none", "gelu"] = "none"):

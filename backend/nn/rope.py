@@ -1,4 +1,4 @@
-"""Rotary positions on interleaved pairs (2k, 2k + 1)."""
+"""Rotary position embeddings on interleaved pairs (2k, 2k + 1)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class RopeTable(NamedTuple):
 
 
 def rope_table(positions: Tensor, head_dim: int, base: float = 10_000.0) -> RopeTable:
-    """Cosines and sines for integer `positions` [B, T] (or [1, T] when all rows agree).
+    """Returns cosines and sines for integer `positions` [B, T], or [1, T] for all rows.
 
-    They are rounded to bfloat16 although the rotation runs in float32: the fish models were trained
-    with such tables, and exact ones move their outputs by more than 1e-3.
+    The values are rounded to bfloat16 although the rotation runs in float32: the fish models were trained with such
+    tables, and exact ones change their outputs by more than 1e-3.
     """
     pair = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
     angles = positions[..., None].float() * (1.0 / base ** (pair / head_dim))
@@ -25,7 +25,7 @@ def rope_table(positions: Tensor, head_dim: int, base: float = 10_000.0) -> Rope
 
 
 def rotate(x: Tensor, table: RopeTable) -> Tensor:
-    """Turn each pair of `x` [B, T, H, d] by the angle of its position."""
+    """Rotates each pair of `x` [B, T, H, d] by the angle of its position."""
     even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack((even * table.cos - odd * table.sin, odd * table.cos + even * table.sin), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    rotated = torch.stack((even * table.cos - odd * table.sin, odd * table.cos + even * table.sin), dim=-1)
+    return rotated.flatten(-2).to(x.dtype)

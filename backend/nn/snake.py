@@ -1,4 +1,4 @@
-"""Snake: a periodic activation for waveforms."""
+"""Snake, a periodic activation for waveforms."""
 
 from __future__ import annotations
 

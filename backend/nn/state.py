@@ -1,23 +1,20 @@
 """Streaming state: plain dataclasses of preallocated tensors, batch first, passed as arguments.
 
-A state is a dataclass whose fields are tensors [B, ...], ints, other states, or lists of states.
+The fields of a state are tensors [B, ...], ints, other states, or lists of states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-State = TypeVar("State")
-
 
 def state_tensors(state: Any) -> Iterator[Tensor]:
-    """Every tensor held by a state, depth first."""
+    """Yields every tensor of a state, depth first."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, list | tuple):
@@ -28,18 +25,13 @@ def state_tensors(state: Any) -> Iterator[Tensor]:
             yield from state_tensors(getattr(state, field.name))
 
 
-def clone_state(state: State) -> State:
-    """An independent copy, for forking a stream."""
-    return deepcopy(state)
-
-
 def state_bytes(state: Any) -> int:
-    """Memory held by a state, in bytes."""
+    """Returns the memory of a state in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in state_tensors(state))
 
 
 def zero_rows(state: Any, rows: Tensor | None = None) -> None:
-    """Zero all tensors of a state, or only the batch rows where the boolean `rows` [B] is true."""
+    """Zeros all tensors of a state, or only the batch rows where the boolean `rows` [B] is true."""
     with torch.no_grad():
         for tensor in state_tensors(state):
             if rows is None:

@@ -1,8 +1,8 @@
-"""Causal short-time spectra: analysis frames that look back, and overlap-add that waits for its tail.
+"""Causal STFT and inverse STFT with streaming state.
 
-Frame t covers samples t * hop - (n_fft - hop) ... t * hop + hop - 1, so analysis followed by
-synthesis delays the sound by n_fft - hop samples. Both divide by the steady-state envelope of the
-squared window everywhere: edge normalisation would make the start of a stream differ from its middle.
+Frame t covers samples t * hop - (n_fft - hop) ... t * hop + hop - 1, so analysis followed by synthesis delays the audio
+by n_fft - hop samples. Both divide by the steady-state envelope of the squared window everywhere: normalizing edges
+would make the start of a stream differ from its middle.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class FrameState:
 
 
 class CausalSTFT(nn.Module):
-    """Windowed spectra of the frames that end with each hop: samples [B, T * hop] to complex [B, T, n_fft / 2 + 1]."""
+    """STFT of the frames that end with each hop: samples [B, T * hop] to complex spectra [B, T, n_fft / 2 + 1]."""
 
     window: Tensor
 
@@ -45,7 +45,7 @@ class CausalSTFT(nn.Module):
 
 
 class CausalISTFT(nn.Module):
-    """Overlap-add of spectra, complex [B, T, n_fft / 2 + 1] to samples [B, T * hop].
+    """Overlap-add of complex spectra [B, T, n_fft / 2 + 1] to samples [B, T * hop].
 
     The inverse of `CausalSTFT` up to a delay of n_fft - hop samples.
     """
@@ -73,10 +73,10 @@ class CausalISTFT(nn.Module):
         else:
             frames = torch.cat([state.past, frames], dim=1)
             state.past.copy_(frames[:, n_frames:])
-        pieces = frames.view(frames.shape[0], -1, self.n_overlaps, self.hop_samples)
+        segments = frames.view(frames.shape[0], -1, self.n_overlaps, self.hop_samples)
         last = self.n_overlaps - 1
-        # Piece j of frame t lands in hop t + j: add along the anti-diagonals.
-        samples = pieces[:, last : last + n_frames, 0]
+        # Segment j of frame t belongs to hop t + j: add along the anti-diagonals.
+        samples = segments[:, last : last + n_frames, 0]
         for j in range(1, self.n_overlaps):
-            samples = samples + pieces[:, last - j : last - j + n_frames, j]
+            samples = samples + segments[:, last - j : last - j + n_frames, j]
         return samples.reshape(samples.shape[0], -1)

@@ -1,4 +1,4 @@
-"""A pre-norm transformer whose frames see themselves and the `window - 1` frames before them."""
+"""A pre-norm transformer with a sliding attention window of `window` frames."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class AttentionState:
 
 @dataclass(slots=True)
 class TransformerState:
-    """One batch of streams. `position` [B] counts the frames each row has seen.
+    """State of a batch of streams. `position` [B] counts the frames of each row.
 
-    `n_past` bounds the frames any row has seen, so attention reads the used part only, without
-    asking the device for `position`.
+    `n_past` is an upper bound of the cached frames of any row, so that attention reads only the used part without
+    reading `position` back from the device.
     """
 
     layers: list[AttentionState]
@@ -34,10 +34,10 @@ class TransformerState:
 
 
 def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int, first_key: Tensor | None = None) -> Tensor:
-    """Attend from `q` [B, H, T, d] to `k`, `v` [B, H, P + T, d]: query t sees keys P + t - window + 1 ... P + t.
+    """Attends from `q` [B, H, T, d] to `k`, `v` [B, H, P + T, d]: query t sees keys P + t - window + 1 ... P + t.
 
-    `first_key` [B] hides the keys before it, row by row. Works in blocks of `window` queries, so the
-    cost and the masks grow with T * window, never with T * T.
+    `first_key` [B] masks the keys before it, per row. Runs in blocks of `window` queries, so cost and masks grow with T
+    * window, not T * T.
     """
     n_past, n_queries = k.shape[2] - q.shape[2], q.shape[2]
     if first_key is None and n_past == 0 and n_queries <= window:
@@ -69,12 +69,12 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, self.head_dim)).unbind(2)
         q, k, v = rotate(q, table).transpose(1, 2), rotate(k, table).transpose(1, 2), v.transpose(1, 2)
         if state is not None:
-            held = self.window - 1
-            k = torch.cat([state.keys[:, :, held - n_past :], k], dim=2)
-            v = torch.cat([state.values[:, :, held - n_past :], v], dim=2)
-            n_kept = min(held, k.shape[2])
-            state.keys[:, :, held - n_kept :] = k[:, :, k.shape[2] - n_kept :]
-            state.values[:, :, held - n_kept :] = v[:, :, v.shape[2] - n_kept :]
+            n_cached = self.window - 1
+            k = torch.cat([state.keys[:, :, n_cached - n_past :], k], dim=2)
+            v = torch.cat([state.values[:, :, n_cached - n_past :], v], dim=2)
+            n_kept = min(n_cached, k.shape[2])
+            state.keys[:, :, n_cached - n_kept :] = k[:, :, k.shape[2] - n_kept :]
+            state.values[:, :, n_cached - n_kept :] = v[:, :, v.shape[2] - n_kept :]
         y = window_attention(q, k, v, self.window, first_key)
         return self.out(y.transpose(1, 2).flatten(2))
 
@@ -110,7 +110,9 @@ class TransformerBlock(nn.Module):
 
 
 class WindowTransformer(nn.Module):
-    """Blocks with LayerScale and a final norm, over frames [B, D, T]; streams exactly with a `TransformerState`."""
+    """Transformer blocks with LayerScale and a final norm over frames [B, D, T]; `TransformerState` makes it stream
+    exactly.
+    """
 
     def __init__(
         self, dim: int, n_layers: int, n_heads: int, head_dim: int, hidden_dim: int, window: int,

@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the system: after work that is rare and large, never for a request."""
+"""Returns freed memory to the operating system after rare, large allocations; not for use per request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def return_freed_memory() -> None:
-    """Give the pages of freed tensors back. glibc keeps them otherwise; others need no help."""
+    """Returns the pages of freed tensors to the system, which glibc would keep; other allocators need no help."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

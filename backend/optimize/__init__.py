@@ -1,1 +1,1 @@
-"""Ways to run a model faster, one technique per file."""
+"""Optimizations that make a model run faster, one technique per file."""

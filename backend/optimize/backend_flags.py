@@ -1,4 +1,4 @@
-"""The card's faster float32: TF32 products, and convolution algorithms found by trying."""
+"""Faster float32 on CUDA GPUs: TF32 matmuls and cuDNN convolution autotuning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.optimize.base import Support
 
 @dataclass(frozen=True, slots=True)
 class BackendFlags:
-    """Switches of the process, set on `apply` and never on import. Not yet run on a card."""
+    """Process-wide flags, set by `apply` and never on import. Not yet run on a GPU."""
 
     name: str = "backend_flags"
     is_exact: bool = False
@@ -21,10 +21,10 @@ class BackendFlags:
 
     def supported(self, device: torch.device, model: nn.Module | None = None) -> Support:
         if device.type != "cuda":
-            return Support(False, f"TF32 and cuDNN belong to CUDA cards; this is {device.type}")
+            return Support(False, f"TF32 and cuDNN need a CUDA GPU; this is {device.type}")
         if not current_hardware().cuda_devices[device.index or 0].has_tf32:
             return Support(False, "this GPU has no TF32")
-        return Support(True, "TF32 products and tried convolutions")
+        return Support(True, "TF32 matmuls and convolution autotuning")
 
     def apply(self, model: nn.Module) -> nn.Module:
         torch.backends.cuda.matmul.allow_tf32 = True

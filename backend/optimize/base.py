@@ -1,4 +1,4 @@
-"""What an optimisation promises."""
+"""The interface of an optimization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Support(NamedTuple):
 
 
 class Optimization(Protocol):
-    """One technique. Exact ones give the same numbers up to float rounding; others state `tolerance`."""
+    """One technique. Exact ones give equal results up to float rounding; others state a `tolerance`."""
 
     @property
     def name(self) -> str: ...
@@ -27,5 +27,5 @@ class Optimization(Protocol):
 
     def supported(self, device: torch.device, model: nn.Module) -> Support: ...
 
-    # Any: most know only one kind of model, which `supported` has checked.
+    # Any: most support one kind of model only, which `supported` checks.
     def apply(self, model: Any) -> Any: ...

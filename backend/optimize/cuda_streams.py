@@ -1,4 +1,4 @@
-"""CUDA streams for stages that may overlap: the codec decodes one piece while the model says the next."""
+"""CUDA streams for overlapping stages: the codec decodes one chunk while the model generates the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.optimize.base import Support
 
 @dataclass(slots=True)
 class CudaStreams:
-    """`n_streams` streams shared by the stages that ask, each stage always getting the same. Not yet run on a card."""
+    """`n_streams` streams shared by the stages; each stage always uses the same one. Not yet run on a GPU."""
 
     n_streams: int = 3
     name: str = "streams"
@@ -25,19 +25,19 @@ class CudaStreams:
 
     def supported(self, device: torch.device, model: nn.Module | None = None) -> Support:
         if device.type != "cuda":
-            return Support(False, f"streams exist on CUDA cards; this is {device.type}")
+            return Support(False, f"CUDA streams need a CUDA GPU; this is {device.type}")
         if self.n_streams < 2:
-            return Support(False, "one stream is what runs anyway")
+            return Support(False, "one stream is the default")
         return Support(True, f"{self.n_streams} streams")
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Open the streams on the card of `model`, which stays as it is."""
+        """Opens the streams on the GPU of `model`, which is unchanged."""
         device = next(model.parameters()).device
         self._open = [torch.cuda.Stream(device) for _ in range(self.n_streams)]
         return model
 
     def stage(self, name: str) -> AbstractContextManager[Any]:
-        """Run a block on the stream of stage `name`; before `apply`, and where refused, on the usual one."""
+        """Runs a block on the stream of stage `name`, or on the default stream if none are open."""
         if not self._open:
             return nullcontext()
         index = self._stages.setdefault(name, len(self._stages))

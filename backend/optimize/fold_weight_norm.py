@@ -1,4 +1,4 @@
-"""Weight normalization computed once instead of at every call."""
+"""Folds weight normalization into the weights once instead of computing it at every call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.optimize.base import Support
 
 @dataclass(frozen=True, slots=True)
 class FoldWeightNorm:
-    """For models built with PyTorch's own parametrization; checkpoint loaders here fold while they read."""
+    """For models that use PyTorch's parametrization; the checkpoint loaders fold while reading."""
 
     name: str = "fold_weight_norm"
     is_exact: bool = True
@@ -22,8 +22,8 @@ class FoldWeightNorm:
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         n_layers = sum(parametrize.is_parametrized(module) for module in model.modules())
         if not n_layers:
-            return Support(False, "its weights are plain already")
-        return Support(True, f"{n_layers} layers compute their weights at every call")
+            return Support(False, "it has no weight normalization")
+        return Support(True, f"{n_layers} layers normalize their weights at every call")
 
     def apply(self, model: nn.Module) -> nn.Module:
         for module in list(model.modules()):

@@ -1,4 +1,4 @@
-"""The number format of weights and sums outside the quantized products."""
+"""Number format of weights and activations outside quantized matmuls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOLERANCE: dict[Format, float] = {"fp32": 0.0, "bf16": 0.01, "fp16": 0.001}
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Quality: logits keep a cosine of at least 1 - `tolerance` with those of float32."""
+    """Quality: logits keep a cosine similarity of at least 1 - `tolerance` with float32."""
 
     format: Format = "fp32"
 
@@ -36,18 +36,18 @@ class Precision:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if self.format == "fp32":
-            return Support(True, "as the weights were made")
+            return Support(True, "the format the weights were trained in")
         hardware = current_hardware()
         if device.type == "cuda" and self.format == "bf16" and not hardware.cuda_devices[device.index or 0].has_bf16:
             return Support(False, "this GPU has no bfloat16")
         if device.type == "cpu":
             is_native = hardware.has_bf16_matmul if self.format == "bf16" else hardware.has_fp16_matmul
             if not is_native:
-                return Support(False, f"this processor has no {self.format} instructions; fp32 is faster here")
-        return Support(True, "half the bytes to read")
+                return Support(False, f"this CPU has no {self.format} instructions; fp32 is faster here")
+        return Support(True, "weights are half the bytes")
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Convert `model` in place. Tables of embeddings are never widened: their rows are, as they are read."""
+        """Converts `model` in place. Embedding tables are never widened; their rows are converted when read."""
         dtype = DTYPES[self.format]
         for module in model.modules():
             if isinstance(module, nn.Embedding) and module.weight.dtype.itemsize < dtype.itemsize:

@@ -1,4 +1,4 @@
-"""The optimizations by name."""
+"""Registry of optimizations by name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The feed-forward layers of a language model, compiled by PyTorch.
+"""torch.compile for the feed-forward layers of a language model.
 
-They hold two thirds of the weights and are the same computation at every frame. Attention is left alone: its past
-grows, and every new length would be compiled again.
+They hold two thirds of the weights and are the same computation at every frame. Attention is not compiled: its past
+grows, and every new length would compile again.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class TorchCompile:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not any(isinstance(module, FeedForward) for module in model.modules()):
-            return Support(False, "there is no plain feed-forward layer left to compile")
+            return Support(False, "it has no plain feed-forward layers")
         if not torch._dynamo.is_dynamo_supported():
-            return Support(False, "PyTorch cannot compile under this Python")
+            return Support(False, "PyTorch cannot compile with this Python version")
         if cpp_compiler() is None:
-            return Support(False, "there is no C++ compiler here (g++, clang++ or cl)")
+            return Support(False, "no C++ compiler is installed (g++, clang++ or cl)")
         if device.type == "cuda" and find_spec("triton") is None:
             return Support(False, "Triton is not installed")
         return Support(True, "compiled on first use")
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Mark the layers; the first frame pays for compiling them once."""
+        """Marks the layers for compilation, which happens in the first frame."""
         for module in model.modules():
             if isinstance(module, FeedForward):
                 module.compile(dynamic=True)
@@ -46,7 +46,7 @@ class TorchCompile:
 
 
 def cpp_compiler() -> str | None:
-    """The program that would be used, or None."""
+    """Returns the compiler that would be used, or None."""
     named = os.environ.get("CXX")
     return next(
         filter(None, map(shutil.which, (named, "g++", "clang++", "cl") if named else ("g++", "clang++", "cl"))), None

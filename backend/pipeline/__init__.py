@@ -1,1 +1,1 @@
-"""A task end to end, as stages."""
+"""End-to-end tasks built from stages."""

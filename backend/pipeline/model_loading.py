@@ -1,4 +1,4 @@
-"""A checkpoint folder to a speaker's parts, fitted to this machine."""
+"""Load a checkpoint folder and optimize its models for this machine."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from backend.text.tokenizers.base import Tokenizer
     from backend.weights.checkpoint import Checkpoint
 
-# In this order: the published model where somebody put it, else the voice that comes with the program.
+# Tried in this order: the published model if it is installed, else the built-in voice.
 AUTOMATIC = ("openaudio-s1-mini", "phonogram-mini")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a speaker is made of. `notes` says what was done for speed and what was not, and why.
+    """The parts of a synthesizer. `notes` lists each optimization, applied or not, with the reason.
 
-    `model_key` changes when codes would; `codes_hash` when codes mean another sound.
+    `model_key` changes when the same request would give other codes; `codes_hash` changes when the same codes would
+    decode to other audio.
     """
 
     lm: TokenLM
@@ -51,9 +52,9 @@ class LoadedModel:
     model_key: str
     codes_hash: str
     voices: tuple[BuiltInVoice, ...] = ()
-    encoder: SpeakerEncoder | None = None  # makes the vector of a voice from its codes
-    side_sizes: tuple[int, ...] = ()  # of a model with a pointer
-    fitter: VoiceAdapter | None = None  # of a model with a pointer that knows voices as vectors
+    encoder: SpeakerEncoder | None = None  # speaker embedding from codes
+    side_sizes: tuple[int, ...] = ()  # for models with a text pointer
+    voice_adapter: VoiceAdapter | None = None  # for models with a text pointer and speaker embeddings
     notes: tuple[str, ...] = ()
     lm_thread: ThreadSetup = PLAIN_THREAD
     codec_thread: ThreadSetup = PLAIN_THREAD
@@ -62,77 +63,77 @@ class LoadedModel:
     @property
     def current_notes(self) -> tuple[str, ...]:
         """`notes`, with what was given up since they were made."""
-        given_up = self.lm.given_up if isinstance(self.lm, CudaGraphDualAR) else None
-        if given_up is None:
+        disabled_reason = self.lm.disabled_reason if isinstance(self.lm, CudaGraphDualAR) else None
+        if disabled_reason is None:
             return self.notes
-        off = f"off: cuda_graph (lm): {given_up}"
+        off = f"off: cuda_graph (lm): {disabled_reason}"
         return tuple(off if note.startswith("on: cuda_graph ") else note for note in self.notes)
 
 
-def find_model(wanted: str, shelf: Path = CHECKPOINTS) -> Path:
-    """The folder of a speaking checkpoint: a path, a name on the shelf, or `auto`.
+def find_model(model_dir: str, checkpoints: Path = CHECKPOINTS) -> Path:
+    """Return the folder of a speech checkpoint given as a path, a name in `checkpoints`, or `auto`.
 
-    Raises `NotAvailable` if there is none, saying how to get one.
+    Raises `NotAvailable` if it does not exist, with instructions for getting one.
     """
-    if wanted != "auto":
-        for folder in (Path(wanted), shelf.parent / wanted, shelf / wanted):
+    if model_dir != "auto":
+        for folder in (Path(model_dir), checkpoints.parent / model_dir, checkpoints / model_dir):
             if folder.is_dir():
                 return folder
         raise NotAvailable(
-            f"MODEL_DIR is '{wanted}', and there is no such folder. Correct it, or set MODEL_DIR=auto to use what "
-            "stands in checkpoints/."
+            f"MODEL_DIR is '{model_dir}', and there is no such folder. Correct it, or set MODEL_DIR=auto to use a "
+            "model in checkpoints/."
         )
     for name in AUTOMATIC:
-        if (shelf / name / "config.json").is_file():
-            return shelf / name
+        if (checkpoints / name / "config.json").is_file():
+            return checkpoints / name
     raise NotAvailable(
-        f"There is no model to speak with: checkpoints/ holds neither {' nor '.join(AUTOMATIC)}. Put one of them "
+        f"No speech model found: checkpoints/ holds neither {' nor '.join(AUTOMATIC)}. Put one of them "
         "there, or set MODEL_DIR to a folder that holds one."
     )
 
 
 def open_model(
-    folder: Path, device: torch.device, wishes: PlanOptions, voice_fit_steps: int = 0
+    folder: Path, device: torch.device, options: PlanOptions, voice_fit_steps: int = 0
 ) -> LoadedModel:  # fmt: skip
-    """Read a checkpoint folder and make it fast on this machine. `voice_fit_steps` are for voices that are added.
+    """Load a checkpoint folder and apply the optimizations planned for this machine.
 
-    What is asked for and does not help or cannot be done is left out and stands in `notes` with its reason. Raises
-    `BadCheckpoint` for a folder that cannot be used.
+    `voice_fit_steps` is the number of adaptation steps for added voices. Requested optimizations that are unsupported
+    or do not help are skipped; `notes` gives the reason. Raises `BadCheckpoint` for an unusable folder.
     """
     key = checkpoint_hash(folder)
     checkpoint = load_checkpoint(folder, device)
     codec_folder = folder / str(checkpoint.manifest.get("codec", "."))
-    plan = make_plan(checkpoint.lm, checkpoint.codec, device, wishes, weights=key)
+    plan = make_plan(checkpoint.lm, checkpoint.codec, device, options, weights=key)
     lm, codec = apply_plan(plan, checkpoint.lm, checkpoint.codec)
-    streams = prepare_process(plan, wishes, checkpoint.lm)
+    streams = prepare_process(plan, options, checkpoint.lm)
     is_cpu = device.type == "cpu"
     has_speaker = "speaker" in checkpoint.manifest
     return LoadedModel(
         lm=cast("TokenLM", lm), codec=cast("CausalCodec", codec), tokenizer=checkpoint.tokenizer, name=checkpoint.name,
-        # Another number format draws other codes from the same seed.
+        # A different number format samples different codes from the same seed.
         model_key=content_key(key, *plan.applied("lm")), codes_hash=codes_hash(codec_folder),
         voices=_built_in(folder, checkpoint.lm.spec.conditioning_dim, device),
         encoder=load_speaker(folder, checkpoint.manifest, device) if has_speaker else None,
         side_sizes=tuple(checkpoint.lm.config.side_sizes), ignored=checkpoint.ignored,
-        fitter=_fitter(folder, checkpoint, plan, key, voice_fit_steps) if has_speaker else None,
+        voice_adapter=_load_adapter(folder, checkpoint, plan, key, voice_fit_steps) if has_speaker else None,
         notes=tuple(f"{'on' if decision.is_applied else 'off'}: {decision}" for decision in plan.decisions),
         lm_thread=ThreadSetup(plan.lm_threads if is_cpu else None, partial(streams.stage, "lm")),
         codec_thread=ThreadSetup(plan.codec_threads if is_cpu else None, partial(streams.stage, "codec")),
     )  # fmt: skip
 
 
-def _fitter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps: int) -> VoiceAdapter | None:
-    """For voices that are vectors, of a model that says where in its text it is."""
+def _load_adapter(folder: Path, checkpoint: Checkpoint, plan: Plan, key: str, n_steps: int) -> VoiceAdapter | None:
+    """Return the adapter if the model has a text pointer and speaker embeddings."""
     tokenizer, spec, device = checkpoint.tokenizer, checkpoint.lm.spec, checkpoint.lm.device
     if not n_steps or not spec.n_side or not isinstance(tokenizer, PhonemeTokenizer):
         return None
 
-    def open_drawer(lm: DualAR) -> DualAR:
+    def build_sampler(lm: DualAR) -> DualAR:
         fast = cast("DualAR", apply_plan(plan, lm.to(device), None)[0])
         fast.keep_fast_only()
         return fast
 
-    return VoiceAdapter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), open_drawer, tokenizer, key, n_steps)
+    return VoiceAdapter(lambda: load_lm(folder, checkpoint.manifest, tokenizer), build_sampler, tokenizer, key, n_steps)
 
 
 def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tuple[BuiltInVoice, ...]:
@@ -140,8 +141,8 @@ def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tupl
         return ()
     return tuple(
         BuiltInVoice(
-            Voice(found.id, found.name, True, found.description, found.license),
-            VoiceConditioning(conditioning=found.conditioning),
+            Voice(entry.id, entry.name, True, entry.description, entry.license),
+            VoiceConditioning(conditioning=entry.conditioning),
         )
-        for found in read_voices(folder, conditioning_dim, device)
+        for entry in read_voices(folder, conditioning_dim, device)
     )

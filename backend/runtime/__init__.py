@@ -1,1 +1,1 @@
-"""Requests on their way through the models: worker threads, the scheduler, bounded streams, caches."""
+"""Request execution: worker threads, the scheduler, bounded streams and caches."""

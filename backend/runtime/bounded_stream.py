@@ -1,4 +1,4 @@
-"""A bounded stream of items from one thread to another that can end, fail or be cancelled."""
+"""A bounded stream between two threads that can end, fail or be cancelled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Item = TypeVar("Item")
 
 
 class BoundedStream(Generic[Item]):
-    """Items in order from one writer to one reader. `weight` of the waiting items stays within `capacity`.
+    """A queue from one writer to one reader, bounded by the total `weight` of its items.
 
-    An item is taken in while there is any room, so that one heavier than `capacity` passes too. Writers never
-    block: they ask `has_room` and are called back on `on_room`. Readers block in `get`, or take what is there
-    and are called back on `on_item`. Callbacks run without the lock, on the other side's thread.
+    `has_room` is true while the weight is below `capacity`, so an item heavier than `capacity` passes too. Writers
+    never block: they check `has_room` and are called back through `on_room`. Readers block in `get`, or call `take`
+    and are called back through `on_item`. Callbacks run without the lock, on the other side's thread.
     """
 
     def __init__(self, capacity: int, weight: Callable[[Item], int] = lambda item: 1):
@@ -40,7 +40,7 @@ class BoundedStream(Generic[Item]):
 
     @property
     def is_over(self) -> bool:
-        """Nothing more will be put in, for whatever reason."""
+        """Whether the stream has ended, failed or been cancelled."""
         return self._is_ended or self._error is not None
 
     @property
@@ -55,7 +55,7 @@ class BoundedStream(Generic[Item]):
         return len(self._items)
 
     def put(self, item: Item) -> None:
-        """Add an item the writer has room for. After the end, a failure or a cancellation it is dropped."""
+        """Add an item; dropped if the stream is over."""
         with self._changed:
             if self.is_over:
                 return
@@ -65,16 +65,16 @@ class BoundedStream(Generic[Item]):
         self.on_item()
 
     def finish(self) -> None:
-        """End the stream: the reader gets what waits and then the end."""
+        """End the stream: the reader gets the queued items, then the end."""
         with self._changed:
             self._is_ended = True
             self._changed.notify_all()
         self.on_item()
 
     def fail(self, error: BaseException) -> None:
-        """Break the stream: waiting items are dropped and the reader gets `error`. The first failure stays."""
+        """Fail the stream: queued items are dropped and the reader gets `error`. The first error is kept."""
         with self._changed:
-            # A stream that ended well and was read to its end cannot fail any more.
+            # A stream that ended normally and was read completely cannot fail any more.
             if self._error is None and (self._items or not self._is_ended):
                 self._error = error
             self._items.clear()
@@ -84,11 +84,11 @@ class BoundedStream(Generic[Item]):
         self.on_room()
 
     def cancel(self) -> None:
-        """The reader wants no more: the writer sees `is_over`."""
-        self.fail(Cancelled("The request was cancelled by its caller."))
+        """Cancel from the reader's side: the writer sees `is_over`."""
+        self.fail(Cancelled("The request was cancelled by the client."))
 
     def take(self, most: int) -> list[Item]:
-        """Up to `most` waiting items, at once. Raises what the stream failed with."""
+        """Return up to `most` queued items without blocking. Raises the stream's error."""
         with self._changed:
             if self._error is not None:
                 raise self._error
@@ -99,13 +99,13 @@ class BoundedStream(Generic[Item]):
         return items
 
     def get(self, timeout_s: float) -> Item | None:
-        """The next item, or None at the end. Raises what the stream failed with, or `TimedOut`."""
+        """Wait for the next item; None at the end. Raises the stream's error, or `TimedOut`."""
         limit = time.monotonic() + timeout_s
         with self._changed:
             while not self._items and not self.is_over:
                 left_s = limit - time.monotonic()
                 if left_s <= 0:
-                    raise TimedOut(f"Nothing came within {timeout_s:.1f} s. Try again, or send a shorter text.")
+                    raise TimedOut(f"No output within {timeout_s:.1f} s. Try again, or send a shorter text.")
                 self._changed.wait(left_s)
             if self._error is not None:
                 raise self._error

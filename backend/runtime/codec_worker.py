@@ -1,4 +1,4 @@
-"""The thread that owns the codec: whoever's sound runs out first gets the next piece of work."""
+"""The codec thread: runs encode and decode tasks, earliest deadline first."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ Result = TypeVar("Result")
 
 
 class CodecTask(Protocol):
-    """Work for the codec in small pieces, with a state of its own. All but `is_over` is used by the codec's thread."""
+    """Codec work in small steps. Only `is_over` is read from other threads."""
 
     @property
     def request_id(self) -> str:
-        """Whose work it is, for the log."""
+        """Id of the request, for the log."""
 
     @property
     def due_s(self) -> float:
-        """When the next piece is needed, on the monotonic clock."""
+        """Deadline of the next step on the monotonic clock."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether `advance` would get anywhere now."""
+        """Whether `advance` can make progress now."""
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing left to do, for whatever reason."""
+        """Whether the task is done, failed or cancelled."""
 
     def advance(self, codec: CausalCodec) -> None:
-        """Do one piece of work."""
+        """Run one step."""
 
     def fail(self, error: PhonogramError) -> None:
-        """Pass an error on to whoever waits; the task is then over."""
+        """Fail the task with `error`."""
 
 
 class CodecWorker:
-    """Serves tasks earliest due first, so that first sounds and streams about to run dry overtake long work."""
+    """Runs tasks earliest deadline first, so first chunks and streams near an underrun overtake long tasks."""
 
     def __init__(self, codec: CausalCodec, setup: ThreadSetup = PLAIN_THREAD):
         self.codec = codec
         self._tasks: list[CodecTask] = []
-        self._at_work: CodecTask | None = None
+        self._current: CodecTask | None = None
         self._lock = threading.Lock()
         self.worker = Worker("codec", self._tick, self._fail, self._fail_all, setup)
-        self.worker.about = lambda: [] if self._at_work is None else [self._at_work.request_id]
+        self.worker.about = lambda: [] if self._current is None else [self._current.request_id]
 
     def start(self) -> None:
         self.worker.start()
@@ -64,13 +64,13 @@ class CodecWorker:
         self.worker.wake()
 
     def add(self, task: CodecTask) -> None:
-        """Take a task on. Whoever changes whether it is ready calls `wake`."""
+        """Add a task. Call `wake` whenever `is_ready` may have changed."""
         with self._lock:
             self._tasks.append(task)
         self.worker.wake()
 
     def wait_for(self, task: CodecTask, future: Future[Result], timeout_s: float) -> Result:
-        """Take a task on and wait for what becomes of it. Raises `TimedOut`."""
+        """Add a task and wait for its result. Raises `TimedOut`."""
         self.add(task)
         try:
             return future.result(timeout_s)
@@ -92,12 +92,12 @@ class CodecWorker:
         task = min(ready, key=lambda task: task.due_s, default=None)
         if task is None:
             return False
-        self._at_work = task
+        self._current = task
         task.advance(self.codec)
         return True
 
     def _fail(self, error: PhonogramError) -> None:
-        task = self._at_work
+        task = self._current
         if task is not None:
             task.fail(error)
 

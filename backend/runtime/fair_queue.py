@@ -1,4 +1,4 @@
-"""Requests that wait, taken in turn by client, so that one with many does not keep the others out."""
+"""Fair queue: waiting requests, served round-robin by client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.runtime.session import Session
 
 
 class FairQueue:
-    """Each client's requests in order of arrival. Not thread-safe: its scheduler holds the lock."""
+    """Waiting requests by client, in order of arrival. Not thread-safe: the scheduler holds the lock."""
 
     def __init__(self) -> None:
         self._by_client: OrderedDict[str, deque[Session]] = OrderedDict()
@@ -23,11 +23,11 @@ class FairQueue:
     def push(self, session: Session) -> None:
         self._by_client.setdefault(session.client, deque()).append(session)
 
-    def pop(self, n_speaking: Counter[str]) -> Session | None:
-        """The next to speak: of the client with the fewest who speak, among those the one whose turn was longest ago."""
+    def pop(self, n_active: Counter[str]) -> Session | None:
+        """Remove the next request: of the client with the fewest active requests, ties to the least recently served."""
         if not self._by_client:
             return None
-        client = min(self._by_client, key=lambda name: n_speaking[name])
+        client = min(self._by_client, key=lambda name: n_active[name])
         session = self._by_client[client].popleft()
         self._by_client.move_to_end(client)
         self._drop_if_empty(client)
@@ -41,16 +41,19 @@ class FairQueue:
         self._by_client.clear()
 
     def ahead_of(self, client: str) -> list[Session]:
-        """Who speaks before a request of `client` that came now: all of its own, and as many of each other client."""
+        """Return the sessions served before a new one of `client`: all of its own, and as many plus one of each other."""
         n_own = len(self._by_client.get(client, ()))
         return [
             session for name, sessions in self._by_client.items()
             for session in (sessions if name == client else list(sessions)[: n_own + 1])
         ]  # fmt: skip
 
-    def making_room_for(self, client: str) -> Session | None:
-        """Who gives its place in a full line to a request of `client`: the newest of the client that has most waiting
-        and has not begun, if that client then still has as many as the newcomer's."""
+    def displaced_by(self, client: str) -> Session | None:
+        """Return the session that a new one of `client` displaces from a full queue, if any.
+
+        It is the newest unstarted session of the client with the most waiting, provided that client keeps at least as
+        many as `client` then has.
+        """
         most = max(self._by_client, key=lambda name: len(self._by_client[name]), default=None)
         if most is None or len(self._by_client[most]) < len(self._by_client.get(client, ())) + 2:
             return None

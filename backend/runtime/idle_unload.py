@@ -1,4 +1,4 @@
-"""Letting go of what has not been used for a while."""
+"""Idle timer that unloads the models after a period without requests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class IdleTimer:
-    """Calls `act` once nothing has been in use for `after_s`; 0 never does. Uses may overlap.
+    """Calls `act` after `after_s` without a use; 0 disables it. Uses may overlap.
 
-    `act` runs on a thread of its own and must look again under its own lock whether it is still wanted.
+    `act` runs on a separate thread and must check `is_idle` again under the caller's lock.
     """
 
     def __init__(self, after_s: float, act: Callable[[], None]):

@@ -1,4 +1,4 @@
-"""The thread that owns the language model: prompts read in pieces between the steps of the running batch."""
+"""The language model thread: continuous batching with chunked prefill between decode steps."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from backend.lm.base import TokenLM
     from backend.lm.spec import StepOutput
 
-# Columns of a prompt read between two steps: what the others wait for at most. The cuts are the same under any
-# load, so that rounding is too.
+# Prompt columns per prefill chunk, the longest delay between two decode steps. The chunk borders do not depend on load,
+# so rounding does not either.
 PREFILL_COLUMNS = 64
 PREFIX_BYTES = 512 * 2**20
-# Models now and then end before they have begun.
+# Models sometimes end a segment before the first frame.
 SILENT_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSnapshot:
-    """What the language model's thread did since it started, and what it holds now."""
+    """Counters of the language model thread since its start, and its current load."""
 
     steps: int
     steps_by_rows: tuple[int, ...]  # with 1, 2, ... rows
@@ -50,12 +50,12 @@ class LMWorker:
     """Continuous batching: up to `n_rows` requests share each step, joining and leaving between steps."""
 
     def __init__(
-        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, pace: ThroughputEstimate,
+        self, lm: TokenLM, *, n_rows: int, max_waiting: int, max_frames: int, cache_entries: int, throughput: ThroughputEstimate,
         prefill_columns: int = PREFILL_COLUMNS, setup: ThreadSetup = PLAIN_THREAD,
     ):  # fmt: skip
-        self.lm, self.pace = lm, pace
+        self.lm, self.throughput = lm, throughput
         self.max_frames, self.prefill_columns = max_frames, prefill_columns
-        self.scheduler = Scheduler(n_rows, max_waiting, pace)
+        self.scheduler = Scheduler(n_rows, max_waiting, throughput)
         self.batch = RunningSummary()
         self._steps_by_rows = [0] * n_rows
         self.columns, self.frames = RunningTotal(), RunningTotal()
@@ -63,9 +63,9 @@ class LMWorker:
         self.worker = Worker("language model", self._tick, self._fail, self._fail_all, setup)
         with torch.inference_mode():
             self._state = lm.init_state(n_rows, max_frames)
-        # Whom an error inside the model belongs to.
-        self._at_work: list[Row] = []
-        self.worker.about = lambda: [row.session.request_id for row in self._at_work if row.session is not None]
+        # The rows that an error inside the model fails.
+        self._current: list[Row] = []
+        self.worker.about = lambda: [row.session.request_id for row in self._current if row.session is not None]
 
     def start(self) -> None:
         self.worker.start()
@@ -74,7 +74,7 @@ class LMWorker:
         self.worker.close()
 
     def submit(self, session: Session) -> None:
-        """Queue a request; its frames come through `session.frames`. Raises `Busy`."""
+        """Queue a request; its frames arrive in `session.frames`. Raises `Busy`."""
         session.frames.on_room = self.worker.wake
         self.scheduler.submit(session)
         self.worker.wake()
@@ -89,19 +89,19 @@ class LMWorker:
         )  # fmt: skip
 
     def _tick(self) -> bool:
-        self._at_work = []
+        self._current = []
         for session in self.scheduler.take_ended():
-            self._end_from_outside(session)
+            self._fail_if_ended(session)
         for row in self.scheduler.rows:
-            if row.session is not None and self._end_from_outside(row.session):
+            if row.session is not None and self._fail_if_ended(row.session):
                 self.scheduler.release(row)
         for row in self.scheduler.admit():
-            self._alone(row, partial(self._begin, row))
-        did_prefill = self._read_on()
+            self._isolate(row, partial(self._begin, row))
+        did_prefill = self._prefill()
         return self._step() or did_prefill
 
-    def _end_from_outside(self, session: Session) -> bool:
-        """True if the session was cancelled or its time is up."""
+    def _fail_if_ended(self, session: Session) -> bool:
+        """Fail a cancelled or expired session; return whether it was one."""
         try:
             session.check()
         except PhonogramError as error:
@@ -110,7 +110,7 @@ class LMWorker:
         return False
 
     def _fail(self, error: PhonogramError) -> None:
-        for row in self._at_work:
+        for row in self._current:
             if row.session is not None:
                 row.session.fail(error)
             self.scheduler.release(row)
@@ -120,7 +120,7 @@ class LMWorker:
             session.fail(error)
 
     def _begin(self, row: Row) -> None:
-        """Set the row up for its request's next segment."""
+        """Start the row's next segment."""
         session = row.session
         assert session is not None
         row.clear_segment()
@@ -128,24 +128,24 @@ class LMWorker:
         n_columns = segment.prompt.tokens.shape[1]
         if n_columns >= self.max_frames:
             raise LimitExceeded(
-                f"The prompt takes {n_columns} of {self.max_frames} frames, which leaves none to speak. Use a shorter "
-                "reference, or raise MAX_SEQ_LEN."
+                f"The prompt takes {n_columns} of {self.max_frames} frames, which leaves none for speech. Use a "
+                "shorter reference, or raise MAX_SEQ_LEN."
             )
         self._set_up(row, segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns)))
         session.frames.put(SegmentStart(segment.pause_s, segment.speed, pitch=segment.pitch))
 
     def _set_up(self, row: Row, segment: SegmentPrompt) -> None:
-        """Empty the row but for what is kept of the segment's voice."""
+        """Reset the row for a segment and load the cached voice prefix."""
         assert row.session is not None
         row.clear_segment()
         row.segment = segment
-        row.loop = None if segment.watch is None else LoopDetector(segment.watch.frame_rate_hz)
+        row.loop = None if segment.limits is None else LoopDetector(segment.limits.frame_rate_hz)
         self._state.reset_row(row.index)
         self._load_prefix(row, segment, row.session)
 
     def _finish(self, row: Row, session: Session) -> None:
         self.scheduler.release(row)
-        self.pace.learn(session.n_frames, session.semantic_s)
+        self.throughput.update(session.n_frames, session.semantic_s)
         if session.source.closing_pause_s:
             session.frames.put(SegmentStart(session.source.closing_pause_s))
         session.frames.finish()
@@ -160,16 +160,16 @@ class LMWorker:
             row.n_prefilled = n_shared
             session.n_prefix_hits += 1
 
-    def _read_on(self) -> bool:
-        """Read one piece of one prompt; false if no prompt is waiting."""
+    def _prefill(self) -> bool:
+        """Prefill one chunk of one prompt; return False if no prompt is waiting."""
         row = self.scheduler.next_prefill()
         if row is None:
             return False
-        self._at_work = [row]
+        self._current = [row]
         segment, session = row.segment, row.session
         assert segment is not None and session is not None
         n_columns, n_shared = segment.prompt.tokens.shape[1], _n_shared(segment)
-        # The voice's part ends with a cut whether or not it is kept, for the sake of equal rounding.
+        # The voice prefix always ends a chunk, cached or not, so that rounding is the same.
         border = n_shared if row.n_prefilled < n_shared else n_columns
         end = min(border, row.n_prefilled + self.prefill_columns)
         part = slice(row.n_prefilled, end)
@@ -183,16 +183,15 @@ class LMWorker:
         if end == n_shared and session.use_prefix_cache:
             self.prefixes.put(_prefix_key(segment), self._state.copy_prefix(row.index))
         if end == n_columns:
-            session.n_prompt_columns += n_columns
             self._emit([row], out)
         return True
 
     def _step(self) -> bool:
-        """One frame for every row that can take one; false if there is none."""
+        """Decode one frame for every ready row; return False if there is none."""
         rows = self.scheduler.decoding()
         if not rows:
             return False
-        self._at_work = rows
+        self._current = rows
         frames = torch.stack([row.frame for row in rows])  # type: ignore[misc]
         out = self.lm.step(frames, self._state, [row.index for row in rows], _sides(rows))
         self.batch.add(len(rows))
@@ -201,31 +200,31 @@ class LMWorker:
         return True
 
     def _emit(self, rows: Sequence[Row], out: StepOutput) -> None:
-        """Sample a frame for each row, hand it on, and see whose segment it ends."""
+        """Sample a frame for each row, emit it, and end finished segments."""
         segments = [row.segment for row in rows]
         samplers = [segment.sampler for segment in segments if segment is not None]
         frames = self.lm.sample(out, samplers, self._state, [row.index for row in rows])
         values = frames.cpu().numpy()
         for position, row in enumerate(rows):
             row.frame = frames[position]
-        reasons = [self._take(row, values[position]) for position, row in enumerate(rows)]
+        reasons = [self._emit_frame(row, values[position]) for position, row in enumerate(rows)]
         for row, reason in zip(rows, reasons, strict=True):
             if reason is not None:
-                self._alone(row, partial(self._end_segment, row, reason))
+                self._isolate(row, partial(self._end_segment, row, reason))
 
-    def _alone(self, row: Row, function: Callable[[], None]) -> None:
-        """Do what concerns one request only: its failure must not reach its neighbors in the batch."""
-        session, at_work = row.session, self._at_work
-        self._at_work = [row]
+    def _isolate(self, row: Row, function: Callable[[], None]) -> None:
+        """Run `function` so that an error fails only this row's request."""
+        session, current = row.session, self._current
+        self._current = [row]
         outcome = self.worker.attempt(function)
-        self._at_work = at_work
+        self._current = current
         if isinstance(outcome, PhonogramError):
             assert session is not None
             session.fail(outcome)
             self.scheduler.release(row)
 
-    def _take(self, row: Row, frame: np.ndarray) -> FinishReason | None:
-        """Hand one frame on; says why the segment is over if it is."""
+    def _emit_frame(self, row: Row, frame: np.ndarray) -> FinishReason | None:
+        """Emit one frame; return the finish reason if it ends the segment."""
         segment, session = row.segment, row.session
         assert segment is not None and session is not None
         if frame[0] == self.lm.spec.end_id:
@@ -243,22 +242,22 @@ class LMWorker:
         return "length" if len(row.codes) >= _longest(segment) else None
 
     def _end_segment(self, row: Row, reason: FinishReason) -> None:
-        """Go on with the request's next segment, here or later, or end the request."""
+        """Start the request's next segment, requeue the request, or finish it."""
         session, segment = row.session, row.segment
         assert session is not None and segment is not None
         if not row.codes and segment.sampler.attempt < SILENT_RETRIES:
             # It said nothing at all: once more, with other noise, which is as much a function of the seed.
-            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
+            self._set_up(row, segment._replace(sampler=segment.sampler.next_attempt()))
             return
         if (
             _is_runaway(segment, reason)
-            and segment.watch is not None
-            and segment.sampler.attempt < segment.watch.retries
+            and segment.limits is not None
+            and segment.sampler.attempt < segment.limits.retries
         ):
             session.n_frames -= len(row.codes)
             session.n_retries += 1
-            self._set_up(row, segment._replace(sampler=segment.sampler.again()))
-            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_again=True, pitch=segment.pitch))
+            self._set_up(row, segment._replace(sampler=segment.sampler.next_attempt()))
+            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_retry=True, pitch=segment.pitch))
             return
         n_codebooks = self.lm.spec.n_codebooks
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)
@@ -269,28 +268,28 @@ class LMWorker:
         session.source.done(codes, reason, path)
         if not session.source.has_next:
             self._finish(row, session)
-        elif not self.scheduler.give_way(row):
+        elif not self.scheduler.yield_row(row):
             self._begin(row)
 
 
 def _longest(segment: SegmentPrompt) -> int:
-    return segment.max_frames if segment.watch is None else min(segment.max_frames, segment.watch.longest_frames)
+    return segment.max_frames if segment.limits is None else min(segment.max_frames, segment.limits.longest_frames)
 
 
 def _is_runaway(segment: SegmentPrompt, reason: FinishReason) -> bool:
-    """Whether it is the speech that went wrong, not the caller who wanted no more."""
+    """Whether the segment looped or exceeded the expected length, rather than the client's own limit."""
     return reason == "repetition" or (reason == "length" and _longest(segment) < segment.max_frames)
 
 
 def _sides(rows: Sequence[Row]) -> torch.Tensor | None:
-    """What the pointers of the rows say, [B, n_side]; None where the model has no side input."""
+    """Return the side input of the rows' text pointers, [B, n_side]; None if the model has none."""
     pointers = [row.segment.sampler.pointer for row in rows if row.segment is not None]
     sides = [pointer.side() for pointer in pointers if pointer is not None]
     return torch.from_numpy(np.stack(sides)) if sides else None
 
 
 def _n_shared(segment: SegmentPrompt) -> int:
-    """Columns to keep for the next prompt of this voice; one at least stays to be read, for its output."""
+    """Return the columns cached for the voice; at least one is left to prefill, for its output."""
     return min(segment.n_shared, segment.prompt.tokens.shape[1] - 1)
 
 

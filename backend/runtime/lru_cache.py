@@ -1,4 +1,4 @@
-"""Least-recently-used caches, bounded by entries and bytes, that count their hits."""
+"""LRU caches bounded by entries and bytes, with hit counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """A moment of one cache. `max_entries` 0: the cache is off. `hit_rate` is 0 before the first look-up."""
+    """Counts of one cache. `max_entries` 0: the cache is off. `hit_rate` is 0 before the first lookup."""
 
     entries: int
     size_bytes: int
@@ -27,7 +27,7 @@ class CacheCounts:
 
 
 class BoundedCache(Generic[Value]):
-    """At most `max_entries` values of together at most `max_bytes`; the longest unused go first. Thread-safe."""
+    """An LRU cache of at most `max_entries` values and `max_bytes` in total. Thread-safe."""
 
     def __init__(self, max_entries: int, max_bytes: int, size_of: Callable[[Value], int]):
         if max_entries < 0 or max_bytes < 0:
@@ -48,7 +48,7 @@ class BoundedCache(Generic[Value]):
             return value
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Keep `value`, letting others go. One that alone is over the bounds is not kept."""
+        """Store `value`, evicting the least recently used. A value larger than `max_bytes` is not stored."""
         if not self.max_entries or self._size_of(value) > self.max_bytes:
             return
         with self._lock:
@@ -57,7 +57,7 @@ class BoundedCache(Generic[Value]):
                 self._values.popitem()
 
     def clear(self) -> int:
-        """Forget everything; returns how many entries that were."""
+        """Remove all entries and return their number."""
         with self._lock:
             n_entries = len(self._values)
             self._values.clear()
@@ -73,7 +73,7 @@ class BoundedCache(Generic[Value]):
 
 
 def content_key(*parts: bytes | str | int | float | bool | None) -> str:
-    """A SHA-256 over typed, length-prefixed parts: no two lists of parts run together."""
+    """Return the SHA-256 of typed, length-prefixed parts, so different lists of parts never collide by concatenation."""
     digest = hashlib.sha256()
     for part in parts:
         content = part if isinstance(part, bytes) else repr(part).encode()

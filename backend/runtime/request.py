@@ -1,4 +1,4 @@
-"""What a caller asks to hear: every parameter with its default and its bounds, checked once."""
+"""Speech request: every parameter with its default and bounds, validated once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_REFERENCE_BYTES = 64 * 2**20
 MAX_TEXT_CHARS = 1_000_000
 MAX_VOICE_CHARS = 255
 
-# Both ends are allowed. The HTTP schema and the command line read them from here.
+# Inclusive bounds, also used by the HTTP schema and the command line.
 BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "temperature": (0.0, 2.0),
@@ -37,14 +37,14 @@ WHOLE = {"seed", "top_k", "max_new_tokens", "chunk_length"}
 
 @dataclass(frozen=True, slots=True)
 class ReferenceClip:
-    """A recording of the voice to speak with, as the bytes of a sound file, and the words spoken in it."""
+    """Reference audio for voice cloning, as the bytes of an audio file, and its transcript."""
 
     audio: bytes
     text: str
 
     def __post_init__(self) -> None:
         if not isinstance(self.audio, bytes) or not self.audio:
-            raise BadRequest("A reference has no audio; expected the bytes of a sound file. Send one.")
+            raise BadRequest("A reference has no audio; expected the bytes of an audio file. Send one.")
         if len(self.audio) > MAX_REFERENCE_BYTES:
             raise BadRequest(
                 f"A reference holds {len(self.audio)} bytes; the limit is {MAX_REFERENCE_BYTES}. Send a shorter clip."
@@ -55,15 +55,15 @@ class ReferenceClip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechRequest:
-    """One text to speak. None stands for the checkpoint's own default.
+    """Parameters of one synthesis request. None takes the checkpoint's default.
 
-    `fit_reference` has a voice fitted to the references first, for seconds that the first such request waits; their
-    words must be known. `chunk_length` is the target length of one generated segment in UTF-8 bytes. `speed` is
-    relative (2 is twice as fast), `pitch` moves the voice by semitones at the same speed and timbre. `latency` says
-    how small the first decoded pieces are, `loudness_lufs` brings the whole to a loudness and so delays the first
-    piece to the end. `whole` says that nobody listens before a segment is complete: one that runs away is then
-    started over instead of cut off. `timeout_s` bounds all of it, waiting included. Raises `BadRequest`
-    naming the field that is out of bounds.
+    `fit_reference` adapts the voice to the references first, which takes seconds for the first such request and
+    needs their transcripts. `chunk_length` is the target length of one generated segment in UTF-8 bytes. `speed` is
+    relative (2 is twice as fast), `pitch` shifts the voice by semitones at the same speed and timbre. `latency`
+    sets the size of the first decoded chunks. `loudness_lufs` normalizes the loudness of the whole audio, which
+    delays the first chunk to the end. With `whole`, segments are emitted only when complete, so a runaway segment
+    is regenerated instead of cut off. `timeout_s` covers the whole request, queueing included.
+    Raises `BadRequest` naming the field that is out of bounds.
     """
 
     text: str
@@ -89,15 +89,15 @@ class SpeechRequest:
     timeout_s: float | None = None
 
     @property
-    def holds_segments(self) -> bool:
-        """Whether no sound of a segment is handed on before its last frame."""
+    def buffers_segments(self) -> bool:
+        """Whether the audio of a segment is emitted only after its last frame."""
         return self.whole or self.loudness_lufs is not None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text.strip():
-            raise BadRequest("The text is empty; expected words to speak. Send some.")
+            raise BadRequest("The text is empty; expected words to synthesize. Send some.")
         if len(self.text) > MAX_TEXT_CHARS:
-            raise BadRequest(f"The text has {len(self.text)} characters; the most there can be is {MAX_TEXT_CHARS}.")
+            raise BadRequest(f"The text has {len(self.text)} characters; the limit is {MAX_TEXT_CHARS}. Shorten it.")
         for name, (low, high) in BOUNDS.items():
             _check_number(name, getattr(self, name), low, high)
         for name, choices in (("markup", get_args(Markup)), ("latency", get_args(Latency))):
@@ -109,17 +109,17 @@ class SpeechRequest:
         if self.voice is not None and not (isinstance(self.voice, str) and 0 < len(self.voice) <= MAX_VOICE_CHARS):
             raise BadRequest(f"voice must be a name or id of 1 to {MAX_VOICE_CHARS} characters. List the voices first.")
         if not isinstance(self.references, tuple) or len(self.references) > MAX_REFERENCES:
-            raise BadRequest(f"There may be at most {MAX_REFERENCES} references. Send fewer.")
+            raise BadRequest(f"A request takes at most {MAX_REFERENCES} references. Send fewer.")
         if self.voice is not None and self.references:
             raise BadRequest("Both a voice and references were given; expected one of them. Drop the other.")
         if self.fit_reference and not all(clip.text.strip() for clip in self.references):
             raise BadRequest(
-                "fit_reference needs the words said in every reference. Send them, or leave it off.", "fit_reference"
+                "fit_reference needs the transcript of every reference. Send them, or leave it off.", "fit_reference"
             )
 
 
 def segment_seed(seed: int, k: int) -> int:
-    """Other noise for every segment, the given seed itself for the first."""
+    """Return the seed of segment `k`: the request's seed for the first, a hash of both for the others."""
     return seed if k == 0 else int(content_key(seed, k)[:15], 16)
 
 

@@ -1,4 +1,4 @@
-"""Who speaks next: a bounded queue of requests and the rows of the running batch. Touches no model."""
+"""Scheduler: a bounded request queue and the rows of the running batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEAST_RETRY_S = 1.0
 
 @dataclass(slots=True)
 class Row:
-    """One place in the batch. `frame` [R] is the last sampled one; None while the prompt is read in."""
+    """One row of the batch. `frame` [R] is the last sampled frame; None during prefill."""
 
     index: int
     session: Session | None = None
@@ -50,17 +50,17 @@ class Row:
 
 
 class Scheduler:
-    """Requests wait in turn by client; prompts are read oldest first; all rows decode together.
+    """Queues requests round-robin by client, prefills the oldest first and decodes all rows together.
 
-    A request of several segments goes back to the end of its client's line between two of them while others wait, so
-    that a book cannot keep a short answer out for longer than one segment. In a full line, the client with most in it
-    makes room for one that has less.
+    Between two segments, a request returns to the end of its client's queue while others wait, so a long text delays
+    a short one by at most one segment. In a full queue, the client with the most requests loses its newest one to a
+    client with fewer.
     """
 
-    def __init__(self, n_rows: int, max_waiting: int, pace: ThroughputEstimate):
+    def __init__(self, n_rows: int, max_waiting: int, throughput: ThroughputEstimate):
         self.rows = [Row(index) for index in range(n_rows)]
         self.max_waiting = max_waiting
-        self._pace = pace
+        self._throughput = throughput
         self._waiting = FairQueue()
         self._lock = threading.Lock()
         self._n_admitted = 0
@@ -74,21 +74,21 @@ class Scheduler:
         return sum(row.session is not None for row in self.rows)
 
     def submit(self, session: Session) -> None:
-        """Queue a request; raises `Busy` when as many wait as may, or when it could not begin in time."""
+        """Queue a request; raises `Busy` if the queue is full or the estimated wait exceeds the request's limit."""
         with self._lock:
             wait_s = self._wait_s(session.client)
             limit_s = session.begin_by_s - time.monotonic()
             if wait_s > limit_s:
                 raise Busy(
-                    f"Speaking would begin in about {wait_s:.0f} s, and this request waits {max(limit_s, 0):.0f} s at "
-                    "most (timeout_s, MAX_WAIT_S). Try again later.",
+                    f"The estimated wait is {wait_s:.0f} s; the limit of this request is {max(limit_s, 0):.0f} s "
+                    "(timeout_s, MAX_WAIT_S). Try again later.",
                     retry_after_s=max(LEAST_RETRY_S, wait_s - max(limit_s, 0)),
                 )
-            # Whoever has left since the last step holds no place, though the step that takes it out is to come.
+            # Ended requests do not count, although the next step has yet to remove them.
             n_ahead = sum(not waiting.frames.is_over for waiting in self._waiting)
             displaced = None
             if n_ahead >= self.max_waiting:
-                displaced = self._waiting.making_room_for(session.client)
+                displaced = self._waiting.displaced_by(session.client)
                 if displaced is None:
                     raise self._full(n_ahead, wait_s)
                 self._waiting.remove(displaced)
@@ -99,18 +99,18 @@ class Scheduler:
 
     def _full(self, n_ahead: int, wait_s: float) -> Busy:
         return Busy(
-            f"{n_ahead} requests wait already; the limit is {self.max_waiting} (MAX_QUEUE), shared among all clients. "
+            f"{n_ahead} requests are waiting; the limit is {self.max_waiting} (MAX_QUEUE), shared by all clients. "
             f"Try again in about {wait_s:.0f} s.",
             retry_after_s=max(LEAST_RETRY_S, wait_s),
         )
 
     def wait_s(self, client: str) -> float:
-        """A guess when a request of `client` that came now would begin, from the measured pace."""
+        """Estimate the queue wait of a new request of `client` from the measured throughput."""
         with self._lock:
             return self._wait_s(client)
 
     def _wait_s(self, client: str) -> float:
-        frames_per_s = self._pace.frames_per_s
+        frames_per_s = self._throughput.frames_per_s
         free_in_s = [0.0 if row.session is None else row.session.n_frames_left / frames_per_s for row in self.rows]
         heapify(free_in_s)
         for session in self._waiting.ahead_of(client):
@@ -119,7 +119,7 @@ class Scheduler:
         return free_in_s[0]
 
     def admit(self) -> list[Row]:
-        """Give free rows to waiting requests; returns those rows."""
+        """Assign free rows to waiting requests and return those rows."""
         filled = []
         for row in self.rows:
             if row.session is None:
@@ -141,8 +141,8 @@ class Scheduler:
             row.session.semantic_s += time.monotonic() - row.session.admitted_s
         row.session = None
 
-    def give_way(self, row: Row) -> bool:
-        """Between two segments: let the next in the queue have the row, if there is one. True if it did."""
+    def yield_row(self, row: Row) -> bool:
+        """Between two segments, requeue the row's request if others wait; return whether it did."""
         assert row.session is not None and row.segment is None, row
         with self._lock:
             if not self._waiting:
@@ -153,7 +153,7 @@ class Scheduler:
         return True
 
     def take_ended(self) -> list[Session]:
-        """Remove and return waiting requests that their caller cancelled or whose time is up."""
+        """Remove and return waiting requests that were cancelled or timed out."""
         now_s = time.monotonic()
         with self._lock:
             ended = [s for s in self._waiting if s.frames.is_over or now_s > s.wait_limit_s]
@@ -164,7 +164,7 @@ class Scheduler:
         return ended
 
     def take_all(self) -> list[Session]:
-        """Remove and return everyone, waiting or running."""
+        """Remove and return all requests, waiting or running."""
         with self._lock:
             sessions = list(self._waiting)
             self._waiting.clear()
@@ -175,10 +175,10 @@ class Scheduler:
         return sessions
 
     def next_prefill(self) -> Row | None:
-        """The row whose prompt is to be read on: the one that came first."""
+        """Return the row to prefill next: the one admitted first."""
         prefilling = [row for row in self.rows if row.is_prefilling]
         return min(prefilling, key=lambda row: row.order, default=None)
 
     def decoding(self) -> list[Row]:
-        """The rows that can make another frame: not those whose listener has fallen far behind."""
+        """Return the rows ready to decode, without those whose frame stream is full."""
         return [row for row in self.rows if row.is_decoding and row.session and row.session.frames.has_room]

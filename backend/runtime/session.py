@@ -1,4 +1,4 @@
-"""One request inside the runtime: what it wants spoken, and the frames that come of it."""
+"""Session: one request in the runtime, from its segment prompts to its frames."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from backend.lm.base import SamplerState
     from backend.lm.spec import Prompt
 
-# 160 s at 25 frames a second: the language model runs ahead of a slow listener and frees its row.
+# 160 s at 25 frames a second, so the language model can run ahead of a slow client and free its row.
 FRAME_CAPACITY = 4096
 
 
 class SegmentStart(NamedTuple):
-    """What follows in the frame stream is a new segment, after `pause_s` of silence, to be heard at `speed` and moved
-    in pitch by `pitch` semitones.
+    """Marks the start of a segment in the frame stream, after `pause_s` of silence, played at `speed`
+    and moved by `pitch` semitones.
 
-    `is_again`: it takes the place of the segment before it, of which nothing was handed on.
+    `is_retry`: it replaces the previous segment, of which nothing was emitted.
     """
 
     pause_s: float = 0.0
     speed: float = 1.0
-    is_again: bool = False
+    is_retry: bool = False
     pitch: float = 0.0
 
 
@@ -46,8 +46,8 @@ FrameItem = SegmentStart | Frame
 class SegmentPrompt(NamedTuple):
     """One segment to generate. The first `n_shared` columns are the same in every prompt of this voice.
 
-    A sampler with a pointer ends the segment where the pointer has gone through its text. A `watch` ends it when it
-    runs away; one with retries needs a listener that holds a segment back until it is complete.
+    A sampler with a text pointer ends the segment when the pointer reaches the end of the text. `limits` end a runaway
+    segment; retries require that segments are emitted only when complete.
     """
 
     prompt: Prompt
@@ -56,14 +56,14 @@ class SegmentPrompt(NamedTuple):
     n_shared: int = 0
     pause_s: float = 0.0
     speed: float = 1.0
-    watch: RunawayLimits | None = None
+    limits: RunawayLimits | None = None
     pitch: float = 0.0
 
 
 class SpokenSegment(NamedTuple):
-    """One segment as it became: the silence before it, its codes [K, T] (int64), and how fast they are heard.
+    """A generated segment: the silence before it, its codes [K, T] (int64) and its playback speed.
 
-    `path` [T] is the symbol of its text that each frame speaks, 0 the silence before, where a pointer knows it.
+    `path` [T] is the index of the text symbol spoken in each frame, 0 for the silence before; None without a pointer.
     """
 
     pause_s: float
@@ -75,7 +75,7 @@ class SpokenSegment(NamedTuple):
 
 
 class SegmentSource(Protocol):
-    """Where the language model's thread gets the segments of one request."""
+    """Supplies the language model thread with the segments of one request."""
 
     spoken: list[SpokenSegment]  # the segments done so far
     closing_pause_s: float  # silence after the last of them
@@ -85,32 +85,31 @@ class SegmentSource(Protocol):
         """Whether another segment follows."""
 
     def next(self) -> SegmentPrompt:
-        """The next segment to generate; only while `has_next`."""
+        """Return the next segment to generate. Call it only while `has_next`."""
 
     def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
-        """The segment given out last became `codes` [K, T], drawn at the symbols `path` [T] where those are known."""
+        """Store the result of the last segment: `codes` [K, T] and the pointer's `path` [T], if it has one."""
 
 
 @dataclass(slots=True)
 class Session:
-    """Frames flow from the language model's thread through `frames`; either side can end it."""
+    """A request whose frames flow from the language model thread through `frames`. Either side can end it."""
 
     source: SegmentSource
     deadline_s: float  # on the monotonic clock
     use_prefix_cache: bool = True
-    client: str = ""  # whose it is, for taking turns
-    begin_by_s: float = math.inf  # on the monotonic clock: whoever has waited until then is refused
-    n_usual_frames: int = 0  # what it will take, as a guess
+    client: str = ""  # for fair queueing
+    begin_by_s: float = math.inf  # on the monotonic clock; a request still queued then is rejected
+    n_usual_frames: int = 0  # estimated length
     timeline: Trace = field(default_factory=Trace)
     seed: int = 0
-    is_recalled: bool = False  # nothing was generated: all frames were known
-    ignored: tuple[str, ...] = ()  # what was asked for and is not done
-    request_id: str = field(default_factory=REQUEST_ID.get)  # of the lines in the log that are about it
+    is_cached: bool = False  # all frames came from the cache
+    ignored: tuple[str, ...] = ()  # requested options that are not applied
+    request_id: str = field(default_factory=REQUEST_ID.get)  # for the log
     frames: BoundedStream[FrameItem] = field(default_factory=lambda: BoundedStream(FRAME_CAPACITY))
     finish_reason: FinishReason = "stop"
-    n_retries: int = 0  # segments that ran away and were started over
+    n_retries: int = 0  # runaway segments that were regenerated
     n_frames: int = 0
-    n_prompt_columns: int = 0
     n_prefix_hits: int = 0
     queue_s: float = 0.0
     semantic_s: float = 0.0
@@ -119,33 +118,33 @@ class Session:
 
     @property
     def n_frames_left(self) -> int:
-        """A guess, never less than one."""
+        """Estimated number of frames left, at least one."""
         return max(1, self.n_usual_frames - self.n_frames)
 
     @property
     def wait_limit_s(self) -> float:
-        """Until when it may wait, on the monotonic clock. Between two segments it has begun already."""
+        """End of the longest wait on the monotonic clock. `begin_by_s` applies until the first segment starts."""
         return self.deadline_s if self.admitted_s else min(self.deadline_s, self.begin_by_s)
 
     def cancel(self) -> None:
-        """Stop: the row is free within a frame."""
+        """Cancel the request; its row is free within a frame."""
         self.frames.cancel()
 
     def fail(self, error: PhonogramError) -> None:
         self.frames.fail(error)
 
     def check(self) -> None:
-        """Raise what ended this session from outside, if anything did."""
+        """Raise an error if the session was cancelled, failed or timed out."""
         if self.frames.error is not None:
             raise Cancelled("The request has already ended.") from self.frames.error
         if time.monotonic() > self.deadline_s:
             raise TimedOut(
-                f"Speaking took longer than the {self.deadline_s - self.timeline.started_s:.1f} s this request has, by "
-                "timeout_s or by the measured speed. Send a shorter text, or try when the server is less busy."
+                f"Synthesis took longer than {self.deadline_s - self.timeline.started_s:.1f} s, the limit from "
+                "timeout_s or the measured throughput. Send a shorter text, or try when the server is less busy."
             )
         if time.monotonic() > self.wait_limit_s:
             raise Busy(
-                f"No place came free within {self.begin_by_s - self.timeline.started_s:.1f} s (timeout_s, MAX_WAIT_S). "
+                f"No row became free within {self.begin_by_s - self.timeline.started_s:.1f} s (timeout_s, MAX_WAIT_S). "
                 "Try again later.",
                 retry_after_s=max(1.0, self.begin_by_s - self.timeline.started_s),
             )

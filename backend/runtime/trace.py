@@ -1,4 +1,4 @@
-"""When what happened to one request: named spans on the monotonic clock."""
+"""Trace of one request: named spans on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One stretch of work, in seconds since the request came in."""
+    """One operation, timed in seconds since the request arrived."""
 
     name: str
     start_s: float
@@ -23,7 +23,7 @@ class Span:
 
 
 class Trace:
-    """The spans of one request, added from any thread."""
+    """The spans of one request. Thread-safe."""
 
     def __init__(self) -> None:
         self.started_s = time.monotonic()
@@ -40,7 +40,7 @@ class Trace:
             return tuple(self._spans)
 
     def add(self, name: str, start_s: float, end_s: float) -> None:
-        """A span between two `elapsed_s`."""
+        """Add a span; both times are values of `elapsed_s`."""
         with self._lock:
             self._spans.append(Span(name, start_s, end_s))
 
@@ -54,5 +54,5 @@ class Trace:
             self.add(name, start_s, self.elapsed_s)
 
     def total_s(self, name: str) -> float:
-        """The sum of all spans of that name."""
+        """Return the total duration of all spans called `name`."""
         return sum(span.duration_s for span in self.spans if span.name == name)

@@ -1,4 +1,4 @@
-"""A thread that owns something and works on it in small steps. The one place that catches every error."""
+"""Worker thread that runs small steps. The only place that catches every exception."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ThreadSetup:
-    """How a worker's thread computes: with how many cores (None: as torch is set), and inside what, such as a stream."""
+    """Setup of a worker thread: its torch thread count (None: unchanged) and a context such as a CUDA stream."""
 
     n_cores: int | None = None
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -32,10 +32,11 @@ PLAIN_THREAD = ThreadSetup()
 
 
 class Worker:
-    """Runs `tick` on a thread of its own for as long as it returns true, and again whenever `wake` is called.
+    """Runs `tick` on its own thread while it returns True, and again after each `wake`.
 
-    An error of `tick` goes to `fail`, which must pass it on to those it concerns; the thread goes on. Errors that
-    are not ours are logged and wrapped in `EngineFailure`. At the end of the thread `fail_all` must tell everyone.
+    An exception in `tick` is passed to `fail`, which must fail the affected requests; the thread continues. Exceptions
+    other than `PhonogramError` are logged and wrapped in `EngineFailure`. When the thread ends, `fail_all` must fail
+    all requests.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Worker:
     ):  # fmt: skip
         self.name, self.setup = name, setup
         self._tick, self._fail, self._fail_all = tick, fail, fail_all
-        # The ids of the requests at work, for the log.
+        # Returns the ids of the requests in progress, for the log.
         self.about: Callable[[], list[str]] = list
         self._calls: deque[tuple[Callable[[], object], Future]] = deque()
         self._lock = threading.Lock()
@@ -60,7 +61,7 @@ class Worker:
         return self._thread.is_alive() and not self._is_closing
 
     def wake(self) -> None:
-        """There may be something to do. Cheap, from any thread."""
+        """Run `tick` again. Cheap and thread-safe."""
         self._woken.set()
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
@@ -74,18 +75,18 @@ class Worker:
         return future
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """End the thread after the step it is in; twice is fine."""
+        """Stop the thread after the current step. Idempotent."""
         with self._lock:
             self._is_closing = True
         self.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
             if self._thread.is_alive():
-                log.warning("The %s thread is still inside a step after %.0f s.", self.name, timeout_s)
+                log.warning("The %s thread did not stop within %.0f s.", self.name, timeout_s)
 
     def _run(self) -> None:
         if self.setup.n_cores is not None:
-            # Holds for the calling thread only.
+            # Affects the calling thread only.
             torch.set_num_threads(self.setup.n_cores)
         with torch.inference_mode(), self.setup.scope():
             while not self._is_closing:
@@ -93,7 +94,7 @@ class Worker:
                 self._run_calls()
                 if not self._safe_tick() and not self._calls:
                     self._woken.wait()
-        closed = EngineFailure("The engine was closed while it worked on this. Start it again.")
+        closed = EngineFailure("The engine was closed during this request. Start it again.")
         self._fail_all(closed)
         with self._lock:
             waiting = list(self._calls)
@@ -101,7 +102,7 @@ class Worker:
             future.set_exception(closed)
 
     def attempt(self, function: Callable[[], Result]) -> Result | PhonogramError:
-        """What `function` returns, or the error it ended with: for work whose failure is one request's own."""
+        """Return the result of `function`, or its exception as a `PhonogramError`."""
         try:
             return function()
         except PhonogramError as error:

@@ -1,1 +1,1 @@
-"""What outlives the process: voices on disk, written whole or not at all."""
+"""Persistent storage: voices, jobs and their audio files."""

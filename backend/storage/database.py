@@ -1,4 +1,4 @@
-"""The database of the jobs: one SQLite file, its schema by steps, every change whole or not there."""
+"""Job database: one SQLite file with schema migrations and transactions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from backend.errors import OutputError, PhonogramError, StorageFull
 
-WAIT_S = 30.0
-# Step n brings a file of `user_version` n to n + 1. Steps are added at the end and never changed.
-STEPS = (
+LOCK_TIMEOUT_S = 30.0
+# Migration n upgrades `user_version` n to n + 1. Append new ones; never change published ones.
+MIGRATIONS = (
     """
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, state TEXT NOT NULL,
@@ -48,41 +48,43 @@ STEPS = (
 
 
 class JobDatabase:
-    """One connection for all threads of this process; other processes may have theirs."""
+    """One connection shared by all threads of this process; other processes open their own."""
 
     def __init__(self, path: Path):
         self.lock = threading.RLock()
-        with _told(path):
-            # Without isolation of its own the library begins no transaction behind our back.
-            self._connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+        with _converted_errors(path):
+            # isolation_level=None: the library starts no implicit transactions.
+            self._connection = sqlite3.connect(
+                path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
             self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA journal_mode = WAL")
-            # What was accepted survives the machine losing power, not only this process being killed.
+            # Committed jobs survive a power failure, not only a killed process.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
         self._path = path
-        self._bring_up_to_date()
+        self._migrate()
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        with self.lock, _told(self._path):
+        with self.lock, _converted_errors(self._path):
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> sqlite3.Row | None:
-        with self.lock, _told(self._path):
+        with self.lock, _converted_errors(self._path):
             return self._connection.execute(query, values).fetchone()
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of the block is kept, or none of it. Raises `StorageFull` where there is no room."""
-        with self.lock, _told(self._path):
+        """Run the block as a transaction. Raises `StorageFull` if the disk is full."""
+        with self.lock, _converted_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
-            is_kept = False
+            is_committed = False
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-                is_kept = True
+                is_committed = True
             finally:
-                if not is_kept:
+                if not is_committed:
                     # A full disk may have ended the transaction already.
                     with suppress(sqlite3.Error):
                         self._connection.execute("ROLLBACK")
@@ -91,35 +93,35 @@ class JobDatabase:
         with self.lock:
             self._connection.close()
 
-    def _bring_up_to_date(self) -> None:
-        found = self.row("PRAGMA user_version")
-        assert found is not None
-        version = found[0]
-        if version > len(STEPS):
+    def _migrate(self) -> None:
+        row = self.row("PRAGMA user_version")
+        assert row is not None
+        version = row[0]
+        if version > len(MIGRATIONS):
             raise OutputError(
-                f"The jobs were kept by a later version of Phonogram (format {version}; this one knows up to "
-                f"{len(STEPS)}). Update Phonogram, or set another DATA_DIR."
+                f"The jobs were written by a later version of Phonogram (format {version}; this one supports up to "
+                f"{len(MIGRATIONS)}). Update Phonogram, or set another DATA_DIR."
             )
-        for number in range(version, len(STEPS)):
+        for number in range(version, len(MIGRATIONS)):
             with self.change() as database:
-                for statement in filter(str.strip, STEPS[number].split(";")):
+                for statement in filter(str.strip, MIGRATIONS[number].split(";")):
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {number + 1}")
 
 
 class ProcessLock:
-    """A place that one process at a time may hold; the system frees it when the process ends in any way."""
+    """A lock held by one process at a time; the operating system releases it when the process ends."""
 
     def __init__(self, path: Path):
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
-    def take(self) -> bool:
-        """Whether this process holds it from now on."""
+    def acquire(self) -> bool:
+        """Acquire the lock without blocking; return whether this process holds it."""
         if self._connection is not None:
             return True
-        # The library's own lock on the file works alike on every system.
-        with _told(self._path):
+        # SQLite's file lock works the same on every operating system.
+        with _converted_errors(self._path):
             connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("BEGIN EXCLUSIVE")
@@ -136,8 +138,8 @@ class ProcessLock:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Errors of the library as ours, without the path."""
+def _converted_errors(path: Path) -> Iterator[None]:
+    """Convert SQLite errors to `PhonogramError`s without the path."""
     try:
         yield
     except PhonogramError:

@@ -1,4 +1,4 @@
-"""What is kept of a job: the job, its chapters, its sentences and every take of them."""
+"""Job records: jobs, chapters, sentences and takes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal
 
 JobState = Literal["waiting", "speaking", "writing", "paused", "cancelled", "failed", "done"]
 TakeState = Literal["waiting", "done", "skipped"]
-# A job in one of these goes on by itself, also after a restart.
+# Jobs in these states continue without user action, also after a restart.
 RUNNABLE: tuple[JobState, ...] = ("waiting", "speaking", "writing")
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechParams:
-    """How the sentences of a job are spoken; the fields are those of a speech request."""
+    """Synthesis parameters of a job's sentences, with the fields of a speech request."""
 
     voice: str | None = None
     speed: float = 1.0
@@ -28,7 +28,7 @@ class SpeechParams:
 
 @dataclass(frozen=True, slots=True)
 class NewSentence:
-    """A sentence to be spoken, from its own seed; `chapter` counts from 0, `pause_s` is the silence after it."""
+    """A sentence to synthesize, with its own seed. `chapter` counts from 0; `pause_s` is the silence after it."""
 
     chapter: int
     text: str
@@ -37,8 +37,8 @@ class NewSentence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _JobWish:
-    """What was asked for. `source` is the same for the same text spoken the same way."""
+class _JobParams:
+    """Parameters of a job. `source` is a hash of the text and all parameters."""
 
     title: str
     author: str
@@ -50,16 +50,16 @@ class _JobWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob(_JobWish):
-    """A job to be accepted."""
+class NewJob(_JobParams):
+    """A job to create."""
 
     chapters: tuple[str, ...]
     sentences: tuple[NewSentence, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord(_JobWish):
-    """A job as it stands. `revision` grows with every change; `file` is "" until the sound file is whole."""
+class JobRecord(_JobParams):
+    """The current state of a job. `revision` grows with every change; `file` is "" until the audio file is complete."""
 
     id: str
     created_at: str
@@ -77,7 +77,7 @@ class JobRecord(_JobWish):
 
 @dataclass(frozen=True, slots=True)
 class ChapterRecord:
-    """A chapter; `start_s` in the sound file, None until there is one."""
+    """A chapter. `start_s` is its position in the audio file, None until the file exists."""
 
     title: str
     start_s: float | None
@@ -85,7 +85,7 @@ class ChapterRecord:
 
 @dataclass(frozen=True, slots=True)
 class TakeRecord:
-    """One way a sentence was or will be spoken. `sound` names its file; "" until it is done."""
+    """One synthesis of a sentence, done or waiting. `sound` is the key of its audio file; "" until it is done."""
 
     take: int
     text: str
@@ -99,7 +99,7 @@ class TakeRecord:
 
 @dataclass(frozen=True, slots=True)
 class SentenceRecord:
-    """A sentence and its takes, of which number `chosen` is heard. `revision`: of the job, when it changed last."""
+    """A sentence and its takes; take `chosen` is used. `revision` is the job's revision of its last change."""
 
     index: int
     chapter: int
@@ -109,13 +109,13 @@ class SentenceRecord:
     takes: tuple[TakeRecord, ...]
 
     @property
-    def heard(self) -> TakeRecord:
+    def chosen_take(self) -> TakeRecord:
         return self.takes[self.chosen]
 
 
 @dataclass(frozen=True, slots=True)
 class TakeTask:
-    """A take to be spoken."""
+    """A take to synthesize."""
 
     job: str
     sentence: int

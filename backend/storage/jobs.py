@@ -1,4 +1,4 @@
-"""Jobs on disk: what was accepted, what was spoken, what is chosen. A kill at any moment loses at most one sentence."""
+"""Job store on disk. A process killed at any moment loses at most one sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TAKE_COLUMNS = "take, text, seed, state, reason, coalesce(sound, '') AS sound, d
 
 
 class JobStore:
-    """The jobs below one folder. Any number of threads and processes; whoever holds `runner` speaks them."""
+    """Jobs in one folder, safe for many threads and processes. The process that holds `runner` synthesizes them."""
 
     def __init__(self, folder: Path, reserve_bytes: int = RESERVE_BYTES):
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class JobStore:
         self._database.close()
 
     def create(self, new: NewJob) -> JobRecord:
-        """Accept a job: once this returns, it is on disk with every sentence. Raises `StorageFull`."""
+        """Create a job; it is on disk with every sentence once this returns. Raises `StorageFull`."""
         job, now = secrets.token_hex(16), _now()
         delivery = json.dumps(asdict(new.delivery))
         with self._database.change() as database:
@@ -77,18 +77,18 @@ class JobStore:
         return self.job(job)
 
     def jobs(self) -> list[JobRecord]:
-        """All jobs, newest first."""
+        """Return all jobs, newest first."""
         return [_job(row) for row in self._database.rows("SELECT * FROM jobs ORDER BY created_at DESC, rowid DESC")]
 
     def job(self, job: str) -> JobRecord:
-        """Raises `UnknownJob`."""
+        """Return a job. Raises `UnknownJob`."""
         row = self._database.row("SELECT * FROM jobs WHERE id = ?", job) if ID.fullmatch(job) else None
         if row is None:
-            raise UnknownJob("There is no such job. List the jobs to see what there is.")
+            raise UnknownJob("There is no such job. List the jobs to see what is available.")
         return _job(row)
 
-    def of_source(self, source: str) -> JobRecord | None:
-        """The newest job of that text spoken that way that can still go on or is done."""
+    def find_by_source(self, source: str) -> JobRecord | None:
+        """Return the newest job with this source hash that was not cancelled."""
         row = self._database.row(
             "SELECT * FROM jobs WHERE source = ? AND state != 'cancelled' ORDER BY created_at DESC, rowid DESC", source
         )
@@ -99,7 +99,7 @@ class JobStore:
         return [ChapterRecord(**row) for row in rows]
 
     def sentences(self, job: str, first: int = 0, n_most: int = 10**9, since: int = 0) -> list[SentenceRecord]:
-        """Sentences from number `first` on, `n_most` of them; only those that changed after revision `since`."""
+        """Return up to `n_most` sentences from number `first` on that changed after revision `since`."""
         rows = self._database.rows(
             f"SELECT number, chapter, pause_s, chosen, revision, {TAKE_COLUMNS} FROM "
             "(SELECT * FROM sentences WHERE job = ?1 AND number >= ?2 AND revision > ?3 ORDER BY number LIMIT ?4) AS one "
@@ -109,23 +109,23 @@ class JobStore:
         return [_sentence(list(group)) for _, group in groupby(rows, key=lambda row: row["number"])]
 
     def sentence(self, job: str, sentence: int) -> SentenceRecord:
-        """Raises `UnknownJob`."""
-        found = self.sentences(job, sentence, 1)
-        if not found or found[0].index != sentence:
+        """Return a sentence. Raises `UnknownJob`."""
+        records = self.sentences(job, sentence, 1)
+        if not records or records[0].index != sentence:
             count = self.job(job).n_sentences
             raise UnknownJob(f"The job has no sentence {sentence}; they are numbered 0 to {count - 1}.")
-        return found[0]
+        return records[0]
 
     def take(self, job: str, sentence: int, take: int | None = None) -> TakeRecord:
-        """A take by its number, the chosen one without. Raises `UnknownJob`."""
-        found = self.sentence(job, sentence)
-        number = found.chosen if take is None else take
-        if not 0 <= number < len(found.takes):
-            raise UnknownJob(f"Sentence {sentence} has no take {number}; there are 0 to {len(found.takes) - 1}.")
-        return found.takes[number]
+        """Return a take by number, or the chosen one. Raises `UnknownJob`."""
+        record = self.sentence(job, sentence)
+        number = record.chosen if take is None else take
+        if not 0 <= number < len(record.takes):
+            raise UnknownJob(f"Sentence {sentence} has no take {number}; there are 0 to {len(record.takes) - 1}.")
+        return record.takes[number]
 
     def set_state(self, job: str, state: JobState, reason: str = "", *, only_from: Collection[str]) -> bool:
-        """Bring a job into `state` if it is in one of the others; returns whether it was."""
+        """Set a job's state if it is in one of `only_from`; return whether it was."""
         marks = ", ".join("?" * len(only_from))
         with self._database.change() as database:
             done = database.execute(
@@ -140,53 +140,55 @@ class JobStore:
             database.execute("UPDATE jobs SET voice_key = ? WHERE id = ?", (voice_key, job))
 
     def add_take(self, job: str, sentence: int, text: str, seed: int) -> TakeRecord:
-        """Ask for another take, to be spoken soon. Raises `UnknownJob`, and `JobConflict` beyond `MAX_TAKES`."""
+        """Queue another take. Raises `UnknownJob`, and `JobConflict` beyond `MAX_TAKES`."""
         with self._database.lock:
             number = len(self.sentence(job, sentence).takes)
             if number >= MAX_TAKES:
-                raise JobConflict(f"Sentence {sentence} has {number} takes, the most there may be. Choose one of them.")
+                raise JobConflict(
+                    f"Sentence {sentence} has {number} takes; the limit is {MAX_TAKES}. Choose one of them."
+                )
             with self._database.change() as database:
                 database.execute(
                     "INSERT INTO takes (job, sentence, take, text, seed) VALUES (?, ?, ?, ?, ?)",
                     (job, sentence, number, text, seed),
                 )
-                _mark(database, job, sentence)
+                _touch(database, job, sentence)
         return self.take(job, sentence, number)
 
     def choose(self, job: str, sentence: int, take: int) -> SentenceRecord:
-        """Let a take be heard from now on; a finished file is written anew. Raises `UnknownJob`, `JobConflict`."""
+        """Select the take to use; a finished file is written again. Raises `UnknownJob`, `JobConflict`."""
         with self._database.lock:
-            wanted, found = self.take(job, sentence, take), self.sentence(job, sentence)
-            if wanted.state != "done":
-                raise JobConflict(f"Take {take} of sentence {sentence} is {wanted.state}; choose one that is done.")
-            if take == found.chosen:
-                return found
-            is_new = found.heard.state == "waiting"
+            chosen, record = self.take(job, sentence, take), self.sentence(job, sentence)
+            if chosen.state != "done":
+                raise JobConflict(f"Take {take} of sentence {sentence} is {chosen.state}; choose one that is done.")
+            if take == record.chosen:
+                return record
+            is_new = record.chosen_take.state == "waiting"
             with self._database.change() as database:
                 database.execute("UPDATE sentences SET chosen = ? WHERE job = ? AND number = ?", (take, job, sentence))
                 database.execute(
                     "UPDATE jobs SET n_done = n_done + ?, audio_s = audio_s + ? WHERE id = ?",
-                    (int(is_new), wanted.duration_s - found.heard.duration_s, job),
+                    (int(is_new), chosen.duration_s - record.chosen_take.duration_s, job),
                 )
-                # A file that is being written has the old take in it: begin again.
+                # A file that is being written contains the old take, so start it again.
                 database.execute(
                     "UPDATE jobs SET state = 'waiting' WHERE id = ? AND state IN ('done', 'writing')", (job,)
                 )
-                _mark(database, job, sentence)
+                _touch(database, job, sentence)
         return self.sentence(job, sentence)
 
     def next_take(self, busy: Collection[tuple[str, int, int]]) -> TakeTask | None:
-        """What to speak next, leaving out `busy`: takes people wait for, then the jobs in turns.
+        """Return the next take that is not in `busy`: additional takes first, then the jobs round-robin.
 
-        The next one is that with the fewest sentences in `busy`, and among those the one that got on longest ago, so
-        that a page is not kept waiting by a book.
+        The next job is the one with the fewest sentences in `busy`, and among those the one updated longest ago, so
+        that a long job does not delay a short one.
         """
-        asked = self._database.rows(
+        additional = self._database.rows(
             "SELECT takes.* FROM takes JOIN jobs ON jobs.id = job WHERE takes.state = 'waiting' AND take > 0 "
             "AND jobs.state != 'cancelled' ORDER BY jobs.created_at, sentence, take LIMIT ?",
             len(busy) + 1,
         )
-        for row in asked:
+        for row in additional:
             if (row["job"], row["sentence"], row["take"]) not in busy:
                 return self._task(row)
         n_busy = Counter(owner for owner, _, _ in busy)
@@ -201,56 +203,56 @@ class JobStore:
         return None
 
     def runnable(self) -> list[JobRecord]:
-        """Jobs that go on by themselves, oldest first."""
+        """Return the jobs in a runnable state, oldest first."""
         marks = ", ".join("?" * len(RUNNABLE))
         rows = self._database.rows(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY created_at, rowid", *RUNNABLE)
         return [_job(row) for row in rows]
 
-    def recall(self, task: TakeTask, key: str, finish_reason: str = "stop") -> bool:
-        """Let a sound that is kept already be the one of this take; returns whether it was there."""
+    def reuse(self, task: TakeTask, key: str, finish_reason: str = "stop") -> bool:
+        """Complete the take with stored audio under `key`; return whether there is any."""
         row = self._database.row("SELECT sound, duration_s, finish_reason FROM takes WHERE sound = ? LIMIT 1", key)
         if row is None or not self.sounds.has(key):
             return False
-        self._settle(task, "done", sound=key, duration_s=row["duration_s"], finish_reason=row["finish_reason"])
+        self._complete(task, "done", sound=key, duration_s=row["duration_s"], finish_reason=row["finish_reason"])
         return True
 
     def keep(self, task: TakeTask, key: str, content: bytes, duration_s: float, finish_reason: str) -> None:
-        """Keep the spoken take: first its FLAC file, then the record of it. Raises `StorageFull`."""
-        # Under the lock, so that no job deleted meanwhile takes away a sound they share.
+        """Store a finished take: its FLAC file, then its record. Raises `StorageFull`."""
+        # Under the lock, so that deleting another job cannot remove audio that both share.
         with self._database.lock:
             self.sounds.write(key, content)
-            self._settle(
+            self._complete(
                 task, "done", sound=key, duration_s=duration_s, finish_reason=finish_reason, size_bytes=len(content)
             )
 
     def skip(self, task: TakeTask, reason: str) -> None:
-        """Leave a take out: there is nothing in it that can be spoken."""
-        self._settle(task, "skipped", reason=reason)
+        """Mark a take as skipped: it cannot be synthesized."""
+        self._complete(task, "skipped", reason=reason)
 
-    def lose(self, job: str, sentences: Iterable[int]) -> None:
-        """The sounds of these chosen takes are gone or damaged: let them be spoken again."""
+    def requeue(self, job: str, sentences: Iterable[int]) -> None:
+        """Synthesize the chosen takes of these sentences again: their audio is missing or damaged."""
         for sentence in sentences:
-            found = self.sentence(job, sentence)
+            record = self.sentence(job, sentence)
             with self._database.change() as database:
                 database.execute(
                     "UPDATE takes SET state = 'waiting', sound = NULL, duration_s = 0 "
                     "WHERE job = ? AND sentence = ? AND take = ?",
-                    (job, sentence, found.chosen),
+                    (job, sentence, record.chosen),
                 )
                 database.execute(
                     "UPDATE jobs SET n_done = n_done - 1, audio_s = audio_s - ? WHERE id = ?",
-                    (found.heard.duration_s, job),
+                    (record.chosen_take.duration_s, job),
                 )
-                _mark(database, job, sentence)
+                _touch(database, job, sentence)
 
     def folder_of(self, job: str) -> Path:
-        """Where the sound file of a job is; made if it is not there."""
+        """Return the folder of a job's audio file, creating it if necessary."""
         folder = self._folder / "files" / self.job(job).id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def finish(self, job: str, file: str, file_bytes: int, audio_s: float, starts_s: Sequence[float]) -> bool:
-        """The sound file is whole under the name `file`. False if the job was told something else meanwhile."""
+        """Record the complete audio file; return False if the job's state has changed meanwhile."""
         with self._database.change() as database:
             done = database.execute(
                 "UPDATE jobs SET state = 'done', reason = '', file = ?, file_bytes = ?, file_audio_s = ?, "
@@ -265,24 +267,24 @@ class JobStore:
         return done.rowcount > 0
 
     def delete(self, job: str) -> None:
-        """Remove a job with its file, and every sound no other job has. Raises `UnknownJob`."""
+        """Delete a job, its file, and all audio that no other job uses. Raises `UnknownJob`."""
         with self._database.lock:
             self.job(job)
             sounds = [row[0] for row in self._database.rows("SELECT DISTINCT sound FROM takes WHERE job = ?", job)]
             with self._database.change() as database:
                 database.execute("DELETE FROM jobs WHERE id = ?", (job,))
-                gone = [
+                unused = [
                     key for key in sounds
                     if key and database.execute(
                         "DELETE FROM sounds WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM takes WHERE sound = ?1)", (key,)
                     ).rowcount
                 ]  # fmt: skip
-            self.sounds.delete(gone)
+            self.sounds.delete(unused)
         shutil.rmtree(self._folder / "files" / job, ignore_errors=True)
 
     @property
     def size_bytes(self) -> int:
-        """All sounds and files together."""
+        """Total size of all takes and files."""
         row = self._database.row(
             "SELECT (SELECT coalesce(sum(size_bytes), 0) FROM sounds) + (SELECT coalesce(sum(file_bytes), 0) FROM jobs)"
         )
@@ -290,7 +292,7 @@ class JobStore:
         return row[0]
 
     def sweep(self) -> None:
-        """Delete what a killed process left half done. Only for whoever holds `runner`."""
+        """Delete incomplete files left by a killed process. Requires the `runner` lock."""
         self.sounds.sweep({row[0] for row in self._database.rows("SELECT key FROM sounds")})
         files = {job.id: job.file for job in self.jobs()}
         for folder in (self._folder / "files").glob("*"):
@@ -305,41 +307,40 @@ class JobStore:
         job = self.job(row["job"])
         return TakeTask(job.id, row["sentence"], row["take"], row["text"], row["seed"], job.delivery, job.voice_key)
 
-    def _settle(
+    def _complete(
         self, task: TakeTask, state: str, *, reason: str = "", sound: str | None = None, duration_s: float = 0.0,
         finish_reason: str = "", size_bytes: int = 0,
     ) -> None:  # fmt: skip
-        """A waiting take is done or skipped. One whose job was deleted meanwhile leaves nothing."""
+        """Mark a waiting take as done or skipped. If its job was deleted meanwhile, delete its audio."""
         with self._database.change() as database:
             if sound is not None and size_bytes:
                 database.execute("INSERT OR IGNORE INTO sounds (key, size_bytes) VALUES (?, ?)", (sound, size_bytes))
-            settled = database.execute(
+            completed = database.execute(
                 "UPDATE takes SET state = ?, reason = ?, sound = ?, duration_s = ?, finish_reason = ? "
                 "WHERE job = ? AND sentence = ? AND take = ? AND state = 'waiting'",
                 (state, reason, sound, duration_s, finish_reason, *task.place),
             )
-            if settled.rowcount:
+            if completed.rowcount:
                 database.execute(
                     "UPDATE jobs SET n_done = n_done + 1, audio_s = audio_s + ?1 WHERE id = ?2 AND EXISTS "
                     "(SELECT 1 FROM sentences WHERE job = ?2 AND number = ?3 AND chosen = ?4)",
                     (duration_s, *task.place),
                 )
-                _mark(database, task.job, task.sentence)
-        if sound is not None and not settled.rowcount:
-            self._forget(sound)
+                _touch(database, task.job, task.sentence)
+        if sound is not None and not completed.rowcount:
+            self._delete_if_unused(sound)
 
-    def _forget(self, key: str) -> None:
-        """Delete a sound that nobody has."""
+    def _delete_if_unused(self, key: str) -> None:
         with self._database.lock, self._database.change() as database:
-            gone = database.execute(
+            is_unused = database.execute(
                 "DELETE FROM sounds WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM takes WHERE sound = ?1)", (key,)
             ).rowcount
-            if gone:
+            if is_unused:
                 self.sounds.delete([key])
 
 
-def _mark(database: sqlite3.Connection, job: str, sentence: int) -> None:
-    """A sentence changed: the job gets a new revision, and the sentence the same."""
+def _touch(database: sqlite3.Connection, job: str, sentence: int) -> None:
+    """Give the job a new revision and set the changed sentence to it."""
     database.execute(TOUCH, (_now(), job))
     database.execute(
         "UPDATE sentences SET revision = (SELECT revision FROM jobs WHERE id = ?1) WHERE job = ?1 AND number = ?2",

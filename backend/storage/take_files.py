@@ -1,4 +1,4 @@
-"""Sounds of sentences on disk, named by what they were made from, each there whole or not at all."""
+"""FLAC files of takes on disk, named by a content key and written atomically."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from backend.errors import BadAudio, StorageFull
 KEY = re.compile(r"[0-9a-f]{32,64}")
 SUFFIX = ".flac"
 MAX_SOUND_S = 3600.0
-# What is left to the system and to everyone else on the disk.
+# Disk space kept free for the system and other programs.
 RESERVE_BYTES = 64 * 2**20
 
 
 class SoundFiles:
-    """FLAC files below one folder. The format carries a checksum of its samples, so damage is noticed when read."""
+    """FLAC files in one folder. FLAC stores a checksum of the samples, so damage is detected when reading."""
 
     def __init__(self, folder: Path, reserve_bytes: int = RESERVE_BYTES):
         self._folder, self.reserve_bytes = folder, reserve_bytes
 
     def path(self, key: str) -> Path:
         if not KEY.fullmatch(key):
-            raise BadAudio("There is no such sound. List the takes of the sentence.")
+            raise BadAudio("There is no such audio file. List the takes of the sentence.")
         return self._folder / key[:2] / f"{key}{SUFFIX}"
 
     def has(self, key: str) -> bool:
         return self.path(key).is_file()
 
     def write(self, key: str, content: bytes) -> None:
-        """Keep the bytes of a FLAC file. Raises `StorageFull`, and leaves nothing behind then."""
+        """Write a FLAC file. Raises `StorageFull`, and then leaves no partial file."""
         path = self.path(key)
         require_room(self._folder, len(content) + self.reserve_bytes)
         write_whole(path, content)
 
     def read(self, key: str) -> Waveform:
-        """The sound. Raises `BadAudio` if it is missing or damaged."""
+        """Read a take's audio. Raises `BadAudio` if it is missing or damaged."""
         return read_audio(self.path(key), max_duration_s=MAX_SOUND_S)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -49,27 +49,27 @@ class SoundFiles:
             self.path(key).unlink(missing_ok=True)
 
     def sweep(self, known: Collection[str]) -> int:
-        """Delete everything that is not the sound of a known key: what a killed process left. Returns how many."""
-        strangers = [path for path in self._files() if path.suffix != SUFFIX or path.stem not in known]
-        for path in strangers:
+        """Delete files that do not belong to a known key, such as those of a killed process; return their number."""
+        unknown = [path for path in self._files() if path.suffix != SUFFIX or path.stem not in known]
+        for path in unknown:
             path.unlink(missing_ok=True)
-        return len(strangers)
+        return len(unknown)
 
     def _files(self) -> Iterator[Path]:
         return (path for path in self._folder.glob("*/*") if path.is_file())
 
 
 def require_room(folder: Path, n_bytes: int) -> None:
-    """Raise `StorageFull` unless the disk has so much left."""
+    """Raise `StorageFull` unless the disk has `n_bytes` free."""
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
         raise StorageFull(
-            f"The disk has {free // 2**20} MB left and {-(-n_bytes // 2**20)} MB are needed. Free some space, then resume."
+            f"The disk has {free // 2**20} MB free; {-(-n_bytes // 2**20)} MB are needed. Free some space, then resume."
         )
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is complete or absent. Raises `StorageFull`."""
+    """Write a file atomically. Raises `StorageFull`."""
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +79,8 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise StorageFull(f"A sound cannot be kept ({error.strerror}). Free some disk space, then resume.") from error
+        raise StorageFull(
+            f"The audio cannot be written ({error.strerror}). Free some disk space, then resume."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Text before it becomes tokens: normalization, markup, splitting, tokenizers and the prompts of each family."""
+"""Text processing: normalization, markup, segmentation, tokenizers and prompts of each model family."""

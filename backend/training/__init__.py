@@ -1,1 +1,1 @@
-"""Learning: the loop, the codec task, losses, discriminators, snapshots, the run's health. Never imported by the server."""
+"""Training: loop, codec and voice tasks, losses, discriminators, snapshots, diagnosis. Never imported by the server."""

@@ -1,4 +1,4 @@
-"""Checkpoint folders to built, strictly loaded modules."""
+"""Loading of checkpoint folders into modules."""
 
 from backend.weights.codec_checkpoint import codes_hash, load_codec, save_codec, weights_hash
 

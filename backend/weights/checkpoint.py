@@ -1,4 +1,4 @@
-"""A checkpoint folder to everything that speaks: language model, codec, tokenizer."""
+"""Loads a checkpoint folder: language model, codec and tokenizer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HASHED = ("*.json", "*.safetensors", "*.pth", "*.tiktoken")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`manifest` is the content of config.json; `ignored` are its keys that nothing here uses."""
+    """A loaded checkpoint. `manifest` is the content of config.json; `ignored` are its unused keys."""
 
     lm: DualAR
     codec: CausalCodec
@@ -52,12 +52,12 @@ def load_checkpoint(
     folder: Path, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.float32,
     lora: Path | None = None, lora_alpha: float = DEFAULT_ALPHA,
 ) -> Checkpoint:  # fmt: skip
-    """Everything in a checkpoint folder, the language model in its serving form and in `dtype`.
+    """Loads a checkpoint folder, with the language model in its serving form and in `dtype`.
 
-    Weights are mapped from the file, not read; those of another precision are converted one by one. `lora` is a
-    file of low-rank changes to add. Raises `BadCheckpoint` for whatever is missing, damaged, or does not fit.
+    Weights are memory-mapped; those of another dtype are converted one by one. `lora` is a file of low-rank updates to
+    merge. Raises `BadCheckpoint` for anything missing, damaged or mismatched.
     """
-    # Here, not on top: reading a language model needs no tokenizer libraries.
+    # Imported here: loading a language model needs no tokenizer libraries.
     from backend.text.tokenizers.base import load_tokenizer
 
     folder = Path(folder)
@@ -75,7 +75,7 @@ def load_lm(
     dtype: torch.dtype | None = torch.float32, is_serving: bool = True, lora: Path | None = None,
     lora_alpha: float = DEFAULT_ALPHA,
 ) -> DualAR:  # fmt: skip
-    """The language model of a folder. Without a tokenizer the config must name the semantic ids and the end."""
+    """Loads the language model of a folder. Without a tokenizer, the config must contain the semantic and end ids."""
     config = _config(manifest, tokenizer)
     cls = lm_class(manifest.get("model_type", "dual_ar"))
     assert cls is DualAR, cls
@@ -90,49 +90,49 @@ def load_lm(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of `config.json`. Raises `BadCheckpoint`."""
+    """Returns the content of `config.json`. Raises `BadCheckpoint`."""
     config = _read_json(folder / CONFIG, MAX_CONFIG_BYTES)
     lm_class(str(config.get("model_type", "dual_ar")))
     return config
 
 
 def read_model(folder: Path) -> dict[str, Tensor]:
-    """The language model's tensors by the names in the file: sharded, `model.safetensors` or `model.pth`."""
+    """Reads the language model's tensors by their names in the file: sharded, `model.safetensors` or `model.pth`."""
     if (folder / INDEX).is_file():
         return _read_shards(folder)
     for name in MODEL_FILES:
         if (folder / name).is_file():
             return read_tensors(folder / name)
     raise BadCheckpoint(
-        f"'{folder.name}' holds none of {INDEX}, {', '.join(MODEL_FILES)}. Download the checkpoint again."
+        f"'{folder.name}' has none of {INDEX}, {', '.join(MODEL_FILES)}. Download the checkpoint again."
     )
 
 
 def _read_shards(folder: Path) -> dict[str, Tensor]:
     index = _read_json(folder / INDEX, MAX_INDEX_BYTES).get("weight_map")
-    # Bare names only: an index must not lead outside its folder.
+    # Bare names only: an index must not point outside its folder.
     if not isinstance(index, dict) or not all(isinstance(f, str) and Path(f).name == f for f in index.values()):
-        raise BadCheckpoint(f"{INDEX} in '{folder.name}' does not say which file holds what. Download it again.")
+        raise BadCheckpoint(f"{INDEX} in '{folder.name}' does not map tensor names to files. Download it again.")
     tensors: dict[str, Tensor] = {}
     for shard in sorted(set(index.values())):
-        held = read_tensors(folder / shard)
-        wanted = {name for name, file in index.items() if file == shard}
-        if wanted - set(held):
-            missing = ", ".join(sorted(wanted - set(held))[:5])
-            raise BadCheckpoint(f"'{shard}' lacks {missing}, which {INDEX} promises. Download the checkpoint again.")
-        tensors |= {name: held[name] for name in wanted}
+        stored = read_tensors(folder / shard)
+        names = {name for name, file in index.items() if file == shard}
+        if names - set(stored):
+            missing = ", ".join(sorted(names - set(stored))[:5])
+            raise BadCheckpoint(f"'{shard}' lacks {missing}, which {INDEX} lists. Download the checkpoint again.")
+        tensors |= {name: stored[name] for name in names}
     return tensors
 
 
 def checkpoint_hash(folder: Path) -> str:
-    """SHA-256, in hexadecimal, of the names and bytes of the folder's configs, weights and tokenizer files."""
+    """Returns the SHA-256, in hexadecimal, of the names and bytes of the folder's configs, weights and tokenizer files."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern) if path.is_file()}):
-        of_file = hashlib.sha256()
+        file_digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                of_file.update(block)
-        digest.update(f"{path.name}\0{of_file.hexdigest()}\n".encode())
+                file_digest.update(block)
+        digest.update(f"{path.name}\0{file_digest.hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
@@ -142,12 +142,12 @@ def _read_json(path: Path, limit: int) -> dict[str, Any]:
             content = json.loads(file.read(limit))
     except FileNotFoundError as error:
         raise BadCheckpoint(
-            f"'{path.parent.name}' holds no {path.name}; expected a checkpoint folder. Point at the folder that has it."
+            f"'{path.parent.name}' has no {path.name}; expected a checkpoint folder. Pass the folder that contains it."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path.name} in '{path.parent.name}' is not readable JSON. Download it again.") from error
     if not isinstance(content, dict):
-        raise BadCheckpoint(f"{path.name} in '{path.parent.name}' holds no settings by name. Download it again.")
+        raise BadCheckpoint(f"{path.name} in '{path.parent.name}' is not a JSON object. Download it again.")
     return content
 
 
@@ -156,12 +156,12 @@ def _config(manifest: Mapping[str, Any], tokenizer: Tokenizer | None) -> DualARC
         return DualARConfig.from_dict(manifest)
     ids = {name: getattr(tokenizer, name) for name in ("semantic_begin_id", "semantic_end_id", "end_id")}
     config = DualARConfig.from_dict(manifest, **ids)
-    # Files of the S2 family say the ids twice; the older ones leave them to the tokenizer.
-    said = DualARConfig.from_dict(manifest) if "text_config" in manifest else config
-    if (said.semantic_begin_id, said.semantic_end_id, said.end_id) != tuple(ids.values()):
+    # S2 configs repeat the ids; older ones leave them to the tokenizer.
+    stated = DualARConfig.from_dict(manifest) if "text_config" in manifest else config
+    if (stated.semantic_begin_id, stated.semantic_end_id, stated.end_id) != tuple(ids.values()):
         raise BadCheckpoint(
-            f"config.json puts the codes at {said.semantic_begin_id} to {said.semantic_end_id} and the end at "
-            f"{said.end_id}; the tokenizer has {ids['semantic_begin_id']} to {ids['semantic_end_id']} and "
+            f"config.json has semantic ids {stated.semantic_begin_id} to {stated.semantic_end_id} and end id "
+            f"{stated.end_id}; the tokenizer has {ids['semantic_begin_id']} to {ids['semantic_end_id']} and "
             f"{ids['end_id']}. Copy both from one checkpoint."
         )
     return config
@@ -173,7 +173,7 @@ def _codec_folder(folder: Path, manifest: Mapping[str, Any]) -> Path:
         return folder
     codec = (folder / str(named)).resolve()
     if folder.resolve().parent not in (codec.parent, codec.parent.parent):
-        raise BadCheckpoint(f"config.json names the codec '{named}'; it must lie in or beside the checkpoint's folder.")
+        raise BadCheckpoint(f"config.json names the codec '{named}'; it must be in or beside the checkpoint folder.")
     return codec
 
 
@@ -181,11 +181,11 @@ def _check_codec(lm: DualAR, codec: CausalCodec) -> None:
     spec, sizes = lm.spec, codec.spec.codebook_sizes
     if len(sizes) < spec.n_codebooks:
         raise BadCheckpoint(
-            f"The language model makes {spec.n_codebooks} codebooks; codec '{codec.spec.name}' has {len(sizes)}. "
+            f"The language model predicts {spec.n_codebooks} codebooks; codec '{codec.spec.name}' has {len(sizes)}. "
             "Use the codec the model was trained with."
         )
     if sizes[0] < spec.n_semantic or min(sizes[1 : spec.n_codebooks], default=spec.n_residual) > spec.codebook_size:
         raise BadCheckpoint(
-            f"The codec's codebooks hold {list(sizes)} codes; the language model has {spec.n_semantic} and "
+            f"The codec's codebooks have {list(sizes)} entries; the language model has {spec.n_semantic} and "
             f"{spec.codebook_size}. Use the codec the model was trained with."
         )

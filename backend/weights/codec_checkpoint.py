@@ -1,4 +1,4 @@
-"""Codec checkpoint folders: `codec.json` says what to build, `codec.safetensors` holds the weights."""
+"""Codec checkpoint folders: `codec.json` is the manifest, `codec.safetensors` the weights."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from backend.codec.base import CausalCodec
 from backend.codec.registry import build_codec, registered_name
 from backend.errors import BadCheckpoint, OutputError
 from backend.weights.int8_storage import from_int8_rows, to_int8_rows
+from backend.weights.strict import load_strictly
 from backend.weights.tensor_files import read_tensors
 
 FORMAT = 1
 MANIFEST = "codec.json"
 WEIGHTS = "codec.safetensors"
 FOREIGN_WEIGHTS = "codec.pth"
-# Written by `save_codec` itself; free metadata may not use these names.
+# Written by `save_codec`; user metadata must not use these keys.
 OWN_KEYS = ("format", "codec", "config", "storage", "max_rounding_error", "weights_sha256", "codes_sha256")
 MAX_MANIFEST_BYTES = 1 << 20
 FP16_MAX = 65504.0
@@ -35,12 +36,12 @@ def save_codec(
     config: Mapping[str, Any] | None = None, storage: Literal["fp32", "fp16"] = "fp32",
     int8_parts: Sequence[str] = (),
 ) -> float:  # fmt: skip
-    """Write a codec as a checkpoint folder and return the largest rounding error of any weight (0.0 for fp32).
+    """Writes a codec checkpoint folder and returns the largest rounding error of any weight (0.0 for fp32).
 
-    `config` holds the constructor's arguments; without it `codec.config` is used. fp16 rounds a weight by at
-    most 2^-11 of itself (2^-25 near zero) and leaves tensors it cannot hold as they are. Matrices of `int8_parts`,
-    such as `decoder.f0_network`, are stored as 8-bit rows. The error measured is recorded in the manifest. Each
-    file appears whole or not at all. Raises `OutputError` if the folder cannot be written.
+    `config` holds the constructor's arguments; None uses `codec.config`. fp16 rounds a weight by at most 2^-11 of
+    itself (2^-25 near zero) and leaves tensors out of its range as they are; the manifest records the measured error.
+    Matrices of `int8_parts`, for example `decoder.f0_network`, are stored as 8-bit rows. Each file is written
+    atomically. Raises `OutputError` if the folder cannot be written.
     """
     metadata = dict(metadata or {})
     reserved = sorted(set(metadata) & set(OWN_KEYS))
@@ -49,9 +50,7 @@ def save_codec(
     tensors = {name: tensor.detach().cpu() for name, tensor in codec.state_dict().items()}
     prefixes = tuple(f"{part}." for part in int8_parts)
     if meaning := [part for part in int8_parts if part.split(".")[0] in codec.code_parts]:
-        raise BadCheckpoint(
-            f"{', '.join(meaning)} decide what codes mean; 8 bits would change it. Store other parts so."
-        )
+        raise BadCheckpoint(f"{', '.join(meaning)} determine the codes, which 8 bits would change. Choose other parts.")
     rows = (
         to_int8_rows({name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)})
         if prefixes
@@ -75,7 +74,7 @@ def save_codec(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / WEIGHTS, weights)
-        # Last, and with the hash of the weights: an interrupted save is found out when loading.
+        # Last, and with the hash of the weights, so that loading detects an interrupted save.
         _replace(folder / MANIFEST, text.encode())
     except OSError as cause:
         raise OutputError(
@@ -85,17 +84,17 @@ def save_codec(
 
 
 def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
-    """The codec of a checkpoint folder in fp32 and evaluation mode.
+    """Loads a codec in fp32 and eval mode.
 
     A folder without `codec.json` but with `codec.pth` or `codec.safetensors` is read as a Fish codec. Raises
-    `BadCheckpoint` for a missing or damaged file and for weights that do not fit the model, naming them.
+    `BadCheckpoint` for missing or damaged files and for weights that do not fit the model, naming them.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         if not (folder / FOREIGN_WEIGHTS).is_file() and not (folder / WEIGHTS).is_file():
             raise BadCheckpoint(
-                f"'{folder.name}' holds no {MANIFEST}, {WEIGHTS} or {FOREIGN_WEIGHTS}; expected a codec checkpoint. "
-                "Point at the folder that holds them."
+                f"'{folder.name}' has no {MANIFEST}, {WEIGHTS} or {FOREIGN_WEIGHTS}; expected a codec checkpoint. "
+                "Pass the folder that contains them."
             )
         from backend.weights.fish_codec import load_fish_codec
 
@@ -107,7 +106,7 @@ def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
             f"'{WEIGHTS}' in '{folder.name}' is not the file {MANIFEST} was written for. "
             "Save or download the checkpoint again."
         )
-    # Building draws random weights only to replace them; the caller's random stream must not move.
+    # Initial weights are random and replaced below; the caller's random state must not change.
     with torch.random.fork_rng(devices=[]):
         codec = build_codec(manifest["codec"], manifest["config"])
     load_strictly(codec, tensors)
@@ -115,7 +114,7 @@ def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The checked content of `codec.json`: `format`, `codec`, `config` and free metadata."""
+    """Returns the validated content of `codec.json`: `format`, `codec`, `config` and other metadata."""
     try:
         with (folder / MANIFEST).open("rb") as file:
             manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
@@ -123,9 +122,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BadCheckpoint(
             f"{MANIFEST} in '{folder.name}' is not readable JSON. Save the checkpoint again."
         ) from error
-    wanted = {"format": int, "codec": str, "config": dict}
+    required = {"format": int, "codec": str, "config": dict}
     wrong = [
-        key for key, kind in wanted.items() if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind)
+        key
+        for key, kind in required.items()
+        if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind)
     ]
     if wrong:
         raise BadCheckpoint(
@@ -140,7 +141,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 of the weight file's bytes, in hexadecimal."""
+    """Returns the SHA-256 of the weight file's bytes, in hexadecimal."""
     for name in (WEIGHTS, FOREIGN_WEIGHTS):
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
@@ -148,13 +149,13 @@ def weights_hash(folder: Path) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
                 return digest.hexdigest()
-    raise BadCheckpoint(f"'{folder.name}' holds no {WEIGHTS} or {FOREIGN_WEIGHTS}. Point at a codec checkpoint folder.")
+    raise BadCheckpoint(f"'{folder.name}' has no {WEIGHTS} or {FOREIGN_WEIGHTS}. Pass a codec checkpoint folder.")
 
 
 def codes_hash(folder: Path) -> str:
-    """SHA-256, in hexadecimal, of the weights that decide what codes mean: the identity of a codec in code files.
+    """Returns the SHA-256, in hexadecimal, of the weights that define the codes: a codec's identity in code files.
 
-    Codecs without `code_parts`, and checkpoints that are not ours, answer with `weights_hash`.
+    Codecs without `code_parts` and foreign checkpoints use `weights_hash`.
     """
     if (folder / MANIFEST).is_file() and (recorded := read_manifest(folder).get("codes_sha256")):
         return recorded
@@ -165,41 +166,15 @@ def _codes_sha256(codec: CausalCodec, tensors: Mapping[str, Tensor]) -> str | No
     if not codec.code_parts:
         return None
     prefixes = tuple(f"{part}." for part in codec.code_parts)
-    # Rounded as fp16 storage rounds, so that a codec is the same codec however it was stored.
+    # Rounded to fp16, so that the hash does not depend on the storage format.
     kept = {name: _stored(tensors[name], "fp16") for name in sorted(tensors) if name.startswith(prefixes)}
     return hashlib.sha256(save(kept)).hexdigest()
-
-
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy `tensors` into a module, every one to its place. Raises `BadCheckpoint` naming any that do not fit."""
-    check_fit(module.state_dict(), tensors)
-    module.load_state_dict(dict(tensors), strict=True)
-
-
-def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Raise `BadCheckpoint` naming every tensor that is missing, unexpected, or shaped unlike the one wanted."""
-    complaints = {
-        "missing": sorted(set(wanted) - set(tensors)),
-        "unexpected": sorted(set(tensors) - set(wanted)),
-        "mis-shaped": [
-            f"{name} {list(tensors[name].shape)} instead of {list(wanted[name].shape)}"
-            for name in sorted(set(wanted) & set(tensors))
-            if wanted[name].shape != tensors[name].shape
-        ],
-    }
-    found = [f"{len(names)} {kind}: {_some(names)}" for kind, names in complaints.items() if names]
-    if found:
-        raise BadCheckpoint(f"Weights do not fit the model ({'; '.join(found)}). Use the config they were saved with.")
-
-
-def _some(names: list[str], limit: int = 8) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _stored(tensor: Tensor, storage: str) -> Tensor:
     if storage == "fp16" and tensor.is_floating_point() and not (tensor.abs() > FP16_MAX).any():
         return tensor.to(torch.float16, memory_format=torch.contiguous_format)
-    # A copy: tied weights share memory, which the file format refuses.
+    # A copy: tied weights share memory, which safetensors rejects.
     return tensor.clone(memory_format=torch.contiguous_format)
 
 

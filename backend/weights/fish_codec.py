@@ -1,4 +1,4 @@
-"""Fish codec checkpoints (`codec.pth` of openaudio-s1-mini) into a `FishDAC`, every tensor accounted for."""
+"""Loads Fish codec checkpoints (`codec.pth` of openaudio-s1-mini) into a `FishDAC`, with every tensor accounted for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from backend.codec.fish_dac import FishDAC
 from backend.errors import BadCheckpoint
 from backend.nn.weight_norm import fold_weight_norm
-from backend.weights.codec_checkpoint import check_fit
+from backend.weights.strict import check_fit
 from backend.weights.tensor_files import read_tensors
 
 FILES = ("codec.safetensors", "codec.pth")
 PREFIX = "generator."
-# Tables that older files carry; they are computed here.
+# Tables in older files, which this code computes.
 COMPUTED = (".freqs_cis", ".causal_mask")
 
-# Our names to theirs, first match wins.
+# Names here to published names; the first match wins.
 _TRANSFORMER = {
     r"blocks\.(\d+)\.attention\.qkv": "layers.{0}.attention.wqkv",
     r"blocks\.(\d+)\.attention\.out": "layers.{0}.attention.wo",
@@ -39,7 +39,7 @@ _MIX = {"depthwise": "dwconv.conv", "norm": "norm", "expand": "pwconv1", "projec
 
 
 def reference_name(name: str, n_encoder_blocks: int, n_decoder_blocks: int) -> str:
-    """What the published file calls the parameter `name` of a `FishDAC`."""
+    """Returns the published file's name of the `FishDAC` parameter `name`."""
     part, _, rest = name.partition(".")
     if part == "encoder":
         return "encoder.block." + _conv_stack(rest, n_encoder_blocks, ("units", "snake", "down", "transformer"))
@@ -66,7 +66,7 @@ def _conv_stack(name: str, n_blocks: int, order: tuple[str, ...]) -> str:
         return {"first": "0.conv", "snake": str(n_blocks + 1), "last": f"{n_blocks + 2}.conv"}[part] + f".{rest}"
     index, layer, rest = rest.split(".", 2)
     stem = f"{int(index) + 1}.block."
-    # Three units stand in a row, so whatever follows them is numbered two higher.
+    # Three units follow each other, so layers after them are numbered two higher.
     position = order.index(layer) + (2 if order.index(layer) > order.index("units") else 0)
     if layer == "units":
         unit, inner, leaf = rest.split(".")
@@ -85,10 +85,10 @@ def _transformer(name: str) -> str:
 
 
 def fish_codec_from_tensors(tensors: Mapping[str, Tensor], **config: Any) -> FishDAC:
-    """Build a `FishDAC` with the arguments `config` from published tensors, in evaluation mode and float32.
+    """Builds a `FishDAC` with the arguments `config` from published tensors, in eval mode and float32.
 
-    Accepts both weight-norm namings and a `generator.` prefix. Raises `BadCheckpoint` naming every
-    tensor that is missing, unexpected or of another shape.
+    Accepts both weight-norm namings and a `generator.` prefix. Raises `BadCheckpoint` naming every tensor that is
+    missing, unexpected or of another shape.
     """
     if any(name.startswith(PREFIX) for name in tensors):
         tensors = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
@@ -99,39 +99,14 @@ def fish_codec_from_tensors(tensors: Mapping[str, Tensor], **config: Any) -> Fis
     depths = len(codec.encoder.blocks), len(codec.decoder.blocks)
     own = codec.state_dict()
     names = {name: reference_name(name, *depths) for name in own}
-    check_fit({names[name]: weight for name, weight in own.items()}, folded)  # complaints use the file's names
+    check_fit({names[name]: weight for name, weight in own.items()}, folded)  # errors use the file's names
     codec.load_state_dict({name: folded[names[name]] for name in own}, strict=True, assign=True)
     return codec.eval().requires_grad_(False)
 
 
 def load_fish_codec(folder: Path, device: torch.device | str = "cpu", **config: Any) -> FishDAC:
-    """The codec in a fish checkpoint folder, read from `codec.safetensors` or `codec.pth`."""
+    """Loads the codec of a Fish checkpoint folder from `codec.safetensors` or `codec.pth`."""
     for name in FILES:
         if (Path(folder) / name).is_file():
             return fish_codec_from_tensors(read_tensors(Path(folder) / name), **config).to(device)
-    raise BadCheckpoint(f"'{Path(folder).name}' holds no {' or '.join(FILES)}. Download the checkpoint again.")
-
-
-def config_from_reference(
-    codec: Mapping[str, Any], quantizer: Mapping[str, Any], transformer: Mapping[str, Any], window: int
-) -> dict[str, Any]:
-    """`FishDAC` arguments from the argument names of the model these checkpoints were published with."""
-    return {
-        "encoder_dim": codec["encoder_dim"],
-        "encoder_rates": codec["encoder_rates"],
-        "encoder_transformer_layers": codec["encoder_transformer_layers"],
-        "decoder_dim": codec["decoder_dim"],
-        "decoder_rates": codec["decoder_rates"],
-        "sample_rate_hz": codec["sample_rate"],
-        "latent_dim": quantizer["input_dim"],
-        "n_residual_codebooks": quantizer["n_codebooks"],
-        "residual_codebook_size": quantizer["codebook_size"],
-        "semantic_codebook_size": quantizer["semantic_codebook_size"],
-        "code_dim": quantizer["codebook_dim"],
-        "downsample_factors": quantizer["downsample_factor"],
-        "n_layers": transformer["n_layer"],
-        "n_heads": transformer["n_head"],
-        "head_dim": transformer["head_dim"],
-        "hidden_dim": transformer["intermediate_size"],
-        "window": window,
-    }
+    raise BadCheckpoint(f"'{Path(folder).name}' has no {' or '.join(FILES)}. Download the checkpoint again.")

@@ -1,4 +1,4 @@
-"""Checkpoints of others, fetched from the Hugging Face Hub: only on request, verified, whole or not at all."""
+"""Downloads checkpoints from the Hugging Face Hub: on request only, verified and atomic."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 from backend.errors import BadCheckpoint, NotAvailable, OutputError
 
-CARD = "https://huggingface.co/{repo}"
+MODEL_PAGE = "https://huggingface.co/{repo}"
 BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class HubCheckpoint:
-    """What to fetch. A gated one needs the account of someone who accepted its license on the Hub."""
+    """A downloadable checkpoint. A gated one needs an account that accepted its license on the Hub."""
 
     repo: str
     files: tuple[str, ...]
@@ -37,68 +37,70 @@ HUB_CHECKPOINTS = {
 
 
 def hub_checkpoint(name: str) -> HubCheckpoint:
-    """The checkpoint called `name`; raises `BadCheckpoint` naming those there are."""
+    """Returns the checkpoint `name`; raises `BadCheckpoint` listing the known ones."""
     if name not in HUB_CHECKPOINTS:
-        raise BadCheckpoint(f"'{name}' is not known here; known are {', '.join(HUB_CHECKPOINTS)}. Choose one of them.")
+        raise BadCheckpoint(
+            f"'{name}' is not a known checkpoint; known are {', '.join(HUB_CHECKPOINTS)}. Choose one of them."
+        )
     return HUB_CHECKPOINTS[name]
 
 
-def fetch_checkpoint(name: str, shelf: Path, on_file: Callable[[str, int], None] = lambda name, size: None) -> Path:
-    """Fetch a checkpoint into `shelf / name`; returns that folder.
+def fetch_checkpoint(name: str, root: Path, on_file: Callable[[str, int], None] = lambda name, size: None) -> Path:
+    """Downloads a checkpoint into `root / name`; returns that folder.
 
-    Started again, it continues where it stopped. `on_file` hears of each file and its size before it is fetched.
-    Every size, and every SHA-256 the Hub tells, is compared; the folder appears when all is right. Raises
-    `NotAvailable` without the package, the key or the permission, `BadCheckpoint` for files that differ.
+    A repeated call resumes an interrupted download. `on_file` is called with each file's name and size before its
+    download. All sizes, and the SHA-256 digests the Hub lists, are verified before the folder appears. Raises
+    `NotAvailable` without the package, the token or access, `BadCheckpoint` for files that differ.
     """
-    wanted = hub_checkpoint(name)
-    folder, partial = shelf / name, shelf / f".{name}.part"
+    checkpoint = hub_checkpoint(name)
+    folder, partial = root / name, root / f".{name}.part"
     if folder.exists():
-        raise OutputError(f"There is a folder {name} among the checkpoints already. Remove it to fetch it anew.")
+        raise OutputError(f"The checkpoint folder {name} already exists. Remove it to download it again.")
     hub = _hub()
     token = hub.get_token()
-    if wanted.is_gated and not token:
+    if checkpoint.is_gated and not token:
         raise NotAvailable(
-            f"{name} is gated ({wanted.license}). Accept its license at {CARD.format(repo=wanted.repo)} with your "
-            "account, make an access token there, and set it as HF_TOKEN."
+            f"{name} is gated ({checkpoint.license}). Accept its license at {MODEL_PAGE.format(repo=checkpoint.repo)} with your "
+            "account, create an access token there, and set it as HF_TOKEN."
         )
     try:
-        listing = hub.HfApi().model_info(wanted.repo, files_metadata=True, token=token)
-        told = {file.rfilename: file for file in listing.siblings}
-        missing = [file for file in wanted.files if file not in told]
+        listing = hub.HfApi().model_info(checkpoint.repo, files_metadata=True, token=token)
+        listed = {file.rfilename: file for file in listing.siblings}
+        missing = [file for file in checkpoint.files if file not in listed]
         if missing:
-            raise BadCheckpoint(f"{wanted.repo} has no {', '.join(missing)}. Its layout has changed; see its page.")
+            raise BadCheckpoint(f"{checkpoint.repo} has no {', '.join(missing)}. Its layout has changed; see its page.")
         partial.mkdir(parents=True, exist_ok=True)
-        for file in wanted.files:
-            on_file(file, told[file].size or 0)
-            hub.hf_hub_download(wanted.repo, file, revision=listing.sha, local_dir=partial, token=token)
+        for file in checkpoint.files:
+            on_file(file, listed[file].size or 0)
+            hub.hf_hub_download(checkpoint.repo, file, revision=listing.sha, local_dir=partial, token=token)
     except (hub.errors.GatedRepoError, hub.errors.RepositoryNotFoundError) as error:
         raise NotAvailable(
-            f"The Hub does not let this account have {wanted.repo}. Accept its license at "
-            f"{CARD.format(repo=wanted.repo)}, and check HF_TOKEN."
+            f"The Hub denies this account access to {checkpoint.repo}. Accept its license at "
+            f"{MODEL_PAGE.format(repo=checkpoint.repo)}, and check HF_TOKEN."
         ) from error
     except (hub.errors.HfHubHTTPError, OSError) as error:
         raise NotAvailable(
-            f"{name} could not be fetched ({type(error).__name__}). Run the same again: it continues where it stopped."
+            f"{name} could not be downloaded ({type(error).__name__}). Run the command again to resume."
         ) from error
-    hashes = {file: _verified(partial / file, told[file]) for file in wanted.files}
-    source = {"repo": wanted.repo, "revision": listing.sha, "license": wanted.license, "sha256": hashes}
+    hashes = {file: _verified(partial / file, listed[file]) for file in checkpoint.files}
+    source = {"repo": checkpoint.repo, "revision": listing.sha, "license": checkpoint.license, "sha256": hashes}
     (partial / "SOURCE.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder)
     return folder
 
 
-def _verified(path: Path, told: Any) -> str:
-    """The SHA-256 of a fetched file that is what the Hub told."""
+def _verified(path: Path, listed: Any) -> str:
+    """Returns the SHA-256 of a downloaded file after comparing it with the Hub's listing."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
-    size, expected = path.stat().st_size, told.lfs.sha256 if told.lfs else None
-    if (told.size is not None and size != told.size) or (expected is not None and digest.hexdigest() != expected):
+    size, expected = path.stat().st_size, listed.lfs.sha256 if listed.lfs else None
+    if (listed.size is not None and size != listed.size) or (expected is not None and digest.hexdigest() != expected):
         path.unlink()
         raise BadCheckpoint(
-            f"{path.name} has {size} bytes with SHA-256 {digest.hexdigest()[:12]}…; the Hub told {told.size} and "
-            f"{str(expected)[:12]}…. It was removed; run the same again."
+            f"{path.name} has {size} bytes with SHA-256 {digest.hexdigest()[:12]}…; the Hub lists {listed.size} and "
+            f"{str(expected)[:12]}…. It was removed; run the command again."
         )
     return digest.hexdigest()
 
@@ -109,6 +111,6 @@ def _hub() -> Any:
         import huggingface_hub.errors
     except ModuleNotFoundError as error:
         raise NotAvailable(
-            "Fetching checkpoints needs the package huggingface_hub. Install the extra: python launch.py setup hub."
+            "Downloading checkpoints needs the package huggingface_hub. Install the extra: python launch.py setup hub."
         ) from error
     return huggingface_hub

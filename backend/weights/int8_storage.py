@@ -1,4 +1,4 @@
-"""Weights stored as 8-bit rows: `X.weight` int8 and, beside it, `X.scales`, one a row."""
+"""Int8 storage of weights: `X.weight` in int8 with one scale per row in `X.scales`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ LARGEST = 127.0
 
 
 def to_int8_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every matrix [N, D] as int8 rows and float32 scales [N], wrong by at most half a scale; the rest as float16."""
+    """Converts every matrix [N, D] to int8 rows and float32 scales [N], with an error of at most half a scale; others
+    to float16.
+    """
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.dim() == 2 and name.endswith(WEIGHT) and tensor.is_floating_point():
@@ -25,7 +27,7 @@ def to_int8_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_int8_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Plain tensors: int8 rows that have scales become float32, everything else stays as it is."""
+    """Converts int8 rows that have scales to float32; returns all other tensors unchanged."""
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         scales = tensors.get(name.removesuffix(WEIGHT) + SCALES) if name.endswith(WEIGHT) else None

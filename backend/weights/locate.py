@@ -1,4 +1,4 @@
-"""Where the checkpoints that come with the program stand, and finding a codec among them."""
+"""Locates the checkpoints that ship with Phonogram."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ SHIPPED_CODEC = "spectral-24k"
 
 
 def find_codec(name_or_folder: str | None = None) -> Path:
-    """The folder of a codec: a folder as given, else a checkpoint of that name; None is the shipped speech codec.
+    """Returns a codec's folder: the folder given, a checkpoint of that name, or for None the shipped speech codec.
 
-    Raises `BadCheckpoint` if there is none, naming those there are.
+    Raises `BadCheckpoint` listing the available ones if there is none.
     """
     if name_or_folder is None:
         if (CHECKPOINTS / SHIPPED_CODEC).is_dir():
             return CHECKPOINTS / SHIPPED_CODEC
         raise BadCheckpoint(
-            f"This copy holds no '{SHIPPED_CODEC}', the codec used when none is named. "
+            f"This installation has no '{SHIPPED_CODEC}', the default codec. "
             f"Name a codec checkpoint or its folder instead; {_choices()}."
         )
     candidates = [Path(name_or_folder)]
-    # A bare name only: a path that is no folder is a mistyped path.
+    # Bare names only: a path that is not a folder is a mistyped path.
     if Path(name_or_folder).name == name_or_folder:
         candidates.append(CHECKPOINTS / name_or_folder)
     try:
@@ -36,4 +36,4 @@ def find_codec(name_or_folder: str | None = None) -> Path:
 
 def _choices() -> str:
     names = sorted(path.name for path in CHECKPOINTS.iterdir() if path.is_dir()) if CHECKPOINTS.is_dir() else []
-    return f"checkpoints here: {', '.join(names)}" if names else "there are no checkpoints here yet"
+    return f"available checkpoints: {', '.join(names)}" if names else "there are no checkpoints"

@@ -1,4 +1,4 @@
-"""Low-rank changes of a model's weights, added in for good."""
+"""Merges LoRA weights into a model's weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from backend.errors import BadCheckpoint
 
 A, B = ".lora_A", ".lora_B"
-# The scale of both published recipes (ranks 8 and 32).
+# The alpha of both published configurations (ranks 8 and 32).
 DEFAULT_ALPHA = 16.0
 
 
@@ -21,10 +21,10 @@ def has_lora(tensors: Mapping[str, Tensor]) -> bool:
 def merge_lora(
     tensors: Mapping[str, Tensor], changes: Mapping[str, Tensor], alpha: float = DEFAULT_ALPHA
 ) -> dict[str, Tensor]:
-    """`tensors` with W + B A alpha / r in place of each W that `changes` name; r is read off A [r, in].
+    """Returns `tensors` with W + B A alpha / r in place of each W that `changes` names; r is read from A [r, in].
 
-    Embedding tables [n, D] are changed by the transpose. Tensors in `changes` that are no low-rank part replace
-    those of the same name. Raises `BadCheckpoint` for parts without their other half or that fit no weight.
+    Embedding tables [n, D] change by the transpose. Other tensors in `changes` replace those of the same name. Raises
+    `BadCheckpoint` for LoRA parts without their counterpart or without a matching weight.
     """
     merged = dict(tensors)
     for name, value in changes.items():
@@ -36,7 +36,7 @@ def merge_lora(
         a, b = changes.get(stem + A), changes.get(stem + B)
         if a is None or b is None or target not in tensors:
             raise BadCheckpoint(
-                f"The LoRA part '{name}' has no other half, or the model has no '{target}'. "
+                f"The LoRA part '{name}' has no counterpart, or the model has no '{target}'. "
                 "Use the base model it was trained on."
             )
         if name.endswith(B):
@@ -47,7 +47,7 @@ def merge_lora(
             product = product.T
         if product.shape != weight.shape:
             raise BadCheckpoint(
-                f"The LoRA part of '{target}' makes {list(product.shape)}; the weight is {list(weight.shape)}. "
+                f"The LoRA product of '{target}' has shape {list(product.shape)}; the weight is {list(weight.shape)}. "
                 "Use the base model it was trained on."
             )
         merged[target] = torch.add(weight.float(), product, alpha=alpha / a.shape[0]).to(weight.dtype)

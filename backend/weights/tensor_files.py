@@ -1,4 +1,4 @@
-"""The one place that reads weight files, ours or foreign. Nothing in a file is ever executed."""
+"""Reads weight files without executing anything in them; the only module that opens them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from torch import Tensor
 from backend.errors import BadCheckpoint
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
-# Trainers wrap the tensors with their own bookkeeping; these keys hold the tensors.
+# Training frameworks nest the tensors under these keys.
 WRAPPERS = ("state_dict", "model")
-# What torch.load raises on damaged or hostile bytes, depending on where they break it.
+# Errors that torch.load raises on damaged or hostile files, depending on where reading fails.
 READ_ERRORS = (
     pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError,
     AssertionError, ArithmeticError, MemoryError, ImportError, struct.error,
@@ -26,10 +26,10 @@ READ_ERRORS = (
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file by name, on the CPU, memory-mapped.
+    """Reads the tensors of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file by name, memory-mapped on CPU.
 
-    Pickles are read without running anything in them. Raises `BadCheckpoint` for a file that is missing,
-    truncated, hostile, or holds anything but tensors.
+    Pickles are read with `weights_only=True`. Raises `BadCheckpoint` for a file that is missing, truncated, hostile, or
+    holds anything but tensors.
     """
     if not path.is_file():
         raise BadCheckpoint(f"Weight file '{path.name}' is missing. Restore it, or download the checkpoint again.")
@@ -43,9 +43,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise BadCheckpoint(f"'{path.name}' is not a weight file; expected one of {known}. Convert it first.")
     try:
         with warnings.catch_warnings():
-            # Newer pickles work or are refused below; the advice to tell torch's authors is for no user of ours.
+            # PyTorch advises reporting newer pickle protocols; they load or are rejected below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            # Only the zip layout can be mapped; older files are read whole.
+            # Only zip files can be mapped; older files are read whole.
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except READ_ERRORS as error:
         raise _damaged(path) from error
@@ -62,11 +62,13 @@ def _flatten(path: Path, loaded: object) -> dict[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping):
-        raise BadCheckpoint(f"'{path.name}' holds a {type(loaded).__name__}; expected tensors by name.")
+        raise BadCheckpoint(
+            f"'{path.name}' holds a {type(loaded).__name__}; expected a dictionary of tensors. Save the model's state dict."
+        )
     foreign = [str(key) for key, value in loaded.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if foreign:
         raise BadCheckpoint(
-            f"'{path.name}' holds entries that are not tensors: {', '.join(foreign[:5])}. "
+            f"'{path.name}' has entries that are not tensors: {', '.join(foreign[:5])}. "
             "Save only the model's state dict."
         )
     return dict(loaded)
@@ -74,6 +76,6 @@ def _flatten(path: Path, loaded: object) -> dict[str, Tensor]:
 
 def _damaged(path: Path) -> BadCheckpoint:
     return BadCheckpoint(
-        f"'{path.name}' cannot be read as weights: it is truncated, damaged, or holds more than tensors. "
+        f"'{path.name}' cannot be read as weights: it is truncated, damaged, or holds objects other than tensors. "
         "Download or save it again."
     )

@@ -1,4 +1,4 @@
-"""Small random checkpoints of every layout, complete enough to speak noise: for tests and for trying things out."""
+"""Writes small random checkpoints of every layout that can synthesize noise, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LM: dict[str, Any] = {
     "rope_base": 1e6, "norm_eps": 1e-6, "max_seq_len": 4096, "codebook_size": N_CODES, "num_codebooks": N_CODEBOOKS,
     "n_fast_layer": 1, "fast_head_dim": 16, "initializer_range": 0.1,
 }  # fmt: skip
-OF_FAMILY: dict[ModelFamily, dict[str, Any]] = {
+FAMILY_CONFIGS: dict[ModelFamily, dict[str, Any]] = {
     "v15": {"tie_word_embeddings": False},
     "s1": {"tie_word_embeddings": False, "attention_qk_norm": True, "fast_attention_qk_norm": False,
            "scale_codebook_embeddings": True},
@@ -39,7 +39,7 @@ CODEC: dict[str, Any] = {
     "encoder_depths": [1, 1], "decoder_dims": [16, 16], "decoder_depths": [1, 1], "latent_dim": 8,
     "n_codebooks": N_CODEBOOKS, "codebook_size": N_CODES,
 }  # fmt: skip
-# The controls of each published vocabulary, in its order; the codes follow.
+# Control tokens of each published vocabulary, in order; the codes follow.
 CONTROLS = {
     "v15": ("begin_of_text", "end_of_text", "pad", "im_start", "im_end", "placeholder:0", "placeholder:1",
             "placeholder:2", "placeholder:3", "text", "voice", "interleave"),
@@ -51,14 +51,14 @@ CONTROLS = {
 
 
 def write_tiny_checkpoint(folder: Path, family: ModelFamily, seed: int = 0) -> Path:
-    """Write language model, tokenizer and codec into `folder` as that model family have them.
+    """Writes a language model, tokenizer and codec into `folder` in the layout of a model family.
 
-    The codec is a small `spectral` one in every family. The same seed writes the same weights.
+    The codec is a small `spectral` one in every family. Equal seeds write equal weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = DualARConfig(family=family, **_write_tokenizer(folder, family), **LM, **OF_FAMILY[family])
+        config = DualARConfig(family=family, **_write_tokenizer(folder, family), **LM, **FAMILY_CONFIGS[family])
         lm = DualAR(config)
         save_file(_stored(lm, family), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(_manifest(config), indent=1) + "\n")
@@ -67,7 +67,7 @@ def write_tiny_checkpoint(folder: Path, family: ModelFamily, seed: int = 0) -> P
 
 
 def _write_tokenizer(folder: Path, family: ModelFamily) -> dict[str, Any]:
-    """Write the tokenizer files; returns what the model's config takes from them."""
+    """Writes the tokenizer files; returns the config fields that depend on them."""
     if family == "phonogram":
         listed = {"symbols": list(PHONEMES), "n_semantic": N_CODES, "edges": ["^", "$"], "language": "en-us"}
         (folder / "phonemes.json").write_text(json.dumps(listed, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -93,13 +93,13 @@ def _ids(first_code: int, end_id: int) -> dict[str, int]:
 
 
 def _byte_tokenizer(controls: dict[str, int]) -> dict[str, Any]:
-    """A `tokenizer.json` whose words are single bytes."""
+    """Returns a `tokenizer.json` whose vocabulary is single bytes."""
     added = [
         {"id": token_id, "content": name, "special": True, "normalized": False, "single_word": False, "lstrip": False,
          "rstrip": False}
         for name, token_id in controls.items()
     ]  # fmt: skip
-    # Byte-level vocabularies write the bytes without a shape of their own as letters from U+0100 on.
+    # Byte-level vocabularies map non-printable bytes to letters from U+0100 on.
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = iter(range(0x100, 0x200))
     letters = {byte: chr(byte if byte in plain else next(others)) for byte in range(256)}
@@ -128,7 +128,7 @@ def _manifest(config: DualARConfig) -> dict[str, Any]:
     values = config.to_dict()
     if config.family == "phonogram":
         return values
-    # What our own config adds stands in no published one.
+    # Published configs lack the fields that Phonogram adds.
     own = (FAMILY_KEY, "semantic_begin_id", "semantic_end_id", "end_id", "side_sizes", "conditioning_dim", "aux")
     flat = {key: value for key, value in values.items() if key not in (*own, "has_own_fast_tables")}
     if config.family != "s2":

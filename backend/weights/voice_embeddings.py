@@ -1,4 +1,4 @@
-"""The named voices of a checkpoint: `voices/NAME.safetensors` with the vector, `voices/NAME.json` with the facts."""
+"""Named voices of a checkpoint: `voices/NAME.safetensors` with the embedding, `voices/NAME.json` with metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_FACTS_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedVoice:
-    """A voice by its vector `conditioning` [D]."""
+    """A voice with its speaker embedding `conditioning` [D]."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class NamedVoice:
 
 
 def read_voices(folder: Path, conditioning_dim: int, device: torch.device | str = "cpu") -> tuple[NamedVoice, ...]:
-    """The voices of a checkpoint folder, by id. Raises `BadCheckpoint` for one that is damaged or does not fit."""
+    """Reads the voices of a checkpoint folder, by id. Raises `BadCheckpoint` for one that is damaged or does not fit."""
     return tuple(
         _read_voice(path, conditioning_dim, device) for path in sorted((folder / VOICES).glob("*.safetensors"))
     )
@@ -37,17 +37,19 @@ def read_voices(folder: Path, conditioning_dim: int, device: torch.device | str 
 def _read_voice(path: Path, conditioning_dim: int, device: torch.device | str) -> NamedVoice:
     vector = read_tensors(path).get("conditioning")
     if vector is None or tuple(vector.shape) != (conditioning_dim,) or not bool(vector.isfinite().all()):
-        found = None if vector is None else list(vector.shape)
+        shape = None if vector is None else list(vector.shape)
         raise BadCheckpoint(
-            f"Voice '{path.stem}' has a vector of shape {found}; the model takes finite numbers [{conditioning_dim}]. "
+            f"Voice '{path.stem}' has an embedding of shape {shape}; the model needs finite values of shape [{conditioning_dim}]. "
             "Copy the checkpoint again."
         )
-    facts_path = path.with_suffix(".json")
+    metadata_path = path.with_suffix(".json")
     try:
-        with facts_path.open("rb") as file:
-            facts = json.loads(file.read(MAX_FACTS_BYTES))
+        with metadata_path.open("rb") as file:
+            metadata = json.loads(file.read(MAX_FACTS_BYTES))
         defaults = {"id": path.stem, "name": path.stem, "description": "", "license": ""}
-        said = {key: str(facts.get(key, default)) for key, default in defaults.items()}
+        text_fields = {key: str(metadata.get(key, default)) for key, default in defaults.items()}
     except (OSError, ValueError, RecursionError, AttributeError) as error:
-        raise BadCheckpoint(f"'{facts_path.name}' is missing or no JSON object. Copy the checkpoint again.") from error
-    return NamedVoice(**said, conditioning=vector.float().to(device))
+        raise BadCheckpoint(
+            f"'{metadata_path.name}' is missing or not a JSON object. Copy the checkpoint again."
+        ) from error
+    return NamedVoice(**text_fields, conditioning=vector.float().to(device))

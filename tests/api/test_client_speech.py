@@ -1,4 +1,4 @@
-"""The pages' client before the server it is made for: timed speech and conversations."""
+"""The pages' client before the server it is made for: timed speech and sessions."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.api.test_wire import within
 from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
 from tests.support.served import served
 from ui.client import BackendClient, BackendError
-from ui.conversation import ConversationError
+from ui.speech_session import SpeechSessionError
 
 
 @pytest.fixture
@@ -29,48 +29,48 @@ def test_timed_speech_and_subtitles(engine):
     assert sentence.end_s == timed.duration_s
 
 
-def test_a_conversation_over_a_real_socket(engine):
+def test_a_session_over_a_real_socket(engine):
     with served(engine, api_key="a-key-of-some-length") as url:
         client = BackendClient(url, "a-key-of-some-length")
-        with client.converse(voice="hum", pace=0, timings=True) as talk:
+        with client.open_session(voice="hum", pace=0, timings=True) as session:
             for piece in ("Hello the", "re. And", " more."):
-                talk.say(piece)
-            talk.end()
-            heard = list(talk)
+                session.send_text(piece)
+            session.end()
+            heard = list(session)
         with pytest.raises(BackendError, match="401"):
-            BackendClient(url, "wrong").converse()
+            BackendClient(url, "wrong").open_session()
         client.close()
-    assert b"".join(one.sound for one in heard) == pcm_of("Hello there.", "And more.")
+    assert b"".join(one.audio for one in heard) == pcm_of("Hello there.", "And more.")
     assert [one.kind for one in heard].count("timings") == 2 and heard[-1].kind == "done"
 
 
 def test_barge_in_over_a_real_socket(engine):
     engine.pause_after_samples = PIECE_SAMPLES
-    with served(engine) as url, BackendClient(url).converse(pace=0) as talk:
-        talk.say("Something long that is cut off. ")
-        talk.flush()
+    with served(engine) as url, BackendClient(url).open_session(pace=0) as session:
+        session.send_text("Something long that is cut off. ")
+        session.flush()
         assert engine.paused.wait(5)
-        talk.cancel()
-        heard = iter(talk)
+        session.cancel()
+        heard = iter(session)
         while next(heard).kind != "cancelled":
             pass
         engine.pause_after_samples = 2**62
-        talk.say("Instead this.")
-        talk.end()
-        assert b"".join(one.sound for one in heard) == pcm_of("Instead this.")
+        session.send_text("Instead this.")
+        session.end()
+        assert b"".join(one.audio for one in heard) == pcm_of("Instead this.")
 
 
-def test_leaving_a_conversation_stops_its_speech(engine):
+def test_closing_a_session_stops_its_speech(engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with served(engine) as url:
         client = BackendClient(url)
-        talk = client.converse()
-        talk.say("Nobody waits for the end of this. ")
-        talk.flush()
+        session = client.open_session()
+        session.send_text("Nobody waits for the end of this. ")
+        session.flush()
         assert engine.paused.wait(5)
-        talk.close()
+        session.close()
         within(2.0, lambda: engine.n_cancelled >= 1)
         within(2.0, lambda: client.metrics()["phonogram_open_speeches"] == 0)
-        with pytest.raises(ConversationError):
-            talk.say("x")
+        with pytest.raises(SpeechSessionError):
+            session.send_text("x")
         client.close()

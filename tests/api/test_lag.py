@@ -11,12 +11,12 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.api.middleware.chunking import PORTION_BYTES
+from backend.api.middleware.chunking import CHUNK_BYTES
 from backend.api.speech.request import PART_CHARS, Reference
 from backend.opt_engine import OptimizedEngine
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import asked_here, served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 
 def test_base64_in_parts_equals_base64_in_one(n_parts=3):
@@ -44,7 +44,7 @@ def test_a_timed_answer_is_one_json_object_whatever_its_length():
 def test_large_answers_go_out_in_portions_with_their_length():
     with served(FakeEngine(), max_text_chars=20_000) as url, httpx.Client(trust_env=False) as http:
         answer = http.post(f"{url}/tts", json={"text": "x" * 2000, "format": "wav"})
-    assert len(answer.content) == int(answer.headers["content-length"]) > 4 * PORTION_BYTES
+    assert len(answer.content) == int(answer.headers["content-length"]) > 4 * CHUNK_BYTES
 
 
 def test_a_client_that_takes_nothing_of_a_whole_answer_is_given_up():

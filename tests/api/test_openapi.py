@@ -23,7 +23,7 @@ def app(tmp_path_factory):
     app = create_app(Settings(device="cpu"), lambda settings: FakeEngine())
     with asked_here(data_dir=str(tmp_path_factory.mktemp("data"))) as client:
         # The lifespan of the client's own application has no part in this one.
-        for name in ("machine", "host", "jobs"):
+        for name in ("system_info", "host", "jobs"):
             setattr(app.state, name, getattr(client.app.state, name))
         yield app
 

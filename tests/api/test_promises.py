@@ -7,7 +7,7 @@ from backend.audio.writers import FORMATS
 from backend.opt_engine import OptimizedEngine
 from tests.support.audio_decoding import decoded
 from tests.support.served import asked_here
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 BODY = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "use_memory_cache": "off"}
 RATE_HZ, N_SAMPLES = 8000, 12 * 160 - 20

@@ -12,7 +12,7 @@ from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from tests.api.test_wire import open_speeches, within
 from tests.support.served import served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 ASK = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "format": "pcm", "use_memory_cache": "off"}
 

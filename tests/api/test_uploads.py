@@ -18,10 +18,10 @@ from backend.errors import Busy
 from backend.opt_engine import OptimizedEngine
 from tests.api.middleware.test_security_headers import INSIDE, told
 from tests.support.served import asked_here
+from tests.support.small_engine import open_small, settings_in
 from tests.support.small_model import small_model
 from tests.support.trial import sized, tell
 from tests.support.uploads import bad_bytes, good_files, uploads_of
-from tests.test_opt_engine import open_small, settings_in
 
 MB = 2**20
 # Of work; what others do on the machine is only waited for, so long as nothing hangs.

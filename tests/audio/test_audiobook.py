@@ -17,8 +17,8 @@ def tone(duration_s: float, tone_hz: float = 440.0) -> np.ndarray:
     ]
 
 
-def spoken(chapters: list[ChapterMark], n_chapters: int = 3):
-    """Pieces of three chapters, whose starts are known only while they are made."""
+def chapter_pieces(chapters: list[ChapterMark], n_chapters: int = 3):
+    """Pieces of three chapters, whose starts are known only after they are generated."""
     start_s = 0.0
     for number in range(n_chapters):
         chapters.append(ChapterMark(f"Chapter {number} – Über", start_s))
@@ -27,24 +27,24 @@ def spoken(chapters: list[ChapterMark], n_chapters: int = 3):
         start_s += 1.0
 
 
-def test_chapters_and_tags_are_read_back_by_another_program(tmp_path):
+def test_audiobook_chapters_and_tags_are_readable(tmp_path):
     chapters: list[ChapterMark] = []
     path = tmp_path / "book.m4b"
-    duration_s = write_audiobook(path, spoken(chapters), RATE_HZ, chapters, title="Emma", author="Jane Austen")
+    duration_s = write_audiobook(path, chapter_pieces(chapters), RATE_HZ, chapters, title="Emma", author="Jane Austen")
     with av.open(str(path)) as book:
         assert book.metadata["title"] == "Emma" and book.metadata["artist"] == "Jane Austen"
-        found = [
+        marks = [
             (chapter["metadata"]["title"], float(chapter["start"] * chapter["time_base"]))
             for chapter in book.chapters()
         ]
         ends_s = [float(chapter["end"] * chapter["time_base"]) for chapter in book.chapters()]
         assert book.duration / av.time_base == pytest.approx(3.0, abs=0.01)
-    assert found == [(chapter.title, chapter.start_s) for chapter in chapters] and len(found) == 3
+    assert marks == [(chapter.title, chapter.start_s) for chapter in chapters] and len(marks) == 3
     assert ends_s == [1.0, 2.0, 3.0] and duration_s == 3.0
     assert [entry.name for entry in tmp_path.iterdir()] == ["book.m4b"]
 
 
-def test_the_sound_is_whole_and_the_table_of_contents_comes_first(tmp_path):
+def test_audiobook_has_all_samples_and_the_index_first(tmp_path):
     path = tmp_path / "book.m4b"
     write_audiobook(path, iter([tone(1.0), tone(1.0, 880)]), RATE_HZ, [])
     content = path.read_bytes()
@@ -55,7 +55,7 @@ def test_the_sound_is_whole_and_the_table_of_contents_comes_first(tmp_path):
     assert halves == [440, 880]
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_failed_audiobook_keeps_the_old_file(tmp_path):
     path = tmp_path / "book.m4b"
     path.write_bytes(b"old")
 
@@ -65,7 +65,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
     with pytest.raises(BadAudio, match="lost"):
         write_audiobook(path, failing(), RATE_HZ, [])
-    with pytest.raises(BadAudio, match="no sound"):
+    with pytest.raises(BadAudio, match="no audio"):
         write_audiobook(path, iter([]), RATE_HZ, [])
     for starts in ([0.5, 0.2], [0.0, 0.0], [0.0, 9.0], [-1.0]):
         with pytest.raises(OutputError, match="in order, before the end"):
@@ -75,7 +75,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_audiobook(tmp_path / "absent" / "book.m4b", iter([tone(1.0)]), RATE_HZ, [])
 
 
-def test_the_book_of_a_rate_aac_lacks_is_resampled(tmp_path):
+def test_unsupported_rate_is_resampled_for_aac(tmp_path):
     path = tmp_path / "book.m4b"
     duration_s = write_audiobook(path, iter([tone(1.0)]), 96000, [ChapterMark("All", 0.0)])
     assert duration_s == 0.25

@@ -10,12 +10,12 @@ RATE_HZ = 24000
 
 
 def largest_jump(samples: np.ndarray) -> float:
-    """The largest step between neighboring samples."""
+    """The largest step between adjacent samples."""
     return float(np.abs(np.diff(samples, axis=1)).max())
 
 
 def click_energy(samples: np.ndarray) -> float:
-    """The largest fourth difference: near nothing for low tones, large at a break."""
+    """The largest fourth difference: near zero for low tones, large at a discontinuity."""
     return float(np.abs(np.diff(samples, n=4, axis=1)).max())
 
 
@@ -27,11 +27,11 @@ def tone(duration_s: float, phase: float = 0.0, frequency_hz: float = 220.0) -> 
 @pytest.mark.parametrize("curve", ["equal_power", "linear"])
 @pytest.mark.parametrize("pause_s", [0.0, 0.1])
 @pytest.mark.parametrize("phase", [0.2, 3.0, 4.5])
-def test_seams_are_no_rougher_than_the_material(curve, pause_s, phase):
+def test_crossfades_are_as_smooth_as_the_signal(curve, pause_s, phase):
     first, second = tone(0.3, 1.2), tone(0.3, phase)
     material = max(largest_jump(first.samples), largest_jump(second.samples))
     joined = join([first, second], pause_s=pause_s, curve=curve)
-    # Two sides under equal-power gains can add up to sqrt(2); the fade itself moves by 1 / 480 a sample.
+    # Equal-power gains can add up to sqrt(2); the fade changes by 1 / 480 per sample.
     assert largest_jump(joined.samples) < 1.45 * material
     hard_cut = np.concatenate(
         [first.samples, np.zeros((1, round(pause_s * RATE_HZ)), np.float32), second.samples], axis=1
@@ -40,22 +40,22 @@ def test_seams_are_no_rougher_than_the_material(curve, pause_s, phase):
     assert click_energy(joined.samples) < 0.05 * click_energy(hard_cut)
 
 
-def test_speech_like_seams_add_no_jump():
-    # Pieces cut in the middle of voiced sound, the worst place.
+def test_crossfaded_speech_has_no_steps():
+    # Pieces cut in voiced speech, the worst case.
     pieces = [Waveform(synthetic.speech_like(1.0, RATE_HZ, seed=seed)[:, 2000:-2500], RATE_HZ) for seed in range(6)]
     material = max(largest_jump(piece.samples) for piece in pieces)
     for pause_s in (0.0, 0.05):
         assert largest_jump(join(pieces, pause_s=pause_s).samples) <= 1.01 * material
 
 
-def test_equal_power_keeps_the_level_of_unrelated_sound():
+def test_equal_power_keeps_the_level_of_uncorrelated_signals():
     pieces = [Waveform(synthetic.noise(1.0, RATE_HZ, seed=seed), RATE_HZ) for seed in range(2)]
     joined = join(pieces, overlap_s=0.5).samples[0]
     seam = joined[RATE_HZ // 2 : RATE_HZ]
     assert np.sqrt((seam**2).mean()) == pytest.approx(np.sqrt((pieces[0].samples ** 2).mean()), rel=0.03)
 
 
-def test_linear_crossfade_of_a_sound_with_itself_is_that_sound():
+def test_linear_crossfade_of_identical_signals_is_the_identity():
     whole = tone(0.5)
     first, second = Waveform(whole.samples[:, :6480], RATE_HZ), Waveform(whole.samples[:, 6000:], RATE_HZ)
     joined = join([first, second], overlap_s=480 / RATE_HZ, curve="linear")
@@ -63,7 +63,7 @@ def test_linear_crossfade_of_a_sound_with_itself_is_that_sound():
 
 
 @pytest.mark.parametrize("curve", ["equal_power", "linear"])
-def test_gains_of_both_sides_add_up(curve):
+def test_crossfade_gains_add_up(curve):
     rising = fade_in(480, curve).astype(np.float64)
     total = rising + rising[::-1] if curve == "linear" else rising**2 + rising[::-1] ** 2
     np.testing.assert_allclose(total, 1.0, atol=1e-6)
@@ -87,7 +87,7 @@ def test_streamed_join_equals_whole_join(seed):
             for push in np.split(piece, np.sort(draw.integers(0, piece.shape[1] + 1, n_cuts)), axis=1):
                 parts.append(joiner.push(push))
                 n_in += push.shape[1]
-                # Held back: one overlap, one more while a seam is open, and what earlier seams took away.
+                # Buffered: one overlap, another one during a transition, plus the samples removed by earlier crossfades.
                 n_out = sum(part.shape[1] for part in parts)
                 assert n_in - n_out <= 2 * overlap + overlap * index + pauses[index]
         parts.append(joiner.finish())
@@ -96,7 +96,7 @@ def test_streamed_join_equals_whole_join(seed):
         assert np.array_equal(output, outputs[0])
 
 
-def test_a_steady_stream_is_held_back_by_the_overlap_only():
+def test_crossfade_latency_is_the_overlap():
     joiner = CrossfadeStream(1, 100)
     n_out = sum(joiner.push(np.ones((1, 50), np.float32)).shape[1] for _ in range(20))
     assert n_out == 1000 - 100
@@ -128,7 +128,7 @@ def test_fade_edges_starts_and_ends_near_zero_and_keeps_the_middle():
     assert (faded[480:-480] == 0.5).all() and (whole.samples == 0.5).all()
 
 
-def test_different_kinds_and_misuse_are_refused():
+def test_mixed_formats_and_misuse_are_rejected():
     with pytest.raises(BadAudio, match="one kind"):
         join([tone(0.1), Waveform(np.zeros((2, 100), np.float32), RATE_HZ)])
     with pytest.raises(BadAudio, match="no pieces"):

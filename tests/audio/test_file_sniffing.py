@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from backend.audio.file_sniffing import require_complete, sound_format
+from backend.audio.file_sniffing import audio_format, require_complete
 from backend.errors import BadAudio
 
 
@@ -20,16 +20,16 @@ from backend.errors import BadAudio
         (b"\xff\xf3\x40\xc0" + bytes(8), "mp3"),
     ],
 )
-def test_formats_are_known_by_their_first_bytes(head, format):
-    assert sound_format(head) == format
+def test_formats_are_detected_from_the_first_bytes(head, format):
+    assert audio_format(head) == format
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"RIFF\0\0\0\0AVI ", b"FORM\0\0\0\0AIFF", b"\xff\xff\xff\xff", b"\xff\xfd\x90\x64"]
 )
-def test_anything_else_is_foreign(head):
-    with pytest.raises(BadAudio, match="no sound file"):
-        sound_format(head)
+def test_other_content_is_rejected(head):
+    with pytest.raises(BadAudio, match="not a supported audio file"):
+        audio_format(head)
 
 
 def wav(data_size: int, n_bytes: int, extra: bytes = b"", magic: bytes = b"RIFF") -> bytes:
@@ -40,7 +40,7 @@ def wav(data_size: int, n_bytes: int, extra: bytes = b"", magic: bytes = b"RIFF"
 
 @pytest.mark.parametrize("magic", [b"RIFF", b"RIFX"])
 @pytest.mark.parametrize("size", [0, 10, 100])
-def test_wav_with_all_it_promises_or_an_open_length_is_complete(magic, size):
+def test_complete_wav_and_open_length_wav_are_accepted(magic, size):
     for content in (
         wav(size, 100, magic=magic),
         wav(0xFFFFFFFF, size, magic=magic),
@@ -49,23 +49,23 @@ def test_wav_with_all_it_promises_or_an_open_length_is_complete(magic, size):
         require_complete(io.BytesIO(content), "wav", len(content))
 
 
-def test_wav_with_less_than_it_promises_was_cut():
+def test_truncated_wav_is_rejected():
     odd_chunk = b"LIST" + struct.pack("<I", 3) + b"abc\0"
     long_length = b"ds64" + struct.pack("<IQQQI", 28, 1000, 101, 50, 0)
     for content in (wav(101, 100), wav(101, 100, odd_chunk), wav(0xFFFFFFFF, 100, long_length, b"RF64")):
-        with pytest.raises(BadAudio, match="promises 101 bytes of sound and holds 100"):
+        with pytest.raises(BadAudio, match="gives 101 bytes of audio; the file has 100"):
             require_complete(io.BytesIO(content), "wav", len(content))
 
 
-def test_wav_without_sound_chunk_is_damaged():
+def test_wav_without_data_chunk_is_rejected():
     content = b"RIFF\0\0\0\0WAVE" + b"junk" + struct.pack("<I", 0xFFFFFFF0) + bytes(50)
-    with pytest.raises(BadAudio, match="no sound data"):
+    with pytest.raises(BadAudio, match="no audio data"):
         require_complete(io.BytesIO(content), "wav", len(content))
 
 
-def test_ogg_ends_with_a_whole_page_or_was_cut():
+def test_ogg_without_a_complete_last_page_is_rejected():
     page = b"OggS\0\2" + bytes(20) + b"\2" + b"\x05\x04" + b"OggS!" + b"four"
     require_complete(io.BytesIO(page * 3), "ogg", len(page) * 3)
     for content in (page[:-1], page * 2 + page[:-1], page + b"Og", page + page[:27], b"OggS"):
-        with pytest.raises(BadAudio, match="cut off"):
+        with pytest.raises(BadAudio, match="truncated"):
             require_complete(io.BytesIO(content), "ogg", len(content))

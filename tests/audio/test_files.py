@@ -14,7 +14,7 @@ from backend.audio.waveform import Waveform
 from backend.data import synthetic
 from backend.errors import BadAudio, LimitExceeded, OutputError, PhonogramError
 
-# Largest error of a coding on the way there and back; None for lossy ones, which are compared by likeness.
+# Largest round-trip error of a coding; None for lossy ones, which are compared by correlation.
 WIDTHS = {
     ("WAV", "PCM_U8"): 1 / 128, ("WAV", "PCM_16"): 1 / 32768, ("WAV", "PCM_24"): 2**-23, ("WAV", "PCM_32"): 2**-24,
     ("WAV", "FLOAT"): 1e-9, ("WAV", "DOUBLE"): 1e-9, ("WAV", "ULAW"): 0.02, ("WAV", "ALAW"): 0.02,
@@ -28,7 +28,7 @@ WRITTEN = (*ENCODINGS, "mp3", "opus")
 
 
 def sound(rate_hz: int, n_channels: int, duration_s: float = 0.3) -> np.ndarray:
-    """Speech-like channels, each over a tone of its own: some seeds begin with a pause."""
+    """Speech-like channels over different tones, since some seeds start with a pause."""
     channels = range(n_channels)
     voices = np.concatenate([synthetic.speech_like(duration_s, rate_hz, seed=channel) for channel in channels])
     tones = np.concatenate([synthetic.tone(duration_s, rate_hz, 200.0 + 50 * channel) for channel in channels])
@@ -41,14 +41,14 @@ def encoded(container: str, coding: str, samples: np.ndarray, rate_hz: int) -> b
     return file.getvalue()
 
 
-def similarity(read: np.ndarray, wanted: np.ndarray, rate_hz: int) -> float:
+def similarity(read: np.ndarray, expected: np.ndarray, rate_hz: int) -> float:
     """Correlation in 0...1 of the worst channel, but for the last 10 ms, where Opus is rougher.
 
     The library places Opus at 24 kHz one sample early, so that much shift is allowed.
     """
-    n = wanted.shape[1] - rate_hz // 100
+    n = expected.shape[1] - rate_hz // 100
     worst = []
-    for a, b in zip(read, wanted, strict=True):
+    for a, b in zip(read, expected, strict=True):
         shifted = [(a[1 + lag : n + lag], b[1:n]) for lag in (-1, 0, 1)]
         worst.append(max(np.dot(x, y) / np.sqrt(np.dot(x, x) * np.dot(y, y)) for x, y in shifted))
     return float(min(worst))
@@ -58,7 +58,7 @@ def similarity(read: np.ndarray, wanted: np.ndarray, rate_hz: int) -> float:
     ("container", "coding", "n_channels"),
     [(*kind, n_channels) for kind in WIDTHS for n_channels in (1, 2, 4) if n_channels <= 2 or kind[0] != "MP3"],
 )
-def test_every_format_width_rate_and_channel_count_reads_right(container, coding, n_channels):
+def test_all_formats_widths_rates_and_channel_counts_are_read(container, coding, n_channels):
     for rate_hz in RATES_HZ:
         samples = sound(rate_hz, n_channels)
         read = read_audio(encoded(container, coding, samples, rate_hz))
@@ -70,19 +70,19 @@ def test_every_format_width_rate_and_channel_count_reads_right(container, coding
 
 
 @pytest.mark.parametrize("rate_hz", [11025, 22050, 44100, 96000, 192000])
-def test_odd_and_high_rates_read_right(rate_hz):
+def test_odd_and_high_rates_are_read(rate_hz):
     samples = sound(rate_hz, 1)
     for container in ("WAV", "FLAC"):
         read = read_audio(encoded(container, "PCM_16", to_int16(samples), rate_hz))
         assert np.array_equal(to_int16(read.samples), to_int16(samples))
 
 
-def test_path_bytes_and_streams_read_the_same(tmp_path):
+def test_path_bytes_and_stream_give_the_same_audio(tmp_path):
     content = encoded("WAV", "PCM_16", sound(24000, 2), 24000)
     (tmp_path / "sound.wav").write_bytes(content)
 
     class Upload:
-        """Not seekable, as a network body."""
+        """An unseekable stream, like a network body."""
 
         def read(self, n_bytes):
             return content[:n_bytes]
@@ -91,7 +91,7 @@ def test_path_bytes_and_streams_read_the_same(tmp_path):
         assert np.array_equal(read_audio(source).samples, read_audio(content).samples)
 
 
-def test_a_variable_rate_mp3_without_length_tag_reads_whole():
+def test_vbr_mp3_without_a_length_tag_is_read_completely():
     content = encoded("MP3", "MPEG_LAYER_III", sound(24000, 1, 3.0), 24000)
     tag_length = content.find(b"\xff\xf3", 4)
     read = read_audio(content[tag_length:])
@@ -99,7 +99,7 @@ def test_a_variable_rate_mp3_without_length_tag_reads_whole():
     assert read_audio(content).n_samples == 72000
 
 
-def test_joined_mp3_files_and_tags_around_them_read_whole():
+def test_concatenated_mp3_files_with_tags_are_read_completely():
     content = encoded("MP3", "MPEG_LAYER_III", sound(24000, 1, 1.0), 24000)
     id3 = b"ID3\x03\x00\x00\x00\x00\x02\x01" + bytes(257)
     assert read_audio(id3 + content + b"TAG" + bytes(125)).n_samples == 24000
@@ -109,7 +109,7 @@ def test_joined_mp3_files_and_tags_around_them_read_whole():
 # Limits
 
 
-def test_duration_limit_holds_to_the_sample():
+def test_duration_limit_is_exact_to_the_sample():
     content = encoded("WAV", "PCM_16", synthetic.tone(1.0, 8000), 8000)
     assert read_audio(content, max_duration_s=1.0).n_samples == 8000
     with pytest.raises(LimitExceeded, match=r"limit of 0\.999 s"):
@@ -117,7 +117,7 @@ def test_duration_limit_holds_to_the_sample():
 
 
 @pytest.mark.parametrize(("container", "coding"), [("OGG", "OPUS"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")])
-def test_a_decompression_bomb_is_stopped_while_decoding(container, coding):
+def test_decompression_bomb_is_stopped_during_decoding(container, coding):
     # Three minutes of silence: under 1.5 MB as a file, 35 MB as samples.
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", 48000, 1, coding, format=container) as writer:
@@ -137,7 +137,7 @@ def test_a_decompression_bomb_is_stopped_while_decoding(container, coding):
     assert peak_bytes < 2 * 8_000_000 + len(bomb)
 
 
-def test_size_limit_counts_the_file_and_stops_reading_a_stream():
+def test_size_limit_stops_reading_a_stream():
     class Endless:
         asked = 0
 
@@ -151,7 +151,7 @@ def test_size_limit_counts_the_file_and_stops_reading_a_stream():
     assert endless.asked == 1001
 
 
-def test_a_header_that_promises_too_much_costs_nothing():
+def test_false_header_sizes_allocate_nothing():
     content = bytearray(encoded("FLAC", "PCM_16", sound(24000, 1), 24000))
     content[21:26] = b"\xff\xff\xff\xff\xff"
     tracemalloc.start()
@@ -168,7 +168,7 @@ def test_a_header_that_promises_too_much_costs_nothing():
 
 @pytest.mark.parametrize(("container", "coding"), WIDTHS)
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.97])
-def test_cut_files_are_refused(container, coding, kept):
+def test_truncated_files_are_rejected(container, coding, kept):
     content = encoded(container, coding, sound(24000, 1, 1.0), 24000)
     with pytest.raises(BadAudio):
         read_audio(content[: int(len(content) * kept)])
@@ -179,7 +179,7 @@ def test_cut_files_are_refused(container, coding, kept):
     [b"", b"R", b"RIFF", b"RIFF\x24\0\0\0WAVE", b"OggS", b"fLaC", b"ID3", b"\xff\xfb\x90\x64", b"<html>" * 50,
      b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(1000), b"PK\x03\x04" + bytes(500), b"FORM\0\0\0\x10AIFFCOMM"],
 )  # fmt: skip
-def test_foreign_and_empty_content_is_refused(content, tmp_path):
+def test_unsupported_and_empty_content_is_rejected(content, tmp_path):
     path = tmp_path / "secret-name.wav"
     path.write_bytes(content)
     for source in (content, path):
@@ -188,7 +188,7 @@ def test_foreign_and_empty_content_is_refused(content, tmp_path):
         assert "secret" not in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
-def test_missing_files_and_directories_are_refused_without_their_path(tmp_path):
+def test_missing_files_and_directories_are_rejected_without_their_path(tmp_path):
     for path in (tmp_path, tmp_path / "absent.wav"):
         with pytest.raises(BadAudio) as caught:
             read_audio(path)
@@ -197,14 +197,14 @@ def test_missing_files_and_directories_are_refused_without_their_path(tmp_path):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("coding", ["FLOAT", "DOUBLE"])
-def test_nan_and_infinite_samples_are_refused(bad, coding):
+def test_nan_and_infinite_samples_are_rejected(bad, coding):
     samples = sound(24000, 1).astype(np.float64)
     samples[0, 5000] = bad
     with pytest.raises(BadAudio, match="NaN"):
         read_audio(encoded("WAV", coding, samples, 24000))
 
 
-def test_files_without_samples_are_refused():
+def test_files_without_samples_are_rejected():
     for container, coding in (("WAV", "PCM_16"), ("WAV", "FLOAT")):
         with pytest.raises(BadAudio, match="no samples"):
             read_audio(encoded(container, coding, np.zeros((1, 0)), 24000))
@@ -213,14 +213,14 @@ def test_files_without_samples_are_refused():
 @pytest.mark.parametrize(
     ("offset", "lie"), [(24, b"\0\0\0\0"), (24, b"\1\0\0\0"), (24, b"\xff\xff\xff\x7f"), (22, b"\xe8\x03")]
 )
-def test_absurd_rates_and_channel_counts_are_refused(offset, lie):
+def test_extreme_rates_and_channel_counts_are_rejected(offset, lie):
     content = bytearray(encoded("WAV", "PCM_16", sound(24000, 1), 24000))
     content[offset : offset + len(lie)] = lie
     with pytest.raises(BadAudio):
         read_audio(bytes(content))
 
 
-def test_damaged_files_never_crash_hang_or_raise_anything_else(tmp_path):
+def test_damaged_files_raise_only_bad_audio_or_limit_exceeded(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "tests.support.audio_fuzz"], capture_output=True, text=True, timeout=120, check=False
     )
@@ -234,7 +234,7 @@ def test_damaged_files_never_crash_hang_or_raise_anything_else(tmp_path):
 @pytest.mark.parametrize(
     ("format", "rate_hz", "n_channels"), list(product(WRITTEN, (8000, 22050, 24000, 48000), (1, 2)))
 )
-def test_written_files_read_back(format, rate_hz, n_channels, tmp_path):
+def test_written_files_can_be_read(format, rate_hz, n_channels, tmp_path):
     whole = Waveform(sound(rate_hz, n_channels), rate_hz)
     path = tmp_path / f"sound.{format}"
     write_audio(path, whole)
@@ -248,13 +248,13 @@ def test_written_files_read_back(format, rate_hz, n_channels, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "ogg"])
-def test_rates_a_format_lacks_are_resampled(format, tmp_path):
+def test_unsupported_rates_are_resampled(format, tmp_path):
     write_audio(tmp_path / "a", Waveform(synthetic.tone(0.5, 96000), 96000), format)
     read = read_audio(tmp_path / "a")
     assert read.rate_hz == 48000 and read.n_samples == 24000
 
 
-def test_full_scale_clips_instead_of_wrapping(tmp_path):
+def test_full_scale_is_clipped_without_wrapping(tmp_path):
     loud = Waveform(np.array([[1.0, 1.5, -1.0, -1.5, 0.0]], np.float32), 24000)
     for format in ("wav", "flac"):
         write_audio(tmp_path / f"a.{format}", loud)
@@ -262,7 +262,7 @@ def test_full_scale_clips_instead_of_wrapping(tmp_path):
         assert read.tolist() == [[32767, 32767, -32768, -32768, 0]]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     write_audio(path, Waveform(sound(24000, 1), 24000))
     before = path.read_bytes()
@@ -277,14 +277,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
 
 
-def test_long_sounds_reach_every_encoder_in_pieces(tmp_path):
+def test_long_audio_is_encoded_in_pieces(tmp_path):
     long = Waveform(synthetic.tone(10.0, 24000), 24000)
     for format in WRITTEN:
         write_audio(tmp_path / f"a.{format}", long)
         assert read_audio(tmp_path / f"a.{format}").n_samples == 240000
 
 
-def test_places_and_formats_that_cannot_be_written_are_refused(tmp_path):
+def test_unwritable_paths_and_formats_are_rejected(tmp_path):
     good = Waveform(sound(24000, 1), 24000)
     (tmp_path / "folder.wav").mkdir()
     for path in (tmp_path / "folder.wav", tmp_path / "absent" / "a.wav", tmp_path / "a.xyz", tmp_path / "a"):

@@ -18,7 +18,7 @@ CODING_OF = {"m4b": "aac"}
 
 
 def sound(n_samples: int, rate_hz: int, n_channels: int = 1) -> np.ndarray:
-    """Tones to the last sample, another one in each channel, so that a lost end or a swapped channel shows."""
+    """Different tones in each channel up to the last sample, to detect a lost end or swapped channels."""
     times_s = np.arange(n_samples) / rate_hz
     tones = [np.sin(2 * np.pi * (300 + 170 * channel) * times_s) for channel in range(n_channels)]
     return (0.3 * np.stack(tones)).astype(np.float32)
@@ -36,7 +36,7 @@ def legal_rate_hz(format: str, rate_hz: int) -> int:
 
 @pytest.mark.parametrize("format", LOSSY)
 @pytest.mark.parametrize(("rate_hz", "n_channels"), [(8000, 1), (24000, 1), (24000, 2), (44100, 1), (96000, 1)])
-def test_the_same_bytes_however_the_stream_was_cut(format, rate_hz, n_channels):
+def test_output_bytes_do_not_depend_on_the_chunking(format, rate_hz, n_channels):
     samples = sound(rate_hz // 2 + 17, rate_hz, n_channels)
     whole = written(format, samples, rate_hz, samples.shape[1])
     assert len(whole) > 1000
@@ -46,13 +46,13 @@ def test_the_same_bytes_however_the_stream_was_cut(format, rate_hz, n_channels):
 @pytest.mark.parametrize("duration_s", [0.1, 0.37, 1.0, 2.501])
 @pytest.mark.parametrize("rate_hz", [16000, 24000, 44100])
 @pytest.mark.parametrize("format", ["mp3", "opus"])
-def test_a_file_decodes_to_as_many_samples_as_went_in(format, rate_hz, duration_s):
+def test_decoded_length_equals_the_input_length(format, rate_hz, duration_s):
     n_samples = round(duration_s * rate_hz)
     samples = sound(n_samples, rate_hz)
     read, read_hz = decoded(written(format, samples, rate_hz, 1000, n_samples), format)
     # libav decodes every Opus at 48 kHz.
     assert abs(read.shape[1] - n_samples * read_hz / rate_hz) <= read_hz / rate_hz
-    # The library our own reader uses says the same.
+    # libsndfile, which `read_audio` uses, agrees.
     own = read_audio(written(format, samples, rate_hz, 1000, n_samples))
     assert own.n_samples == resampled_length(n_samples, rate_hz, own.rate_hz)
     assert own.rate_hz == legal_rate_hz(format, rate_hz)
@@ -62,12 +62,12 @@ def test_a_file_decodes_to_as_many_samples_as_went_in(format, rate_hz, duration_
 @pytest.mark.parametrize("rate_hz", [24000, 44100])
 @pytest.mark.parametrize("format", LOSSY)
 @pytest.mark.parametrize("is_length_known", [True, False])
-def test_the_sound_is_there_to_its_last_sample_and_at_its_place(format, rate_hz, duration_s, is_length_known):
+def test_decoded_audio_is_complete_and_aligned(format, rate_hz, duration_s, is_length_known):
     n_samples = round(duration_s * rate_hz)
     content = written(format, sound(n_samples, rate_hz), rate_hz, 700, n_samples if is_length_known else None)
     read, read_hz = decoded(content, format)
     expected = sound(round(n_samples * read_hz / rate_hz), read_hz)[0]
-    # What the container cannot tell: priming of bare AAC, and of an MP3 whose length nobody knew.
+    # Priming that the container does not describe: raw AAC, and MP3 of unknown length.
     priming = AAC_PRIMING if format == "aac" else MP3_PRIMING if format == "mp3" and not is_length_known else 0
     ends = read[0, priming : priming + len(expected)]
     assert len(ends) >= len(expected) - 1
@@ -80,7 +80,7 @@ def test_the_sound_is_there_to_its_last_sample_and_at_its_place(format, rate_hz,
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac"])
-def test_thirty_seconds_lose_nothing(format):
+def test_thirty_seconds_are_decoded_completely(format):
     samples = sound(30 * 24000, 24000)
     read, read_hz = decoded(written(format, samples, 24000, 24000), format)
     level = np.sqrt(np.mean(read[0, -read_hz // 4 : -read_hz // 10] ** 2))
@@ -89,16 +89,16 @@ def test_thirty_seconds_lose_nothing(format):
 
 
 @pytest.mark.parametrize("format", LOSSY)
-def test_bytes_come_while_the_sound_is_made(format):
+def test_bytes_are_emitted_during_encoding(format):
     writer = open_writer(format, 24000, 1)
     sizes = [len(writer.push(piece)) for piece in np.split(sound(48000, 24000), 20, axis=1)]
-    # A fragment of MP4 holds half a second; the others send something every tenth at the latest.
+    # An MP4 fragment is half a second; the other formats emit bytes at least every 0.1 s.
     first_by = 8 if format == "m4b" else 3
     assert sum(sizes[:first_by]) > 500
     assert len(writer.finish()) < sum(sizes)
 
 
-def test_a_streamed_mp3_is_the_whole_one_without_its_first_frame():
+def test_streamed_mp3_equals_the_whole_file_without_its_tag_frame():
     samples = sound(24000, 24000)
     whole, streamed = written("mp3", samples, 24000, 24000, 24000), written("mp3", samples, 24000, 800)
     tag = FrameHeader.parse(whole, 0)
@@ -106,7 +106,7 @@ def test_a_streamed_mp3_is_the_whole_one_without_its_first_frame():
     assert whole[tag.tag_offset : tag.tag_offset + 4] == b"Info"
 
 
-def test_both_channels_stay_where_they_are():
+def test_channels_are_not_swapped():
     samples = sound(12000, 24000, n_channels=2)
     for format in LOSSY:
         read, _ = decoded(written(format, samples, 24000, 1000), format)
@@ -118,7 +118,7 @@ def test_both_channels_stay_where_they_are():
 
 
 @pytest.mark.parametrize(("format", "bitrates_kbps"), [("mp3", (32, 160)), ("opus", (16, 96)), ("aac", (32, 128))])
-def test_a_bitrate_is_kept(format, bitrates_kbps):
+def test_requested_bitrate_is_used(format, bitrates_kbps):
     speech = synthetic.speech_like(4.0, 24000)
     for kbps in bitrates_kbps:
         writer = open_writer(format, 24000, 1, bitrate_kbps=kbps)
@@ -126,7 +126,7 @@ def test_a_bitrate_is_kept(format, bitrates_kbps):
         assert n_bytes * 8 / 4000 == pytest.approx(kbps, rel=0.35)
 
 
-def test_a_bitrate_or_channels_a_format_lacks_are_refused():
+def test_unsupported_bitrates_and_channel_counts_are_rejected():
     for format, kbps in [("mp3", 320), ("opus", 4), ("aac", 400)]:
         with pytest.raises(OutputError, match=f"{kbps} kbps"):
             open_writer(format, 24000, 1, bitrate_kbps=kbps)
@@ -138,25 +138,25 @@ def test_a_bitrate_or_channels_a_format_lacks_are_refused():
 
 
 @pytest.mark.parametrize("format", LOSSY)
-def test_promises_finish_shape_and_nan_are_checked(format):
+def test_length_finish_shape_and_nan_are_checked(format):
     with pytest.raises(BadAudio, match="NaN"):
         open_writer(format, 24000, 1).push(np.full((1, 10), np.nan, np.float32))
     with pytest.raises(BadAudio, match="takes"):
         open_writer(format, 24000, 2).push(np.zeros((1, 10), np.float32))
     writer = open_writer(format, 24000, 1, n_samples=20)
     writer.push(np.zeros((1, 10), np.float32))
-    with pytest.raises(OutputError, match="promised 20 samples and 10"):
+    with pytest.raises(OutputError, match="10 samples were written; the header gives 20"):
         writer.finish()
     with pytest.raises(RuntimeError, match="finished"):
         writer.push(np.zeros((1, 10), np.float32))
 
 
 @pytest.mark.parametrize("format", LOSSY)
-def test_a_stream_without_samples_ends_quietly(format):
+def test_empty_stream_can_be_finished(format):
     assert len(open_writer(format, 24000, 1).finish()) < 2000
 
 
-def test_full_scale_does_not_wrap():
+def test_full_scale_is_not_wrapped():
     loud = np.where(sound(24000, 24000) > 0, 1.5, -1.5).astype(np.float32)
     for format in ("mp3", "opus"):
         content = written(format, loud, 24000, 1000, 24000)

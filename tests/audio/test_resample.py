@@ -20,7 +20,7 @@ PAIRS_HZ = [
 @pytest.mark.parametrize(("from_hz", "to_hz"), PAIRS_HZ)
 @pytest.mark.parametrize("n_samples", [0, 1, 7, 333, 10007])
 @pytest.mark.parametrize("n_channels", [1, 2])
-def test_pushed_equals_whole_and_the_length_is_the_law(from_hz, to_hz, n_samples, n_channels):
+def test_streaming_resampling_equals_whole_resampling(from_hz, to_hz, n_samples, n_channels):
     draw = np.random.default_rng(n_samples)
     samples = draw.uniform(-0.5, 0.5, (n_channels, n_samples)).astype(np.float32)
     whole = resample(Waveform(samples, from_hz), to_hz)
@@ -34,28 +34,28 @@ def test_pushed_equals_whole_and_the_length_is_the_law(from_hz, to_hz, n_samples
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), PAIRS_HZ)
-def test_a_tone_keeps_its_pitch_level_and_place(from_hz, to_hz):
+def test_resampled_tone_keeps_pitch_level_and_phase(from_hz, to_hz):
     moved = resample(Waveform(synthetic.tone(0.5, from_hz, 1000.0), from_hz), to_hz).samples[0]
     wanted = synthetic.tone(0.5, to_hz, 1000.0)[0]
     n = min(len(moved), len(wanted))
     middle = slice(n // 10, n - n // 10)
-    # The edges ring, as the sound starts from nothing.
+    # Ignore the edges, where the filter rings.
     assert np.abs(moved[:n] - wanted[:n])[middle].max() < 1e-3
 
 
-def test_tones_above_the_new_range_are_removed():
+def test_tones_above_nyquist_are_removed():
     moved = resample(Waveform(synthetic.tone(0.5, 48000, 15000.0), 48000), 16000).samples
     assert np.abs(moved[:, 800:-800]).max() < 1e-4
 
 
-def test_six_minutes_in_hundred_millisecond_pieces_keeps_the_law_without_drift():
+def test_long_streams_resample_without_drift():
     stream = StreamResampler(44100, 24000, 1)
     piece = np.zeros((1, 4410), np.float32)
     n_out = sum(stream.push(piece).shape[1] for _ in range(3600)) + stream.finish().shape[1]
     assert n_out == 360 * 24000
 
 
-def test_misuse_is_refused():
+def test_misuse_is_rejected():
     with pytest.raises(BadAudio, match="resample from"):
         StreamResampler(0, 24000, 1)
     with pytest.raises(BadAudio, match="resample from"):

@@ -1,4 +1,4 @@
-"""The mark is found with its key and only then, is far below the sound, and does not depend on how the sound came."""
+"""Watermark detection, level, robustness and streaming."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from backend.cli.main import app
 from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
 from backend.runtime.request import SpeechRequest
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 RATE_HZ = 24_000
 
@@ -35,31 +35,31 @@ def ours(speech):
 
 
 @pytest.mark.parametrize("piece", [1, 239, 240, 4096])
-def test_marked_in_pieces_equals_marked_whole(speech, piece):
+def test_streaming_watermark_equals_whole_watermark(speech, piece):
     short = Waveform(speech.samples[:, :5001], RATE_HZ)
     assert np.array_equal(marked(short, piece=piece).samples, marked(short).samples)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 240, 481])
-def test_marking_keeps_the_length(speech, n_samples):
+def test_watermark_keeps_the_length(speech, n_samples):
     assert marked(Waveform(speech.samples[:, :n_samples], RATE_HZ)).n_samples == n_samples
 
 
-def test_the_key_finds_its_mark_and_no_other_does(speech, ours):
-    assert check(ours, "ours").is_marked
-    assert not check(ours, "theirs").is_marked and not check(speech, "ours").is_marked
+def test_watermark_is_detected_with_its_key_only(speech, ours):
+    assert check(ours, "ours").is_watermarked
+    assert not check(ours, "theirs").is_watermarked and not check(speech, "ours").is_watermarked
 
 
-def test_the_mark_survives_mp3_other_rates_and_a_cut_beginning(ours):
+def test_watermark_survives_mp3_resampling_and_cutting(ours):
     writer = open_writer("mp3", RATE_HZ, 1, ours.n_samples, 64)
     as_mp3 = read_audio(writer.push(ours.samples) + writer.finish())
-    assert check(as_mp3, "ours").is_marked
+    assert check(as_mp3, "ours").is_watermarked
     cut = Waveform(ours.samples[:, 9001:-7000], RATE_HZ)
     for rate_hz in (16_000, 44_100):
-        assert check(resample(cut, rate_hz), "ours").is_marked
+        assert check(resample(cut, rate_hz), "ours").is_watermarked
 
 
-def test_the_mark_lies_far_below_the_sound_and_silence_stays_silent(speech, ours):
+def test_watermark_level_is_low_and_silence_stays_silent(speech, ours):
     difference = ours.samples - speech.samples
     below_db = 10 * np.log10(np.mean(difference**2) / np.mean(speech.samples**2))
     assert -60 < below_db <= LEVEL_DB
@@ -67,19 +67,19 @@ def test_the_mark_lies_far_below_the_sound_and_silence_stays_silent(speech, ours
     assert not np.any(marked(silence).samples)
 
 
-def test_the_carrier_is_the_same_sound_at_every_rate():
+def test_carrier_is_the_same_at_every_rate():
     at_16k = carrier("ours", 16_000)
     again = np.fft.irfft(np.fft.rfft(carrier("ours", 44_100))[:8001], 16_000) * 16_000 / 44_100
     assert np.allclose(at_16k, again, atol=1e-9) and np.mean(at_16k**2) == pytest.approx(1, rel=0.01)
 
 
-def test_too_little_sound_is_never_called_marked(ours):
+def test_short_clips_are_never_reported_as_watermarked(ours):
     assert check(Waveform(ours.samples[:, :RATE_HZ], RATE_HZ), "ours").score == 0
 
 
-def test_every_speech_of_an_engine_is_marked_only_when_asked(tmp_path):
+def test_engine_watermarks_speech_only_when_enabled(tmp_path):
     request = SpeechRequest(text="Hello there.", seed=1, max_new_tokens=40, use_memory_cache=False)
-    spoken = {}
+    results = {}
     for name, changes in {
         "off": {},
         "on": {"watermark": True},
@@ -88,21 +88,24 @@ def test_every_speech_of_an_engine_is_marked_only_when_asked(tmp_path):
         engine = OptimizedEngine(settings_in(tmp_path, **changes), open_small)
         engine.load()
         stream = engine.stream(request)
-        spoken[name] = stream.collect().waveform.samples
-        assert stream.is_marked == (name != "off") == engine.status().is_watermarked
-        spoken[f"{name} key"] = engine.voice_key(None)
+        results[name] = stream.collect().waveform.samples
+        assert stream.is_watermarked == (name != "off") == engine.status().is_watermarked
+        results[f"{name} key"] = engine.voice_key(None)
         engine.close()
-    plain = Waveform(spoken["off"], 8000)
-    assert np.array_equal(spoken["on"], marked(plain, "phonogram").samples)
-    assert not np.array_equal(spoken["on"], spoken["off"]) and not np.array_equal(spoken["on"], spoken["other"])
-    # Sentences kept by a job are of one mark.
-    assert len({spoken[f"{name} key"] for name in ("off", "on", "other")}) == 3
+    plain = Waveform(results["off"], 8000)
+    assert np.array_equal(results["on"], marked(plain, "phonogram").samples)
+    assert not np.array_equal(results["on"], results["off"]) and not np.array_equal(results["on"], results["other"])
+    # All sentences of a job have the same watermark setting.
+    assert len({results[f"{name} key"] for name in ("off", "on", "other")}) == 3
 
 
-def test_the_command_tells_and_answers_by_its_exit_code(ours, speech, tmp_path):
+def test_watermark_command_reports_by_exit_code(ours, speech, tmp_path):
     from backend.audio.files import write_audio
 
     for name, sound, code in (("ours.wav", ours, 0), ("plain.wav", speech, 1)):
         write_audio(tmp_path / name, sound)
         told = CliRunner().invoke(app, ["watermark", "check", str(tmp_path / name), "--key", "ours"])
-        assert told.exit_code == code and ("no mark found" if code else f"{name}: marked") in told.output
+        assert (
+            told.exit_code == code
+            and ("no watermark detected" if code else f"{name}: watermark detected") in told.output
+        )

@@ -17,44 +17,44 @@ def test_properties_count_channels_samples_and_seconds():
     "samples",
     [np.zeros(10, np.float32), np.zeros((1, 10)), np.zeros((1, 10), np.int16), np.zeros((0, 10), np.float32), [[0.0]]],
 )
-def test_wrong_shapes_and_types_are_refused(samples):
+def test_wrong_shapes_and_types_are_rejected(samples):
     with pytest.raises(BadAudio):
         Waveform(samples, 24000)
 
 
 @pytest.mark.parametrize("rate_hz", [0, -1, 24000.0, True, None])
-def test_wrong_rates_are_refused(rate_hz):
+def test_wrong_rates_are_rejected(rate_hz):
     with pytest.raises(BadAudio, match="rate"):
         Waveform(np.zeros((1, 10), np.float32), rate_hz)
 
 
-def test_of_takes_vectors_and_int16():
+def test_of_accepts_vectors_and_int16():
     assert Waveform.of(np.array([0.5, -0.5]), 8000).samples.shape == (1, 2)
     assert Waveform.of(np.array([[-32768, 16384]], np.int16), 8000).samples.tolist() == [[-1.0, 0.5]]
     with pytest.raises(BadAudio, match="int64"):
         Waveform.of(np.array([1, 2]), 8000)
 
 
-def test_finite_check_counts_what_is_bad():
+def test_require_finite_counts_bad_samples():
     wave().require_finite()
     with pytest.raises(BadAudio, match="2 of 4"):
         Waveform(np.array([[0.0, np.nan, np.inf, 1.0]], np.float32), 8000).require_finite()
 
 
-def test_mono_is_the_mean_and_leaves_one_channel_alone():
+def test_mono_is_the_mean_of_the_channels():
     stereo = Waveform(np.array([[1.0, 0.0], [0.0, -1.0]], np.float32), 8000)
     assert stereo.mono().samples.tolist() == [[0.5, -0.5]]
     single = wave(1)
     assert single.mono() is single
 
 
-def test_slice_clips_to_what_is_there():
+def test_slice_is_clipped_to_the_waveform():
     assert wave().slice_s(0.25, 0.5).samples.tolist() == wave().samples[:, 250:500].tolist()
     assert wave().slice_s(-5.0, 99.0).n_samples == 1000
     assert wave().slice_s(2.0, 3.0).n_samples == 0
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 0.2), (float("nan"), 1.0), (0.0, float("inf"))])
-def test_impossible_slices_are_refused(start_s, end_s):
+def test_invalid_slices_are_rejected(start_s, end_s):
     with pytest.raises(BadAudio, match="slice"):
         wave().slice_s(start_s, end_s)

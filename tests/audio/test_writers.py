@@ -30,7 +30,7 @@ def decoded(format: str, content: bytes, n_channels: int) -> np.ndarray:
 @pytest.mark.parametrize("n_channels", [1, 2, 3])
 @pytest.mark.parametrize("n_samples", [1, 4095, 4097, 20000])
 @pytest.mark.parametrize("is_length_known", [True, False])
-def test_pieces_decode_to_the_same_int16_however_cut(format, n_channels, n_samples, is_length_known):
+def test_decoded_int16_does_not_depend_on_the_chunking(format, n_channels, n_samples, is_length_known):
     draw = np.random.default_rng(n_samples)
     samples = draw.normal(0, 0.5, (n_channels, n_samples)).astype(np.float32)
     known = n_samples if is_length_known else None
@@ -40,7 +40,7 @@ def test_pieces_decode_to_the_same_int16_however_cut(format, n_channels, n_sampl
 
 
 @pytest.mark.parametrize("format", ["wav", "flac"])
-def test_a_known_length_stands_in_the_header_for_other_readers(format):
+def test_known_length_is_written_to_the_header(format):
     samples = np.random.default_rng(0).uniform(-1, 1, (2, 5000)).astype(np.float32)
     content = written(format, samples, 5, 5000)
     assert soundfile.info(io.BytesIO(content)).frames == 5000
@@ -48,7 +48,7 @@ def test_a_known_length_stands_in_the_header_for_other_readers(format):
     assert np.array_equal(read.T, to_int16(samples))
 
 
-def test_wav_header_is_exact_when_known_and_open_when_not():
+def test_wav_header_has_the_length_if_known():
     samples = np.zeros((1, 100), np.float32)
     with wave.open(io.BytesIO(written("wav", samples, 0, 100))) as file:
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth(), file.getnframes()) == (1, 24000, 2, 100)
@@ -61,7 +61,7 @@ def test_wav_header_is_open_past_four_gigabytes():
     assert len(header) == 44 and header[40:44] == b"\xff\xff\xff\xff"
 
 
-def test_flac_emits_while_it_is_fed():
+def test_flac_emits_bytes_during_encoding():
     writer = open_writer("flac", 24000, 1)
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 2400)).astype(np.float32)
     sizes = [len(writer.push(noise)) for _ in range(20)]
@@ -70,7 +70,7 @@ def test_flac_emits_while_it_is_fed():
 
 
 @pytest.mark.parametrize("format", EXACT)
-def test_full_scale_does_not_wrap(format):
+def test_full_scale_is_not_wrapped(format):
     content = written(format, np.array([[1.0, 2.0, -1.0, -2.0]], np.float32), 0, None)
     assert decoded(format, content, 1).tolist() == [[32767, 32767, -32768, -32768]]
 
@@ -87,30 +87,30 @@ def test_push_and_finish_after_finish_are_errors(format):
 
 
 @pytest.mark.parametrize("format", EXACT)
-def test_a_broken_promise_of_length_is_an_error(format):
+def test_wrong_length_raises_output_error(format):
     writer = open_writer(format, 24000, 1, n_samples=20)
     writer.push(np.zeros((1, 10), np.float32))
-    with pytest.raises(OutputError, match="promised 20 samples and 10"):
+    with pytest.raises(OutputError, match="10 samples were written; the header gives 20"):
         writer.finish()
 
 
 @pytest.mark.parametrize("format", ["wav", "flac"])
-def test_a_stream_without_samples_is_still_a_header(format):
+def test_empty_stream_is_a_valid_header(format):
     content = open_writer(format, 24000, 1).finish()
     assert len(content) in (42, 44)
     with pytest.raises(BadAudio, match="no samples|damaged"):
         read_audio(content)
 
 
-def test_the_header_of_an_empty_flac_is_that_of_any_other():
+def test_empty_flac_header_equals_that_of_other_files():
     empty = open_writer("flac", 44100, 2).finish()
     writer = open_writer("flac", 44100, 2)
     full = writer.push(np.zeros((2, 5000), np.float32)) + writer.finish()
-    # All but the mark of the last metadata block.
+    # All but the flag of the last metadata block.
     assert empty[:4] + empty[5:] == full[:4] + full[5:42]
 
 
-def test_what_a_format_cannot_hold_is_refused():
+def test_unsupported_parameters_are_rejected():
     for arguments in [("aiff", 24000, 1), ("flac", 24000, 9), ("flac", 700_000, 1), ("wav", 0, 1), ("wav", 24000, 0)]:
         with pytest.raises(OutputError):
             open_writer(*arguments)

@@ -1,4 +1,4 @@
-"""The capacity sheet: its numbers are those that were measured, and its arithmetic is right."""
+"""The capacity tables equal the measurements."""
 
 import json
 
@@ -10,18 +10,18 @@ from benchmarks.capacity import CHECKPOINT, HEADROOM, RESULTS, kv_bytes_per_fram
 from tests.support.repository import ROOT
 
 
-def test_the_document_holds_the_sheet_of_the_kept_results():
+def test_document_contains_the_current_tables():
     assert sheet() in (ROOT / "docs/capacity.md").read_text(encoding="utf-8")
 
 
-def test_a_replica_more_is_counted_where_one_does_not_suffice():
+def test_replica_count_rounds_up():
     assert n_replicas(7, 1.0, 10 / HEADROOM * HEADROOM) == 1
     assert n_replicas(70, 1.0, 10.0) == 10
     assert n_replicas(71, 1.0, 10.0) == 11
     assert n_replicas(1, 0.01, 10.0) == 1
 
 
-def test_memory_of_a_row_is_what_the_cache_takes():
+def test_bytes_per_frame_equal_the_cache_size():
     config = json.loads((CHECKPOINT / "config.json").read_text())
     cache = SlotCache(DualARConfig.from_dict(config).slow, 3, 512, torch.float32, "cpu")
     cache.reserve(512)

@@ -21,7 +21,7 @@ def load(monkeypatch, busy_share):
 
 
 @pytest.mark.parametrize("busy_share", [0.0, 0.15])
-def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_path, busy_share):
+def test_idle_machine_is_measured(case, monkeypatch, capsys, tmp_path, busy_share):
     machine = load(monkeypatch, busy_share)
     assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 0
     assert '{"name": "x", "mb_per_s": 3.5}' in capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_figures_of_a_free_machine_are_quoted(case, monkeypatch, capsys, tmp_pat
     assert written == {"case": "fake", "machine": machine, "rows": [{"name": "x", "mb_per_s": 3.5}]}
 
 
-def test_a_busy_machine_quotes_nothing_unless_forced_and_then_says_so(case, monkeypatch, capsys, tmp_path):
+def test_busy_machine_is_rejected_unless_forced(case, monkeypatch, capsys, tmp_path):
     load(monkeypatch, 0.21)
     assert tool.main(["run", "fake", "--json", str(tmp_path / "r.json")]) == 3
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The service benchmark before a fake engine of known speed."""
+"""The service benchmark against a fake engine of known speed."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ def test_every_prompt_is_new():
     assert len(set(prompts)) == 500 and min(map(len, prompts)) > 20
 
 
-def test_rows_count_sound_at_the_rate_of_the_answer(monkeypatch):
+def test_rows_count_audio_at_the_response_rate(monkeypatch):
     monkeypatch.setattr(service, "CONCURRENCY", (1, 2))
     monkeypatch.setattr(service, "HEALTH_CLIENTS", (0, 1))
     monkeypatch.setattr(service, "HEALTH_S", 0.5)
@@ -27,7 +27,7 @@ def test_rows_count_sound_at_the_rate_of_the_answer(monkeypatch):
     assert all(
         row["name"].startswith("health, ") and 0 < row["health_p50_ms"] <= row["health_p95_ms"] for row in health
     )
-    # One to warm up, then two, two, and the arrivals.
+    # One warm-up request, then two, two, and the arrivals.
     n_poisson = rows[2]["requests"]
     assert [row["requests"] for row in rows] == [2, 2, n_poisson] and len(engine.asked) >= 5 + n_poisson
     texts = [request.text for request in engine.asked]
@@ -38,7 +38,7 @@ def test_rows_count_sound_at_the_rate_of_the_answer(monkeypatch):
     assert all(isinstance(r, SpeechRequest) and not r.use_memory_cache and not r.whole for r in engine.asked)
 
 
-def test_what_was_refused_is_told_and_counts_for_nothing():
+def test_rejected_requests_are_counted_separately():
     from backend.errors import Busy
 
     engine = FakeEngine()
@@ -47,7 +47,7 @@ def test_what_was_refused_is_told_and_counts_for_nothing():
 
         async def ask():
             async with service.httpx.AsyncClient(base_url=url, trust_env=False) as http:
-                return [await service.listen(http, "Hello.")]
+                return [await service.stream_speech(http, "Hello.")]
 
         row = service.summary("x", asyncio.run(ask()), 1.0)
     assert (row["requests"], row["refused"], row["audio_s_per_s"]) == (1, 1, 0.0)

@@ -35,10 +35,10 @@ def test_templates_alone_make_a_corpus(tmp_path):
     [
         (["--teacher", "kokoro"], "--model FILE and --voices DIR"),
         (["--teacher", "other"], "expected hibari, or kokoro"),
-        (["--speakers", "nobody"], "there are hibari_heart"),
+        (["--speakers", "nobody"], "expected one of hibari_heart"),
         (["--prefix", "K1"], "letters a to z"),
         (["--accent", "fr"], "en-us or en-gb"),
-        ([], "Give more texts"),
+        ([], "Pass more texts"),
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(tmp_path, arguments, complaint):

@@ -31,7 +31,7 @@ def test_the_report_names_machine_checkpoint_and_reasons(report, tmp_path):
     assert any(line.startswith("refused: int8 (lm): QUANTIZATION=none") for line in found["plan"])
     assert any("threads (lm): fastest for" in line for line in found["plan"])
     assert "measured now" in found["plan"][0]
-    assert "remembered" in report(folder)
+    assert "cached" in report(folder)
 
 
 def test_a_missing_checkpoint_is_told_not_raised(report, tmp_path):

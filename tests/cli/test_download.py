@@ -104,7 +104,7 @@ def test_file_that_differs_is_refused_and_removed(fake, tmp_path, monkeypatch, c
 def test_stopped_download_goes_on_and_is_never_taken_for_a_checkpoint(fake, tmp_path, monkeypatch, capsys):
     fake.failure = ConnectionResetError("gone")
     assert download(monkeypatch, NAME, "--accept-license") == 2
-    assert "continues where it stopped" in capsys.readouterr().err
+    assert "Run the command again to resume" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [f".{NAME}.part"]
     fake.failure = None
     assert download(monkeypatch, NAME, "--accept-license") == 0

@@ -123,11 +123,11 @@ def test_a_run_goes_on_from_its_cache_with_the_same_result(place, monkeypatch):
     ("arguments", "finding"),
     [
         (("small", "--audio", "none"), "not a folder"),
-        (("small", "--audio", "small"), "holds no sound files"),
+        (("small", "--audio", "small"), "has no audio files"),
         (("none", "--audio", "sounds"), "neither a folder"),
         (("small", "--audio", "sounds", "--codebooks", "1,x"), "expected numbers"),
         (("small", "--audio", "sounds", "--codebooks", "9"), "1 to 3"),
-        (("small", "--audio", "sounds", "--peers", "mp4"), "no peers called mp4"),
+        (("small", "--audio", "sounds", "--peers", "mp4"), "Unknown baselines mp4"),
         (("small", "--audio", "sounds", "--json", "none/out.json"), "Check the path"),
         (("small", "--audio", "sounds", "--report", "sounds"), "Check the path"),
         (("small", "--audio", "sounds", "--transcripts", "none.jsonl"), "not a list of transcripts"),
@@ -143,4 +143,4 @@ def test_sounds_that_are_all_damaged_are_an_error(place, monkeypatch, capsys):
     for name in ("1.wav", "2.wav"):
         (place / "sounds" / name).write_bytes(b"RIFF")
     assert phonogram(monkeypatch, *RUN) == 2
-    assert "None of the 3 sounds could be read" in capsys.readouterr().err
+    assert "None of the 3 files could be read" in capsys.readouterr().err

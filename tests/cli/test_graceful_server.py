@@ -19,11 +19,11 @@ TEXT = "words " * 40
 
 
 @contextmanager
-def patient(engine, patience_s):
+def patient(engine, timeout_s):
     """Yields the server, its thread and a client."""
     app = create_app(Settings(device="cpu"), lambda settings: engine)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = GracefulServer(config, patience_s)
+    server = GracefulServer(config, timeout_s)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

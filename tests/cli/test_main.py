@@ -75,8 +75,8 @@ def test_existing_outputs_are_kept_unless_told_otherwise(place, monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "finding"),
     [
-        (("encode", "a.wav", "-o", "x.pgc"), "holds no 'spectral-24k'"),
-        (("encode", "a.wav", "-o", "x.pgc", "--codec", "none"), "checkpoints here: small"),
+        (("encode", "a.wav", "-o", "x.pgc"), "has no 'spectral-24k'"),
+        (("encode", "a.wav", "-o", "x.pgc", "--codec", "none"), "available checkpoints: small"),
         (("encode", "a.wav", "-o", "x.pgc", "--codec", "x" * 5000), "neither a folder"),
         (("encode", "a.wav", "-o", "x" * 5000, "--codec", "small"), "cannot be written"),
         (("encode", "a.wav", "-o", "x.pgc", "--codec", "small", "--codebooks", "4"), "1 to 3"),
@@ -84,10 +84,10 @@ def test_existing_outputs_are_kept_unless_told_otherwise(place, monkeypatch, cap
         (("encode", "a.wav", "-o", "none/x.pgc", "--codec", "small"), "does not exist"),
         (("encode", "a.wav", "-o", "checkpoints", "--codec", "small", "--overwrite"), "not a file"),
         (("encode", "none.wav", "-o", "x.pgc", "--codec", "small"), "Check the path"),
-        (("encode", "checkpoints/small/codec.json", "-o", "x.pgc", "--codec", "small"), "no sound file"),
+        (("encode", "checkpoints/small/codec.json", "-o", "x.pgc", "--codec", "small"), "not a supported audio file"),
         (("decode", "none.pgc", "-o", "x.wav", "--codec", "small"), "is not a file"),
         (("decode", "a.wav", "-o", "x.wav", "--codec", "small"), "starts with"),
-        (("decode", "a.wav", "-o", "x.doc", "--codec", "small"), "sound format"),
+        (("decode", "a.wav", "-o", "x.doc", "--codec", "small"), "audio format"),
         (("info", "checkpoints"), "is not a file"),
     ],
 )

@@ -18,7 +18,7 @@ def engine(tmp_path, monkeypatch):
     engine = FakeEngine()
     monkeypatch.setattr(backend.app, "build_engine", lambda settings: engine)
     monkeypatch.setattr("backend.pipeline.longform.job_runner.POLL_S", 0.01)
-    monkeypatch.setattr("backend.cli.read.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("backend.cli.read.POLL_INTERVAL_S", 0.01)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.md").write_text(BOOK)
@@ -48,7 +48,7 @@ def test_a_reading_that_stopped_goes_on(read, engine, tmp_path, capsys):
     engine.refusals["It rained all evening long."] = EngineFailure("The model lost its way.")
     assert read("book.md", "-o", "book.wav") == 2
     told = capsys.readouterr().err
-    assert "The model lost its way" in told and "goes on from here" in told and not (tmp_path / "book.wav").exists()
+    assert "The model lost its way" in told and "resumes from here" in told and not (tmp_path / "book.wav").exists()
     engine.asked.clear()
     engine.refusals.clear()
     assert read("book.md", "-o", "book.wav") == 0
@@ -82,15 +82,15 @@ def test_only_the_last_readings_of_a_book_are_kept(read, tmp_path):
 def test_what_could_not_be_said_is_told(read, engine, capsys):
     engine.refusals["It rained all evening long."] = BadText("Not spoken.")
     assert read("book.md", "-o", "book.wav") == 0
-    assert "1 sentences have nothing this voice can say, such as 'It rained" in capsys.readouterr().err
+    assert "skipped 1 sentences that this voice cannot speak: 'It rained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("book.md", "-o", "book.xyz"), "no format for a book"),
+        (("book.md", "-o", "book.xyz"), "not a book format"),
         (("book.md", "-o", "nowhere/book.wav"), "does not exist"),
-        (("book.md", "-o", "book.md"), "no format"),
+        (("book.md", "-o", "book.md"), "not a book format"),
         (("none.md", "-o", "book.wav"), "cannot be read"),
         (("book.md", "-o", "book.wav", "--voice", "nobody"), "No voice 'nobody'"),
         (("book.md", "-o", "book.wav", "--speed", "9"), "speed is 9.0"),

@@ -137,8 +137,8 @@ def test_failure_midway_leaves_no_file(phonogram, engine, tmp_path, capsys, opti
 @pytest.mark.parametrize(
     ("arguments", "finding"),
     [
-        (("x", "-o", "a.doc"), "no sound format"),
-        (("x", "-o", "a.ogg", "--stream"), "as it is made"),
+        (("x", "-o", "a.doc"), "not a supported audio format"),
+        (("x", "-o", "a.ogg", "--stream"), "not a streaming audio format"),
         (("x", "-o", "none/a.wav"), "does not exist"),
         (("x", "-o", "there.wav"), "exists already"),
         (("", "-o", "a.wav"), "text is empty"),
@@ -174,12 +174,12 @@ def test_voices_are_listed(phonogram, engine, capsys):
     assert json.loads(capsys.readouterr().out) == [{"id": "hum", "name": "Hum"}]
     engine.stored.clear()
     assert phonogram("voices") == 0
-    assert "No voices yet" in capsys.readouterr().err
+    assert "There are no voices" in capsys.readouterr().err
 
 
 def test_serve_starts_the_server_where_it_is_told(phonogram, monkeypatch):
     started = []
-    monkeypatch.setattr("backend.cli.graceful_server.PatientServer.run", lambda server: started.append(server.config))
+    monkeypatch.setattr("backend.cli.graceful_server.GracefulServer.run", lambda server: started.append(server.config))
     monkeypatch.setenv("PORT", "8123")
     assert phonogram("serve") == 0
     assert phonogram("serve", "--host", "0.0.0.0", "--port", "8200") == 0

@@ -1,17 +1,17 @@
-"""A door in front of the `speakers` of a test, and a desk."""
+"""A gateway in front of the test's `workers` and a primary replica."""
 
 import pytest
 
 from tests.support.fake_engine import FakeEngine
-from tests.support.local_cluster import Here, opened
+from tests.support.local_cluster import LocalReplicas, gateway_client
 
 
 @pytest.fixture
-def desk():
-    return Here(FakeEngine(), "desk")
+def primary():
+    return LocalReplicas(FakeEngine(), "primary")
 
 
 @pytest.fixture
-def http(speakers, desk):
-    with opened(speakers, desk) as client:
+def http(workers, primary):
+    with gateway_client(workers, primary) as client:
         yield client

@@ -1,4 +1,4 @@
-"""The door in front of replicas in this process: answers pass unchanged, and a lost replica costs nobody a request."""
+"""The gateway in front of replicas in this process: answers pass unchanged, and a lost replica costs nobody a request."""
 
 import asyncio
 import threading
@@ -14,15 +14,15 @@ from backend.errors import Busy, NotAvailable, NotReady
 from backend.settings import Settings
 from tests.api.test_wire import within
 from tests.support.fake_engine import FakeEngine
-from tests.support.local_cluster import SETTINGS, Here, opened
+from tests.support.local_cluster import SETTINGS, LocalReplicas, gateway_client
 from tests.support.served import asked_here
 
 TEXT = "words " * 30
 
 
 @pytest.fixture
-def speakers():
-    return Here(FakeEngine())
+def workers():
+    return LocalReplicas(FakeEngine())
 
 
 def ask(http, **changes):
@@ -40,66 +40,69 @@ def test_answers_are_those_of_a_server_alone(http):
 
 
 @pytest.mark.parametrize("n_messages", [0, 1])
-def test_a_replica_lost_before_its_first_sound_costs_nothing(http, speakers, n_messages):
+def test_a_replica_lost_before_its_first_sound_costs_nothing(http, workers, n_messages):
     expected = ask(http).content
-    speakers.lost_after = {1: n_messages, 2: n_messages}
+    workers.lost_after = {1: n_messages, 2: n_messages}
     answer = ask(http)
     assert answer.status_code == 200 and answer.content == expected
-    assert speakers.n_asked == 4 == speakers.n_closed
+    assert workers.n_requests == 4 == workers.n_closed
 
 
-def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(speakers, desk):
-    speakers.lost_after = {0: 3}
-    door = create_gateway(SETTINGS, speakers, desk)
-    with TestClient(door) as http:
-        http.portal.call(speakers.replica.open)
+def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(workers, primary):
+    workers.lost_after = {0: 3}
+    gateway = create_gateway(SETTINGS, workers, primary)
+    with TestClient(gateway) as http:
+        http.portal.call(workers.replica.open)
         with pytest.raises(StreamAborted):
             ask(http)
-        http.portal.call(speakers.replica.close)
-    assert speakers.n_asked == 1
+        http.portal.call(workers.replica.close)
+    assert workers.n_requests == 1
 
 
-def test_losing_every_replica_is_told(http, speakers):
-    speakers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
+def test_losing_every_replica_is_told(http, workers):
+    workers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     answer = ask(http)
-    assert answer.status_code == 503 and answer.headers["retry-after"] and speakers.n_asked == MAX_TRIES
+    assert answer.status_code == 503 and answer.headers["retry-after"] and workers.n_requests == MAX_TRIES
     assert ask(http).status_code == 200
 
 
-def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, speakers, desk):
+def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, workers, primary):
     form = {"data": {"name": "Ann", "consent": "true"}, "files": {"audio": b"RIFF"}}
     assert http.post("/voices", **form).status_code == 201
-    assert len(desk.replica._host.engine.added) == 1 and speakers.n_asked == 0
-    desk.lost_after = {1: 0, 2: 0}
+    assert len(primary.replica._host.engine.added) == 1 and workers.n_requests == 0
+    primary.lost_after = {1: 0, 2: 0}
     lost = http.post("/voices", **form)
     assert lost.status_code == 503 and lost.headers["x-should-retry"] == "false"
     # Looking does no harm twice.
-    assert http.get("/voices").status_code == 200 and desk.n_asked == 4
+    assert http.get("/voices").status_code == 200 and primary.n_requests == 4
 
 
-def test_too_much_waiting_is_told_with_when_to_come_back(http, speakers):
-    speakers.refusal = Busy("Every replica has as much waiting as it may.", 1.0)
+def test_too_much_waiting_is_told_with_when_to_come_back(http, workers):
+    workers.refusal = Busy("Every replica has as much waiting as it may.", 1.0)
     answer = ask(http)
     assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "1000"
 
 
-def test_the_door_asks_who_calls(speakers, desk):
-    settings = Settings(device="cpu", api_key="a-key-for-the-door", max_upload_mb=1, rate_limit_per_min=5)
-    with TestClient(create_gateway(settings, speakers, desk)) as http:
-        key = {"Authorization": "Bearer a-key-for-the-door"}
+def test_the_door_asks_who_calls(workers, primary):
+    settings = Settings(device="cpu", api_key="a-key-for-the-gateway", max_upload_mb=1, rate_limit_per_min=5)
+    with TestClient(create_gateway(settings, workers, primary)) as http:
+        key = {"Authorization": "Bearer a-key-for-the-gateway"}
         assert http.post("/tts", json={"text": "x"}).status_code == 401
         assert http.get("/voices", headers={"Host": "evil.example"}).status_code == 403
         assert http.post("/tts", content=b"x" * 2**21, headers=key).status_code == 413
         assert [http.get("/voices").status_code for _ in range(5)][-1] == 429
-    assert speakers.n_asked == desk.n_asked == 0
+    assert workers.n_requests == primary.n_requests == 0
 
 
-def test_turns_are_taken_by_key_as_at_a_server_alone(speakers, desk):
-    settings, key = Settings(device="cpu", api_key="a-key-for-the-door"), {"Authorization": "Bearer a-key-for-the-door"}
-    with opened(speakers, desk, settings) as http, asked_here(api_key="a-key-for-the-door") as alone:
+def test_turns_are_taken_by_key_as_at_a_server_alone(workers, primary):
+    settings, key = (
+        Settings(device="cpu", api_key="a-key-for-the-gateway"),
+        {"Authorization": "Bearer a-key-for-the-gateway"},
+    )
+    with gateway_client(workers, primary, settings) as http, asked_here(api_key="a-key-for-the-gateway") as alone:
         for one in (http, alone):
             assert one.post("/tts", json={"text": "Hello."}, headers=key).status_code == 200
-        (name,) = speakers.replica._host.engine.clients
+        (name,) = workers.replica._host.engine.clients
         assert [name] == alone.engine.clients and name != "testclient"
 
 
@@ -107,17 +110,17 @@ def test_answers_name_their_replica(http):
     assert http.get("/health").headers["x-replica"].isdecimal()
 
 
-def test_a_client_that_leaves_stops_its_replica(speakers, desk):
+def test_a_client_that_leaves_stops_its_replica(workers, primary):
     engine = FakeEngine()
     engine.pause_after_samples = 1600
-    speakers.replica = Replica(SETTINGS, "speaker", lambda settings: engine)
-    door = create_gateway(SETTINGS, speakers, desk)
+    workers.replica = Replica(SETTINGS, "worker", lambda settings: engine)
+    gateway = create_gateway(SETTINGS, workers, primary)
     body = b'{"text": "%s", "streaming": true, "format": "pcm"}' % TEXT.encode()
     left = threading.Event()
     sent = []
 
     async def leave_in_the_middle():
-        await speakers.replica.open()
+        await workers.replica.open()
         messages = [{"type": "http.request", "body": body}]
 
         async def receive():
@@ -137,18 +140,18 @@ def test_a_client_that_leaves_stops_its_replica(speakers, desk):
             "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "http_version": "1.1",
             "scheme": "http", "server": ("127.0.0.1", 1), "asgi": {"version": "3.0"},
         }  # fmt: skip
-        await asyncio.wait_for(door(scope, receive, send), 10)
+        await asyncio.wait_for(gateway(scope, receive, send), 10)
         within(2.0, lambda: engine.n_cancelled > 0)
-        await speakers.replica.close()
+        await workers.replica.close()
 
     asyncio.run(leave_in_the_middle())
     assert sent and not any(message.get("more_body") is False for message in sent)
-    assert speakers.n_closed == 1 and engine.n_pieces < len(TEXT) * 160 / 800
+    assert workers.n_closed == 1 and engine.n_pieces < len(TEXT) * 160 / 800
 
 
 def test_a_replica_without_an_engine_does_not_open():
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
-    replica = Replica(SETTINGS, "speaker", lambda settings: engine)
+    replica = Replica(SETTINGS, "worker", lambda settings: engine)
     with pytest.raises(NotReady, match="No checkpoint"):
         asyncio.run(replica.open())

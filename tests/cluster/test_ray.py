@@ -43,10 +43,12 @@ def url():
     ray_serve.connect(None, n_cores=4)
     try:
         ray_serve.deploy(settings, ray_serve.Size(2, 2, cores=1.0), slow_engine.build)
-        door = create_gateway(settings, ray_serve.RayReplicaPool("speakers"), ray_serve.RayReplicaPool("desk"))
+        gateway = create_gateway(
+            settings, ray_serve.RayReplicaPool(ray_serve.WORKERS), ray_serve.RayReplicaPool(ray_serve.PRIMARY)
+        )
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
-            server = uvicorn.Server(uvicorn.Config(door, log_level="critical", timeout_graceful_shutdown=2))
+            server = uvicorn.Server(uvicorn.Config(gateway, log_level="critical", timeout_graceful_shutdown=2))
             thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
             thread.start()
             while not server.started:
@@ -56,7 +58,7 @@ def url():
             thread.join(10)
     finally:
         ray_serve.shut_down()
-        ray_serve.leave()
+        ray_serve.disconnect()
         os.environ["PYTHONPATH"] = before
 
 
@@ -74,7 +76,7 @@ def wait_until(is_so, limit_s=START_LIMIT_S):
 def running():
     from backend.cluster import ray_serve
 
-    return ray_serve.status().replicas["speakers"].get("RUNNING", 0)
+    return ray_serve.status().replicas[ray_serve.WORKERS].get("RUNNING", 0)
 
 
 @pytest.fixture

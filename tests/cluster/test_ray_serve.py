@@ -6,18 +6,18 @@ from importlib.util import find_spec
 
 import pytest
 
-from backend.cluster.ray_serve import connect, held_back
+from backend.cluster.ray_serve import connect, defer_interrupt
 from backend.errors import NotAvailable
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself Ctrl-C alone there")
 def test_ctrl_c_waits_for_the_end_of_what_must_not_break_off():
     before, is_whole = signal.getsignal(signal.SIGINT), False
-    with pytest.raises(KeyboardInterrupt), held_back():
+    with pytest.raises(KeyboardInterrupt), defer_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
         is_whole = True
     assert is_whole and signal.getsignal(signal.SIGINT) is before
-    with held_back():
+    with defer_interrupt():
         pass
 
 

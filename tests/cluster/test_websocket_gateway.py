@@ -20,7 +20,7 @@ from backend.settings import Settings
 from tests.api.speech.test_websocket import PATH, Talk, pcm_of
 from tests.api.test_wire import within
 from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
-from tests.support.local_cluster import SETTINGS, Here, opened
+from tests.support.local_cluster import SETTINGS, LocalReplicas, gateway_client
 from tests.support.served import asked_here
 
 STORY = "One is here. Two is here. Three is here. "
@@ -47,8 +47,8 @@ def engine():
 
 
 @pytest.fixture
-def speakers(engine):
-    return Here(engine)
+def workers(engine):
+    return LocalReplicas(engine)
 
 
 @contextmanager
@@ -106,10 +106,10 @@ def test_a_message_that_is_none_is_told_and_closes(message, http, engine):
     assert closed.value.code == 1003 and engine.asked == []
 
 
-def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(speakers, desk):
+def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(workers, primary):
     settings = Settings(device="cpu", api_key="a-key-for-the-door")
     key = {"Authorization": "Bearer a-key-for-the-door"}
-    with opened(speakers, desk, settings) as http:
+    with gateway_client(workers, primary, settings) as http:
         for headers, status in (
             ({}, 401), (key | {"Origin": "http://evil.example"}, 403), (key | {"Host": "evil.example"}, 403)
         ):  # fmt: skip
@@ -118,11 +118,11 @@ def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(speaker
             assert refused.value.status_code == status
         with http.websocket_connect(PATH, headers=key) as socket:
             Talk(socket).say(type="end")
-    assert speakers.n_asked == 0
+    assert workers.n_requests == 0
 
 
-def test_one_socket_too_many_and_other_paths_are_refused(speakers, desk):
-    with opened(speakers, desk, n_sockets=1) as http, talking(http) as talk:
+def test_one_socket_too_many_and_other_paths_are_refused(workers, primary):
+    with gateway_client(workers, primary, max_sockets=1) as http, talking(http) as talk:
         with pytest.raises(WebSocketDenialResponse) as refused, http.websocket_connect(PATH):
             pass
         assert (refused.value.status_code, refused.value.json()["error"]) == (429, "Busy")
@@ -132,21 +132,21 @@ def test_one_socket_too_many_and_other_paths_are_refused(speakers, desk):
         talk.until("done")
 
 
-def test_a_silent_socket_holds_no_place_and_a_speech_does(http, speakers, engine):
+def test_a_silent_socket_holds_no_place_and_a_speech_does(http, workers, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with talking(http) as silent, talking(http) as talk:
         silent.say(type="start", seed=1)
         talk.say(type="text", text="Only this is spoken. ")
         talk.say(type="flush")
         assert engine.paused.wait(5)
-        within(2.0, lambda: speakers.n_open == 1)
-        assert speakers.replica._host.n_speeches == 1
+        within(2.0, lambda: workers.n_open == 1)
+        assert workers.replica._host.n_speeches == 1
         engine.go_on.set()
         talk.until("flushed")
-        within(2.0, lambda: speakers.n_open == speakers.replica._host.n_speeches == 0)
+        within(2.0, lambda: workers.n_open == workers.replica._host.n_speeches == 0)
 
 
-def test_barge_in_frees_the_place_and_new_text_is_spoken(http, speakers, engine):
+def test_barge_in_frees_the_place_and_new_text_is_spoken(http, workers, engine):
     engine.pause_after_samples = 2 * PIECE_SAMPLES
     with talking(http) as talk:
         talk.say(type="start", pace=0)
@@ -155,7 +155,7 @@ def test_barge_in_frees_the_place_and_new_text_is_spoken(http, speakers, engine)
         talk.say(type="cancel")
         talk.until("cancelled")
         n_old = len(talk.sound)
-        within(2.0, lambda: speakers.n_open == speakers.replica._host.n_speeches == 0)
+        within(2.0, lambda: workers.n_open == workers.replica._host.n_speeches == 0)
         assert engine.n_cancelled >= 1
         engine.pause_after_samples = 2**62
         talk.say(type="text", text="New words.")
@@ -164,26 +164,26 @@ def test_barge_in_frees_the_place_and_new_text_is_spoken(http, speakers, engine)
     assert n_old <= 2 * 2 * PIECE_SAMPLES and talk.sound[n_old:] == pcm_of("New words.")
 
 
-def test_a_client_that_leaves_stops_the_replica(http, speakers, engine):
+def test_a_client_that_leaves_stops_the_replica(http, workers, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with talking(http) as talk:
         talk.say(type="text", text="Nobody hears the rest of this. And this. ")
         assert engine.paused.wait(5)
-    within(2.0, lambda: speakers.n_open == speakers.replica._host.n_speeches == 0)
-    counted = speakers.replica.app.state.measures.as_json()["phonogram_speeches_total"]
+    within(2.0, lambda: workers.n_open == workers.replica._host.n_speeches == 0)
+    counted = workers.replica.app.state.metrics.as_json()["phonogram_speeches_total"]
     assert engine.n_cancelled >= 1 and {"outcome": "cancelled", "value": 0.0} not in counted
 
 
 @pytest.mark.parametrize("n_lost", [1, MAX_TRIES - 1])
-def test_a_replica_lost_before_its_first_sound_costs_nothing(http, speakers, n_lost):
-    speakers.lost_after = dict.fromkeys(range(n_lost), 0)
+def test_a_replica_lost_before_its_first_sound_costs_nothing(http, workers, n_lost):
+    workers.lost_after = dict.fromkeys(range(n_lost), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Nobody notices."},))
     assert (sound, told[-1]["type"], code) == (pcm_of("Nobody notices."), "done", 1000)
-    assert speakers.n_asked == n_lost + 1 and speakers.n_open == 0
+    assert workers.n_requests == n_lost + 1 and workers.n_open == 0
 
 
-def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, speakers):
-    speakers.lost_after = {1: 1}
+def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, workers):
+    workers.lost_after = {1: 1}
     whole, broken = "This one is whole.", "This one breaks off."
     sound, told, code = heard(http, ({"type": "text", "text": f"{whole} {broken} And nothing after. "},))
     assert code == 1011 and "done" not in [body["type"] for body in told]
@@ -191,16 +191,16 @@ def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, speakers):
     assert told[-1]["retry_after_ms"] == 2000
     # What had come is heard, and the break is where it says.
     assert sound == pcm_of(whole, broken)[: 2 * (len(whole) * 160 + PIECE_SAMPLES)]
-    within(2.0, lambda: speakers.n_open == 0)
+    within(2.0, lambda: workers.n_open == 0)
 
 
-def test_losing_every_replica_is_told_and_closes(http, speakers):
-    speakers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
+def test_losing_every_replica_is_told_and_closes(http, workers):
+    workers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Never heard. "},))
-    assert (sound, told[-1]["error"], code, speakers.n_asked) == (b"", "ReplicaLost", 1011, MAX_TRIES)
+    assert (sound, told[-1]["error"], code, workers.n_requests) == (b"", "ReplicaLost", 1011, MAX_TRIES)
 
 
-def test_a_silent_socket_outlives_its_replica(http, speakers):
+def test_a_silent_socket_outlives_its_replica(http, workers):
     with talking(http) as talk:
         talk.say(type="start", seed=1)
         for text in ("Before.", "After."):
@@ -208,9 +208,9 @@ def test_a_silent_socket_outlives_its_replica(http, speakers):
             talk.say(type="flush")
             talk.until("flushed")
             # An update: another replica in its place, with an engine that has heard nothing.
-            http.portal.call(speakers.replica.close)
-            speakers.replica = Here(FakeEngine()).replica
-            http.portal.call(speakers.replica.open)
+            http.portal.call(workers.replica.close)
+            workers.replica = LocalReplicas(FakeEngine()).replica
+            http.portal.call(workers.replica.open)
         talk.say(type="end")
         talk.until("done")
     with asked_here() as alone:
@@ -221,8 +221,8 @@ def test_a_silent_socket_outlives_its_replica(http, speakers):
 
 
 @pytest.mark.parametrize("refused_by", ["the door's queue", "the replica"])
-def test_too_much_waiting_is_told_with_when_to_come_back_and_the_socket_goes_on(refused_by, http, speakers, engine):
-    refuser = speakers if refused_by == "the door's queue" else engine
+def test_too_much_waiting_is_told_with_when_to_come_back_and_the_socket_goes_on(refused_by, http, workers, engine):
+    refuser = workers if refused_by == "the door's queue" else engine
     refuser.refusal = Busy("9 requests wait already.", 2.5)
     with talking(http) as talk:
         talk.say(type="text", text="One. Two. ")
@@ -259,7 +259,7 @@ def test_a_fault_of_ours_is_told_without_its_inside(http, engine, caplog):
     assert "secret" in caplog.text
 
 
-def test_the_replica_counts_what_was_said_under_the_sockets_id(http, speakers, desk, engine):
+def test_the_replica_counts_what_was_said_under_the_sockets_id(http, workers, primary, engine):
     with http.websocket_connect(PATH, headers={"X-Request-Id": "talk-1"}) as socket:
         assert "talk-1" in str(socket.extra_headers)
         talk = Talk(socket)
@@ -268,11 +268,11 @@ def test_the_replica_counts_what_was_said_under_the_sockets_id(http, speakers, d
         talk.until("done")
     rows = http.get("/requests").json()["requests"]
     assert {(row["id"], row["door"], row["status"]) for row in rows} == {("talk-1", PATH, "done")} and len(rows) == 2
-    assert len(set(engine.clients)) == 1 and engine.clients[0] and desk.n_asked == 0
+    assert len(set(engine.clients)) == 1 and engine.clients[0] and primary.n_requests == 0
 
 
-def test_turns_are_taken_by_the_key_of_the_socket(speakers, desk, engine):
-    with opened(speakers, desk, Settings(device="cpu", api_key="a-key-for-the-door")) as http:
+def test_turns_are_taken_by_the_key_of_the_socket(workers, primary, engine):
+    with gateway_client(workers, primary, Settings(device="cpu", api_key="a-key-for-the-door")) as http:
         with http.websocket_connect(PATH, headers={"Authorization": "Bearer a-key-for-the-door"}) as socket:
             talk = Talk(socket)
             talk.say(type="text", text="Hello there.")
@@ -287,16 +287,16 @@ def test_turns_are_taken_by_the_key_of_the_socket(speakers, desk, engine):
         assert engine.clients == alone.engine.clients
 
 
-def test_a_speech_left_before_it_was_opened_asks_no_replica(speakers):
+def test_a_speech_left_before_it_was_opened_asks_no_replica(workers):
     async def leave_first():
-        speech = RemoteSpeech(speakers, InFlight(), SpeechRequest(text="Never asked."), {}, False)
-        speech.leave()
+        speech = RemoteSpeech(workers, InFlight(), SpeechRequest(text="Never asked."), {}, False)
+        speech.cancel()
         with pytest.raises(errors.Cancelled):
             await speech.open()
         speech.close()
 
     asyncio.run(leave_first())
-    assert speakers.n_asked == 0
+    assert workers.n_requests == 0
 
 
 def test_every_error_comes_out_of_another_process_as_it_went_in():
@@ -318,7 +318,7 @@ def test_a_door_that_closes_lets_what_is_said_end_and_takes_nothing_new(http, en
         while talk.next() != "sound":
             pass
         assert host.n_speeches == 1
-        host.refuse_new()
+        host.drain()
         talk.say(type="text", text="This is not begun.")
         talk.say(type="flush")
         assert http.get("/ready").status_code == 503 and http.get("/health").status_code == 200
@@ -342,6 +342,6 @@ def test_a_request_at_the_door_is_waited_for(http, engine):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(http.post, "/tts", json={"text": "Some words.", "format": "pcm"})
         assert engine.paused.wait(5) and host.n_speeches == 1
-        host.refuse_new()
+        host.drain()
         engine.go_on.set()
         assert asked.result().content == pcm_of("Some words.") and host.n_speeches == 0

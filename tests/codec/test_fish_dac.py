@@ -1,19 +1,14 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
-from backend.weights.fish_codec import config_from_reference, load_fish_codec
+from backend.weights.fish_codec import load_fish_codec
 from backend.weights.tensor_files import read_tensors
 from tests.support import codec_contract
 from tests.support.codec_contract import decode_in_pieces, noise
+from tests.support.fish_codec_case import CONFIG, GOLDEN, LAWS
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fish_codec"
-META = json.loads((GOLDEN / "meta.json").read_text())
-CONFIG = config_from_reference(META["codec"], META["q"], META["tf"], META["window"])
 # Measured on the golden case: features 4.3e-6, audio 1.1e-6.
 STREAMING_TOLERANCE = 1e-5
 
@@ -34,20 +29,6 @@ def _without_gradients():
         yield
 
 
-# Two laws do not apply: this codec cannot be trained, and it clamps codes where others refuse them.
-# The length of the memory law is cut below.
-LAWS = [
-    law
-    for law in codec_contract.LAWS
-    if law
-    not in (
-        codec_contract.measured_latency_is_the_declared_one,
-        codec_contract.codes_stay_in_range,
-        codec_contract.memory_stays_flat,
-    )
-]
-
-
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law(codec, law):
     law(codec)
@@ -62,17 +43,17 @@ def test_memory_stays_flat_for_ten_minutes(codec):
     codec_contract.memory_stays_flat(codec)
 
 
-def test_the_first_sound_needs_exactly_one_frame(codec):
-    """The measured latency: output 0 hears input hop - 1, and nothing after it."""
+def test_first_output_needs_exactly_one_frame(codec):
+    """The measured latency: output 0 depends on input hop - 1 and nothing after it."""
     hop, audio = codec.spec.hop_samples, noise(codec, 2 * codec.spec.hop_samples)
     assert codec.algorithmic_latency_samples == hop
     sound = codec.decode(codec.encode(audio))
-    for position, is_heard in ((hop - 1, True), (hop, False)):
+    for position, depends in ((hop - 1, True), (hop, False)):
         struck = audio.clone()
         struck[:, :, position] = 20.0
         changed = codec.decode(codec.encode(struck))[:, :, :hop] != sound[:, :, :hop]
-        assert bool(changed[:, :, 0].all()) == is_heard
-        assert bool(changed.any()) == is_heard
+        assert bool(changed[:, :, 0].all()) == depends
+        assert bool(changed.any()) == depends
 
 
 @pytest.mark.parametrize("utterance", ["0", "1"])
@@ -86,7 +67,7 @@ def test_reference_is_matched(codec, arrays, utterance):
     torch.testing.assert_close(audio, golden["audio"], atol=1e-5, rtol=0)
 
 
-def test_codes_out_of_range_are_clamped_and_the_callers_tensor_is_kept(codec, arrays):
+def test_codes_out_of_range_are_clamped_in_a_copy(codec, arrays):
     for utterance in ("0", "1"):
         indices = arrays[f"{utterance}.rand_codes"].long()
         sizes = torch.tensor(codec.spec.codebook_sizes)[:, None]
@@ -112,7 +93,7 @@ def test_prefix_decodes_to_the_prefix(codec):
         assert (part - whole[:, :, : n_frames * 32]).abs().max() < STREAMING_TOLERANCE
 
 
-def test_encoder_attends_over_its_window_and_no_further():
+def test_encoder_attention_is_limited_to_its_window():
     """One attention layer of 512 steps at hop 8: a sample reaches about 512 of them, and its influence then stops."""
     torch.manual_seed(0)
     codec = FishDAC(**CONFIG).eval()
@@ -132,7 +113,7 @@ def test_encoder_attends_over_its_window_and_no_further():
     assert (streamed - codec.encoder(audio)).abs().max() < STREAMING_TOLERANCE
 
 
-def test_training_is_refused_clearly(codec):
+def test_training_is_rejected(codec):
     with pytest.raises(NotImplementedError, match="cannot be trained"):
         codec.reconstruct(noise(codec, 32))
 

@@ -1,4 +1,4 @@
-"""Every causal codec against the laws: one line in CODECS adds a codec."""
+"""Contract tests of every causal codec: one line in CODECS adds a codec."""
 
 from collections.abc import Callable
 
@@ -52,21 +52,21 @@ def test_saved_weights_give_the_same_codes(name):
 
 
 class Forgetful(SoundStream):
-    """Decodes every piece as if it were the first."""
+    """Decodes every chunk as if it were the first."""
 
     def decode_frames(self, indices, state):
         return super().decode_frames(indices, None)
 
 
 class Prescient(SoundStream):
-    """Decodes with the next frame already in sight."""
+    """Decodes with look-ahead to the next frame."""
 
     def decode_frames(self, indices, state):
         return super().decode_frames(indices.roll(-1, dims=2), state)
 
 
 class Late(SoundStream):
-    """Lags a sample behind what it declares."""
+    """Has one sample more latency than declared."""
 
     def reconstruct(self, audio, n_codebooks=None, is_quantized=True):
         output = super().reconstruct(audio, n_codebooks, is_quantized)
@@ -74,7 +74,7 @@ class Late(SoundStream):
 
 
 class Hoarding(SoundStream):
-    """Keeps the codes of every piece."""
+    """Accumulates the codes of every chunk."""
 
     def decode_frames(self, indices, state):
         self.__dict__.setdefault("hoard", []).append(indices.clone())
@@ -82,7 +82,7 @@ class Hoarding(SoundStream):
 
 
 class Mixing(SoundStream):
-    """Lets the rows of a batch hear each other."""
+    """Mixes the rows of a batch."""
 
     def encode_frames(self, audio, state, n_codebooks):
         return super().encode_frames(audio - audio.mean(dim=0), state, n_codebooks)
@@ -98,7 +98,7 @@ class Mixing(SoundStream):
         (Mixing, codec_contract.rows_do_not_hear_each_other),
     ],
 )
-def test_laws_catch_a_planted_defect(defect, law):
+def test_contract_catches_a_planted_defect(defect, law):
     torch.manual_seed(0)
     codec = defect(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600).eval()
     with torch.no_grad(), pytest.raises(AssertionError):

@@ -21,7 +21,7 @@ def recordings(folder: Path, n: int = 4) -> list[Clip]:
     return read_clips(folder)
 
 
-def test_cached_samples_are_those_of_the_files(tmp_path):
+def test_cached_samples_equal_the_files(tmp_path):
     clips = recordings(tmp_path / "speech")
     cache = AudioCache(tmp_path / "cache", RATE_HZ)
     cache.build(clips)
@@ -42,7 +42,7 @@ def test_corrupt_file_is_reported_and_skipped(tmp_path):
 
 
 @pytest.mark.parametrize("n_lost", [1, 1000, 3000])
-def test_torn_cache_is_completed(tmp_path, n_lost):
+def test_truncated_cache_is_completed(tmp_path, n_lost):
     clips = recordings(tmp_path / "speech")
     whole = AudioCache(tmp_path / "whole", RATE_HZ)
     whole.build(clips)
@@ -57,7 +57,7 @@ def test_torn_cache_is_completed(tmp_path, n_lost):
         assert np.array_equal(a.samples, b.samples)
 
 
-def test_torn_index_line_is_decoded_again(tmp_path):
+def test_truncated_index_line_is_decoded_again(tmp_path):
     clips = recordings(tmp_path / "speech")
     AudioCache(tmp_path / "cache", RATE_HZ).build(clips)
     index = tmp_path / "cache" / "index.jsonl"
@@ -68,7 +68,7 @@ def test_torn_index_line_is_decoded_again(tmp_path):
     assert len(cache.clips(clips)) == 4
 
 
-def test_built_cache_decodes_nothing_again(tmp_path, monkeypatch):
+def test_complete_cache_decodes_nothing(tmp_path, monkeypatch):
     clips = recordings(tmp_path / "speech")
     AudioCache(tmp_path / "cache", RATE_HZ).build(clips)
     monkeypatch.setattr("backend.data.audio_cache.read_audio", lambda *_, **__: pytest.fail("decoded again"))
@@ -85,13 +85,13 @@ def test_changed_file_is_decoded_again(tmp_path):
     assert len(again.clips(clips)[0].samples) == 4000
 
 
-def test_cache_refuses_another_rate(tmp_path):
+def test_cache_rejects_another_rate(tmp_path):
     AudioCache(tmp_path, 8000)
     with pytest.raises(BadContainer, match="Delete the cache"):
         AudioCache(tmp_path, 16000)
 
 
-def test_files_come_at_the_rate_and_channels_asked_for(tmp_path):
+def test_files_are_converted_to_the_requested_rate_and_channels(tmp_path):
     folder = tmp_path / "speech"
     folder.mkdir()
     stereo = np.concatenate([speech_like(0.5, 16000), speech_like(0.5, 16000, seed=1)])
@@ -117,7 +117,7 @@ def test_bad_manifest_line_is_named(tmp_path, line):
         read_clips(tmp_path)
 
 
-def test_folders_without_manifest_name_speakers(tmp_path):
+def test_folder_names_are_speakers_without_a_manifest(tmp_path):
     (tmp_path / "ann").mkdir()
     write_audio(tmp_path / "ann" / "a.wav", Waveform.of(speech_like(0.1, RATE_HZ), RATE_HZ))
     assert read_clips(tmp_path) == [Clip("ann/a.wav", tmp_path / "ann" / "a.wav", "ann")]

@@ -31,7 +31,7 @@ def test_segments_bring_the_pitch_of_their_place_and_speed(monkeypatch, speed):
     monkeypatch.setattr(f0_tracks, "track_f0", lambda samples, rate: 100.0 + np.arange(len(samples) // 80 + 1.0))
     clip = CachedClip("a", "b", np.zeros((RATE_HZ * 2, 1), np.int16))
     sampler = PitchedSampler([clip], 1600, 3, 0, Augmentation(rate_hz=RATE_HZ))
-    monkeypatch.setattr(Augmentation, "draw_speed", lambda self, rng: speed)
+    monkeypatch.setattr(Augmentation, "sample_speed", lambda self, rng: speed)
     sampler.follow(RATE_HZ, 80, 320)
     audio, f0_hz = sampler.next_pitched_batch()
     assert audio.shape == (3, 1, 1600) and f0_hz.shape == (3, 20) and f0_hz.dtype == np.float32

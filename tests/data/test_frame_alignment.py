@@ -1,4 +1,4 @@
-"""Durations of symbols onto codec frames."""
+"""Alignment of symbol durations with codec frames."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ PLAIN = DurationUnit(unit_samples=600, rate_hz=24_000, lead_samples=0)
 CODEC = {"hop_samples": 960, "latency_samples": 0, "rate_hz": 24_000}
 
 
-def test_a_frame_belongs_to_the_symbol_under_its_middle():
+def test_frame_belongs_to_the_symbol_at_its_middle():
     # Symbols end at 1200, 1800 and 4800; the middles are 480, 1440, 2400, 3360, 4320.
     assert frame_alignment((2, 1, 5), 5, PLAIN, first_sample=0, **CODEC).tolist() == [0, 1, 2, 2, 2]
 
 
-def test_a_symbol_shorter_than_a_frame_may_have_none():
+def test_symbol_shorter_than_a_frame_may_have_none():
     assert frame_alignment((1, 1, 1, 1, 4), 4, PLAIN, first_sample=0, **CODEC).tolist() == [0, 2, 4, 4]
 
 
@@ -33,7 +33,7 @@ def test_latency_of_the_codec_moves_the_symbols_later():
     assert late.tolist() == [0, 0, *at_once.tolist()]
 
 
-def test_another_rate_is_the_same_time():
+def test_alignment_is_equal_at_another_sample_rate():
     slow = frame_alignment((3, 1, 2, 9), 9, PLAIN, first_sample=500, **CODEC)
     fast = frame_alignment(
         (3, 1, 2, 9), 9, PLAIN, first_sample=500, hop_samples=1764, latency_samples=0, rate_hz=44_100
@@ -43,7 +43,7 @@ def test_another_rate_is_the_same_time():
 
 @pytest.mark.parametrize("latency_samples", [0, 720])
 @given(durations=st.lists(st.integers(0, 20), min_size=2, max_size=40), n_frames=st.integers(1, 60))
-def test_alignment_never_goes_back_and_stays_in_range(latency_samples, durations, n_frames):
+def test_alignment_is_monotonic_and_in_range(latency_samples, durations, n_frames):
     found = frame_alignment(
         durations, n_frames, DurationUnit(), first_sample=3000, **CODEC | {"latency_samples": latency_samples}
     )

@@ -19,11 +19,11 @@ EVERYTHING = Augmentation(
 
 
 def numbered_clips(*lengths: int) -> list[CachedClip]:
-    """Clip i holds only the value i + 1."""
+    """Clip i contains only the value i + 1."""
     return [CachedClip(str(i), "", np.full((n, 1), i + 1, np.int16)) for i, n in enumerate(lengths)]
 
 
-def test_restored_sampler_draws_the_same_batches():
+def test_restored_sampler_gives_the_same_batches():
     clips = [CachedClip("a", "", np.round(speech_like(2.0, RATE_HZ).T * 32767).astype(np.int16))]
     first = SegmentSampler(clips, 1000, 3, seed=1, augmentation=EVERYTHING)
     first.next_batch()
@@ -34,7 +34,7 @@ def test_restored_sampler_draws_the_same_batches():
         assert np.array_equal(first.next_batch(), second.next_batch())
 
 
-def test_long_clips_are_drawn_in_proportion():
+def test_clips_are_sampled_in_proportion_to_length():
     sampler = SegmentSampler(numbered_clips(1000, 9000), 10, 500, seed=0)
     values = np.round(sampler.next_batch()[:, 0, 0] * 32768)
     assert 0.03 < np.mean(values == 1) < 0.2
@@ -46,12 +46,12 @@ def test_short_clip_ends_in_silence():
     assert (batch[0, 0, :5] > 0).all() and (batch[0, 0, 5:] == 0).all()
 
 
-def test_no_clips_is_an_error():
+def test_empty_clip_list_is_rejected():
     with pytest.raises(BadSettings, match="held-out"):
         SegmentSampler([], 10, 1, seed=0)
 
 
-def test_reseeded_sampler_draws_other_segments():
+def test_reseeded_sampler_gives_other_segments():
     clips = [CachedClip("a", "", np.arange(20000, dtype=np.int16)[:, None])]
     sampler = SegmentSampler(clips, 100, 4, seed=1)
     state = sampler.state()
@@ -69,7 +69,7 @@ def test_augmented_segments_keep_length_and_bounds(seed):
     assert np.isfinite(batch).all() and np.abs(batch).max() <= 1.0
 
 
-def test_noise_has_the_level_asked_for():
+def test_noise_has_the_requested_level():
     tone = np.sin(np.arange(8000) * 0.1)[None] * 0.3
     noisy = add_noise(tone, 20.0, np.random.default_rng(0))
     snr_db = 10 * np.log10(np.mean(tone**2) / np.mean((noisy - tone) ** 2))
@@ -89,18 +89,18 @@ def test_flat_tone_curve_changes_nothing():
      (Clip("5", Path("e.wav"), "xm_joe"), True), (Clip("6", Path("f.wav"), "bob+xm_joe"), True),
      (Clip("7", Path("keep/secret1.wav"), "bob"), True), (Clip("secret2", Path("g.wav"), "bob"), True)],
 )  # fmt: skip
-def test_held_out_speakers_and_files_are_recognised(clip, is_out):
+def test_held_out_speakers_and_files_match(clip, is_out):
     assert HeldOut(speakers=("ann", "xm_*"), files=("secret*",)).covers(clip) == is_out
 
 
-def test_a_limited_band_keeps_what_lies_below_and_nothing_above():
+def test_band_limit_passes_below_and_blocks_above():
     times_s = np.arange(8000) / RATE_HZ
     low, high = np.sin(2 * np.pi * 400 * times_s), np.sin(2 * np.pi * 3000 * times_s)
     limited = limit_band((low + high)[None].astype(np.float32), 1000 / RATE_HZ)[0]
     assert np.abs(limited - low)[500:-500].max() < 0.01
 
 
-def test_a_room_adds_the_energy_asked_for_and_only_later_sound():
+def test_room_echo_has_the_requested_energy_and_is_causal():
     click = np.zeros((1, 4000))
     click[0, 1000] = 1.0
     echo = add_room(click, 2000, -10.0, np.random.default_rng(0)) - click

@@ -1,4 +1,4 @@
-"""Token shards on disk and the batches made of them."""
+"""Token shards on disk, and batches from them."""
 
 import json
 
@@ -38,7 +38,7 @@ def same(one, other):
     assert one.codes.dtype == one.alignment.dtype == np.int16
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_round_trip(tmp_path):
     items = written(tmp_path, range(20))
     dataset = ShardDataset(tmp_path)
     assert len(dataset) == 20 and dataset.spec == SPEC and dataset.speakers == ("s0", "s1", "s2", "s3", "s4")
@@ -47,7 +47,7 @@ def test_what_is_written_is_read(tmp_path):
     assert dataset.duration_s == pytest.approx(sum(item.n_frames for item in items) * 0.04)
 
 
-def test_writing_goes_on_where_it_stopped(tmp_path):
+def test_writing_resumes(tmp_path):
     written(tmp_path, range(10))
     (tmp_path / "shard-00002.safetensors").write_bytes(b"torn off before the index was replaced")
     writer = ShardWriter(tmp_path, SPEC)
@@ -56,7 +56,7 @@ def test_writing_goes_on_where_it_stopped(tmp_path):
     assert [item.id for item in ShardDataset(tmp_path)] == [f"u{number}" for number in range(11)]
 
 
-def test_codes_of_another_codec_are_refused(tmp_path):
+def test_codes_of_another_codec_are_rejected(tmp_path):
     written(tmp_path, range(3))
     with pytest.raises(BadContainer, match="Tokenize again with the codec in use"):
         ShardDataset(tmp_path, codes_sha256="cd" * 32)
@@ -71,7 +71,7 @@ def test_folders_of_one_codec_are_read_together(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "lose", "index", "format"])
-def test_damage_is_found(tmp_path, harm):
+def test_damage_is_detected(tmp_path, harm):
     written(tmp_path, range(3))
     shard, index = tmp_path / "shard-00000.safetensors", tmp_path / INDEX
     content = bytearray(shard.read_bytes())
@@ -94,11 +94,11 @@ def test_reference_is_another_utterance_of_the_speaker(tmp_path):
     written(tmp_path, range(20))
     dataset = ShardDataset(tmp_path)
     random = np.random.default_rng(0)
-    drawn = {dataset.another_of(6, random) for _ in range(100)}
-    assert drawn == {1, 11, 16}
+    others = {dataset.another_of(6, random) for _ in range(100)}
+    assert others == {1, 11, 16}
 
 
-def test_a_lonely_utterance_is_its_own_reference(tmp_path):
+def test_single_utterance_is_its_own_reference(tmp_path):
     written(tmp_path, range(2))
     assert ShardDataset(tmp_path).another_of(1, np.random.default_rng(0)) == 1
 
@@ -113,13 +113,13 @@ def epoch(batches):
     return [batches.next() for _ in range(batches.n_batches)]
 
 
-def test_an_epoch_holds_every_utterance_once_within_the_limit(dataset):
+def test_epoch_contains_every_utterance_once_within_the_limit(dataset):
     found = epoch(TokenBatches(dataset, 200))
     assert sorted(name for batch in found for name in batch.ids) == sorted(item.id for item in dataset)
     assert all(batch.codes.shape[0] * batch.codes.shape[2] <= 200 for batch in found)
 
 
-def test_batches_hold_the_utterances_padded(dataset):
+def test_batches_contain_padded_utterances(dataset):
     by_id = {item.id: item for item in dataset}
     for batch in epoch(TokenBatches(dataset, 200)):
         for row, name in enumerate(batch.ids):
@@ -131,13 +131,13 @@ def test_batches_hold_the_utterances_padded(dataset):
             assert dataset.speakers[batch.speaker_index[row]] == item.speaker
 
 
-def test_like_lengths_go_together(dataset):
+def test_similar_lengths_are_batched_together(dataset):
     found = epoch(TokenBatches(dataset, 200))
     padded = sum(batch.codes.shape[0] * batch.codes.shape[2] for batch in found)
     assert dataset.n_frames.sum() / padded > 0.9
 
 
-def test_references_are_of_the_speaker_and_cut(dataset):
+def test_references_are_of_the_speaker_and_cropped(dataset):
     for batch in epoch(TokenBatches(dataset, 200, max_reference_frames=12)):
         assert batch.reference_frames.max() <= 12
         for row, name in enumerate(batch.ids):
@@ -150,7 +150,7 @@ def test_references_are_of_the_speaker_and_cut(dataset):
             )  # fmt: skip
 
 
-def test_the_stream_is_the_same_every_time_and_new_every_epoch(dataset):
+def test_stream_is_deterministic_and_epochs_differ(dataset):
     one, other = TokenBatches(dataset, 200, seed=4), TokenBatches(dataset, 200, seed=4)
     first, second = epoch(one), epoch(one)
     assert [b.ids for b in first] == [b.ids for b in epoch(other)]
@@ -159,7 +159,7 @@ def test_the_stream_is_the_same_every_time_and_new_every_epoch(dataset):
 
 
 @pytest.mark.parametrize("steps", [0, 3, 40])
-def test_going_on_from_a_position_gives_the_same_batches(dataset, steps):
+def test_resuming_from_a_position_gives_the_same_batches(dataset, steps):
     one = TokenBatches(dataset, 200)
     for _ in range(steps):
         one.next()

@@ -15,7 +15,7 @@ from backend.app import create_app
 from backend.opt_engine import OptimizedEngine
 from backend.settings import Settings
 from tests.support.fake_engine import FakeEngine
-from tests.test_opt_engine import open_small
+from tests.support.small_engine import open_small
 
 ENGINES = {"hum": FakeEngine, "small": lambda settings: OptimizedEngine(settings, open_small)}
 

@@ -1,1 +1,1 @@
-"""Numbers made by reference implementations, and the tools that hold the engine to them."""
+"""Outputs of reference implementations, and checks of the engine against them."""

@@ -1,7 +1,7 @@
-"""Check reference cases: `python -m tests.golden DIR...`, one case directory each.
+"""Checks reference cases: `python -m tests.golden DIR...`, one case directory each.
 
-Prints the largest error of every array beside what is allowed. Exit code 0: all within; 1: one is not;
-2: a directory is no case, or of a kind that has no checker yet.
+Prints the largest error of every array with its tolerance. Exit codes: 0 all within; 1 one is not; 2 a directory is not
+a case, or of an unsupported kind.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHECKERS = ("tests.golden.codec_case", "tests.golden.dual_ar_case", "tests.golde
 
 
 def check_folder(folder: Path) -> int:
-    """Print the findings of one case and return its exit code."""
+    """Prints the findings of one case and returns its exit code."""
     print(folder)
     try:
         meta = read_meta(folder)
@@ -37,24 +37,24 @@ def check_folder(folder: Path) -> int:
     except PhonogramError as error:
         return _complain(str(error))
     print(f"  {n_found - n_failed} of {n_found} within their tolerance")
-    # A case in which nothing was compared has shown nothing.
+    # A case without comparisons fails.
     return 1 if n_failed or not n_found else 0
 
 
 def read_meta(folder: Path) -> Any:
-    """What `meta.json` says. A folder of prompts has none: it is known by the names of its files."""
+    """Reads `meta.json`. A folder of prompts has none and is recognized by its file names."""
     names = json_files(folder)
     return {"json_files": names} if names else json.loads((folder / "meta.json").read_text())
 
 
 def json_files(folder: Path) -> list[str]:
-    """The JSON files of a folder without a `meta.json`."""
+    """Returns the JSON files of a folder without a `meta.json`."""
     names = sorted(path.name for path in folder.glob("*.json"))
     return [] if "meta.json" in names else names
 
 
 def with_cases_inside(folder: Path) -> list[Path]:
-    """The folder; one of prompts together with the cases that lie inside it."""
+    """Returns the folder, or a folder of prompts with the cases inside it."""
     return [folder, *sorted(path.parent for path in folder.glob("*/meta.json"))] if json_files(folder) else [folder]
 
 
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     folders = parser.parse_args(arguments).folders
     codes = [check_folder(case) for folder in folders for case in with_cases_inside(folder)]
-    # A difference found weighs more than a case left out.
+    # A difference takes precedence over a skipped case.
     return 1 if 1 in codes else max(codes)
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from backend.codec.fish_dac import FishDAC
 from backend.codes import Codes
 from backend.errors import BadCheckpoint
-from backend.weights.fish_codec import config_from_reference, fish_codec_from_tensors
+from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
+from tests.support.fish_codec_case import config_from_reference
 
 BLOCKS = ("codec", "q", "tf")
 WEIGHTS = ("codec.safetensors", "codec.pth")
@@ -28,7 +29,7 @@ def accepts(meta: Mapping[str, Any]) -> bool:
 
 
 def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare every array of a case. Raises `BadCheckpoint` for a case that cannot be set up."""
+    """Compares every array of a case. Raises `BadCheckpoint` for an invalid case."""
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / WEIGHTS[0])
     codec = fish_codec_from_golden(meta, read_tensors(weights))
     arrays = read_tensors(folder / "arrays.safetensors")
@@ -83,5 +84,5 @@ def check_utterance(codec: FishDAC, prefix: str, arrays: Mapping[str, Tensor]) -
         given = arrays["rand_codes"].long()
         kept = given.clone()
         yield compare(prefix + "rand_audio", codec.decode(Codes(given, name)), arrays["rand_audio"], AUDIO_ATOL)
-        # Clamping codes that are out of range must leave the caller's tensor as it was.
+        # Clamping must not change the caller's tensor.
         yield compare_codes(prefix + "rand_codes kept", given, kept)

@@ -1,9 +1,9 @@
-"""DualAR cases: meta.json with a `config`, the weights, and what the reference made of a prompt.
+"""DualAR cases: meta.json with a `config`, the weights, and the reference's outputs for a prompt.
 
-The reference has quirks the engine does not share: it may say ids that mean nothing to it, its S1 penalty looks at a
-column instead of a row, its window starts as zeros, and it does not test the first frame for the end. A loop here
-repeats them on the engine's own model, so that its arrays can be compared in full; beside it the engine's own loop is
-held to what a sane engine does.
+The reference has quirks that the engine does not share: it may sample illegal ids, its S1 penalty indexes a column
+instead of a row, its window starts with zeros, and it does not check the first frame for the end. A loop here
+reproduces them on the engine's model, so that all arrays can be compared; the engine's own loop is checked separately
+for correct behavior.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from backend.lm.generate import generate
 from backend.lm.sampling import RowLimits, limit, penalize
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt
-from backend.lm.teacher_forcing import forward_train, frame_logits, states
+from backend.lm.teacher_forcing import frame_logits, states
 from backend.weights.fish_lm import dual_ar_from_tensors
 from backend.weights.tensor_files import read_tensors
 from tests.golden.finding import Finding, compare, compare_codes
+from tests.support.training_pass import forward_train
 
 LOGITS = {"atol": 2e-4, "rtol": 1e-4}
 PROBABILITY_ATOL = 1e-6
@@ -37,11 +38,11 @@ def accepts(meta: Mapping[str, Any]) -> bool:
 
 
 def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare every array of a case. Raises `BadCheckpoint` for a case that cannot be set up."""
+    """Compares every array of a case. Raises `BadCheckpoint` for an invalid case."""
     arrays = read_tensors(folder / "arrays.safetensors")
     if "prompt" not in arrays:
         raise BadCheckpoint("arrays.safetensors holds no prompt. Restore the case.")
-    config = DualARConfig.from_dict(meta["config"], family=meta.get("family"), end_id=meta["im_end_id"])
+    config = DualARConfig.from_dict(meta["config"], family=meta.get("era"), end_id=meta["im_end_id"])
     weights = next((folder / name for name in ("model.safetensors", "model.pth") if (folder / name).is_file()), None)
     tensors = read_tensors(weights or folder / "model.safetensors")
     model = dual_ar_from_tensors(config, tensors, is_serving=False)
@@ -61,7 +62,7 @@ def check_whole(model: DualAR, arrays: Mapping[str, Tensor]) -> Iterator[Finding
     length = arrays["nocache_token_logits"].shape[0]
     tokens = arrays["prompt"] if length == arrays["prompt"].shape[1] else arrays["greedy_sequence"][:, :length]
     x, normed = states(model, tokens[None].long(), is_scaled=True)
-    yield compare("nocache_hidden", model.handed_on(x, normed)[0], arrays["nocache_hidden"], **LOGITS)
+    yield compare("nocache_hidden", model.fast_input(x, normed)[0], arrays["nocache_hidden"], **LOGITS)
     logits = model.vocabulary_logits(normed)[0]
     yield compare("nocache_token_logits", logits, arrays["nocache_token_logits"], **LOGITS)
 
@@ -86,7 +87,7 @@ def check_sampling(config: DualARConfig, meta: Mapping[str, Any], arrays: Mappin
         if config.family != "s2":
             recent = arrays["samp_prev"].long().expand(logits.shape[0], -1)
             logits = penalize(logits, recent, torch.full((logits.shape[0], 1), penalty))
-        # The reference compares with 1 like with any threshold, and loses the tail where its sums round up.
+        # The reference treats a top-p of 1 like any threshold, and loses the tail where its sums round up.
         limits = RowLimits.of([options], "cpu")._replace(top_p=torch.tensor([[top_p]]))
         scores, ids = limit(logits, limits)
         found.append(torch.zeros_like(logits).scatter_(1, ids, scores.softmax(-1)))
@@ -110,13 +111,15 @@ def check_run(model: DualAR, prefix: str, prompt: str, arrays: Mapping[str, Tens
         if prefix + name in arrays:
             yield compare(prefix + name, run[name], arrays[prefix + name], **LOGITS)
     if prefix + "fast_logits" in arrays and "cached" in run:
-        # The cached passes make no logits at position 0, and only those that can be drawn.
+        # The cached passes have no logits at position 0, and only those of legal ids.
         n = model.spec.n_residual
         yield compare(prefix + "fast_logits cached", run["cached"], arrays[prefix + "fast_logits"][:, 1:, :n], **LOGITS)
 
 
 def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1.0) -> dict[str, Tensor]:
-    """Greedy decoding with the reference's quirks: `sequence` [R, T + N] and what was seen on the way, frame by frame."""
+    """Greedy decoding with the reference's quirks: returns `sequence` [R, T + N] and the intermediate values of each
+    frame.
+    """
     spec, config = model.spec, model.config
     state = model.init_state(1)
     T = prompt.shape[1]
@@ -124,7 +127,7 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
     seen: dict[str, list[Tensor]] = {name: [] for name in ("slow_logits", "fast_input", "cached", "hidden")}
     margins: list[Tensor] = []
     frames = [prompt.long()]
-    said = torch.zeros(spec.n_rows, 0, dtype=torch.long)
+    previous = torch.zeros(spec.n_rows, 0, dtype=torch.long)
     out = model.prefill(Prompt(prompt.long()), state, 0)
     for index in range(n_frames):
         normed = out.hidden if config.norm_fastlayer_input else model.norm(out.hidden)
@@ -139,15 +142,15 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
             logits = logits.masked_fill(~is_legal, -torch.inf)
         margins.append(margin(logits))
 
-        # Filled from the left: until 16 frames are said, ids of 0 stand for the rest.
-        window = torch.nn.functional.pad(said[:, -WINDOW:], (0, max(0, WINDOW - said.shape[1])))
+        # Filled from the left: until there are 16 frames, the rest holds ids of 0.
+        window = torch.nn.functional.pad(previous[:, -WINDOW:], (0, max(0, WINDOW - previous.shape[1])))
 
         def pick(logits: Tensor, recent: Tensor, is_first: bool = index == 0) -> Tensor:
             if penalty != 1 and not is_first:
                 logits = penalize(logits, recent[None], torch.tensor([[penalty]]))
             return logits.argmax(-1)
 
-        # The S1 family means row 0 and takes column 0: the main id and codes of the oldest frame.
+        # The S1 family intends row 0 and takes column 0: the main id and codes of the oldest frame.
         main = pick(logits, window[:, 0] if spec.family == "s1" else window[0])
         code = (main - spec.semantic_begin_id).clamp(min=0, max=config.codebook_size - 1)
         column = [main, code]
@@ -162,8 +165,8 @@ def reference_run(model: DualAR, prompt: Tensor, budget: int, penalty: float = 1
         frame = torch.stack(column, 1)
         frames.append(frame.T)
         if index:
-            # The frame of the prefill never enters the window, and is never tested for the end.
-            said = torch.cat((said, frame.T), 1)
+            # The frame of the prefill never enters the window and is never checked for the end.
+            previous = torch.cat((previous, frame.T), 1)
             if int(main) == spec.end_id:
                 break
         if index + 1 < n_frames:
@@ -198,7 +201,7 @@ def check_stop(model: DualAR, meta: Mapping[str, Any], arrays: Mapping[str, Tens
 
 
 def check_engine(model: DualAR, meta: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """The engine's own loop in its serving form: it stops at the end wherever that comes, and loses no frame."""
+    """Runs the engine's loop in its serving form: it stops at the end token and loses no frame."""
     spec = model.spec
     runs = [("stop_codes_sane", "prompt", 0)]
     for name in ("short", "just_before_stop", "exact"):
@@ -214,7 +217,7 @@ def check_engine(model: DualAR, meta: Mapping[str, Any], arrays: Mapping[str, Te
         greedy = arrays["greedy_sequence"][:, arrays["prompt"].shape[1] :]
         main = greedy[0]
         is_frame = (main >= spec.semantic_begin_id) & (main <= spec.semantic_end_id)
-        # Comparable as far as the reference says nothing but codes: from there on its past is another.
+        # Comparable while the reference samples only codes: after that its past differs.
         n = int(is_frame.long().cumprod(0).sum())
         if n:
             runs.append(("greedy_codes", "prompt", n))

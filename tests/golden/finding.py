@@ -1,4 +1,4 @@
-"""One array compared with its reference."""
+"""Comparison of one array with its reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The largest error of an array and what it may be. `is_ok` is the verdict."""
+    """The largest error of an array and its tolerance. `is_ok` is the result."""
 
     name: str
     error: float
@@ -24,7 +24,7 @@ class Finding:
 
 
 def compare(name: str, found: Tensor, expected: Tensor, atol: float, rtol: float = 0.0) -> Finding:
-    """The largest absolute difference; each element may differ by atol + rtol * |expected|."""
+    """Returns the largest absolute difference; each element may differ by atol + rtol * |expected|."""
     limit = f"{atol:g}" + (f" + {rtol:g} of the value" if rtol else "")
     if found.shape != expected.shape:
         note = f"shape {list(found.shape)} instead of {list(expected.shape)}"
@@ -39,7 +39,7 @@ def compare(name: str, found: Tensor, expected: Tensor, atol: float, rtol: float
 def compare_codes(
     name: str, found: Tensor, expected: Tensor, margins: Tensor | None = None, tie: float = 1e-5
 ) -> Finding:
-    """The number of frames [.., T] with other codes, not counting those whose two best entries lie within `tie`."""
+    """Counts frames [.., T] with other codes, except those whose two best entries are within `tie`."""
     limit = "0 frames"
     if found.shape != expected.shape:
         note = f"shape {list(found.shape)} instead of {list(expected.shape)}"

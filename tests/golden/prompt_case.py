@@ -1,4 +1,4 @@
-"""Prompt cases: tokenize_*.json, prompts_*.json and normalise_*.json beside the tokenizer folders they name."""
+"""Prompt cases: tokenize_*.json, prompts_*.json and normalise_*.json next to their tokenizer folders."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from backend.errors import BadCheckpoint, BadText, LimitExceeded
-from backend.text.prompts.columns import split_stop
 from backend.text.prompts.conversation import Conversation, start_conversation
 from backend.text.prompts.layout import PromptReference
 from backend.text.segmentation.fish_v15 import clean_v15, split_v15
 from backend.text.tokenizers.base import Tokenizer, load_tokenizer
 from tests.golden.finding import Finding
+from tests.support.prompt_columns import split_stop
 
 KINDS = ("tokenize_", "prompts_", "normalise_")
-# The reference leaves this much of the memory to the speech.
+# The reference reserves this much of the sequence for speech.
 N_RESERVED = 2048
 
 
@@ -27,7 +27,7 @@ def accepts(meta: Mapping[str, Any]) -> bool:
 
 
 def check(folder: Path, meta: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare every case of every file. Raises `BadCheckpoint` for a file that is not of the layout."""
+    """Compares every case of every file. Raises `BadCheckpoint` for a file of another layout."""
     for name in meta["json_files"]:
         path = folder / name
         try:
@@ -95,7 +95,7 @@ def start(
         listed["era"], tokenizer, listed["num_codebooks"], case["text"], references,
         chunk_length=case["chunk_length"], max_seq_len=case["max_seq_len"], n_reserved=N_RESERVED,
         max_length=case.get("max_length"),
-        # The first two reference generations never cut at sentences; that is ours, and has tests of its own.
+        # The first two reference generations never split at sentences; the engine does, which has its own tests.
         split_long=listed["era"] == "v15" and case.get("iterative_prompt") is not False,
         as_upstream=as_upstream,
     )  # fmt: skip
@@ -110,7 +110,7 @@ def check_steps(
     *,
     as_upstream: bool,
 ) -> Finding:
-    """Every prompt, the text of every segment and the codes to be heard."""
+    """Compares every prompt, the text of every segment and the codes."""
     try:
         conversation = start(tokenizer, listed, case, as_upstream=as_upstream)
         if "error" in expected:
@@ -125,14 +125,14 @@ def check_steps(
     for k, step in enumerate(steps):
         generated = np.array(case["fake_generated"][step["fake_generated_index"]], dtype=np.int64)
         codes, stop_codes = split_stop(generated, tokenizer.end_id)
-        heard = codes
+        audible = codes
         if as_upstream:
-            heard = generated[1:, 1:] if listed["era"] == "v15" else generated[1:, :-1]
-            codes = codes if listed["era"] == "v15" else heard
+            audible = generated[1:, 1:] if listed["era"] == "v15" else generated[1:, :-1]
+            codes = codes if listed["era"] == "v15" else audible
         n_wrong += not (
             np.array_equal(conversation.prompt(k), step["prompt"])
             and conversation.segments[k].text == step["segment_text"]
-            and np.array_equal(heard, step["returned_codes"])
+            and np.array_equal(audible, step["returned_codes"])
         )
         conversation.add(k, codes, stop_codes)
     return exact(name, n_wrong, len(steps))
@@ -147,7 +147,7 @@ def check_refusal(name: str, tokenizer: Tokenizer, listed: Mapping[str, Any], ca
 
 
 def check_nothing_twice(name: str, tokenizer: Tokenizer, listed: Mapping[str, Any], case: Mapping[str, Any]) -> Finding:
-    """The newest segment once in its prompt, and no other more than once."""
+    """Checks that the newest segment occurs once in its prompt, and no other more than once."""
     conversation = start(tokenizer, listed, case, as_upstream=False)
     texts = [np.array(tokenizer.encode(segment.text), np.int64).tobytes() for segment in conversation.segments]
     n_wrong = 0

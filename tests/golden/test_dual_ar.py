@@ -23,7 +23,7 @@ def test_the_kept_cases_are_within_every_tolerance(name, capsys):
 def test_one_wrong_number_fails_the_case(tmp_path, capsys, array, by):
     case = shutil.copytree(CASES / "public_v15like", tmp_path / "case")
     arrays = load_file(case / "arrays.safetensors")
-    # The last numbers of a sequence are the model's, the first ones the prompt's.
+    # The last values of a sequence are the model's, the first ones the prompt's.
     arrays[array].view(-1)[-3].add_(by)
     save_file(arrays, case / "arrays.safetensors")
     assert main([str(case)]) == 1

@@ -76,5 +76,5 @@ def test_a_folder_is_checked_with_the_cases_inside_it(cases, capsys):
 
 
 def test_a_file_of_another_layout_exits_2(cases):
-    edit(cases / "prompts_s1.json", lambda x: x.pop("family"))
+    edit(cases / "prompts_s1.json", lambda x: x.pop("era"))
     assert main([str(cases)]) == 2

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from backend.errors import LimitExceeded
 from backend.lm.config import DualARConfig
+from backend.lm.dual_ar import DualAR
 from backend.lm.generate import RunawayLimits, generate
-from backend.lm.registry import build_lm
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt
 from backend.lm.teacher_forcing import states
@@ -29,7 +29,7 @@ def reference_case(name):
 
 
 @pytest.mark.parametrize("name", ["stop_s1like", "stop_s2like", "stop_v15like"])
-def test_speech_stops_at_the_end_and_loses_no_frame(name):
+def test_generation_stops_at_the_end_and_keeps_every_frame(name):
     model, meta, arrays = reference_case(name)
     prompt = Prompt(arrays["prompt"])
     runs = {
@@ -46,20 +46,20 @@ def test_speech_stops_at_the_end_and_loses_no_frame(name):
 
 
 @pytest.mark.parametrize("name", ["stop_s1like", "stop_s2like", "stop_v15like"])
-def test_an_end_in_the_very_first_frame_is_heard(name):
+def test_end_in_the_first_frame_is_detected(name):
     model, _, arrays = reference_case(name)
     (made,) = generate(model, [Prompt(arrays["prefill_stop_prompt"])], GREEDY)
     assert made.codes.shape == (model.spec.n_codebooks, 0)
     assert made.finish_reason == "stop"
 
 
-def test_rows_that_end_early_leave_the_others_alone():
+def test_early_ends_do_not_affect_other_rows():
     model, _, arrays = reference_case("stop_s1like")
     prompts = [
         Prompt(arrays["prompt"]),
-        tiny_like(model, 5),
+        short_prompt(model, 5),
         Prompt(arrays["prefill_stop_prompt"]),
-        tiny_like(model, 6),
+        short_prompt(model, 6),
     ]
     options = [GREEDY, SamplingOptions(), GREEDY, SamplingOptions()]
     seeds = [1, 2, 3, 4]
@@ -71,13 +71,13 @@ def test_rows_that_end_early_leave_the_others_alone():
         assert alone.finish_reason == together[i].finish_reason
 
 
-def tiny_like(model, seed):
+def short_prompt(model, seed):
     return Prompt(tiny_prompt(model, 6, 4, seed=seed).tokens)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_a_seed_is_one_speech_and_another_seed_another(kind):
-    model = build_lm({"model_type": "dual_ar", **SHARED, **CONFIGS[kind]})
+def test_equal_seeds_give_equal_frames_and_others_differ(kind):
+    model = DualAR(DualARConfig.from_dict({**SHARED, **CONFIGS[kind]}))
     prompt = tiny_prompt(model)
     pointers = [Pointer([2, 3, 4] * 60, 3, 5) if model.spec.n_side else None for _ in range(3)]
     made = generate(model, [prompt] * 3, seeds=[5, 5, 2**63 + 5], max_new_tokens=12, pointers=pointers)
@@ -86,9 +86,9 @@ def test_a_seed_is_one_speech_and_another_seed_another(kind):
     assert made[0].frames.shape[0] == model.spec.n_rows
 
 
-def test_a_pointer_ends_the_speech_and_is_never_passed_by_the_end_token():
+def test_pointer_ends_the_speech_and_the_end_token_does_not():
     model = tiny_lm("phonogram")
-    # Left to itself this model would end at once.
+    # Without a pointer this model would end at once.
     model.embeddings.weight[7] *= 0
     model.embeddings.weight[7] += 3 * states(model, tiny_prompt(model).tokens[None], is_scaled=True)[1][0, -1]
     pointer = Pointer([3, 4, 5, 6, 7], 3, 5)
@@ -98,39 +98,41 @@ def test_a_pointer_ends_the_speech_and_is_never_passed_by_the_end_token():
     assert (made.frames[0] != model.spec.end_id).all()
 
 
-def test_planted_loop_is_tried_again_then_cut():
+def test_loop_is_retried_then_cut():
     model = tiny_lm("s1", max_seq_len=2000)
     for name, weight in model.named_parameters():
         if name.endswith(("w2.weight", "wo.weight")):
             weight.zero_()
-    heard = []
-    watch = RunawayLimits(frame_rate_hz=20, longest_frames=1500)
-    (made,) = generate(model, [tiny_prompt(model)], GREEDY, watch=watch, on_frame=lambda row, frame: heard.append(row))
+    received = []
+    limits = RunawayLimits(frame_rate_hz=20, longest_frames=1500)
+    (made,) = generate(
+        model, [tiny_prompt(model)], GREEDY, limits=limits, on_frame=lambda row, frame: received.append(row)
+    )
     assert (made.finish_reason, made.attempt) == ("repetition", 1)
     assert made.frames.shape[1] < 20
-    assert len(heard) < 300
-    # Speech that goes in no circle is left alone.
-    (free,) = generate(tiny_lm("s1", max_seq_len=2000), [tiny_prompt(model)], watch=watch, max_new_tokens=200)
+    assert len(received) < 300
+    # Speech without a loop is not retried.
+    (free,) = generate(tiny_lm("s1", max_seq_len=2000), [tiny_prompt(model)], limits=limits, max_new_tokens=200)
     assert free.finish_reason in ("stop", "length") and free.attempt == 0
 
 
-def test_speech_longer_than_its_text_is_tried_again():
+def test_overlong_speech_is_retried():
     model = tiny_lm("s1", max_seq_len=2000).narrow_head()
-    model.head.weight[-1] = 0  # an end that is never among the likeliest
-    watch = RunawayLimits(frame_rate_hz=20, longest_frames=25)
+    model.head.weight[-1] = 0  # the end id is never among the top k
+    limits = RunawayLimits(frame_rate_hz=20, longest_frames=25)
     options = SamplingOptions(top_k=5, top_p=1.0)
-    heard = []
+    received = []
     (made,) = generate(
-        model, [tiny_prompt(model)], options, watch=watch, on_frame=lambda row, frame: heard.append(frame)
+        model, [tiny_prompt(model)], options, limits=limits, on_frame=lambda row, frame: received.append(frame)
     )
     assert (made.frames.shape[1], made.finish_reason, made.attempt) == (25, "length", 1)
-    assert len(heard) == 50 and not torch.equal(torch.stack(heard[:25]), torch.stack(heard[25:]))
-    # A length that was asked for is no failure.
-    (made,) = generate(model, [tiny_prompt(model)], options, watch=watch, max_new_tokens=20)
+    assert len(received) == 50 and not torch.equal(torch.stack(received[:25]), torch.stack(received[25:]))
+    # A requested length is no failure.
+    (made,) = generate(model, [tiny_prompt(model)], options, limits=limits, max_new_tokens=20)
     assert (made.frames.shape[1], made.finish_reason, made.attempt) == (20, "length", 0)
 
 
-def test_a_prompt_that_leaves_no_room_is_refused():
+def test_prompt_without_a_free_position_is_rejected():
     model = tiny_lm("s1")
     with pytest.raises(LimitExceeded, match="200 positions of 200"):
         generate(model, [tiny_prompt(model, 191, 9)])

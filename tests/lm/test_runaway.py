@@ -4,7 +4,7 @@ import pytest
 from backend.lm.runaway import LoopDetector, SpeechLengthModel
 
 
-def frames_until_noticed(ids):
+def frames_until_detected(ids):
     detector = LoopDetector(frame_rate_hz=21.5)
     for n, main_id in enumerate(ids, 1):
         if detector.push(int(main_id)):
@@ -14,32 +14,32 @@ def frames_until_noticed(ids):
 
 @pytest.mark.parametrize("period", [1, 2, 7, 30, 100, 128])
 @pytest.mark.parametrize("slips", [0.0, 0.08])
-def test_a_planted_loop_is_noticed(period, slips):
+def test_loop_is_detected(period, slips):
     random = np.random.default_rng(period)
     speech = random.integers(0, 4096, 150)
     loop = np.tile(random.integers(0, 4096, period), 2000 // period + 1)
     loop = np.where(random.random(len(loop)) < slips, random.integers(0, 4096, len(loop)), loop)
-    noticed, kept = frames_until_noticed(np.concatenate((speech, loop)))
+    detected, kept = frames_until_detected(np.concatenate((speech, loop)))
     latest = 150 + period + max(65, 2 * period) + 1
-    assert 150 + period < noticed <= (latest if not slips else 150 + 4 * max(65, 2 * period))
-    assert 140 <= kept <= 150 + 2 * period + (noticed - latest + 60 if slips else 0)
+    assert 150 + period < detected <= (latest if not slips else 150 + 4 * max(65, 2 * period))
+    assert 140 <= kept <= 150 + 2 * period + (detected - latest + 60 if slips else 0)
 
 
-def test_speech_is_no_loop():
-    # Ids as a reader of the same few words over and over would make them: repeats of single ids, never of a stretch.
+def test_random_speech_is_no_loop():
+    # Ids as in repeated readings of the same few words: single ids repeat, longer sequences do not.
     random = np.random.default_rng(1)
     ids = np.repeat(random.integers(0, 40, 4000), random.integers(1, 4, 4000))
-    assert frames_until_noticed(ids) is None
+    assert frames_until_detected(ids) is None
 
 
-def test_a_pause_is_no_loop_and_endless_silence_is():
+def test_pause_is_no_loop_and_long_silence_is():
     speech = np.random.default_rng(2).integers(0, 4096, 200)
     pause = np.full(60, 7)
-    assert frames_until_noticed(np.concatenate((speech, pause, speech, pause, speech))) is None
-    assert frames_until_noticed(np.concatenate((speech, np.tile(pause, 3)))) is not None
+    assert frames_until_detected(np.concatenate((speech, pause, speech, pause, speech))) is None
+    assert frames_until_detected(np.concatenate((speech, np.tile(pause, 3)))) is not None
 
 
-def test_the_longest_reading_follows_text_and_voice():
+def test_longest_length_follows_text_and_voice():
     pace = SpeechLengthModel(frame_rate_hz=21.5)
     text = "The quick brown fox jumps over the lazy dog. " * 4
     usual = 180 / 14 * 21.5  # 14 letters a second

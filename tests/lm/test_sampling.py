@@ -5,7 +5,7 @@ from backend.errors import BadSettings
 from backend.lm.base import SamplerState
 from backend.lm.counter_rng import noise_keys
 from backend.lm.sampling import (
-    MAX_SWIFT,
+    MAX_DIRECT_SORT,
     FrameSampling,
     RowLimits,
     _exponential_race,
@@ -18,8 +18,8 @@ from backend.lm.sampling import (
 from backend.lm.sampling_options import SamplingOptions  # fmt: skip
 
 
-def by_hand(logits, options):
-    """The definition, one id at a time."""
+def reference_probabilities(logits, options):
+    """The definition, evaluated one id at a time."""
     order = sorted(range(len(logits)), key=lambda i: -logits[i])
     raw = torch.tensor(logits).double().softmax(-1)
     kept, mass = [], 0.0
@@ -40,15 +40,15 @@ def by_hand(logits, options):
     [SamplingOptions(0.7, 0.6), SamplingOptions(1.3, 0.95, top_k=4), SamplingOptions(0.5, 1.0), SamplingOptions(1, 0.0),
      SamplingOptions(0.9, 0.99, min_p=0.2), SamplingOptions(0.9, 0.9, top_k=1)],
 )  # fmt: skip
-def test_probabilities_are_those_of_the_definition(options):
+def test_probabilities_match_the_definition(options):
     torch.manual_seed(3)
     for _ in range(20):
         logits = (torch.randn(23) * 2).tolist()
         found = probabilities(torch.tensor([logits]), options)[0]
-        torch.testing.assert_close(found.double(), by_hand(logits, options), atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.double(), reference_probabilities(logits, options), atol=1e-6, rtol=0)
 
 
-def test_top_p_looks_before_the_temperature_and_drops_the_crossing_id():
+def test_top_p_applies_before_temperature_and_drops_the_crossing_id():
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
     for temperature in (0.1, 5.0):
         found = probabilities(logits, SamplingOptions(temperature, 0.75))
@@ -74,7 +74,7 @@ def test_rows_keep_their_own_options():
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0, 6.0])
-def test_looking_at_the_best_first_changes_no_draw(spread, monkeypatch):
+def test_top_n_shortcut_changes_no_sample(spread, monkeypatch):
     torch.manual_seed(4)
     logits = torch.randn(40, 1500) * spread
     options = [SamplingOptions(0.9, 0.8), SamplingOptions(1, 0.99, top_k=50), SamplingOptions(1, 1.0, min_p=0.3)] * 13
@@ -84,12 +84,12 @@ def test_looking_at_the_best_first_changes_no_draw(spread, monkeypatch):
         [sample_ids(logits[i : i + 1], RowLimits.of([options[i]], "cpu"), keys[i : i + 1]) for i in range(39)]
     )
     assert torch.equal(alone, quick[:39])
-    if spread:  # ids that are equally likely may be told apart in another order
+    if spread:  # ties may be broken in another order
         monkeypatch.setattr("backend.lm.sampling.N_BEST", 1500)
         assert torch.equal(sample_ids(logits, RowLimits.of([*options, options[0]], "cpu"), keys), quick)
 
 
-def test_the_penalty_falls_on_what_was_said():
+def test_penalty_applies_to_recent_ids():
     logits = torch.tensor([[2.0, -1.0, 0.5, 3.0]])
     recent = torch.tensor([[1, 3, 3, -1]])
     found = penalize(logits, recent, torch.tensor([[2.0]]))
@@ -97,57 +97,57 @@ def test_the_penalty_falls_on_what_was_said():
     assert torch.equal(penalize(logits, torch.full((1, 4), -1), torch.tensor([[2.0]])), logits)
 
 
-def frame_draw(recent, options, seed=0, frame=0, family="s1"):
+def frame_sampling(recent, options, seed=0, frame=0, family="s1"):
     return FrameSampling([SamplerState(options, seed, frame=frame)], recent, recent.shape[2] - 1, family)
 
 
-def test_each_row_of_the_frame_is_penalized_for_itself():
+def test_codebooks_are_penalized_separately():
     recent = torch.full((1, 16, 4), -1)
     recent[0, -1] = torch.tensor([52, 2, 3, 1])
     options = SamplingOptions(temperature=0, repetition_penalty=4.0)
-    drawn = frame_draw(recent, options)
+    sampling = frame_sampling(recent, options)
     flat = torch.full((1, 6), 1.0)
 
-    def best(said):
+    def best(index):
         logits = flat.clone()
-        logits[0, said] = 2.0
+        logits[0, index] = 2.0
         return logits
 
-    assert int(drawn.main(best(2), semantic_begin_id=50)) != 2
-    assert int(drawn.main(best(3), semantic_begin_id=50)) == 3
-    assert int(drawn.code(best(3), 1)) != 3 and int(drawn.code(best(1), 1)) == 1
-    assert int(drawn.code(best(1), 2)) != 1 and int(drawn.code(best(3), 2)) == 3
+    assert int(sampling.main(best(2), semantic_begin_id=50)) != 2
+    assert int(sampling.main(best(3), semantic_begin_id=50)) == 3
+    assert int(sampling.code(best(3), 1)) != 3 and int(sampling.code(best(1), 1)) == 1
+    assert int(sampling.code(best(1), 2)) != 1 and int(sampling.code(best(3), 2)) == 3
 
 
-def test_repetition_aware_sampling_draws_again():
-    # Alone, the first id wins nine draws of ten; the second candidate, at a temperature of 1, half of them.
+def test_repetition_aware_sampling_resamples():
+    # The first id wins nine of ten samples; the second candidate, at a temperature of 1, half of them.
     logits = torch.tensor([[0.5, 0.3, 0.19, 1e-2, 1e-9]]).log()
     options = SamplingOptions(temperature=0.1, top_p=0.999, repetition_penalty=1.0)
     fresh = torch.full((1, 16, 3), -1)
-    said, long_ago = fresh.clone(), fresh.clone()
-    said[0, -10, 0] = 50
+    recent, long_ago = fresh.clone(), fresh.clone()
+    recent[0, -10, 0] = 50
     long_ago[0, -11, 0] = 50
 
     def share_of_first(recent, family, n=400):
-        drawn = [int(frame_draw(recent, options, frame=f, family=family).main(logits, 50)) for f in range(n)]
-        return drawn.count(0) / n
+        samples = [int(frame_sampling(recent, options, frame=f, family=family).main(logits, 50)) for f in range(n)]
+        return samples.count(0) / n
 
     assert share_of_first(fresh, "s2") > 0.97
     assert share_of_first(long_ago, "s2") > 0.97
-    assert share_of_first(said, "s1") > 0.97
+    assert share_of_first(recent, "s1") > 0.97
     # 0.9 of the mass keeps the first two ids.
-    assert 0.55 < share_of_first(said, "s2") < 0.7
+    assert 0.55 < share_of_first(recent, "s2") < 0.7
 
 
 def test_repetition_aware_sampling_has_its_own_noise():
     logits = torch.tensor([[2.0, 1.9, 1.8, 1.7, 1.6, -9.0]])
     options = SamplingOptions(temperature=1.0, top_p=0.9, repetition_penalty=1.0)
-    said = torch.full((1, 16, 3), -1)
-    said[0, -5:, 0] = torch.tensor([50, 51, 52, 53, 54])
+    recent = torch.full((1, 16, 3), -1)
+    recent[0, -5:, 0] = torch.tensor([50, 51, 52, 53, 54])
     pairs = []
     for f in range(400):
-        drawn = frame_draw(said, options, frame=f, family="s2")
-        pairs.append((int(sample_ids(logits, drawn.limits, drawn._keys(0))), int(drawn.main(logits, 50))))
+        sampling = frame_sampling(recent, options, frame=f, family="s2")
+        pairs.append((int(sample_ids(logits, sampling.limits, sampling._keys(0))), int(sampling.main(logits, 50))))
     is_same = sum(first == second for first, second in pairs) / len(pairs)
     assert 0.15 < is_same < 0.45, is_same
 
@@ -157,21 +157,21 @@ def test_repetition_aware_sampling_has_its_own_noise():
     [{"temperature": -0.1}, {"top_p": 1.1}, {"top_k": 0}, {"min_p": 2}, {"repetition_penalty": 0},
      {"temperature": float("nan")}],
 )  # fmt: skip
-def test_options_out_of_range_are_refused(wrong):
+def test_options_out_of_range_are_rejected(wrong):
     with pytest.raises(BadSettings, match=next(iter(wrong))):
         SamplingOptions(**wrong)
 
 
-def test_another_attempt_is_another_noise():
+def test_next_attempt_uses_other_noise():
     sampler = SamplerState(SamplingOptions(), seed=2**64 - 1, frame=7)
-    again = sampler.again()
+    again = sampler.next_attempt()
     assert (again.seed, again.frame, again.attempt) == (2**64 - 1, 0, 1)
     assert again.noise_seed != sampler.noise_seed == -1
 
 
 @pytest.mark.parametrize("n_ids", [300, 1024, 4097])
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
-def test_the_quick_way_draws_what_the_plain_way_draws(n_ids, scale):
+def test_fast_path_samples_the_same_ids(n_ids, scale):
     options = [SamplingOptions(0.5, 0.8), SamplingOptions(1.0, 1.0), SamplingOptions(0.9, 0.99, min_p=0.05),
                SamplingOptions(0.7, 0.9, top_k=300), SamplingOptions.greedy(), SamplingOptions(1.2, 0.0)]  # fmt: skip
     limits = RowLimits.of(options, "cpu")
@@ -179,11 +179,11 @@ def test_the_quick_way_draws_what_the_plain_way_draws(n_ids, scale):
     for frame in range(40):
         logits = torch.randn(len(options), n_ids) * scale
         if frame % 2:
-            # Coarse values: many are equal, also where the kept ones end.
+            # Coarse values: many ties, also at the cutoff.
             logits = (logits * 4).round() / 4
         logits[frame % len(options), -1] = -torch.inf
         keys = noise_keys(torch.arange(len(options)), torch.full((len(options),), frame), torch.arange(1))[:, 0]
         plain = _exponential_race(*limit(logits, limits), keys)
-        if n_ids <= MAX_SWIFT or not frame % 2:
+        if n_ids <= MAX_DIRECT_SORT or not frame % 2:
             assert torch.equal(sample_ids(logits, limits, keys), plain)
         assert torch.equal(_fast_exponential_race(logits, limits, keys), plain)

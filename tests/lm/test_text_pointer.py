@@ -8,11 +8,11 @@ from backend.lm.text_pointer import Pointer, path_sides, pointer_path
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 5), st.randoms())
-def test_path_walks_exactly_through_all_phonemes(durations, max_advance, random):
+def test_path_covers_all_phonemes(durations, max_advance, random):
     n_symbols = len(durations)
     alignment = np.repeat(np.arange(n_symbols), durations)
     if len(alignment) * max_advance < n_symbols:
-        with pytest.raises(BadSettings, match="come through"):
+        with pytest.raises(BadSettings, match="cannot reach the end"):
             pointer_path(alignment, n_symbols, max_advance)
         return
     path = pointer_path(alignment, n_symbols, max_advance)
@@ -21,7 +21,7 @@ def test_path_walks_exactly_through_all_phonemes(durations, max_advance, random)
     assert (np.cumsum(path.advance)[:-1] == path.place[1:]).all()
 
 
-def test_path_that_can_be_walked_is_left_alone():
+def test_valid_path_is_unchanged():
     alignment = np.repeat(np.arange(6), [2, 1, 0, 3, 1, 2])
     path = pointer_path(alignment, 6, max_advance=4)
     assert path.place.tolist() == alignment.tolist()
@@ -29,7 +29,7 @@ def test_path_that_can_be_walked_is_left_alone():
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=20), st.integers(0, 4), st.integers(1, 5))
-def test_side_ids_are_those_of_a_pointer_going_that_way(durations, n_ahead, max_spent):
+def test_path_side_ids_equal_a_pointers(durations, n_ahead, max_spent):
     alignment = np.repeat(np.arange(len(durations)), durations)
     if len(alignment) * 4 < len(durations):
         return

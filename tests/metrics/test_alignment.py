@@ -18,15 +18,15 @@ def test_a_delayed_copy_aligns_exactly(lag):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_copy_without_its_phase_is_found_within_seven_milliseconds(seed):
-    """A coder that redraws the waveform leaves only the outline to go by."""
+def test_phase_randomized_copy_is_aligned_within_seven_milliseconds(seed):
+    """For a codec that regenerates the waveform, only the envelope can be aligned."""
     clean = speech_like(2.0, RATE_HZ, seed=seed)[0]
     frames = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(clean, 320)[::80] * np.hanning(320))
-    turns = np.exp(2j * np.pi * np.random.default_rng(seed).uniform(size=frames.shape))
-    redrawn = np.zeros(len(clean))
-    for index, frame in enumerate(np.fft.irfft(np.abs(frames) * turns)):
-        redrawn[index * 80 : index * 80 + 320] += frame
-    later = np.concatenate([np.zeros(400), redrawn])
+    phases = np.exp(2j * np.pi * np.random.default_rng(seed).uniform(size=frames.shape))
+    resynthesized = np.zeros(len(clean))
+    for index, frame in enumerate(np.fft.irfft(np.abs(frames) * phases)):
+        resynthesized[index * 80 : index * 80 + 320] += frame
+    later = np.concatenate([np.zeros(400), resynthesized])
     assert abs(find_lag(clean, later, RATE_HZ) - 400) <= 0.007 * RATE_HZ
 
 
@@ -35,7 +35,7 @@ def test_lags_beyond_the_limit_are_not_searched():
     assert abs(find_lag(SPEECH, later, RATE_HZ, max_lag_s=0.1)) <= 1600
 
 
-def test_silence_and_very_short_sounds_stay_where_they_are():
+def test_silence_and_very_short_signals_have_no_lag():
     empty = silence(0.5, RATE_HZ)[0]
     short = noise(0.001, RATE_HZ)[0]
     for pair in ((empty, empty), (SPEECH, empty), (empty, SPEECH), (short, short)):

@@ -1,4 +1,4 @@
-"""The melody of sounds whose melody is known."""
+"""Pitch statistics of synthetic voices with known pitch."""
 
 import numpy as np
 import pytest
@@ -15,17 +15,17 @@ def voice(pitch_hz):
 
 
 @pytest.mark.parametrize("pitch_hz", [80, 123.4, 220, 390])
-def test_a_steady_voice_has_its_pitch_and_no_melody(pitch_hz):
-    found = pitch_statistics(voice(pitch_hz))
-    assert found.pitch_hz == pytest.approx(pitch_hz, rel=0.005)
-    assert found.spread_semitones < 0.05
-    assert found.voiced_share > 0.95
+def test_steady_voice_has_its_pitch_and_no_spread(pitch_hz):
+    statistics = pitch_statistics(voice(pitch_hz))
+    assert statistics.pitch_hz == pytest.approx(pitch_hz, rel=0.005)
+    assert statistics.spread_semitones < 0.05
+    assert statistics.voiced_share > 0.95
 
 
 @pytest.mark.parametrize("depth", [1.0, 3.0])
-def test_the_spread_is_the_deviation_of_the_melody(depth):
-    found = pitch_statistics(voice(150 * 2 ** (depth * np.sin(2 * np.pi * 2 * TIME_S) / 12)))
-    assert found.spread_semitones == pytest.approx(depth / np.sqrt(2), rel=0.05)
+def test_spread_is_the_standard_deviation_of_the_pitch(depth):
+    statistics = pitch_statistics(voice(150 * 2 ** (depth * np.sin(2 * np.pi * 2 * TIME_S) / 12)))
+    assert statistics.spread_semitones == pytest.approx(depth / np.sqrt(2), rel=0.05)
 
 
 def test_pauses_and_noise_are_not_voiced():
@@ -36,7 +36,7 @@ def test_pauses_and_noise_are_not_voiced():
 
 
 @pytest.mark.parametrize("sound", [np.zeros(RATE_HZ), np.zeros(0), np.random.default_rng(0).standard_normal(RATE_HZ)])
-def test_what_has_no_voice_has_no_melody(sound):
+def test_unvoiced_audio_has_no_pitch_statistics(sound):
     with pytest.raises(ScoreUnavailable, match="voiced"):
         pitch_statistics(sound)
     assert not pitch_track(sound)[1:].any()

@@ -9,12 +9,12 @@ RATE_HZ = 16_000
 SPEECH = speech_like(1.0, RATE_HZ, seed=1)[0]
 
 
-def test_a_sound_is_no_distance_from_itself():
+def test_identical_signals_have_no_distance():
     assert mel_distance_db(SPEECH, SPEECH, RATE_HZ) == 0
     assert si_sdr_db(SPEECH, SPEECH) == 100
 
 
-def test_half_the_level_is_six_decibels():
+def test_half_level_is_six_decibels():
     loud = noise(1.0, RATE_HZ, seed=2)[0]
     assert mel_distance_db(loud, loud / 2, RATE_HZ) == pytest.approx(6.02, abs=0.01)
 
@@ -46,7 +46,7 @@ def test_no_mel_band_is_empty(window, n_bands):
     np.testing.assert_allclose(filters.sum(axis=0), 1)
 
 
-def test_too_short_and_silent_sounds_have_no_score():
+def test_short_and_silent_signals_have_no_score():
     with pytest.raises(ScoreUnavailable, match="100 samples"):
         mel_distance_db(SPEECH[:100], SPEECH[:100], RATE_HZ)
     with pytest.raises(ScoreUnavailable, match="silent"):

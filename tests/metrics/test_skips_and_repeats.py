@@ -1,4 +1,4 @@
-"""Skips and loops in what a recognizer hears."""
+"""Skips and loops in transcripts."""
 
 import pytest
 from hypothesis import given
@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from backend.metrics.skips_and_repeats import alignment, word_runs
 from backend.metrics.wer import edit_distance
 
-SAID = "the small cat sat on the wide mat today"
+REFERENCE = "the small cat sat on the wide mat today"
 
 
 @pytest.mark.parametrize(
-    ("heard", "skips", "loops"),
+    ("transcript", "skips", "loops"),
     [
-        (SAID, 0, 0),
+        (REFERENCE, 0, 0),
         ("The small cat, sat on the wide mat: today!", 0, 0),
         ("the small cat today", 1, 0),
         ("the small cat sat on the wide mat", 0, 0),
@@ -24,15 +24,15 @@ SAID = "the small cat sat on the wide mat today"
         ("a tiny dog sat on the wide mat today", 0, 0),
     ],
 )
-def test_three_words_in_a_row_make_a_run(heard, skips, loops):
-    assert word_runs(SAID, heard) == (skips, loops)
+def test_three_words_in_a_row_make_a_run(transcript, skips, loops):
+    assert word_runs(REFERENCE, transcript) == (skips, loops)
 
 
 words = st.lists(st.sampled_from("abc"), max_size=7)
 
 
 @given(words, words)
-def test_an_alignment_has_as_few_edits_as_there_can_be(reference, other):
+def test_alignment_is_minimal(reference, other):
     edits = alignment(reference, other)
     assert len(edits) - edits.count("=") == edit_distance(reference, other)
     assert len(edits) - edits.count("I") == len(reference)

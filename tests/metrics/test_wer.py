@@ -38,7 +38,7 @@ def test_spelling_does_not_count_as_error(text, normal):
     assert normalize(normal) == normal
 
 
-def test_characters_do_not_see_word_boundaries():
+def test_cer_ignores_word_boundaries():
     assert character_error_rate("mail box", "mailbox").n_edits == 0
     assert character_error_rate("cat", "cut").rate == pytest.approx(1 / 3)
 

@@ -1,4 +1,4 @@
-"""Readings of a card that is not there: the driver is played by a few lines."""
+"""GPU readings with a fake NVML."""
 
 from types import SimpleNamespace
 
@@ -22,38 +22,38 @@ def fake_nvml(**changes):
         "NVML_TEMPERATURE_GPU": 0,
         "nvmlInit": lambda: None,
         "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetHandleByIndex": lambda index: f"card {index}",
-        "nvmlDeviceGetName": lambda card: b"Tiny GPU",
-        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=512 * 2**20, total=2048 * 2**20),
-        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=37),
-        "nvmlDeviceGetTemperature": lambda card, sensor: 61,
-        "nvmlDeviceGetPowerUsage": lambda card: 123_456,
+        "nvmlDeviceGetHandleByIndex": lambda index: f"gpu {index}",
+        "nvmlDeviceGetName": lambda handle: b"Tiny GPU",
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=512 * 2**20, total=2048 * 2**20),
+        "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=37),
+        "nvmlDeviceGetTemperature": lambda handle, sensor: 61,
+        "nvmlDeviceGetPowerUsage": lambda handle: 123_456,
     }
     return SimpleNamespace(**{**working, **changes})
 
 
-def test_a_reading_has_the_units_its_names_say():
+def test_reading_uses_the_units_in_its_field_names():
     reading = GpuMonitor(0, fake_nvml()).read()
     assert (reading.name, reading.memory_used_mb, reading.memory_total_mb) == ("Tiny GPU", 512, 2048)
     assert (reading.load_percent, reading.temperature_c, reading.power_w) == (37, 61, 123.456)
 
 
-def test_what_a_card_does_not_tell_is_none_and_the_rest_is_there():
+def test_unsupported_gpu_readings_are_none():
     reading = GpuMonitor(0, fake_nvml(nvmlDeviceGetPowerUsage=refuse, nvmlDeviceGetUtilizationRates=refuse)).read()
     assert (reading.power_w, reading.load_percent, reading.temperature_c) == (None, None, 61)
 
 
 @pytest.mark.parametrize("call", ["nvmlInit", "nvmlDeviceGetHandleByIndex"])
-def test_no_driver_and_no_card_are_refused_by_name(call):
+def test_missing_driver_or_gpu_is_rejected(call):
     with pytest.raises(NotAvailable, match="driver"):
         GpuMonitor(0, fake_nvml(**{call: refuse}))
 
 
-def test_a_driver_that_goes_away_is_noticed():
+def test_driver_failure_raises_not_available():
     nvml = fake_nvml()
     monitor = GpuMonitor(0, nvml)
     nvml.nvmlDeviceGetMemoryInfo = refuse
     nvml.nvmlShutdown = refuse
-    with pytest.raises(NotAvailable, match="stopped answering"):
+    with pytest.raises(NotAvailable, match="stopped responding"):
         monitor.read()
     monitor.close()

@@ -1,4 +1,4 @@
-"""This process, as the system sees it."""
+"""CPU and memory readings of this process."""
 
 import threading
 
@@ -7,7 +7,7 @@ import numpy as np
 from backend.monitor.process import ProcessMonitor
 
 
-def test_memory_that_is_used_shows():
+def test_memory_use_is_measured():
     monitor = ProcessMonitor()
     before = monitor.read()
     block = np.ones(64 * 2**20 // 8)

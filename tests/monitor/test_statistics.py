@@ -1,4 +1,4 @@
-"""Counts are exact under threads, tallies forget nothing they promise to keep."""
+"""Running totals and summaries."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from backend.monitor.statistics import RECENT, RunningSummary, RunningTotal
 
 
-def test_adding_from_threads_loses_nothing():
+def test_adding_is_thread_safe():
     count, tally = RunningTotal(), RunningSummary()
     threads = [threading.Thread(target=lambda: [(count.add(), tally.add(2.0)) for _ in range(1000)]) for _ in range(4)]
     [thread.start() for thread in threads]
@@ -16,7 +16,7 @@ def test_adding_from_threads_loses_nothing():
     assert (tally.snapshot.count, tally.snapshot.total, tally.snapshot.mean) == (4000, 8000.0, 2.0)
 
 
-def test_quantiles_are_of_the_recent_values_and_sums_of_all():
+def test_quantiles_use_recent_values_and_totals_all_values():
     tally = RunningSummary()
     for _ in range(1000):
         tally.add(100.0)
@@ -29,5 +29,5 @@ def test_quantiles_are_of_the_recent_values_and_sums_of_all():
     assert snapshot.last == RECENT - 1
 
 
-def test_nothing_counted_is_all_zero():
+def test_empty_summary_is_all_zero():
     assert (RunningSummary().snapshot.mean, RunningSummary().snapshot.p95, RunningTotal().value) == (0, 0, 0)

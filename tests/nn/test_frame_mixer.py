@@ -11,7 +11,7 @@ def mixer():
 
 
 @pytest.mark.parametrize("sizes", [(1,) * 40, (40,), (3, 30, 7), (SHORT_FRAMES, SHORT_FRAMES + 1, 7)])
-def test_pieces_equal_the_whole_across_both_ways_of_mixing(mixer, sizes):
+def test_chunked_equals_whole_for_both_implementations(mixer, sizes):
     x = torch.randn(2, 40, 12, generator=torch.Generator().manual_seed(1))
     state = mixer.init_state(2)
     with torch.inference_mode():

@@ -25,7 +25,7 @@ def test_packed_convolution_equals_the_plain_one(layer, batch):
     layer = layer()
     packed = PackedConv.of(layer, torch.float32)
     x = torch.randn(batch, 16, 600)
-    # Short and long pieces use different weight layouts.
+    # Short and long chunks use different weight layouts.
     for sizes in ([600], [2, 10, 64, 524], [300, 300]):
         state = packed.init_state(batch)
         y = torch.cat([packed(piece.transpose(1, 2), state) for piece in x.split(sizes, 2)], dim=1).transpose(1, 2)

@@ -15,7 +15,7 @@ def pair(activation="none"):
 
 @pytest.mark.parametrize("activation", ["none", "gelu"])
 @pytest.mark.parametrize("rows", [1, 4, FEW_ROWS, FEW_ROWS + 1, 100])
-def test_any_number_of_rows_gives_the_numbers_of_a_linear_layer(rows, activation):
+def test_any_number_of_rows_equals_nn_linear(rows, activation):
     layer, plain = pair(activation)
     x = torch.randn(1, rows, 24, generator=torch.Generator().manual_seed(rows))
     with torch.inference_mode():
@@ -39,8 +39,8 @@ def test_gradients_flow_while_training():
     assert layer.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.skipif(not has_packed_product(), reason="this build of torch has no packed product")
-def test_few_rows_in_inference_take_the_packed_product():
+@pytest.mark.skipif(not has_packed_product(), reason="this PyTorch build has no packed matmul")
+def test_few_rows_use_the_packed_matmul():
     layer, _ = pair()
     with torch.inference_mode():
         layer(torch.ones(1, FEW_ROWS + 1, 24))
@@ -50,12 +50,12 @@ def test_few_rows_in_inference_take_the_packed_product():
 
 
 @pytest.mark.parametrize("rows", [1, 4, 100])
-def test_a_bfloat16_product_is_near_and_does_not_depend_on_how_many_rows_come_along(rows):
+def test_bfloat16_matmul_is_close_and_independent_of_batch_size(rows):
     layer, plain = pair("gelu")
     layer.product_dtype = torch.bfloat16
     x = torch.randn(1, 100, 24, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected, found = plain(x), torch.cat([layer(piece) for piece in x.split(rows, dim=1)], dim=1)
-        assert found.dtype == torch.float32
-        assert (found - expected).abs().max() < 0.02
-        assert (found - layer(x)).abs().max() < 0.01
+        expected, actual = plain(x), torch.cat([layer(piece) for piece in x.split(rows, dim=1)], dim=1)
+        assert actual.dtype == torch.float32
+        assert (actual - expected).abs().max() < 0.02
+        assert (actual - layer(x)).abs().max() < 0.01

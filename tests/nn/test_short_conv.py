@@ -8,10 +8,10 @@ from backend.nn.conv import CausalConv1d
 
 @pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(7, 1, 1), (7, 1, 9), (1, 1, 1), (8, 4, 1), (3, 1, 3)])
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_short_inputs_give_the_convolution(kernel_size, stride, dilation, has_bias):
+def test_short_inputs_equal_conv1d(kernel_size, stride, dilation, has_bias):
     torch.manual_seed(0)
     layer = CausalConv1d(5, 6, kernel_size, stride, dilation, bias=has_bias)
-    # A slice of something larger: the windows must follow its strides and offset.
+    # A non-contiguous view: the windows must follow its strides and offset.
     x = torch.randn(3, 9, 50)[:, 2:7, 3:43]
     with torch.no_grad():
         whole = F.conv1d(F.pad(x, (layer.context, 0)), layer.weight, layer.bias, stride, dilation=dilation)
@@ -21,7 +21,7 @@ def test_short_inputs_give_the_convolution(kernel_size, stride, dilation, has_bi
         assert torch.allclose(torch.cat(pieces, dim=2), whole, atol=1e-5)
 
 
-def test_short_and_long_inputs_join(monkeypatch):
+def test_short_and_long_paths_are_equal(monkeypatch):
     torch.manual_seed(0)
     layer = CausalConv1d(2, 3, 7, dilation=3)
     x = torch.randn(1, 2, 64)

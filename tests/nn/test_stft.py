@@ -15,7 +15,7 @@ def test_analysis_then_synthesis_is_a_pure_delay(n_fft, hop):
 
 
 @pytest.mark.parametrize("position", [0, 7, 8, 100])
-def test_an_impulse_comes_out_where_the_delay_says(position):
+def test_impulse_is_delayed_by_the_stated_amount(position):
     samples = torch.zeros(1, 256)
     samples[0, position] = 1.0
     restored = CausalISTFT(32, 8)(CausalSTFT(32, 8)(samples))
@@ -23,7 +23,7 @@ def test_an_impulse_comes_out_where_the_delay_says(position):
     assert restored.abs().sum().item() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_pieces_of_any_number_of_hops_equal_the_whole():
+def test_chunked_equals_whole():
     stft, istft = CausalSTFT(32, 8), CausalISTFT(32, 8)
     samples = torch.randn(3, 8 * 30, generator=torch.Generator().manual_seed(1))
     whole_spectra = stft(samples)
@@ -38,6 +38,6 @@ def test_pieces_of_any_number_of_hops_equal_the_whole():
     assert torch.allclose(torch.cat(pieces, dim=1), whole, atol=1e-6)
 
 
-def test_a_hop_that_does_not_divide_the_window_is_refused():
+def test_hop_must_divide_the_window():
     with pytest.raises(ValueError, match="multiple"):
         CausalSTFT(960, 250)

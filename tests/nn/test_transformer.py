@@ -18,7 +18,7 @@ def test_blocks_equal_one_masked_attention(n_past, n_queries):
 
 
 def test_long_input_makes_no_square_mask(monkeypatch):
-    """Cost follows T * window: no mask may be larger than window * 2 window."""
+    """Cost grows with T * window: no mask is larger than window * 2 window."""
     seen = []
     original = torch.nn.functional.scaled_dot_product_attention
 
@@ -31,8 +31,8 @@ def test_long_input_makes_no_square_mask(monkeypatch):
     assert max(seen) <= 10 * 20
 
 
-def test_attention_reads_only_what_was_written(monkeypatch):
-    """The first chunks of a stream do not pay for a full window."""
+def test_attention_reads_only_the_used_cache(monkeypatch):
+    """The first chunks of a stream do not attend to a full window."""
     lengths = []
     original = torch.nn.functional.scaled_dot_product_attention
 
@@ -57,9 +57,9 @@ def test_tables_are_rounded_to_bfloat16():
 
 def test_rotation_depends_on_distance_and_keeps_length():
     x = torch.randn(1, 1, 1, 8).expand(1, 40, 1, 8)
-    turned = rotate(x, rope_table(torch.arange(40)[None], 8))
-    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1), atol=2e-2, rtol=0)
-    assert torch.equal(turned[:, 0], x[:, 0])
+    rotated = rotate(x, rope_table(torch.arange(40)[None], 8))
+    torch.testing.assert_close(rotated.norm(dim=-1), x.norm(dim=-1), atol=2e-2, rtol=0)
+    assert torch.equal(rotated[:, 0], x[:, 0])
 
 
 def test_far_positions_stream_like_near_ones():

@@ -1,4 +1,4 @@
-"""A checkpoint folder on disk to speech, fitted to this machine."""
+"""Loading a checkpoint folder and synthesizing with it."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec_checkpoint import codes_hash, save_codec
 from backend.weights.voice_embeddings import read_voices
-from tests.pipeline.speech.test_synthesizer import clip
+from tests.support.small_engine import clip
 from tests.support.small_model import small_voice_model
 from tests.support.tiny_lm import SHARED
 
@@ -30,19 +30,19 @@ CPU = torch.device("cpu")
 
 
 def published(tensors):
-    """Tensors under the names of the files: two of them are one in the model."""
-    found = {}
+    """Rename tensors to their published names: `w13` is stored as `w1` and `w3`."""
+    renamed = {}
     for name, tensor in tensors.items():
         if "w13" in name:
-            found[name.replace("w13", "w1")], found[name.replace("w13", "w3")] = map(torch.clone, tensor.chunk(2))
+            renamed[name.replace("w13", "w1")], renamed[name.replace("w13", "w3")] = map(torch.clone, tensor.chunk(2))
         else:
-            found[name] = tensor.clone()
-    return found
+            renamed[name] = tensor.clone()
+    return renamed
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """The built-in voice's layout in small."""
+    """A small checkpoint with the built-in voice's layout."""
     folder = tmp_path_factory.mktemp("checkpoints") / "phonogram-mini"
     folder.mkdir()
     lm, _, tokenizer, encoder = small_voice_model()
@@ -75,7 +75,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path)
 
 
-def test_everything_in_the_folder_arrives(checkpoint):
+def test_open_model_loads_every_part(checkpoint):
     model = open_model(checkpoint, CPU, PlanOptions())
     assert (model.name, model.lm.spec.family, model.codec.spec.name) == ("phonogram-mini", "phonogram", "spectral")
     assert model.side_sizes[-1] == 6
@@ -83,12 +83,12 @@ def test_everything_in_the_folder_arrives(checkpoint):
     assert model.notes and all(note.startswith(("on: ", "off: ")) for note in model.notes)
 
 
-def test_another_number_format_has_other_keys_for_remembered_codes(checkpoint):
+def test_model_key_depends_on_the_number_format(checkpoint):
     keys = {open_model(checkpoint, CPU, PlanOptions(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
     assert len(keys) == 2
 
 
-def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
+def test_engine_synthesizes_from_a_checkpoint_folder(checkpoint, tmp_path):
     engine = OptimizedEngine(Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu"))
     engine.load()
     request = SpeechRequest(text="hello there", seed=1)
@@ -100,9 +100,9 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
     anna, bert = (
         engine.speak(SpeechRequest(text="hello there", seed=1, voice=name)).codes.indices for name in ("Anna", "bert")
     )
-    assert (anna == speech.codes.indices).all(), "the first voice is the one spoken with"
+    assert (anna == speech.codes.indices).all(), "the first voice is the default"
     assert anna.shape != bert.shape or not (anna == bert).all()
-    with pytest.raises(BadVoice, match="stays"):
+    with pytest.raises(BadVoice, match="cannot be deleted"):
         engine.delete_voice("anna")
     with pytest.raises(VoiceExists):
         engine.add_voice("Anna", clip(), "", True)
@@ -113,7 +113,7 @@ def test_an_engine_speaks_from_a_folder(checkpoint, tmp_path):
 
 
 def eight_speeches(settings, n_at_once):
-    """The codes of eight seeded requests, so many at a time, and what the engine notes afterwards."""
+    """The codes of eight seeded requests, `n_at_once` at a time, and the engine's CUDA graph note."""
     engine = OptimizedEngine(settings)
     engine.load()
     requests = [SpeechRequest(text="hello there", seed=n, use_memory_cache=False, max_new_tokens=20) for n in range(8)]
@@ -129,11 +129,11 @@ def refuse(call):
 
 
 @pytest.mark.parametrize("can_record", [True, False])
-def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoint, tmp_path, monkeypatch, can_record):
-    """As on a card; what would be recorded there runs as it is, or cannot be recorded."""
+def test_cuda_graph_codes_equal_eager_codes_and_failed_capture_is_noted(checkpoint, tmp_path, monkeypatch, can_record):
+    """Simulates a GPU: recorded functions run directly, or recording fails."""
     settings = Settings(_env_file=None, model_dir=str(checkpoint), data_dir=str(tmp_path), device="cpu")
     plain, note = eight_speeches(settings, 1)
-    assert note.startswith("off: cuda_graph (lm): graphs exist on CUDA cards")
+    assert note.startswith("off: cuda_graph (lm): CUDA graphs need a CUDA GPU")
     monkeypatch.setattr("backend.optimize.planner.plan.plan_folder", lambda: tmp_path / "other")
     monkeypatch.setattr(CudaGraph, "supported", lambda *_: Support(True, "as on a card"))
     monkeypatch.setattr(CpuGraph, "supported", lambda *_: Support(False, "a processor's"))
@@ -147,7 +147,7 @@ def test_an_engine_that_records_says_the_same_and_tells_when_it_gave_up(checkpoi
         assert can_record or "a driver's own words" in note
 
 
-def test_a_damaged_folder_is_an_error_at_load(checkpoint, tmp_path):
+def test_damaged_checkpoint_fails_at_load(checkpoint, tmp_path):
     folder = tmp_path / "damaged"
     folder.mkdir()
     for path in checkpoint.glob("*.*"):
@@ -160,7 +160,7 @@ def test_a_damaged_folder_is_an_error_at_load(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["vector", "facts"])
-def test_a_damaged_named_voice_is_an_error_at_load(checkpoint, tmp_path, damage):
+def test_damaged_built_in_voice_fails_at_load(checkpoint, tmp_path, damage):
     folder = tmp_path / "copy"
     shutil.copytree(checkpoint, folder)
     if damage == "vector":

@@ -1,4 +1,4 @@
-"""A stream ends, fails or is cancelled, and its reader is told which."""
+"""Bounded stream: order, capacity, end, failure and cancellation."""
 
 import threading
 
@@ -8,13 +8,13 @@ from backend.errors import BadAudio, Cancelled, TimedOut
 from backend.runtime.bounded_stream import BoundedStream
 
 
-def test_items_come_in_order_and_then_the_end():
+def test_items_arrive_in_order_and_then_none():
     stream = BoundedStream(10)
     threading.Thread(target=lambda: [*map(stream.put, range(5)), stream.finish()]).start()
     assert [stream.get(5) for _ in range(6)] == [0, 1, 2, 3, 4, None]
 
 
-def test_room_is_counted_by_weight():
+def test_capacity_counts_item_weight():
     stream = BoundedStream(10, len)
     stream.put("12345")
     assert stream.has_room
@@ -54,6 +54,6 @@ def test_cancelling_empties_the_stream():
         stream.get(1)
 
 
-def test_waiting_has_an_end():
+def test_get_times_out():
     with pytest.raises(TimedOut):
         BoundedStream(1).get(0.01)

@@ -1,4 +1,4 @@
-"""Continuous batching: the same codes as alone, in bounded queues, with rows that come free."""
+"""Continuous batching: batch independence, queueing, cancellation, errors and runaway segments."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from tests.support.fake_lm import FakeLM, FakeSampler
 from tests.support.speaking import ReadySource, collect, run_alone, running, session_for
 
 
-def test_eight_requests_together_get_the_codes_they_get_alone():
+def test_batched_codes_equal_codes_alone():
     lengths = [40 + 3 * seed for seed in range(8)]
     alone = [run_alone(ReadySource(seed, [n])) for seed, n in enumerate(lengths)]
     lm = FakeLM()
@@ -28,7 +28,7 @@ def test_eight_requests_together_get_the_codes_they_get_alone():
         np.testing.assert_array_equal(one, other)
 
 
-def test_more_requests_than_rows_all_get_their_turn():
+def test_more_requests_than_rows_all_finish():
     with running(n_rows=2) as worker:
         sessions = [session_for(ReadySource(seed, [5 + seed])) for seed in range(7)]
         for session in sessions:
@@ -36,14 +36,14 @@ def test_more_requests_than_rows_all_get_their_turn():
         assert [collect(session).shape[1] for session in sessions] == [5 + seed for seed in range(7)]
 
 
-def test_frames_in_the_stream_are_the_codes_the_source_is_told():
+def test_streamed_frames_equal_the_source_results():
     source = ReadySource(1, [7, 4])
     streamed = run_alone(source)
     np.testing.assert_array_equal(streamed, np.concatenate(source.finished, axis=1))
     assert source.reasons == ["stop", "stop"]
 
 
-def test_a_long_prompt_does_not_hold_up_running_streams():
+def test_prefill_chunks_alternate_with_decode_steps():
     lm = FakeLM()
     order = []
     lm.on_step = lambda rows: order.append("step")
@@ -69,7 +69,7 @@ def test_a_long_prompt_does_not_hold_up_running_streams():
     assert all(order[index + 1] == "step" for index in pieces)
 
 
-def test_a_short_request_waits_no_longer_than_one_segment_of_a_book():
+def test_short_request_waits_at_most_one_segment_of_a_long_one():
     book = ReadySource(1, [20] * 30)
     with running(n_rows=1) as worker:
         long, short = session_for(book), session_for(ReadySource(2, [5]))
@@ -80,7 +80,7 @@ def test_a_short_request_waits_no_longer_than_one_segment_of_a_book():
         assert collect(long).shape[1] == 600
 
 
-def test_a_full_queue_says_when_to_come_back():
+def test_full_queue_raises_busy_with_a_retry_time():
     gate = threading.Event()
     with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1, max_waiting=2) as worker:
         sessions = [session_for(ReadySource(seed, [3])) for seed in range(3)]
@@ -110,12 +110,12 @@ def test_cancelling_frees_the_row_within_a_frame():
         before = len(n_steps)
         endless.cancel()
         assert collect(waiting).shape[1] == 2
-        # At most the step under way and the one the end may have been missed by; then the other's two.
+        # At most the current step and one more, then the two steps of the other request.
         assert len(n_steps) - before <= 4
         assert worker.snapshot.active == 0
 
 
-def test_a_cancelled_request_that_waits_never_starts():
+def test_cancelled_waiting_request_never_starts():
     gate = threading.Event()
     with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1) as worker:
         first, second = session_for(ReadySource(1, [3])), session_for(ReadySource(2, [3]))
@@ -129,7 +129,7 @@ def test_a_cancelled_request_that_waits_never_starts():
         assert second.source.n_given == 0
 
 
-def test_a_deadline_ends_a_request_that_runs_and_one_that_waits():
+def test_deadline_ends_running_and_waiting_requests():
     slow = FakeLM(lambda rows: time.sleep(0.01))
     with running(slow, n_rows=1) as worker:
         running_one = session_for(ReadySource(1, [10**6]), timeout_s=0.1)
@@ -141,7 +141,7 @@ def test_a_deadline_ends_a_request_that_runs_and_one_that_waits():
                 collect(session)
 
 
-def test_a_fault_of_a_step_reaches_everyone_in_it_and_the_thread_goes_on():
+def test_step_error_fails_its_batch_and_the_thread_continues():
     def fault(rows):
         if len(rows) == 2:
             raise RuntimeError("out of memory")
@@ -159,7 +159,7 @@ def test_a_fault_of_a_step_reaches_everyone_in_it_and_the_thread_goes_on():
         assert collect(after).shape[1] == 4
 
 
-def test_a_source_that_fails_takes_only_its_own_request_down():
+def test_source_error_fails_only_its_own_request():
     bad = ReadySource(1, [5, 5])
     bad.done = lambda codes, reason, path: 1 / 0
     with running() as worker:
@@ -171,7 +171,7 @@ def test_a_source_that_fails_takes_only_its_own_request_down():
         assert collect(other).shape[1] == 30
 
 
-def test_a_prompt_without_room_for_an_answer_is_refused():
+def test_prompt_that_fills_the_context_is_rejected():
     with running(max_frames=100) as worker:
         session = session_for(ReadySource(1, [5], n_columns=100))
         worker.submit(session)
@@ -179,13 +179,13 @@ def test_a_prompt_without_room_for_an_answer_is_refused():
             collect(session)
 
 
-def test_a_segment_ends_at_its_budget_and_says_so():
+def test_segment_ends_at_max_frames_with_reason_length():
     source = ReadySource(1, [50], max_frames=12)
     assert run_alone(source).shape[1] == 12
     assert source.reasons == ["length"]
 
 
-def test_closing_wakes_everyone_who_waits():
+def test_closing_fails_pending_requests():
     gate = threading.Event()
     with running(FakeLM(lambda rows: gate.wait(5)), n_rows=1) as worker:
         sessions = [session_for(ReadySource(seed, [3])) for seed in range(2)]
@@ -199,7 +199,7 @@ def test_closing_wakes_everyone_who_waits():
                 collect(session)
 
 
-def test_a_voice_is_read_once_and_gives_the_same_codes_as_when_read_again():
+def test_voice_prefix_is_prefilled_once_with_the_same_codes():
     lm = FakeLM()
     plain = run_alone(ReadySource(4, [20], n_columns=100, n_shared=90))
     with running(lm) as worker:
@@ -215,7 +215,7 @@ def test_a_voice_is_read_once_and_gives_the_same_codes_as_when_read_again():
         assert lm.n_prefilled == 220
 
 
-def test_a_listener_that_falls_behind_pauses_its_own_row_only():
+def test_slow_client_pauses_only_its_own_row():
     with running() as worker:
         slow, quick = session_for(ReadySource(1, [300])), session_for(ReadySource(2, [200]))
         slow.frames.capacity = 16  # of 4096
@@ -227,7 +227,7 @@ def test_a_listener_that_falls_behind_pauses_its_own_row_only():
 
 
 @pytest.mark.parametrize(("n_silent", "n_frames"), [(1, 9), (2, 9), (3, 0)])
-def test_a_model_that_ends_before_it_begins_gets_another_try(n_silent, n_frames):
+def test_empty_segment_is_retried(n_silent, n_frames):
     source = ReadySource(1, [9])
     give = source.next
     source.next = lambda: give()._replace(sampler=FakeSampler(1, 9, n_silent=n_silent))
@@ -236,7 +236,7 @@ def test_a_model_that_ends_before_it_begins_gets_another_try(n_silent, n_frames)
 
 
 class CirclingLM(FakeLM):
-    """Goes in circles of three frames after 20 frames, in the attempts before `n_good`."""
+    """Repeats three frames after 20 frames, in the attempts before `n_good`."""
 
     def __init__(self, n_good):
         super().__init__()
@@ -260,11 +260,11 @@ def items_of(lm, source):
         return items, session
 
 
-def test_circles_are_tried_again_with_other_noise_where_nobody_listens_yet():
-    source = ReadySource(1, [60], watch=RunawayLimits(10.0, 500, retries=1))
+def test_looping_segment_is_retried_with_other_noise():
+    source = ReadySource(1, [60], limits=RunawayLimits(10.0, 500, retries=1))
     items, session = items_of(CirclingLM(1), source)
     starts = [index for index, item in enumerate(items) if isinstance(item, SegmentStart)]
-    assert [items[index].is_again for index in starts] == [False, True]
+    assert [items[index].is_retry for index in starts] == [False, True]
     again = starts[1]
     assert 20 + 30 < again < 60
     assert (
@@ -274,18 +274,18 @@ def test_circles_are_tried_again_with_other_noise_where_nobody_listens_yet():
 
 
 @pytest.mark.parametrize(("retries", "n_tries"), [(0, 1), (1, 2)])
-def test_circles_without_end_are_ended_and_reported(retries, n_tries):
-    source = ReadySource(1, [600, 10], watch=RunawayLimits(10.0, 500, retries))
+def test_permanent_loop_ends_with_reason_repetition(retries, n_tries):
+    source = ReadySource(1, [600, 10], limits=RunawayLimits(10.0, 500, retries))
     items, session = items_of(CirclingLM(9), source)
     assert source.reasons == ["repetition", "stop"] and session.finish_reason == "repetition"
     assert sum(isinstance(item, SegmentStart) for item in items) == n_tries + 1
     assert source.finished[0].shape[1] < 60
 
 
-def test_speech_longer_than_its_text_is_a_runaway_and_a_callers_limit_is_none():
-    source = ReadySource(1, [600], watch=RunawayLimits(10.0, 80, retries=1))
+def test_length_limit_is_a_runaway_and_max_frames_is_not():
+    source = ReadySource(1, [600], limits=RunawayLimits(10.0, 80, retries=1))
     _, session = items_of(FakeLM(), source)
     assert source.reasons == ["length"] and source.finished[0].shape[1] == 80 and session.n_retries == 1
-    source = ReadySource(1, [600], max_frames=50, watch=RunawayLimits(10.0, 80, retries=1))
+    source = ReadySource(1, [600], max_frames=50, limits=RunawayLimits(10.0, 80, retries=1))
     _, session = items_of(FakeLM(), source)
     assert source.reasons == ["length"] and source.finished[0].shape[1] == 50 and session.n_retries == 0

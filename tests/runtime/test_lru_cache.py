@@ -1,4 +1,4 @@
-"""Caches stay within both bounds whatever is put in, and count."""
+"""LRU cache bounds, eviction, counts and thread safety."""
 
 import threading
 
@@ -9,7 +9,7 @@ from backend.runtime.lru_cache import BoundedCache, content_key
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=60)), max_size=60))
-def test_neither_bound_is_ever_passed(puts):
+def test_cache_never_exceeds_its_bounds(puts):
     cache = BoundedCache(5, 100, len)
     for key, value in puts:
         cache.put(key, value)
@@ -17,7 +17,7 @@ def test_neither_bound_is_ever_passed(puts):
         assert cache.counts.size_bytes <= 100
 
 
-def test_the_longest_unused_goes_first():
+def test_least_recently_used_entry_is_evicted():
     cache = BoundedCache(2, 100, len)
     cache.put("a", b"1")
     cache.put("b", b"2")
@@ -27,20 +27,20 @@ def test_the_longest_unused_goes_first():
     assert (cache.counts.hits, cache.counts.misses, cache.counts.hit_rate) == (3, 1, 0.75)
 
 
-def test_no_entries_means_off():
+def test_zero_entries_disables_the_cache():
     cache = BoundedCache(0, 100, len)
     cache.put("a", b"1")
     assert cache.get("a") is None
 
 
-def test_clearing_says_how_many_there_were():
+def test_clear_returns_the_number_of_entries():
     cache = BoundedCache(9, 100, len)
     for key in range(3):
         cache.put(key, b"1")
     assert (cache.clear(), cache.counts.entries, cache.counts.size_bytes) == (3, 0, 0)
 
 
-def test_threads_may_share_one():
+def test_cache_is_thread_safe():
     cache = BoundedCache(50, 1000, len)
 
     def use(seed):

@@ -1,4 +1,4 @@
-"""The scheduler with a real language model: small, random, and of every family."""
+"""The language model thread with small random models of every family."""
 
 import copy
 
@@ -40,7 +40,7 @@ def speak(worker, sources, **options):
 
 
 @pytest.mark.parametrize("kind", ["v15", "s1", "s2", "phonogram"])
-def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
+def test_seeded_codes_in_a_batch_equal_codes_alone(kind):
     model = tiny_lm(kind)
     lengths = [9, 14, 20, 31, 40, 52, 66, 71]
     with running(model, max_frames=200) as worker:
@@ -54,7 +54,7 @@ def test_eight_seeded_requests_together_get_the_codes_they_get_alone(kind):
 
 
 @pytest.mark.parametrize("kind", ["s1", "one codebook", "phonogram"])
-def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kind):
+def test_batched_codes_equal_codes_alone_with_cuda_graphs(kind):
     model = tiny_lm(kind).narrow_head()
     recorded = CudaGraphDualAR.of(copy.copy(model))
     lengths = [9, 14, 20, 31, 40, 52, 66, 71]
@@ -63,9 +63,9 @@ def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kin
     with running(recorded, max_frames=200) as worker:
         alone = [speak(worker, [PromptSource(model, seed, n)])[0] for seed, n in enumerate(lengths)]
         together = speak(worker, [PromptSource(model, seed, n) for seed, n in enumerate(lengths)])
-        # Prompts are read between the steps of those that speak already, in slots of the same memory.
+        # Prompts are prefilled between decode steps, in rows of the same state.
         assert sum(n > 0 for n in worker.snapshot.steps_by_rows) >= 4
-        assert recorded.given_up is None and worker._state.steps and worker._state.draws
+        assert recorded.disabled_reason is None and worker._state.step_graphs and worker._state.sampler_graphs
     for one, other, another in zip(plain, alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, another)
@@ -73,7 +73,7 @@ def test_with_recorded_steps_too_eight_together_get_the_codes_they_get_alone(kin
 
 @pytest.mark.parametrize("is_bound", [False, True])
 @pytest.mark.parametrize("kind", ["s1", "phonogram"])
-def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind, is_bound):
+def test_batched_codes_equal_codes_alone_in_int8(kind, is_bound):
     model = OPTIMIZATIONS["int8"]().apply(tiny_lm(kind, intermediate_size=64).narrow_head())
     if is_bound:
         model = OPTIMIZATIONS["cpu_graph"]().apply(model)
@@ -87,7 +87,7 @@ def test_in_int8_too_eight_together_get_the_codes_they_get_alone(kind, is_bound)
 
 
 @pytest.mark.parametrize("kind", ["s1", "phonogram"])
-def test_a_kept_prefix_gives_the_same_codes_as_none(kind):
+def test_cached_prefix_gives_the_same_codes(kind):
     model = tiny_lm(kind)
     with running(model, max_frames=200) as worker:
         fresh = speak(worker, [PromptSource(model, 5, 70, n_shared=66)], use_prefix_cache=False)[0]
@@ -99,7 +99,7 @@ def test_a_kept_prefix_gives_the_same_codes_as_none(kind):
     np.testing.assert_array_equal(fresh, reused)
 
 
-def test_a_pointer_that_has_gone_through_its_text_ends_the_speech():
+def test_finished_pointer_ends_the_segment():
     model = tiny_lm("phonogram")
     source = PromptSource(model, 3, max_frames=150)
     with running(model, max_frames=200) as worker:

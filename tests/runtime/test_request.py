@@ -1,4 +1,4 @@
-"""A request is checked as a whole before anything is done for it."""
+"""Validation of speech requests."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from backend.runtime.request import BOUNDS, WHOLE, ReferenceClip, SpeechRequest
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_every_bound_binds_and_names_its_field(name):
+def test_bounds_are_enforced_and_the_error_names_the_field(name):
     low, high = BOUNDS[name]
     kind = int if name in WHOLE else float
     for value in (low, high):
@@ -31,11 +31,11 @@ def test_every_bound_binds_and_names_its_field(name):
         ({"top_k": 3.0}, "top_k"),
     ],
 )
-def test_what_does_not_fit_is_refused(fields, said):
+def test_invalid_fields_are_rejected(fields, said):
     with pytest.raises(BadRequest, match=said):
         SpeechRequest(**{"text": "Hello", **fields})
 
 
-def test_a_reference_without_audio_is_refused():
+def test_reference_without_audio_is_rejected():
     with pytest.raises(BadRequest, match="no audio"):
         ReferenceClip(b"", "words")

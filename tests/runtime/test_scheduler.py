@@ -1,4 +1,4 @@
-"""Who speaks next, who has to wait, and who is refused, without any model."""
+"""Scheduler: fairness, displacement, wait estimates and rejections, without a model."""
 
 import time
 
@@ -22,13 +22,13 @@ def session_of(client="", seconds=10.0, wait_s=1e6):
 
 
 def scheduler_of(n_rows=1, max_waiting=32):
-    pace = ThroughputEstimate()
-    pace.learn(round(FRAMES_PER_S * 10), 10.0)
-    return Scheduler(n_rows, max_waiting, pace)
+    throughput = ThroughputEstimate()
+    throughput.update(round(FRAMES_PER_S * 10), 10.0)
+    return Scheduler(n_rows, max_waiting, throughput)
 
 
 def order_of(scheduler, n):
-    """Whose turn it is, one request after another on one row."""
+    """The clients of the next `n` requests on one row."""
     clients = []
     for _ in range(n):
         (row,) = scheduler.admit()
@@ -37,7 +37,7 @@ def order_of(scheduler, n):
     return "".join(clients)
 
 
-def test_a_client_with_twenty_requests_does_not_keep_another_waiting():
+def test_clients_are_served_round_robin():
     scheduler = scheduler_of()
     for _ in range(20):
         scheduler.submit(session_of("a"))
@@ -46,7 +46,7 @@ def test_a_client_with_twenty_requests_does_not_keep_another_waiting():
     assert order_of(scheduler, 8) == "abcabaaa"
 
 
-def test_one_clients_requests_keep_their_order():
+def test_requests_of_one_client_keep_their_order():
     scheduler = scheduler_of()
     sessions = [session_of("a") for _ in range(4)]
     for session in sessions:
@@ -57,7 +57,7 @@ def test_one_clients_requests_keep_their_order():
         scheduler.release(row)
 
 
-def test_rows_are_shared_among_clients_that_wait():
+def test_rows_are_shared_between_waiting_clients():
     scheduler = scheduler_of(n_rows=4)
     for client in "aaaaaabb":
         scheduler.submit(session_of(client))
@@ -65,7 +65,7 @@ def test_rows_are_shared_among_clients_that_wait():
     assert sorted(row.session.client for row in rows) == ["a", "a", "b", "b"]
 
 
-def test_a_full_line_makes_room_for_a_client_that_has_less_in_it():
+def test_full_queue_displaces_the_client_with_most_requests():
     scheduler = scheduler_of(max_waiting=4)
     of_a = [session_of("a") for _ in range(4)]
     for session in of_a:
@@ -81,7 +81,7 @@ def test_a_full_line_makes_room_for_a_client_that_has_less_in_it():
     assert scheduler.n_waiting == 4
 
 
-def test_when_to_come_back_follows_the_measured_pace():
+def test_retry_after_follows_the_measured_throughput():
     scheduler = scheduler_of(n_rows=2, max_waiting=6)
     for _ in range(2):
         scheduler.submit(session_of(seconds=10))
@@ -90,25 +90,25 @@ def test_when_to_come_back_follows_the_measured_pace():
     for _ in range(6):
         scheduler.submit(session_of(seconds=4))
     assert scheduler.wait_s("") == pytest.approx(10 + 3 * 4)
-    # Another client has its turn after one of each.
+    # Another client waits for one request of each client only.
     assert scheduler.wait_s("other") == pytest.approx(10)
     with pytest.raises(Busy) as busy:
         scheduler.submit(session_of())
     assert busy.value.retry_after_s == pytest.approx(22)
 
 
-def test_who_cannot_begin_in_time_is_refused_at_once():
+def test_request_that_cannot_start_in_time_is_rejected_at_once():
     scheduler = scheduler_of()
     scheduler.submit(session_of(seconds=10))
     scheduler.admit()
     scheduler.submit(session_of(seconds=20, wait_s=11))
-    with pytest.raises(Busy, match="begin in about 30 s.* waits 12 s") as busy:
+    with pytest.raises(Busy, match="estimated wait is 30 s.* is 12 s") as busy:
         scheduler.submit(session_of(wait_s=12))
     assert busy.value.retry_after_s == pytest.approx(18, abs=0.1)
     assert scheduler.n_waiting == 1
 
 
-def test_who_has_waited_too_long_is_told_to_come_back_and_who_has_begun_goes_on():
+def test_max_wait_rejects_queued_requests_but_not_started_ones():
     scheduler = scheduler_of()
     first, late = session_of(), session_of()
     scheduler.submit(first)
@@ -116,14 +116,14 @@ def test_who_has_waited_too_long_is_told_to_come_back_and_who_has_begun_goes_on(
     scheduler.submit(late)
     first.begin_by_s = late.begin_by_s = time.monotonic() - 1
     row.clear_segment()
-    assert scheduler.give_way(row)
+    assert scheduler.yield_row(row)
     assert scheduler.take_ended() == [late]
-    with pytest.raises(Busy, match="No place came free"):
+    with pytest.raises(Busy, match="No row became free"):
         late.check()
     first.check()
 
 
-def test_those_who_left_are_not_waited_for():
+def test_cancelled_requests_do_not_count_in_the_wait():
     scheduler = scheduler_of()
     gone = session_of()
     scheduler.submit(gone)

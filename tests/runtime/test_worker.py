@@ -1,4 +1,4 @@
-"""A worker's thread computes as it was set up to."""
+"""Thread setup of a worker."""
 
 import threading
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 from backend.runtime.worker import ThreadSetup, Worker
 
 
-def test_every_step_and_call_runs_inside_the_scope_of_the_thread():
+def test_ticks_and_calls_run_inside_the_thread_scope():
     scope_of: dict[str, int | None] = {"inside": None}
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Voices on disk: whole or not there, named safely, and tied to the codec that made their codes."""
+"""Voice store: atomic writes, safe names, codec changes and adaptations."""
 
 import json
 
@@ -24,7 +24,7 @@ def add(store, name="Ada", consent=True, text="some words"):
     return store.add(name, text, SOUND, CODES_OF_IT, "hash-1", consent)
 
 
-def test_a_voice_comes_back_as_it_was_given(store, tmp_path):
+def test_stored_voice_round_trips(store, tmp_path):
     added = add(store)
     again = VoiceStore(tmp_path / "voices")
     assert again.all() == (added,)
@@ -35,7 +35,7 @@ def test_a_voice_comes_back_as_it_was_given(store, tmp_path):
 
 
 @pytest.mark.parametrize("consent", [False, None, 1, "yes"])
-def test_no_voice_without_consent(store, consent):
+def test_voice_without_consent_is_rejected(store, consent):
     with pytest.raises(BadVoice, match="consent"):
         add(store, consent=consent)
     assert store.all() == ()
@@ -44,7 +44,7 @@ def test_no_voice_without_consent(store, consent):
 @pytest.mark.parametrize(
     "name", ["", "  ", "../../etc/passwd", "a/b", "a\\b", "C:", "x" * 65, ".hidden", "new\nline", "nul\0", "<b>", "a\n", None]
 )  # fmt: skip
-def test_names_that_are_paths_or_worse_are_refused(store, name):
+def test_unsafe_voice_names_are_rejected(store, name):
     if name == "a\n":  # stripped to a plain name
         assert add(store, name=name).name == "a"
         return
@@ -54,18 +54,18 @@ def test_names_that_are_paths_or_worse_are_refused(store, name):
 
 
 @pytest.mark.parametrize("name", ["Ada", "Zoë O'Hara-Smith", "声 1", "narrator_2.b"])
-def test_names_of_people_are_taken(store, name):
+def test_valid_voice_names_are_accepted(store, name):
     assert add(store, name=name).name == name
 
 
-def test_two_voices_cannot_share_a_name_that_looks_the_same(store):
+def test_voice_names_are_unique_after_normalization(store):
     add(store)
     with pytest.raises(VoiceExists):
         add(store, name="ＡDA")
     assert len(store.all()) == 1
 
 
-def test_a_deleted_voice_is_gone_from_disk(store, tmp_path):
+def test_deleted_voice_is_removed_from_disk(store, tmp_path):
     added = add(store)
     assert store.delete("Ada") == added
     assert list((tmp_path / "voices").iterdir()) == []
@@ -74,7 +74,7 @@ def test_a_deleted_voice_is_gone_from_disk(store, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../voices", ".", "*", "Nobody\x1b[31m"])
-def test_unknown_names_find_nothing_and_show_nothing_odd(store, name):
+def test_unknown_names_raise_errors_with_printable_messages(store, name):
     add(store)
     assert store.find(name) is None
     with pytest.raises(UnknownVoice) as error:
@@ -84,7 +84,7 @@ def test_unknown_names_find_nothing_and_show_nothing_odd(store, name):
 
 
 @pytest.mark.parametrize("failing", ["write_audio", "_write_codes", "_write_record"])
-def test_a_write_that_fails_leaves_nothing_behind(store, tmp_path, monkeypatch, failing):
+def test_failed_write_leaves_no_files(store, tmp_path, monkeypatch, failing):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -94,7 +94,7 @@ def test_a_write_that_fails_leaves_nothing_behind(store, tmp_path, monkeypatch, 
     assert list((tmp_path / "voices").iterdir()) == []
 
 
-def test_damaged_voices_do_not_hide_the_others(store, tmp_path):
+def test_damaged_voices_are_skipped(store, tmp_path):
     good, bad, foreign = add(store), add(store, name="Bad"), add(store, name="Foreign")
     (tmp_path / "voices" / bad.id / RECORD).write_text("{", encoding="utf-8")
     path = tmp_path / "voices" / foreign.id / RECORD
@@ -104,7 +104,7 @@ def test_damaged_voices_do_not_hide_the_others(store, tmp_path):
 
 
 @pytest.mark.parametrize("part", [CODES, SAMPLE])
-def test_damaged_files_of_a_voice_are_told(store, tmp_path, part):
+def test_damaged_voice_files_raise_bad_voice(store, tmp_path, part):
     added = add(store)
     path = tmp_path / "voices" / added.id / part
     path.write_bytes(path.read_bytes()[:40])
@@ -112,7 +112,7 @@ def test_damaged_files_of_a_voice_are_told(store, tmp_path, part):
         store.codes(added) if part == CODES else store.sample(added)
 
 
-def test_new_codes_take_the_place_of_the_old_ones(store):
+def test_replace_codes_updates_record_and_codes(store):
     added = add(store)
     renewed = store.replace_codes(added, Codes(torch.zeros(1, 2, 5, dtype=torch.long), "other"), "hash-2")
     assert (renewed.id, renewed.codec, renewed.codes_hash) == (added.id, "other", "hash-2")
@@ -120,21 +120,21 @@ def test_new_codes_take_the_place_of_the_old_ones(store):
     assert store.codes(renewed).indices.shape == (1, 2, 5)
 
 
-def test_unfinished_folders_of_a_crash_are_not_voices(store, tmp_path):
+def test_partial_folders_are_not_listed(store, tmp_path):
     (tmp_path / "voices" / (".%s.part" % ("0" * 32))).mkdir(parents=True)
     assert store.all() == ()
 
 
-def test_a_renamed_voice_keeps_its_id_and_its_codes(store):
+def test_renamed_voice_keeps_its_id_and_codes(store):
     added = add(store)
     renamed = store.rename("ada", " Bea ")
     assert (renamed.id, renamed.name, renamed.created_at) == (added.id, "Bea", added.created_at)
     assert store.find("Ada") is None and store.find("bea") == renamed
     assert torch.equal(store.codes(renamed).indices, CODES_OF_IT.indices)
-    assert store.rename(added.id, "BEA").name == "BEA", "another case of its own name is free"
+    assert store.rename(added.id, "BEA").name == "BEA", "changing only the case is allowed"
 
 
-def test_names_that_are_taken_or_bad_rename_nothing(store):
+def test_rename_to_an_invalid_or_existing_name_is_rejected(store):
     added, other = add(store), add(store, name="Bea")
     with pytest.raises(VoiceExists):
         store.rename("Ada", "bea")
@@ -145,40 +145,40 @@ def test_names_that_are_taken_or_bad_rename_nothing(store):
     assert store.all() == (added, other)
 
 
-def test_new_codes_do_not_undo_a_renaming(store):
+def test_replace_codes_keeps_a_concurrent_rename(store):
     added = add(store)
     store.rename("Ada", "Bea")
     assert store.replace_codes(added, CODES_OF_IT, "hash-2").name == "Bea"
     assert store.find(added.id).codes_hash == "hash-2"
 
 
-def test_what_was_fitted_is_kept_for_what_it_is_good_for(store, tmp_path):
+def test_adaptation_is_stored_under_its_key(store, tmp_path):
     record = add(store)
     tensors = {"vector": torch.arange(5.0), "rows": torch.eye(3).to(torch.int8)}
-    assert store.fitted(record, "model 1") is None
-    store.keep_fitted(record, tensors, "model 1")
-    found = VoiceStore(tmp_path / "voices").fitted(record, "model 1")
+    assert store.adaptation(record, "model 1") is None
+    store.keep_adaptation(record, tensors, "model 1")
+    found = VoiceStore(tmp_path / "voices").adaptation(record, "model 1")
     assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
-    assert store.fitted(record, "model 2") is None
-    store.keep_fitted(record, {"vector": tensors["vector"] + 1}, "model 2")
-    assert store.fitted(record, "model 1") is None
-    assert torch.equal(store.fitted(record, "model 2")["vector"], tensors["vector"] + 1)
+    assert store.adaptation(record, "model 2") is None
+    store.keep_adaptation(record, {"vector": tensors["vector"] + 1}, "model 2")
+    assert store.adaptation(record, "model 1") is None
+    assert torch.equal(store.adaptation(record, "model 2")["vector"], tensors["vector"] + 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40])
-def test_what_is_damaged_was_never_fitted(store, tmp_path, content):
+def test_damaged_adaptation_is_ignored(store, tmp_path, content):
     record = add(store)
-    store.keep_fitted(record, {"vector": torch.full((5,), float("nan"))}, "model")
-    assert store.fitted(record, "model") is None
+    store.keep_adaptation(record, {"vector": torch.full((5,), float("nan"))}, "model")
+    assert store.adaptation(record, "model") is None
     (tmp_path / "voices" / record.id / "fitted.safetensors").write_bytes(content)
-    assert store.fitted(record, "model") is None
+    assert store.adaptation(record, "model") is None
     with pytest.raises(UnknownVoice):
         store.delete(record.id)
-        store.keep_fitted(record, {"vector": torch.zeros(5)}, "model")
+        store.keep_adaptation(record, {"vector": torch.zeros(5)}, "model")
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 65_537, 114_112, 192_000, 700_001])
-def test_samples_of_any_rate_are_kept(store, rate_hz):
+def test_samples_of_any_rate_can_be_stored(store, rate_hz):
     sound = Waveform.of(np.sin(np.arange(rate_hz // 4) * (2 * np.pi * 440 / rate_hz)).astype(np.float32) * 0.5, rate_hz)
     record = store.add("Ada", "some words", sound, CODES_OF_IT, "hash-1", True)
     kept = store.sample(record)

@@ -1,9 +1,9 @@
-"""Feeds damaged sound files to `read_audio`; run as a process of its own, since a decoder may crash.
+"""Feed damaged audio files to `read_audio`, in a separate process since a decoder may crash.
 
 An argument multiplies the number of cases: `python -m tests.support.audio_fuzz 30`.
 
-Prints one JSON line: outcomes per format. Ends by a signal or status 1 where a case crashes, hangs,
-or raises anything but our own errors; the case is then on stderr.
+Prints one JSON line with the outcomes per format. Exits with a signal or status 1 if a case crashes, hangs, or raises
+anything but a `PhonogramError`; the case is then printed to stderr.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def encoded(container: str, coding: str, n_channels: int) -> bytes:
 
 
 def mutated(content: bytes, other: bytes, draw: np.random.Generator) -> bytes:
-    """One kind of damage: flipped bits, a cut, a splice, a lie in the header, a repeat, or noise."""
+    """Apply one kind of damage: flipped bits, truncation, a splice, a false header value, a repeat, or noise."""
     damaged = bytearray(content)
     kind = draw.integers(7)
     if kind == 0:
@@ -68,7 +68,7 @@ def mutated(content: bytes, other: bytes, draw: np.random.Generator) -> bytes:
 
 
 def resealed(content: bytes) -> bytes:
-    """The same Ogg pages with their checksums put right, so that damage reaches the decoder itself."""
+    """Correct the checksums of the Ogg pages, so that damage reaches the decoder."""
     sealed = bytearray(content)
     page = sealed.find(b"OggS")
     while 0 <= page <= len(sealed) - 27:

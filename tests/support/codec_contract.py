@@ -1,8 +1,8 @@
-"""Laws every causal codec obeys, as functions of a codec: a codec's tests call them through `LAWS`.
+"""The contract of every causal codec, as functions of a codec: a codec's tests run them through `LAWS`.
 
-Each takes a small codec in eval mode with random weights and raises AssertionError with what it measured. A codec
-that offers `code_margins(audio) -> [B, K, T]` may flip a code where the two nearest entries are almost equally near;
-any other must give equal codes.
+Each takes a small codec in eval mode with random weights and raises AssertionError with the measured values. A codec
+with `code_margins(audio) -> [B, K, T]` may flip a code if the two nearest entries are almost equally near; any other
+must give equal codes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -20,29 +21,29 @@ from torch import Tensor
 from backend.codec.base import CausalCodec
 from backend.codes import Codes
 from backend.errors import BadCodes, CodebookMismatch
-from backend.nn.state import clone_state, state_bytes
+from backend.nn.state import state_bytes
 
 WAVEFORM_TOLERANCE = 1e-5
 MARGIN_TOLERANCE = 1e-5
 
 
 class Flips(NamedTuple):
-    """How two encodings of one sound differ."""
+    """The difference of two encodings of the same audio."""
 
-    n_flips: int  # codes that differ with almost equally near entries, and what follows from them
+    n_flips: int  # codes that differ with a small margin, and their consequences
     n_codes: int
 
 
 def noise(codec: CausalCodec, n_samples: int, batch: int = 2, seed: int = 0) -> Tensor:
-    """Seeded noise [B, C, N], loud enough to reach many codes."""
+    """Returns seeded noise [B, C, N], loud enough to reach many codes."""
     generator = torch.Generator().manual_seed(seed)
     return 0.3 * torch.randn(batch, codec.spec.channels, n_samples, generator=generator)
 
 
 def compare_codes(codec: CausalCodec, audio: Tensor, expected: Codes, found: Codes) -> Flips:
-    """Count flipped codes of audio [B, C, N]; fails on any that its margin does not excuse.
+    """Counts flipped codes of audio [B, C, N]; fails on any not excused by its margin.
 
-    In one frame a flip changes what the later codebooks see, so only its first differing codebook needs the excuse.
+    A flip changes the input of later codebooks in its frame, so only the first differing codebook needs a small margin.
     """
     assert found.indices.shape == expected.indices.shape, (found.indices.shape, expected.indices.shape)
     differs = found.indices != expected.indices
@@ -70,7 +71,7 @@ def decode_in_pieces(codec: CausalCodec, codes: Codes, sizes: Sequence[int]) -> 
 
 
 def partitions(total: int) -> st.SearchStrategy[list[int]]:
-    """Sizes that add up to `total`; empty pieces included."""
+    """Returns sizes that add up to `total`, including empty ones."""
     cuts = st.lists(st.integers(0, total), max_size=6).map(sorted)
     return cuts.map(lambda points: [end - start for start, end in zip([0, *points], [*points, total], strict=True)])
 
@@ -104,7 +105,7 @@ def streaming_decode_equals_whole_decode(codec: CausalCodec) -> None:
 
 
 def lengths_follow_the_samples(codec: CausalCodec) -> None:
-    """Every input sample is in some frame, no frame is invented, and a frame decodes to hop samples."""
+    """Every input sample is in some frame, there are no extra frames, and a frame decodes to hop samples."""
     hop = codec.spec.hop_samples
     for n_samples in (1, hop - 1, hop, hop + 1, 3 * hop + 5):
         audio = noise(codec, n_samples)
@@ -117,7 +118,7 @@ def lengths_follow_the_samples(codec: CausalCodec) -> None:
 
 
 def nothing_changes_before_its_cause(codec: CausalCodec) -> None:
-    """Codes before the frame of a changed sample, and samples before a changed frame, stay equal bit for bit."""
+    """Codes before the frame of a changed sample, and samples before a changed frame, stay bit-equal."""
     hop, frames = codec.spec.hop_samples, 6
     audio = noise(codec, frames * hop)
     codes = codec.encode(audio)
@@ -133,11 +134,11 @@ def nothing_changes_before_its_cause(codec: CausalCodec) -> None:
 
 
 def measured_latency_is_the_declared_one(codec: CausalCodec) -> None:
-    """Spoil every sample of a frame with NaN, each in a row of its own, and see where the sound is first spoilt.
+    """Sets every sample of a frame to NaN, each in its own row, and finds the first affected output.
 
-    NaN follows every dependency, also through a window that happens to be zero. Sample o of the output stands for
-    input o - latency_samples. If input n reaches it, it waits for n - (o - latency_samples) + 1 samples; the longest
-    wait is the algorithmic latency.
+    NaN follows every dependency, also through a window value that is zero. Output sample o corresponds to input o -
+    latency_samples. If input n reaches it, it waits for n - (o - latency_samples) + 1 samples; the longest wait is the
+    algorithmic latency.
     """
     spec = codec.spec
     hop, margin = spec.hop_samples, 2 + -(-spec.latency_samples // spec.hop_samples)
@@ -163,11 +164,11 @@ def reset_restarts_the_stream(codec: CausalCodec) -> None:
 
 
 def reset_of_one_row_leaves_the_others(codec: CausalCodec) -> None:
-    """At a frame border the reset row starts afresh; the other row hears nothing of it."""
+    """At a frame boundary the reset row restarts; the other row is unaffected."""
     hop = codec.spec.hop_samples
     past, audio, state = noise(codec, 3 * hop, seed=1), noise(codec, 4 * hop), codec.init_state(2)
     codec.decode(codec.encode(past, state), state)
-    untouched = clone_state(state)
+    untouched = deepcopy(state)
     state.reset(torch.tensor([True, False]))
     codes, without = codec.encode(audio, state), codec.encode(audio, untouched)
     assert torch.equal(codes.indices[1], without.indices[1])
@@ -187,7 +188,7 @@ def rows_do_not_hear_each_other(codec: CausalCodec) -> None:
         mine = Codes(codes.indices[row : row + 1], codes.codec)
         compare_codes(codec, alone, codec.encode(alone), mine)
         assert (codec.decode(mine) - sound[row : row + 1]).abs().max().item() <= WAVEFORM_TOLERANCE
-    # Whatever happens in another row, even NaN, this one stays the same bit for bit.
+    # Whatever another row contains, even NaN, this one stays bit-equal.
     broken = audio.clone()
     broken[1] = torch.nan
     assert torch.equal(codec.encode(broken).indices[[0, 2]], codes.indices[[0, 2]])
@@ -207,7 +208,7 @@ def fewer_codebooks_are_the_first_ones(codec: CausalCodec) -> None:
 
 
 def codes_stay_in_range(codec: CausalCodec) -> None:
-    """Silence, noise and full scale all give legal codes, and a code past the end is refused."""
+    """Silence, noise and full scale give codes in range, and a code out of range is rejected."""
     hop = codec.spec.hop_samples
     for audio in (noise(codec, 8 * hop), torch.zeros(2, codec.spec.channels, 4 * hop), 10 * noise(codec, 4 * hop)):
         indices = codec.encode(audio).indices
@@ -220,7 +221,7 @@ def codes_stay_in_range(codec: CausalCodec) -> None:
 
 
 def saved_weights_give_the_same_codes(codec: CausalCodec, other: CausalCodec) -> None:
-    """`other` is built alike from another seed."""
+    """`other` is the same codec from another seed."""
     audio = noise(codec, 6 * codec.spec.hop_samples)
     codes = codec.encode(audio)
     assert not torch.equal(other.encode(audio).indices, codes.indices), "the other codec is no other codec"
@@ -230,7 +231,7 @@ def saved_weights_give_the_same_codes(codec: CausalCodec, other: CausalCodec) ->
 
 
 def memory_stays_flat(codec: CausalCodec, duration_s: float = 600.0, chunk_s: float = 1.0) -> None:
-    """A long stream round trip keeps its state at one size and leaves nothing behind."""
+    """A long streaming round trip keeps its state at a constant size and leaks nothing."""
     rate = codec.spec.sample_rate_hz
     chunk = noise(codec, int(chunk_s * rate), batch=1)
     state = codec.init_state(1)
@@ -251,7 +252,7 @@ def memory_stays_flat(codec: CausalCodec, duration_s: float = 600.0, chunk_s: fl
 
 
 def _live_bytes() -> int:
-    """Python's own memory plus every tensor that is still referenced."""
+    """Python's own memory and every referenced tensor."""
     gc.collect()
     tensors = {t.data_ptr(): t.untyped_storage().nbytes() for t in gc.get_objects() if type(t) is Tensor}
     return tracemalloc.get_traced_memory()[0] + sum(tensors.values())
@@ -265,7 +266,7 @@ def _refuses(error: type[Exception], act: Callable[[], object]) -> None:
     raise AssertionError(f"{error.__name__} was not raised")
 
 
-# What a codec's tests parametrise over; `saved_weights_give_the_same_codes` takes a second codec and is called apart.
+# Parameters of a codec's tests; `saved_weights_give_the_same_codes` takes a second codec and is called separately.
 LAWS: tuple[Callable[[CausalCodec], None], ...] = (
     streaming_encode_equals_whole_encode,
     streaming_decode_equals_whole_decode,

@@ -1,4 +1,4 @@
-"""An engine that hums instead of speaking: same methods, same errors, no model. Everything asked of it shows."""
+"""A fake engine that generates tones: same methods and errors as the real one, without a model."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Guide:
 @dataclass(frozen=True)
 class Status:
     model: str = "hum"
+    family: str = "fake"
     n_waiting: int = 0
     caches: dict = field(default_factory=lambda: {"references": {"entries": 2}})
 
@@ -67,7 +68,7 @@ class Metrics:
 
 
 def sound_of(request: SpeechRequest, seed: int) -> np.ndarray:
-    """Samples [1, N] that depend on the text, on the seed and on nothing else."""
+    """Samples [1, N] that depend only on the text and the seed."""
     n_samples = len(request.text) * SAMPLES_PER_CHAR
     tone_hz = 100 + zlib.crc32(f"{request.text} {seed}".encode()) % 400
     return (0.4 * np.sin(2 * np.pi * tone_hz * np.arange(n_samples) / RATE_HZ)).astype(np.float32)[None]
@@ -78,7 +79,7 @@ class FakeStream:
         self.engine, self.request = engine, request
         self.sample_rate_hz = RATE_HZ
         self.ignored = engine.ignored
-        self.finish_reason, self.is_marked = "stop", False
+        self.finish_reason, self.is_watermarked = "stop", False
         self.cancelled = threading.Event()
         seed = 1 if request.seed is None else request.seed
         samples = sound_of(request, seed)
@@ -88,13 +89,13 @@ class FakeStream:
     def __iter__(self):
         for start in range(0, self.samples.shape[1], PIECE_SAMPLES):
             if start >= self.engine.pause_after_samples:
-                # Goes on when the test says so, or ends when it is cancelled.
+                # Wait until the test sets `go_on` or the stream is cancelled.
                 self.engine.paused.set()
                 for _ in range(int(WAIT_LIMIT_S / 0.005)):
                     if self.cancelled.is_set() or self.engine.go_on.wait(0.005):
                         break
             if self.cancelled.is_set():
-                raise Cancelled("The request was cancelled by its caller.")
+                raise Cancelled("The request was cancelled by the client.")
             if start >= self.engine.fail_after_samples:
                 raise self.engine.failure
             self.engine.n_pieces += 1
@@ -113,7 +114,7 @@ class FakeStream:
 
 
 class FakeEngine:
-    """`asked` holds every request; the other attributes are what a test turns."""
+    """`asked` collects every request; the other attributes configure the behavior."""
 
     def __init__(self, settings=None):
         self.asked: list[SpeechRequest] = []
@@ -200,7 +201,7 @@ class FakeEngine:
         ]
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
-        """Codes that say how loud each frame is."""
+        """Codes that encode the level of each frame."""
         header = ContainerHeader.of(SPEC, CODES_HASH, n_codebooks)
         frames = np.array_split(np.abs(waveform.samples[0]), max(1, waveform.n_samples // SPEC.hop_samples))
         loudness = [min(15, int(frame.max() * 16)) for frame in frames]

@@ -1,4 +1,4 @@
-"""A language model of a few lines whose next frame depends on everything its row has read, and on nothing else."""
+"""A minimal language model whose next frame depends only on everything its row has read."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class FakePrefix(NamedTuple):
 
 
 class FakeSampler:
-    """Counts its own frames: the noise of a frame depends on the seed and its number alone."""
+    """Counts its own frames: the noise of a frame depends only on the seed and its number."""
 
     def __init__(self, seed: int, n_frames: int, attempt: int = 0, n_silent: int = 0):
-        """`n_silent`: attempts that end at once."""
+        """`n_silent`: number of attempts that end at once."""
         self.seed, self.n_frames, self.drawn = seed, n_frames if attempt >= n_silent else 0, 0
         self.attempt, self.pointer = attempt, None
         self.again = lambda: FakeSampler(seed, n_frames, attempt + 1, n_silent)
@@ -68,7 +68,7 @@ class FakeState:
 
 
 class FakeLM:
-    """`batches` lists how many rows each step had; `on_step` may raise."""
+    """`batches` lists the number of rows of each step; `on_step` may raise."""
 
     spec = FakeSpec()
 

@@ -1,4 +1,4 @@
-"""Coders and judges that stand in for real ones: quick, and their results are known."""
+"""Fake codecs and metrics with known results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.evaluation.codec.systems import CodedAudio
 
 
 class Delayed:
-    """Gives the sound back later and quieter, for a byte a millisecond."""
+    """Returns the audio delayed and scaled, at one byte per millisecond."""
 
     def __init__(self, name: str = "delayed-1", lag_ms: float = 15.0, gain: float = 1.0):
         self.name = name
@@ -30,15 +30,15 @@ class Refusing:
     name = identity = "refusing-1"
 
     def code(self, sound: Waveform) -> CodedAudio:
-        raise BadAudio("This coder takes nothing.")
+        raise BadAudio("This codec rejects everything.")
 
 
 class Counted:
-    """A judge that gives the peak of the decoding, and counts how often it was asked."""
+    """A metric that returns the peak of the decoded audio and counts its calls."""
 
     def __init__(self, name: str = "peak"):
         self.n_calls = 0
-        self.judge = Metric(name, "peak", "higher", f"{name}-1", self.score)
+        self.metric = Metric(name, "peak", "higher", f"{name}-1", self.score)
 
     def score(self, pair: Pair) -> Score:
         self.n_calls += 1
@@ -46,7 +46,7 @@ class Counted:
 
 
 def undecided(pair: Pair) -> Score:
-    raise ScoreUnavailable("This judge never knows.")
+    raise ScoreUnavailable("This metric has no score.")
 
 
 UNDECIDED = Metric("undecided", "undecided", "lower", "undecided-1", undecided)

@@ -1,4 +1,4 @@
-"""The Gradio page with its relay, served on a port of this machine."""
+"""The Gradio page with its proxy, served on a local port."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from ui.gradio_app import build_server
 
 @contextmanager
 def paged(backend_url, api_key=""):
-    """Yields the address of the page of a backend."""
+    """Yield the URL of a Gradio page for the backend."""
     server = uvicorn.Server(
         uvicorn.Config(
             build_server(BackendClient(backend_url, api_key), api_key),

@@ -1,4 +1,4 @@
-"""What holds for every way of running a language model faster."""
+"""Small models and comparisons for optimizations of a language model."""
 
 import torch
 
@@ -7,7 +7,7 @@ from backend.lm.sampling_options import SamplingOptions
 from tests.support.tiny_lm import tiny_lm, tiny_prompt
 
 KINDS = ("v15", "s1", "s2", "odd", "one codebook", "phonogram")
-# Whole groups of 32 inputs, which 4-bit products want.
+# Multiples of 32 inputs, which 4-bit matmuls need.
 SHAPES = {"intermediate_size": 64, "fast_dim": 32, "fast_head_dim": 16}
 
 
@@ -31,16 +31,16 @@ def frames(lm, *seeds):
 
 
 def speech(lm, seeds, n_frames=5):
-    """Frames [B, n, R] drawn for rows that speak together, each after a prompt of its own length."""
+    """Frames [B, n, R] sampled for rows in one batch, each after a prompt of its own length."""
     state, rows = lm.init_state(len(seeds)), list(range(len(seeds)))
     outs = [lm.prefill(tiny_prompt(lm, n_text=5 + 3 * seed, seed=seed), state, row) for row, seed in enumerate(seeds)]
     out = type(outs[0])(*(torch.cat(parts) for parts in zip(*((o.logits, o.hidden) for o in outs), strict=True)), {})
     samplers = [SamplerState(SamplingOptions(), seed) for seed in seeds]
-    said = []
+    sampled = []
     for _ in range(n_frames):
-        said.append(lm.sample(out, samplers, state, rows))
-        out = lm.step(said[-1], state, rows)
-    return torch.stack(said, 1), out.logits
+        sampled.append(lm.sample(out, samplers, state, rows))
+        out = lm.step(sampled[-1], state, rows)
+    return torch.stack(sampled, 1), out.logits
 
 
 def cosine(a, b):

@@ -1,4 +1,4 @@
-"""Replicas of this process, lost when a test says so. What passes is copied as between two processes."""
+"""Replicas in this process that a test can lose. Messages are pickled as between two processes."""
 
 import asyncio
 import pickle
@@ -14,54 +14,54 @@ from backend.settings import Settings
 SETTINGS = Settings(device="cpu")
 
 
-class Here:
-    """The `n`-th request is lost after `lost_after[n]` messages; `n_open` are under way."""
+class LocalReplicas:
+    """A pool of one replica. Request `n` is lost after `lost_after[n]` messages; `n_open` requests are in flight."""
 
-    def __init__(self, engine, role="speaker", settings=SETTINGS):
+    def __init__(self, engine, role="worker", settings=SETTINGS):
         self.replica = Replica(settings, role, lambda settings: engine)
         self.lost_after = {}
-        self.n_asked = self.n_closed = 0
+        self.n_requests = self.n_closed = 0
         self.refusal = None
 
     @property
     def n_open(self):
-        return self.n_asked - self.n_closed
+        return self.n_requests - self.n_closed
 
-    def answer(self, scope, body):
-        return self._ask(lambda: self.replica.answer(scope, body))
+    def handle(self, scope, body):
+        return self._call(lambda: self.replica.handle(scope, body))
 
-    def speak(self, wanted, about, is_timed):
-        wanted, about = pickle.loads(pickle.dumps((wanted, about)))
-        return self._ask(lambda: self.replica.speak(wanted, about, is_timed))
+    def speak(self, request, scope, is_timed):
+        request, scope = pickle.loads(pickle.dumps((request, scope)))
+        return self._call(lambda: self.replica.speak(request, scope, is_timed))
 
-    async def _ask(self, messages):
+    async def _call(self, call):
         if self.refusal is not None:
             raise self.refusal
-        limit, self.n_asked = self.lost_after.get(self.n_asked, 2**30), self.n_asked + 1
-        asked = messages()
+        limit, self.n_requests = self.lost_after.get(self.n_requests, 2**30), self.n_requests + 1
+        messages = call()
         try:
             n_sent = 0
-            async for message in asked:
+            async for message in messages:
                 if n_sent == limit:
                     raise ReplicaEnded
                 yield pickle.loads(pickle.dumps(message))
                 n_sent += 1
         finally:
-            await asked.aclose()
+            await messages.aclose()
             self.n_closed += 1
 
 
 @contextmanager
-def opened(speakers, desk, settings=SETTINGS, n_sockets=128):
-    """A client of a door in front of them."""
+def gateway_client(workers, primary, settings=SETTINGS, max_sockets=128):
+    """Yields a client of a gateway in front of these replicas."""
 
     async def open_all():
-        await asyncio.gather(speakers.replica.open(), desk.replica.open())
+        await asyncio.gather(workers.replica.open(), primary.replica.open())
 
     async def close_all():
-        await asyncio.gather(speakers.replica.close(), desk.replica.close())
+        await asyncio.gather(workers.replica.close(), primary.replica.close())
 
-    with TestClient(create_gateway(settings, speakers, desk, n_sockets), raise_server_exceptions=False) as client:
+    with TestClient(create_gateway(settings, workers, primary, max_sockets), raise_server_exceptions=False) as client:
         client.portal.call(open_all)
         yield client
         client.portal.call(close_all)

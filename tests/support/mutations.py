@@ -1,4 +1,4 @@
-"""Damaged and dishonest versions of a code file, the same ones every time."""
+"""Damaged and forged versions of a code file, always the same ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 BLOCK_HEAD = struct.Struct("<HI")
-# Where the fixed fields of the header lie: offset and bytes.
+# Offset and size of the fixed header fields.
 FIELDS = {
     "version": (4, 2), "hash": (6, 16), "rate": (22, 4), "hop": (26, 4), "channels": (30, 2),
     "samples": (32, 8), "frames": (40, 8), "codebooks": (48, 1), "name_length": (49, 1), "name": (50, 4), "sizes": (54, 2),
@@ -17,7 +17,7 @@ FIELDS = {
 
 
 def split(content: bytes, header_bytes: int) -> list[bytes]:
-    """Header, blocks and end marker, each without its CRC."""
+    """Splits a file into header, blocks and end marker, each without its CRC."""
     parts = [content[:header_bytes]]
     position = header_bytes + 4
     while position < len(content):
@@ -29,7 +29,7 @@ def split(content: bytes, header_bytes: int) -> list[bytes]:
 
 
 def join(parts: list[bytes]) -> bytes:
-    """A file of these parts with every CRC right: a lie, not an accident."""
+    """Joins parts into a file with valid CRCs."""
     crc, joined = 0, []
     for part in parts:
         crc = crc32(part, crc)
@@ -38,7 +38,7 @@ def join(parts: list[bytes]) -> bytes:
 
 
 def mutations(content: bytes, other: bytes, header_bytes: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """About 360 named mutants of `content`; `other` is another good file with the same header, to splice from."""
+    """Yields about 360 named mutants of `content`; `other` is another valid file with the same header, to splice from."""
     rng = np.random.default_rng(seed)
     size = len(content)
     for place in np.linspace(0, size * 8 - 1, 100).astype(int):

@@ -1,4 +1,4 @@
-"""The application with a fake engine: asked in this process, or served on a port of this machine."""
+"""The application with a fake engine: as a test client in this process, or served on a local port."""
 
 import socket
 import threading
@@ -14,20 +14,20 @@ from tests.support.fake_engine import FakeEngine
 
 @contextmanager
 def asked_here(engine=None, **changes):
-    """Yields a test client; `client.engine` is the fake behind it."""
+    """Yields a test client; `client.engine` is its fake engine."""
     engine = engine or FakeEngine()
     app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
     with TestClient(app, raise_server_exceptions=False) as client:
         app.state.host.wait(10)
-        client.engine, client.measures = engine, app.state.measures
+        client.engine, client.metrics = engine, app.state.metrics
         yield client
 
 
 @contextmanager
 def served(engine, at_port=0, **changes):
-    """Yields the address of a real server; port 0 takes a free one."""
+    """Yields the URL of a real server; port 0 picks a free one."""
     app = create_app(Settings(device="cpu", **changes), lambda settings: engine)
-    # Named as TCP, or the event loop does not turn Nagle's delay off, and each small answer takes 40 ms more.
+    # Without IPPROTO_TCP the event loop does not disable Nagle's algorithm, which delays small responses by 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", at_port))

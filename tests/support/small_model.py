@@ -1,4 +1,4 @@
-"""A whole checkpoint in memory: a small random language model, codec and tokenizer that fit each other."""
+"""A complete small random checkpoint in memory: language model, codec and tokenizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTROLS = ("im_end", "im_start", "begin_of_text", "end_of_text", "pad", "interl
 
 
 class ByteTokenizer:
-    """One id a byte, then the control tokens, then the codes."""
+    """One id per byte, then the control tokens, then the codes."""
 
     def __init__(self) -> None:
         names = [f"<|{name}|>" for name in CONTROLS] + [f"<|semantic:{code}|>" for code in range(N_CODES)]
@@ -54,7 +54,7 @@ def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
         kind, seed, vocab_size=tokenizer.n_vocab, semantic_begin_id=tokenizer.semantic_begin_id,
         semantic_end_id=tokenizer.semantic_end_id, end_id=tokenizer.end_id, max_seq_len=max_seq_len,
     )  # fmt: skip
-    # Random weights end after a few frames, which would leave nothing to share steps with.
+    # Random weights end after a few frames, which leaves no batched steps to test.
     sample, is_end = lm.sample, torch.arange(lm.spec.n_legal) == lm.spec.n_semantic
     lm.sample = lambda out, *rest: sample(out._replace(logits=out.logits.masked_fill(is_end, -20.0)), *rest)
     torch.manual_seed(seed)
@@ -63,7 +63,7 @@ def small_model(kind: str = "s1", max_seq_len: int = 1000, seed: int = 0):
 
 
 def small_voice_model():
-    """The same in the built-in voice's family, with a pointer and speaker vectors; and the encoder that makes those."""
+    """The same in the built-in voice's family, with a pointer and speaker embeddings, and the speaker encoder."""
     tokenizer = PhonemeTokenizer(["^", "$", *"abcdefghijklmnopqrstuvwxyz .,!?'"], N_CODES, phonemize=str.lower)
     n_symbols = len(tokenizer.symbols)
     lm = tiny_lm(

@@ -1,4 +1,4 @@
-"""Requests for tests: sources of ready prompts, and a worker that runs them."""
+"""Sessions with fake prompts and a worker that runs them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ReadySource:
         n_columns: int = 10,
         n_shared: int = 0,
         max_frames: int = 1000,
-        watch=None,
+        limits=None,
     ):
         self.seed, self.n_frames, self.n_columns = seed, list(n_frames), n_columns
-        self.n_shared, self.max_frames, self.watch = n_shared, max_frames, watch
+        self.n_shared, self.max_frames, self.limits = n_shared, max_frames, limits
         self.finished: list[np.ndarray] = []
         self.reasons: list[str] = []
         self.n_given, self.closing_pause_s = 0, 0.0
@@ -41,14 +41,14 @@ class ReadySource:
         k = self.n_given
         self.n_given += 1
         tokens = torch.arange(self.n_columns).repeat(1 + N_CODEBOOKS, 1) + self.seed + 100 * k
-        # The shared columns are those of the voice: the same for every request.
+        # The shared columns are the voice prefix, equal for every request.
         tokens[:, : self.n_shared] = torch.arange(self.n_shared)
         return SegmentPrompt(
             FakePrompt(tokens),
             FakeSampler(self.seed, self.n_frames[k]),
             self.max_frames,
             self.n_shared,
-            watch=self.watch,
+            limits=self.limits,
         )
 
     def done(self, codes: np.ndarray, finish_reason: str, path: np.ndarray | None) -> None:
@@ -61,7 +61,7 @@ def session_for(source, *, timeout_s: float = 30.0, use_prefix_cache: bool = Tru
 
 
 def collect(session: Session) -> np.ndarray:
-    """All frames of a session [K, T], as they came through the stream."""
+    """All frames of a session, [K, T]."""
     frames = []
     while (item := session.frames.get(10.0)) is not None:
         if isinstance(item, Frame):
@@ -71,7 +71,13 @@ def collect(session: Session) -> np.ndarray:
 
 @contextmanager
 def running(lm=None, **changes):
-    options = {"n_rows": 8, "max_waiting": 64, "max_frames": 1000, "cache_entries": 10, "pace": ThroughputEstimate()}
+    options = {
+        "n_rows": 8,
+        "max_waiting": 64,
+        "max_frames": 1000,
+        "cache_entries": 10,
+        "throughput": ThroughputEstimate(),
+    }
     worker = LMWorker(lm or FakeLM(), **{**options, **changes})
     worker.start()
     try:

@@ -1,4 +1,4 @@
-"""The smallest causal codec that does everything a codec must: for tests of the parts around codecs."""
+"""A minimal causal codec, for tests of code that uses codecs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGISTERED = "tests.support.tiny_codecs.TinyCodec"
 
 
 class TinyCodec(CausalCodec):
-    """One convolution, residual nearest neighbors, one transposed convolution. Its sound lags by `lag` samples."""
+    """One convolution, residual nearest neighbors, one transposed convolution, with a latency of `lag` samples."""
 
     def __init__(self, hop: int = 16, n_codebooks: int = 3, codebook_size: int = 10, rate_hz: int = 8000, lag: int = 0):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small random models of every kind, for laws that hold whatever the weights."""
+"""Small random models of every kind."""
 
 import torch
 
@@ -35,7 +35,7 @@ def tiny_lm(kind="s1", seed=0, **changes):
 
 
 def tiny_prompt(model, n_text=9, n_frames=6, seed=0):
-    """Text, frames of sound, and text again, with side ids and conditioning where the model has them."""
+    """Returns text, audio frames and text, with side ids and conditioning if the model has them."""
     spec, draw = model.spec, torch.Generator().manual_seed(seed)
 
     def integers(high, *shape):

@@ -1,4 +1,4 @@
-"""The smallest run there is: a tiny codec, a few synthetic clips, everything logged every step."""
+"""A minimal training run: a tiny codec, a few synthetic clips, logging at every step."""
 
 from __future__ import annotations
 

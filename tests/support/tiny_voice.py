@@ -1,4 +1,4 @@
-"""The smallest voice there is: a few made-up utterances, a tiny model, everything logged every step."""
+"""A minimal voice training run: a few synthetic utterances, a tiny model, logging at every step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = ShardSpec("tiny", "0" * 64, 8000, 320, (32, 32, 32))
 
 
 def utterance(number: int, n_symbols: int = 7, speaker: str | None = None, spec: ShardSpec = SPEC) -> CodedUtterance:
-    """Phonemes of one to four frames each between two silences, and any codes."""
+    """Returns phonemes of one to four frames each between two silences, with arbitrary codes."""
     random = np.random.default_rng(number)
     symbols = "".join(random.choice(list(SOUNDS), n_symbols))
     alignment = np.repeat(np.arange(n_symbols + 2), random.integers(1, 5, n_symbols + 2)).astype(np.int16)

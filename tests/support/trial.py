@@ -1,7 +1,7 @@
-"""How long trials are, and where their figures go.
+"""Length of the fault tests, and the file for their measurements.
 
-Short by default; at full length with FULL_TRIALS=1. With TRIAL_FIGURES=FILE every figure is added to FILE as a line of
-JSON, as `python -m benchmarks run faults` reads them.
+Short by default; full length with FULL_TRIALS=1. With TRIAL_FIGURES=FILE every measurement is appended to FILE as a
+line of JSON, which `python -m benchmarks run faults` reads.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ IS_FULL = os.environ.get("FULL_TRIALS", "0") not in ("", "0")
 
 
 def sized(short: Size, full: Size) -> Size:
-    """How much of it there is in this run."""
+    """Returns the size for this run."""
     return full if IS_FULL else short
 
 
 def tell(name: str, **figures: Any) -> None:
-    """Print what a trial measured, and add it to the file of figures if there is one."""
+    """Prints a measurement, and appends it to the file if there is one."""
     line = json.dumps({"name": name, **figures})
     print(f"\n{line}")
     if "TRIAL_FIGURES" in os.environ:

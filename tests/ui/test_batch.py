@@ -1,4 +1,4 @@
-"""Batches: which files are understood, what a refusal says, and what is in the zip file."""
+"""Batches: accepted files, error messages, and the contents of the zip file."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ def test_every_line_of_a_text_file_is_a_text():
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_table_gives_fields_that_go_before_the_settings(separator):
+def test_columns_of_a_table_override_the_settings(separator):
     rows = [["Text", "voice", "seed", "name"], ['"Hello, you; there."', "hum", "7", "greeting"], ["Bye.", "", "", ""]]
     table = "\n".join(separator.join(row) for row in rows)
     first, second = read_lines("a.CSV", table.encode(), FIELDS)
@@ -34,11 +34,11 @@ def test_table_gives_fields_that_go_before_the_settings(separator):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "sentence"),
+    ("name", "content", "message"),
     [
         ("a.txt", b"\n \n", "a.txt holds no text"),
         ("a.txt", b"caf\xe9", "not UTF-8 (byte 3)"),
-        ("a.csv", b"words\nhi", "one must be called 'text'"),
+        ("a.csv", b"words\nhi", "one must be named 'text'"),
         ("a.csv", b"text,volume\nhi,3", "a column 'volume'"),
         ("a.csv", b"text,format\nhi,mp3", "a column 'format'"),
         ("a.csv", b"text,seed\nhi, there,3", "Line 2 of a.csv has more cells than columns"),
@@ -46,18 +46,18 @@ def test_table_gives_fields_that_go_before_the_settings(separator):
         ("a.txt", b"x\n" * 2001, "holds 2001 texts; the limit is 2000"),
     ],
 )
-def test_file_that_cannot_be_spoken_is_told_where_and_why(name, content, sentence):
-    with pytest.raises(BatchError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
+def test_invalid_file_is_rejected_with_line_and_reason(name, content, message):
+    with pytest.raises(BatchError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read_lines(name, content, FIELDS)
 
 
 @pytest.mark.parametrize("text", ["../../etc/passwd", "C:\\x", "...", "NUL", "ü/ß", "x" * 300])
-def test_names_of_files_stay_inside_their_folder(text):
+def test_file_names_contain_no_path(text):
     slug = slug_of(text)
     assert slug and len(slug) <= 40 and not set(slug) & set("./\\:")
 
 
-def test_batch_speaks_every_line_and_a_failure_ends_its_own_alone():
+def test_batch_runs_every_line_and_a_failure_affects_its_line_only():
     engine = FakeEngine()
     lines = read_lines("a.csv", b"text,voice,seed\nFirst.,hum,3\nSecond.,nobody,\nThird.,,", FIELDS)
     with served(engine) as url:
@@ -75,16 +75,16 @@ def test_batch_speaks_every_line_and_a_failure_ends_its_own_alone():
     assert table[0]["seed"] == "3" and "nobody" in table[1]["message"]
 
 
-def test_batch_that_is_left_begins_no_more_lines():
+def test_abandoned_batch_starts_no_more_lines():
     engine = FakeEngine()
     lines = read_lines("a.txt", b"One text.\n" * 40, FIELDS)
     with served(engine) as url:
-        spoken = run_batch(BackendClient(url), lines, {})
-        next(spoken)
-        spoken.close()
+        results = run_batch(BackendClient(url), lines, {})
+        next(results)
+        results.close()
     assert len(engine.asked) < len(lines)
 
 
-def test_zip_of_failures_alone_is_still_a_zip():
+def test_zip_without_audio_has_only_the_table():
     line = read_lines("a.txt", b"One.", FIELDS)[0]
     assert zipfile.ZipFile(io.BytesIO(zip_of([BatchResult(line, None, "no")], "mp3"))).namelist() == ["batch.csv"]

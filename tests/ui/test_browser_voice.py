@@ -1,4 +1,4 @@
-"""The page with the built-in voice behind it, from typing to hearing. `PICTURES=docs/images` keeps what it looks like."""
+"""The Gradio page in a real browser with the built-in voice. `PICTURES=docs/images` saves screenshots."""
 
 import base64
 import os
@@ -18,17 +18,27 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from backend.audio.files import read_audio  # noqa: E402
-from tests.support.browser import DESKTOP, PHONE, chromium, heard, hold_first_load, inserted_gaps, keep, open_tab, visit  # noqa: E402
+from tests.support.browser import (  # noqa: E402
+    DESKTOP,
+    PHONE,
+    check_first_load,
+    chromium,
+    inserted_gaps,
+    open_tab,
+    played_samples,
+    save_screenshot,
+    visit,
+)
 from tests.support.repository import ROOT  # noqa: E402
 
 RATE_HZ = 24_000
-# Asking at every frame of the screen would take the processor from the voice.
+# Polling at every animation frame would take CPU time from the voice.
 POLL_MS = 200
 TEXT = "The kettle is on, and the tea is nearly ready. Sit down by the window, and tell me about your day."
 BOOK = "# The kettle\n\nThe kettle is on. The tea is nearly ready.\n\n# The window\n\nSit down by the window."
 START_LIMIT_S = 180
-# The recording that went along with the last speech, as the history kept it.
-KEPT_RECORDING = """() => new Promise((done) => {
+# The reference recording of the last speech, as stored in the history.
+STORED_RECORDING = """() => new Promise((done) => {
   indexedDB.open("phonogram", 1).onsuccess = ({ target }) => {
     target.result.transaction("speeches").objectStore("speeches").getAll().onsuccess = async ({ target }) => {
       const bytes = new Uint8Array(await target.result.at(-1).clip.arrayBuffer());
@@ -36,15 +46,15 @@ KEPT_RECORDING = """() => new Promise((done) => {
     };
   };
 })"""
-# What a visitor should wait for at most, on a machine that does nothing else.
-FIRST_LOAD_BAR_S, FIRST_SOUND_BAR_MS = 3.0, 600
-# What the way from the click to the loudspeaker may add to the backend's own first sound, on any machine.
-FIRST_SOUND_EXTRA_MS = 400
+# Limits on an idle machine.
+FIRST_LOAD_LIMIT_S, FIRST_AUDIO_LIMIT_MS = 3.0, 600
+# Maximum latency the page may add to the backend's time to first audio, on any machine.
+FIRST_AUDIO_EXTRA_MS = 400
 
 
 @contextmanager
 def program(*arguments, until, **environment):
-    """A program of ours as a process of its own, as visitors meet it; yields once `until` answers 200."""
+    """Run a module as a separate process; yields once `until` returns 200."""
     process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **environment})
     try:
         end_s = time.monotonic() + START_LIMIT_S
@@ -84,23 +94,23 @@ def url(backend):
 
 
 @pytest.fixture(scope="module")
-def spoken_file(tmp_path_factory):
-    """What the browser's microphone hears, once a test has written it."""
-    return tmp_path_factory.mktemp("microphone") / "said.wav"
+def microphone_file(tmp_path_factory):
+    """The file played into the browser's fake microphone; a test writes it."""
+    return tmp_path_factory.mktemp("microphone") / "speech.wav"
 
 
 @pytest.fixture(scope="module")
-def browser(spoken_file):
+def browser(microphone_file):
     flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with chromium(*flags, f"--use-file-for-fake-audio-capture={spoken_file}") as program:
+    with chromium(*flags, f"--use-file-for-fake-audio-capture={microphone_file}") as program:
         yield program
 
 
-def ready(page):
+def wait_until_ready(page):
     page.get_by_text("Ready · phonogram-mini").wait_for()
 
 
-def say(page, text=TEXT, voice="Heart", seed="7"):
+def speak(page, text=TEXT, voice="Heart", seed="7"):
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_label("Voice", exact=True).click()
     page.get_by_role("option", name=voice, exact=True).click()
@@ -111,86 +121,88 @@ def say(page, text=TEXT, voice="Heart", seed="7"):
     page.locator("#pg-speak").click()
 
 
-def finished(page):
-    page.get_by_text("Spoken.", exact=False).wait_for()
+def wait_until_finished(page):
+    page.get_by_text("Speech generated.", exact=False).wait_for()
     page.wait_for_function(
         "document.querySelector('.pg-transport').getAttribute('aria-label') === 'Play'", polling=POLL_MS
     )
 
 
-def measure(page, name):
-    return page.locator(".pg-measures div").filter(has_text=name).locator("dd").first.inner_text()
+def metric(page, name):
+    return page.locator(".pg-metrics div").filter(has_text=name).locator("dd").first.inner_text()
 
 
-def test_what_is_heard_is_what_the_backend_makes(browser, url, backend):
+def test_played_audio_equals_the_backends_audio(browser, url, backend):
     body = {"text": TEXT, "voice": "af_heart", "seed": 7, "format": "pcm", "streaming": True, "use_memory_cache": "off"}
     with visit(browser, url) as page:
-        ready(page)
-        say(page)
-        finished(page)
-        keep(page, "gradio-speak")
-        n_gaps, first = int(measure(page, "Gaps")), measure(page, "Heard after")
-        sound = heard(page, RATE_HZ)
+        wait_until_ready(page)
+        speak(page)
+        wait_until_finished(page)
+        save_screenshot(page, "gradio-speak")
+        n_underruns, first = int(metric(page, "Underruns")), metric(page, "Time to first audio")
+        sound = played_samples(page, RATE_HZ)
     answer = httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False)
-    wanted = np.frombuffer(answer.content, "<i2") / np.float32(32768)
-    gaps = inserted_gaps(sound, wanted)
-    # A machine slower than speech may pause, and says so; nothing else may come between two samples.
-    assert len(gaps) == n_gaps
-    print(f"{len(wanted) / RATE_HZ:.2f} s heard, first after {first}, gaps {[round(gap / RATE_HZ, 3) for gap in gaps]}")
+    expected = np.frombuffer(answer.content, "<i2") / np.float32(32768)
+    gaps = inserted_gaps(sound, expected)
+    # A machine slower than real time may pause, and counts it; nothing else may be inserted.
+    assert len(gaps) == n_underruns
+    print(
+        f"{len(expected) / RATE_HZ:.2f} s played, first after {first}, gaps {[round(gap / RATE_HZ, 3) for gap in gaps]}"
+    )
 
 
-def test_first_visit_is_short(browser, url):
-    hold_first_load(browser, url, lambda page: page.locator("#pg-speak").wait_for(), FIRST_LOAD_BAR_S)
+def test_first_load_is_fast(browser, url):
+    check_first_load(browser, url, lambda page: page.locator("#pg-speak").wait_for(), FIRST_LOAD_LIMIT_S)
 
 
-def test_first_sound_comes_soon_after_the_click(browser, url):
+def test_first_audio_follows_the_click_quickly(browser, url):
     heard_ms, extra_ms = [], []
     with visit(browser, url) as page:
-        ready(page)
+        wait_until_ready(page)
         for n in range(3):
             with page.expect_response(lambda answer: answer.url.endswith("/tts")) as answer:
-                say(page, f"Number {n}: the kettle is on, and the tea is nearly ready.", seed=str(40 + n))
-            finished(page)
-            heard_ms.append(int(measure(page, "Heard after").split()[0]))
+                speak(page, f"Number {n}: the kettle is on, and the tea is nearly ready.", seed=str(40 + n))
+            wait_until_finished(page)
+            heard_ms.append(int(metric(page, "Time to first audio").split()[0]))
             extra_ms.append(heard_ms[-1] - float(answer.value.headers["x-first-audio-ms"]))
-    print(f"heard after {heard_ms} ms (bar {FIRST_SOUND_BAR_MS} ms), of it beyond the backend's first sound {extra_ms}")
-    assert min(extra_ms) < FIRST_SOUND_EXTRA_MS
+    print(f"first audio after {heard_ms} ms (limit {FIRST_AUDIO_LIMIT_MS} ms), of it beyond the backend {extra_ms}")
+    assert min(extra_ms) < FIRST_AUDIO_EXTRA_MS
 
 
-def test_visitor_clones_with_the_microphone(browser, url, backend, spoken_file):
+def test_voice_is_cloned_from_the_microphone(browser, url, backend, microphone_file):
     body = {"text": TEXT, "voice": "am_adam", "seed": 3}
-    spoken_file.write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
+    microphone_file.write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
     with visit(browser, url) as page:
-        ready(page)
-        page.get_by_role("button", name="A voice of your own").click()
+        wait_until_ready(page)
+        page.get_by_role("button", name="Clone a voice").click()
         own = page.locator("#pg-own-voice")
         own.get_by_label("Record audio").or_(own.get_by_title("Record audio")).first.click()
         own.locator("button.record-button").first.click()
         page.wait_for_timeout(5000)
         own.locator("button.stop-button").first.click()
         own.locator(".waveform-container, audio").first.wait_for(state="attached")
-        page.locator("#pg-words textarea").fill(TEXT)
-        page.get_by_label("The person who speaks agrees").first.check()
-        say(page, "This is a voice of my own.")
-        finished(page)
-        sound = heard(page, RATE_HZ)
-        page.locator("[data-part=history] li").filter(has_text="own recording").first.wait_for()
-        recorded = read_audio(base64.b64decode(page.evaluate(KEPT_RECORDING)))
+        page.locator("#pg-transcript textarea").fill(TEXT)
+        page.get_by_label("The person in the recording agrees").first.check()
+        speak(page, "This is a voice of my own.")
+        wait_until_finished(page)
+        sound = played_samples(page, RATE_HZ)
+        page.locator("[data-part=history] li").filter(has_text="reference recording").first.wait_for()
+        recorded = read_audio(base64.b64decode(page.evaluate(STORED_RECORDING)))
     assert recorded.duration_s > 3 and np.abs(recorded.samples).max() > 0.05
     assert len(np.trim_zeros(sound)) > RATE_HZ / 2
 
 
-def test_codec_takes_a_sound_there_and_back(browser, url, backend, tmp_path):
+def test_codec_encodes_and_decodes(browser, url, backend, tmp_path):
     body = {"text": "A short sentence for the codec.", "voice": "am_adam", "seed": 3}
-    (tmp_path / "said.wav").write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
+    (tmp_path / "speech.wav").write_bytes(httpx.post(f"{backend}/tts", json=body, timeout=120, trust_env=False).content)
     with visit(browser, url) as page:
-        ready(page)
+        wait_until_ready(page)
         page.get_by_role("tab", name="Codec").click()
-        page.locator("#pg-codec-sound input[type=file]").set_input_files(tmp_path / "said.wav")
+        page.locator("#pg-codec-sound input[type=file]").set_input_files(tmp_path / "speech.wav")
         page.locator("#pg-codec-sound .waveform-container, #pg-codec-sound audio").first.wait_for(state="attached")
         page.locator("#pg-codec-run").click()
         page.get_by_text("Done:").wait_for()
-        whole_kbps = float(measure(page, "Bitrate").split()[0])
+        whole_kbps = float(metric(page, "Bitrate").split()[0])
         page.get_by_label("Codebooks").fill("2")
         page.get_by_label("Codebooks").dispatch_event("change")
         page.get_by_text("2 of").wait_for()
@@ -201,54 +213,54 @@ def test_codec_takes_a_sound_there_and_back(browser, url, backend, tmp_path):
             polling=POLL_MS,
         )
         page.get_by_text("Done:").wait_for()
-        keep(page, "gradio-codec")
+        save_screenshot(page, "gradio-codec")
 
 
-def test_book_is_spoken_and_one_sentence_again(browser, url, backend):
+def test_book_is_generated_and_one_sentence_regenerated(browser, url, backend):
     if "/jobs" not in httpx.get(f"{backend}/openapi.json", trust_env=False).json()["paths"]:
         pytest.skip("this backend has no jobs")
     with visit(browser, url) as page:
-        ready(page)
+        wait_until_ready(page)
         page.get_by_role("tab", name="Review").click()
         page.get_by_label("Long text", exact=True).fill(BOOK)
         page.get_by_label("Title").fill("Two rooms")
         page.get_by_label("File format", exact=True).last.select_option("flac")
-        page.get_by_role("button", name="Speak in the background").click()
+        page.get_by_role("button", name="Generate in the background").click()
         page.locator("[data-part=review] .pg-quiet").filter(has_text="done").first.wait_for()
-        assert page.locator(".pg-sentence").count() == 4  # titles are read too; two short ones in one breath
-        page.get_by_role("button", name="Speak again: 2").click()
+        assert page.locator(".pg-sentence").count() == 4  # titles are sentences too; short ones are merged
+        page.get_by_role("button", name="Regenerate: 2").click()
         page.locator(".pg-sentence").nth(1).filter(has_text="take 2").wait_for()
-        keep(page, "gradio-review")
+        save_screenshot(page, "gradio-review")
         page.get_by_role("button", name="Compare blind: 2").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Prefer A").click()
         dialog.get_by_text("You prefer").wait_for()
-        keep(page, "gradio-compare", whole=False)
+        save_screenshot(page, "gradio-compare", whole=False)
         dialog.get_by_role("button", name="Close").click()
         page.get_by_role("button", name="Undo: 2").or_(page.get_by_role("button", name="Redo: 2")).first.wait_for()
 
 
-def test_page_looks_as_its_documents_show_it(browser, url):
+def test_screenshots_of_every_tab(browser, url):
     with visit(browser, url, DESKTOP) as page:
-        ready(page)
+        wait_until_ready(page)
         for name in ("Voices", "Emotions", "System"):
             page.get_by_role("tab", name=name).click()
-            # The lines of the load need some looks.
+            # The load charts need several samples.
             page.wait_for_timeout(14_000 if name == "System" and os.environ.get("PICTURES") else 2500)
-            keep(page, f"gradio-{name.lower()}")
+            save_screenshot(page, f"gradio-{name.lower()}")
     with visit(browser, url, DESKTOP, "dark") as page:
-        ready(page)
-        say(page)
-        finished(page)
-        keep(page, "gradio-speak-dark")
+        wait_until_ready(page)
+        speak(page)
+        wait_until_finished(page)
+        save_screenshot(page, "gradio-speak-dark")
     with visit(browser, url, PHONE) as page:
-        ready(page)
-        say(page, "The kettle is on.")
-        finished(page)
+        wait_until_ready(page)
+        speak(page, "The kettle is on.")
+        wait_until_finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-        keep(page, "gradio-speak-phone")
+        save_screenshot(page, "gradio-speak-phone")
         for name in ("Review", "Voices", "Codec", "Emotions", "System"):
             open_tab(page, name)
             page.wait_for_timeout(2500)
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
-            keep(page, f"gradio-{name.lower()}-phone")
+            save_screenshot(page, f"gradio-{name.lower()}-phone")

@@ -1,4 +1,4 @@
-"""The Gradio page against a fake backend: what is drawn, what its fields hold, what its own endpoints do."""
+"""The Gradio page against a fake backend: layout, labels, scripts and its own endpoints."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from tests.support.served import served  # noqa: E402
 from ui import labels  # noqa: E402
 from ui.client import BackendClient  # noqa: E402
 from ui.gradio_app import TABS, build_page  # noqa: E402
-from ui.gradio_look import STATIC  # noqa: E402
+from ui.gradio_theme import STATIC  # noqa: E402
 
 
 @contextmanager
-def asked_page(engine):
-    """A client of the page's own endpoints, with a real backend behind it."""
+def page_client(engine):
+    """Yield a client of the page's own endpoints, with a real backend behind it."""
     with served(engine) as backend, paged(backend) as url:
         yield gradio_client.Client(url, verbose=False)
 
@@ -34,28 +34,28 @@ def test_page_is_laid_out_without_a_backend():
     assert kinds.count("tabitem") == len(TABS)
 
 
-def test_every_part_on_the_page_has_a_script_that_draws_it():
+def test_every_placeholder_has_a_script_that_draws_it():
     scripts = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
     drawn = set(re.findall(r'mount\("(\w+)"', scripts))
     page = build_page(BackendClient("http://127.0.0.1:9"))
     values = [block.value for block in page.blocks.values() if block.get_block_name() == "html" and block.value]
-    asked = {name for value in values for name in re.findall(r'data-part="(\w+)"', value)}
-    assert asked and asked == drawn
+    placeholders = {name for value in values for name in re.findall(r'data-part="(\w+)"', value)}
+    assert placeholders and placeholders == drawn
 
 
-def test_every_word_the_scripts_use_is_in_the_labels():
+def test_every_text_of_the_scripts_is_in_the_labels():
     for path in STATIC.glob("*.js"):
-        used = set(re.findall(r'\bword\("(\w+)"', path.read_text(encoding="utf-8")))
+        used = set(re.findall(r'\bt\("(\w+)"', path.read_text(encoding="utf-8")))
         assert used <= set(labels.SCRIPT), f"{path.name}: {sorted(used - set(labels.SCRIPT))}"
 
 
-def test_every_script_is_loaded_by_another():
+def test_every_script_is_imported_by_another():
     text = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
     loaded = {name for source in text.values() for name in re.findall(r'(?:from|import) "\./([\w.]+)"', source)}
     assert set(text) - loaded == {"page.js"}
 
 
-def test_page_asks_nothing_of_other_machines():
+def test_page_loads_nothing_from_other_hosts():
     with served(FakeEngine()) as backend, paged(backend) as url, httpx.Client(base_url=url, trust_env=False) as http:
         html = http.get("/").text
         for name in ("page.css", *(path.name for path in STATIC.glob("*.js"))):
@@ -65,11 +65,11 @@ def test_page_asks_nothing_of_other_machines():
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)[\w.]+", own)
 
 
-def test_voice_is_added_with_consent_only(tmp_path):
+def test_voice_is_added_only_with_consent(tmp_path):
     engine = FakeEngine()
     (tmp_path / "clip.wav").write_bytes(b"RIFF")
     clip = gradio_client.handle_file(str(tmp_path / "clip.wav"))
-    with asked_page(engine) as page:
+    with page_client(engine) as page:
         add = lambda *values: page.predict(*values, api_name="/add_voice")  # noqa: E731
         assert add("", clip, "words", True) == labels.VOICE_NEEDS_NAME
         assert add("Ann", clip, "words", False) == labels.VOICE_NEEDS_CONSENT
@@ -80,17 +80,17 @@ def test_voice_is_added_with_consent_only(tmp_path):
     assert engine.added[0] == ("Ann", ReferenceClip(b"RIFF", "words"), "words", True)
 
 
-def test_presets_name_settings_that_exist():
+def test_presets_name_existing_settings():
     for values in labels.PRESETS.values():
         assert set(values) <= set(labels.SETTINGS)
 
 
-def test_words_cannot_end_the_element_they_are_in():
-    from ui.gradio_look import head
+def test_labels_cannot_close_their_script_element():
+    from ui.gradio_theme import head
 
-    found = re.search(r'<script type="application/json" id="pg-words">(.*?)</script>', head(), re.S)
+    found = re.search(r'<script type="application/json" id="pg-labels">(.*?)</script>', head(), re.S)
     assert json.loads(found[1]) == json.loads(json.dumps(labels.SCRIPT))
 
 
-def test_scripts_and_style_travel_with_the_package():
+def test_scripts_and_style_are_package_data():
     assert 'ui = ["static/*"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

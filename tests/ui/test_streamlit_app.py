@@ -15,6 +15,7 @@ from tests.support.fake_backend import fake_backend
 from tests.support.fake_engine import FakeEngine
 from tests.support.repository import ROOT
 from tests.support.served import served
+from tests.support.streamlit_page import field, press
 from ui import labels
 
 
@@ -22,6 +23,7 @@ from ui import labels
 class Status:
     notes: list
     caches: dict
+    family: str = "fake"
 
 
 PAGE = """
@@ -37,15 +39,6 @@ def run_page(url, name):
     return page
 
 
-def press(page, label):
-    next(button for button in page.button if button.label == label).click().run()
-    assert not page.exception
-
-
-def field(widgets, label):
-    return next(widget for widget in widgets if widget.label == label)
-
-
 def test_app_opens_with_the_overview(monkeypatch):
     with served(FakeEngine()) as url:
         monkeypatch.setattr(sys, "argv", ["streamlit_app.py", "--backend", url])
@@ -54,11 +47,11 @@ def test_app_opens_with_the_overview(monkeypatch):
     assert [title.value for title in page.title] == ["Overview"]
     assert "Ready to speak" in page.success[0].value
     cards = {card.label: card.value for card in page.metric}
-    assert cards["Speeches"] == "–", "the fake tells nothing of it, which is not the same as none"
+    assert cards["Requests"] == "–", "a value that is not reported is unknown, not zero"
 
 
 @pytest.mark.parametrize("name", ["overview", "speak", "batch", "system"])
-def test_page_says_so_when_the_backend_is_away(name):
+def test_page_reports_an_unreachable_backend(name):
     with served(FakeEngine()) as url:
         pass
     page = run_page(url, name)
@@ -66,7 +59,7 @@ def test_page_says_so_when_the_backend_is_away(name):
 
 
 @pytest.mark.parametrize("name", ["overview", "speak", "batch"])
-def test_page_says_that_there_is_nothing_to_speak_with(name):
+def test_page_reports_a_missing_checkpoint(name):
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
     with served(engine) as url:
@@ -74,16 +67,16 @@ def test_page_says_that_there_is_nothing_to_speak_with(name):
     assert "No checkpoint in checkpoints/." in page.warning[0].value
 
 
-def test_system_shows_the_backends_health():
+def test_system_shows_health():
     with fake_backend() as (url, asked):
         page = run_page(url, "system")
-        assert "is up" in page.success[0].value
+        assert "is running" in page.success[0].value
         assert "9.8.7" in page.table[0].value.to_string()
         press(page, "Refresh")
     assert [path for path, _ in asked].count("/health") == 2
 
 
-def test_system_tells_why_each_optimization_is_on_or_off_and_clears_caches():
+def test_system_shows_the_reason_of_each_optimization_and_clears_caches():
     notes = [
         "on: threads (lm): two are faster [ms_with_1 1.3, ms_with_2 0.9]",
         "off: int8 (lm): measured slower",
@@ -98,51 +91,51 @@ def test_system_tells_why_each_optimization_is_on_or_off_and_clears_caches():
         assert rows["Optimization"].tolist() == ["threads (language model)", "int8 (language model)", "free text"]
         assert rows["Reason"].tolist()[:2] == ["two are faster (ms with 1: 1.3, ms with 2: 0.9)", "measured slower"]
         assert "2 of 9" in page.table[2].value.to_string()
-        press(page, "Clear the caches")
+        press(page, "Clear caches")
     assert "2 of references" in page.success[-1].value
 
 
-def test_speak_uses_the_settings_of_its_fields():
+def test_speak_sends_the_settings_of_its_fields():
     engine = FakeEngine()
     with served(engine) as url:
         page = run_page(url, "speak")
         assert "Ready to speak" in page.success[0].value
         voice = field(page.selectbox, "Voice")
-        assert voice.options == ["The model's own", "Hum"]
+        assert voice.options == ["Default voice", "Hum"]
         voice.select("hum")
         field(page.text_area, "Text").input("Hello there.")
-        field(page.text_input, "Seed (empty: a new one each time)").input("9223372036854775807")
+        field(page.text_input, labels.SEED).input("9223372036854775807")
         field(page.number_input, "Temperature").set_value(0.5)
         press(page, "Speak")
     asked = SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, whole=True)
     assert engine.asked == [asked]
-    assert any("Spoken." in one.value for one in page.markdown)
+    assert any("Speech generated." in one.value for one in page.markdown)
     assert field(page.metric, "Seed").value == str(2**63 - 1)
 
 
-def test_other_formats_are_the_same_speech_again():
+def test_download_in_another_format_is_the_same_speech():
     from ui.client import BackendClient
-    from ui.speaking import Answer
-    from ui.streamlit_pages.speak import StreamlitTake, _again
+    from ui.speech import SpeechOutcome
+    from ui.streamlit_pages.speak import StreamlitTake, _convert
 
     engine = FakeEngine()
     with served(engine) as url:
         take = StreamlitTake(
-            Answer("", b"", []), "Hello.", "hum", None, {"format": "wav", "seed": "", "temperature": 0.5}
+            SpeechOutcome("", b"", []), "Hello.", "hum", None, {"format": "wav", "seed": "", "temperature": 0.5}
         )
-        sound = _again(BackendClient(url), take, {"Seed": "12"}, "flac")
+        sound = _convert(BackendClient(url), take, {"Seed": "12"}, "flac")
     assert sound.startswith(b"fLaC")
     assert engine.asked == [SpeechRequest(text="Hello.", voice="hum", seed=12, temperature=0.5, whole=True)]
 
 
-def test_speak_says_why_nothing_was_spoken():
+def test_speak_shows_the_reason_of_a_failure():
     engine = FakeEngine()
     with served(engine) as url:
         page = run_page(url, "speak")
         press(page, "Speak")
-        assert "Write a text first." in page.error[0].value
+        assert "Enter a text first." in page.error[0].value
         field(page.text_area, "Text").input("x")
-        field(page.text_input, "Seed (empty: a new one each time)").input("seven")
+        field(page.text_input, labels.SEED).input("seven")
         press(page, "Speak")
         assert "seed is 'seven'" in page.error[0].value
     assert engine.asked == []
@@ -157,37 +150,37 @@ def test_recording_is_used_only_with_consent():
         press(page, "Speak")
         assert "only with consent" in page.error[0].value
         assert engine.asked == []
-        field(page.checkbox, "The person who speaks agrees to having this voice copied.").check()
+        field(page.checkbox, labels.CONSENT).check()
         press(page, "Speak")
         field(page.text_input, labels.RECORDING_TEXT).input("What I say there.")
         press(page, "Speak")
         field(page.checkbox, labels.FIT_REFERENCE).uncheck()
         press(page, "Speak")
-    first, fitted, plain = engine.asked
+    first, adapted, plain = engine.asked
     assert first.references[0].audio == b"RIFF" and first.voice is None
-    # Without the words there is nothing to fit.
-    assert (first.fit_reference, fitted.fit_reference, plain.fit_reference) == (False, True, False)
+    # Adaptation needs the transcript.
+    assert (first.fit_reference, adapted.fit_reference, plain.fit_reference) == (False, True, False)
 
 
-def test_batch_speaks_a_file_and_shows_what_failed():
+def test_batch_runs_a_file_and_shows_failures():
     engine = FakeEngine()
     with served(engine) as url:
         page = run_page(url, "batch")
         table = b"text,voice\nOne.,hum\nTwo.,nobody\n"
         page.get("file_uploader")[0].set_value(("texts.csv", table, "text/csv")).run()
         press(page, "Speak 2 of 2")
-        assert "1 of 2 are spoken" in page.success[-1].value
-        assert "1 of 2 were not spoken" in page.error[0].value
-        states = page.dataframe[0].value["State"].tolist()
+        assert "1 of 2 finished" in page.success[-1].value
+        assert "1 of 2 failed" in page.error[0].value
+        states = page.dataframe[0].value["Status"].tolist()
         assert states[0].endswith(" s") and "No voice 'nobody'" in states[1]
         engine.stored["nobody"] = engine.stored["hum"]
         press(page, "Speak 1 of 2")
-        assert "2 of 2 are spoken" in page.success[-1].value
-    assert [request.text for request in engine.asked].count("One.") == 1, "what is done is not done again"
+        assert "2 of 2 finished" in page.success[-1].value
+    assert [request.text for request in engine.asked].count("One.") == 1, "finished lines are not run again"
 
 
-def test_batch_refuses_a_file_it_does_not_understand():
+def test_batch_rejects_an_invalid_file():
     with served(FakeEngine()) as url:
         page = run_page(url, "batch")
         page.get("file_uploader")[0].set_value(("texts.csv", b"words\nhi\n", "text/csv")).run()
-    assert "one must be called 'text'" in page.error[0].value
+    assert "one must be named 'text'" in page.error[0].value

@@ -13,7 +13,7 @@ from backend.lm.text_pointer import Pointer
 from backend.text.prompts.conversation import start_conversation
 from backend.weights.checkpoint import checkpoint_hash, load_checkpoint
 from backend.weights.codec_checkpoint import save_codec
-from backend.weights.tiny_checkpoint import CODEC, OF_FAMILY, write_tiny_checkpoint
+from backend.weights.tiny_checkpoint import CODEC, FAMILY_CONFIGS, write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -27,30 +27,32 @@ def rewrite(folder, **changes):
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("family", OF_FAMILY)
+@pytest.mark.parametrize("family", FAMILY_CONFIGS)
 @torch.inference_mode()
-def test_a_folder_becomes_sound(tmp_path, family):
+def test_checkpoint_generates_audio(tmp_path, family):
     checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path / f"tiny-{family}", family))
     lm, tokenizer = checkpoint.lm, checkpoint.tokenizer
     assert (checkpoint.family, checkpoint.name, checkpoint.ignored) == (family, f"tiny-{family}", ())
     assert lm.spec.name == f"tiny-{family}"
     ids = lm.spec.semantic_begin_id, lm.spec.semantic_end_id, lm.spec.end_id
     assert ids == (tokenizer.semantic_begin_id, tokenizer.semantic_end_id, tokenizer.end_id)
-    said = start_conversation(family, tokenizer, lm.spec.n_codebooks, "hello there", max_seq_len=lm.spec.max_frames)
-    tokens = torch.from_numpy(said.prompt(0))
+    conversation = start_conversation(
+        family, tokenizer, lm.spec.n_codebooks, "hello there", max_seq_len=lm.spec.max_frames
+    )
+    tokens = torch.from_numpy(conversation.prompt(0))
     pointers, side, conditioning = None, None, None
     if lm.spec.n_side:
-        pointers = [Pointer(said.opened(0)[0], lm.spec.n_side, 15)]
+        pointers = [Pointer(conversation.opened(0)[0], lm.spec.n_side, 15)]
         side = torch.zeros(tokens.shape[1], lm.spec.n_side, dtype=torch.long)
         conditioning = torch.ones(lm.spec.conditioning_dim)
-    (made,) = generate(lm, [Prompt(tokens, conditioning, side)], seeds=[4], max_new_tokens=12, pointers=pointers)
-    assert made.codes.shape[1] > 0
-    sound = checkpoint.codec.decode(Codes(made.codes[None], checkpoint.codec.spec.name))
-    assert sound.shape[2] == made.codes.shape[1] * 960
-    assert sound.isfinite().all() and sound.std() > 1e-6
+    (generation,) = generate(lm, [Prompt(tokens, conditioning, side)], seeds=[4], max_new_tokens=12, pointers=pointers)
+    assert generation.codes.shape[1] > 0
+    audio = checkpoint.codec.decode(Codes(generation.codes[None], checkpoint.codec.spec.name))
+    assert audio.shape[2] == generation.codes.shape[1] * 960
+    assert audio.isfinite().all() and audio.std() > 1e-6
 
 
-def test_the_same_seed_writes_the_same_files(tmp_path):
+def test_equal_seeds_write_equal_files(tmp_path):
     before = torch.random.get_rng_state()
     hashes = [checkpoint_hash(write_tiny_checkpoint(tmp_path / name, "s2", seed)) for name, seed in
               (("a", 1), ("b", 1), ("c", 2))]  # fmt: skip
@@ -58,11 +60,11 @@ def test_the_same_seed_writes_the_same_files(tmp_path):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_the_codec_may_lie_beside_the_checkpoint_and_nowhere_else(tmp_path, folder):
+def test_codec_must_be_in_or_beside_the_checkpoint(tmp_path, folder):
     beside = write_tiny_checkpoint(tmp_path / "codec", "s1", seed=9)
     for name in ("codec.json", "codec.safetensors"):
         (folder / name).unlink()
-    with pytest.raises(BadCheckpoint, match="holds no codec.json"):
+    with pytest.raises(BadCheckpoint, match="has no codec.json"):
         load_checkpoint(folder)
     rewrite(folder, codec="../codec")
     stored = load_file(beside / "codec.safetensors")
@@ -73,30 +75,30 @@ def test_the_codec_may_lie_beside_the_checkpoint_and_nowhere_else(tmp_path, fold
         load_checkpoint(folder)
 
 
-def test_parts_that_do_not_belong_together_are_refused(tmp_path, folder):
+def test_mismatched_parts_are_rejected(tmp_path, folder):
     rewrite(folder, codebook_size=65)
     with pytest.raises(BadCheckpoint, match="mis-shaped"):
         load_checkpoint(folder)
     rewrite(folder, codebook_size=64, vocab_size=300)
-    with pytest.raises(BadCheckpoint, match="do not lie in a vocabulary of 300"):
+    with pytest.raises(BadCheckpoint, match="are outside a vocabulary of 300"):
         load_checkpoint(folder)
     s2 = write_tiny_checkpoint(tmp_path / "s2", "s2")
     rewrite(s2, eos_token_id=257)
-    with pytest.raises(BadCheckpoint, match="the end at 257; the tokenizer has 268 to 331 and 258"):
+    with pytest.raises(BadCheckpoint, match="end id 257; the tokenizer has 268 to 331 and 258"):
         load_checkpoint(s2)
 
 
-def test_a_codec_of_fewer_codebooks_is_refused(tmp_path, folder):
+def test_codec_with_fewer_codebooks_is_rejected(tmp_path, folder):
     fewer = {**CODEC, "n_codebooks": 3}
     save_codec(folder, SpectralCodec(**fewer), config=fewer)
-    with pytest.raises(BadCheckpoint, match=r"makes 4 codebooks; codec '.*' has 3"):
+    with pytest.raises(BadCheckpoint, match=r"predicts 4 codebooks; codec '.*' has 3"):
         load_checkpoint(folder)
     smaller = {**CODEC, "codebook_size": 32}
     save_codec(folder, SpectralCodec(**smaller), config=smaller)
-    with pytest.raises(BadCheckpoint, match="codebooks hold"):
+    with pytest.raises(BadCheckpoint, match="codebooks have"):
         load_checkpoint(folder)
 
 
-def test_keys_nobody_uses_are_told(folder):
+def test_unused_config_keys_are_listed(folder):
     rewrite(folder, flux_capacitor=1, dropout=0.1)
     assert load_checkpoint(folder).ignored == ("flux_capacitor",)

@@ -10,13 +10,13 @@ from backend.codec.fish_dac import FishDAC
 from backend.errors import BadCheckpoint
 from backend.weights.fish_codec import fish_codec_from_tensors, load_fish_codec
 from backend.weights.tensor_files import read_tensors
-from tests.codec.test_fish_dac import CONFIG, GOLDEN
+from tests.support.fish_codec_case import CONFIG, GOLDEN
 
 KEYS = Path(__file__).parent / "fish_codec_keys.txt"
 
 
 def published_keys() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the published file; `{a-b}` in a name stands for the numbers a to b."""
+    """Returns names and shapes of the published file; `{a-b}` in a name stands for the numbers a to b."""
     keys = {}
     for line in KEYS.read_text().splitlines():
         name, shape = line.split()
@@ -37,7 +37,7 @@ def same_weights(first: FishDAC, second: FishDAC) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-def test_every_key_of_the_published_codec_finds_its_place():
+def test_every_published_key_is_mapped():
     keys = published_keys()
     assert len(keys) == 535
     codec = fish_codec_from_tensors({name: torch.empty(shape, device="meta") for name, shape in keys.items()})
@@ -51,7 +51,7 @@ def test_every_key_of_the_published_codec_finds_its_place():
 
 
 @pytest.mark.parametrize("change", ["prefix", "old_names", "buffers", "wrapped"])
-def test_every_way_the_file_is_written_gives_the_same_codec(tensors, change, tmp_path):
+def test_every_file_layout_gives_the_same_codec(tensors, change, tmp_path):
     if change == "prefix":
         other = {f"generator.{name}": value for name, value in tensors.items()} | {"discriminator.x": torch.zeros(1)}
     elif change == "old_names":
@@ -74,23 +74,23 @@ def test_folded_weights_are_magnitude_times_direction(tensors):
     torch.testing.assert_close(codec.decoder.blocks[0].up.weight, expected, atol=1e-7, rtol=1e-6)
 
 
-def test_unfit_tensors_are_named(tensors):
-    lost, misshaped = "quantizer.post_module.norm.weight", "encoder.block.3.alpha"
-    bad = {name: value for name, value in tensors.items() if name != lost}
+def test_mismatched_tensors_are_named(tensors):
+    removed, misshaped = "quantizer.post_module.norm.weight", "encoder.block.3.alpha"
+    bad = {name: value for name, value in tensors.items() if name != removed}
     bad |= {misshaped: torch.zeros(1, 3, 1), "quantizer.surprise": torch.zeros(2)}
     with pytest.raises(BadCheckpoint) as caught:
         fish_codec_from_tensors(bad, **CONFIG)
-    assert lost in str(caught.value) and misshaped in str(caught.value) and "quantizer.surprise" in str(caught.value)
+    assert removed in str(caught.value) and misshaped in str(caught.value) and "quantizer.surprise" in str(caught.value)
 
 
 def test_half_a_weight_norm_pair_is_named(tensors):
     for suffix in ("0", "1"):
-        lost = f"encoder.block.0.conv.parametrizations.weight.original{suffix}"
+        removed = f"encoder.block.0.conv.parametrizations.weight.original{suffix}"
         with pytest.raises(BadCheckpoint, match="encoder.block.0.conv"):
-            fish_codec_from_tensors({name: v for name, v in tensors.items() if name != lost}, **CONFIG)
+            fish_codec_from_tensors({name: v for name, v in tensors.items() if name != removed}, **CONFIG)
 
 
-def test_a_folder_without_weights_is_refused(tmp_path):
+def test_folder_without_weights_is_rejected(tmp_path):
     with pytest.raises(BadCheckpoint, match=r"codec\.pth"):
         load_fish_codec(tmp_path)
 

@@ -3,11 +3,11 @@ import torch
 from backend.weights.int8_storage import from_int8_rows, to_int8_rows
 
 
-def test_rows_come_back_within_half_a_step():
+def test_round_trip_error_is_at_most_half_a_step():
     torch.manual_seed(0)
     weight = torch.randn(7, 33) * torch.logspace(-4, 2, 7)[:, None]
-    back = from_int8_rows(to_int8_rows({"a.weight": weight}))["a.weight"]
-    assert ((back - weight).abs() <= weight.abs().amax(1, keepdim=True) / 254 * 1.001).all()
+    restored = from_int8_rows(to_int8_rows({"a.weight": weight}))["a.weight"]
+    assert ((restored - weight).abs() <= weight.abs().amax(1, keepdim=True) / 254 * 1.001).all()
 
 
 def test_only_matrices_are_rounded_to_bytes():

@@ -1,4 +1,4 @@
-"""Loading keeps no second copy: a process of its own loads a model in 16 bits and says what it held at its height."""
+"""Loading a 16-bit model keeps no second copy of its weights; measured in a subprocess."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ TINY = {**SHARED, **CONFIGS["s1"]}
 SIZABLE = {
     **TINY, "dim": 512, "n_head": 8, "n_local_heads": 8, "n_layer": 12, "intermediate_size": 2048, "head_dim": 64,
 }  # fmt: skip
-# The tiny one first, so that what a first call of anything costs is not counted.
+# The tiny model first, so that one-time costs are not counted.
 LOADING = """
 import json, sys
 from pathlib import Path
@@ -40,7 +40,7 @@ print(json.dumps([held_mb("VmHWM") - before_mb, sum(p.numel() * p.element_size()
 """
 
 
-def written(path, raw):
+def write_model(path, raw):
     with torch.device("meta"):
         shapes = published_shapes(DualAR(DualARConfig.from_dict(raw)))
     save_file({name: torch.zeros(tensor.shape, dtype=torch.bfloat16) for name, tensor in shapes.items()}, path)
@@ -48,13 +48,13 @@ def written(path, raw):
     return path
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells the largest memory of a process")
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc/self/status for the peak memory")
 def test_loading_holds_the_file_and_the_weights_once(tmp_path):
-    tiny, path = written(tmp_path / "tiny.safetensors", TINY), written(tmp_path / "model.safetensors", SIZABLE)
+    tiny, path = write_model(tmp_path / "tiny.safetensors", TINY), write_model(tmp_path / "model.safetensors", SIZABLE)
     command = [sys.executable, "-c", LOADING, str(tiny), str(path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     peak_mb, resident_mb = json.loads(run.stdout)
     file_mb = path.stat().st_size / 2**20
-    assert file_mb > 100, "too small to tell"
-    # Pages of the file are mapped, not copied, and leave under pressure; they count here all the same.
+    assert file_mb > 100, "too small to measure"
+    # Mapped file pages can be evicted, but they count here.
     assert peak_mb <= 1.05 * (resident_mb + file_mb), f"{peak_mb:.0f} MB for {resident_mb:.0f} of {file_mb:.0f}"

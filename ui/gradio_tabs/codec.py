@@ -1,4 +1,4 @@
-"""The Codec tab: a sound to codes and back, with what that costs and how it looks."""
+"""The Codec tab: encodes and decodes audio, with bitrate and plots."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import gradio as gr
 
 from ui import labels
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_theme import placeholder
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
-    """Take a sound; the page's script sends it through the codec and draws what comes back."""
+    """Build the upload; the page's script runs the codec and draws the results."""
     with gr.Row(elem_classes="pg-columns"):
         with gr.Column(scale=4, min_width=280):
             recording = gr.Audio(
@@ -19,6 +19,6 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
             )  # fmt: skip
             button = gr.Button(labels.CODEC_RUN, variant="primary", elem_id="pg-codec-run")
         with gr.Column(scale=7, min_width=320):
-            part("codec")
+            placeholder("codec")
     button.click(None, recording, js="(recording) => { window.phonogram.transcode(recording); }")
     return [recording]

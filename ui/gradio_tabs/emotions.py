@@ -1,14 +1,14 @@
-"""The Emotions tab: which marks the loaded checkpoint knows, and which work everywhere."""
+"""The Emotions tab: tags of the loaded checkpoint, and tags that work with every model."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_theme import placeholder
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
-    """Make room for what the page's script draws from the backend's guide."""
-    part("emotions")
+    """Build the placeholder of the emotion guide."""
+    placeholder("emotions")
     return []

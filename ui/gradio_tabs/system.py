@@ -1,14 +1,14 @@
-"""The System tab: what the backend runs on and how it does, live."""
+"""The System tab: live health, load, caches and optimizations of the backend."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from ui.client import BackendClient
-from ui.gradio_look import part
+from ui.gradio_theme import placeholder
 
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
-    """Make room for what the page's script draws, and keeps drawing while somebody looks."""
-    part("system")
+    """Build the placeholder of the live metrics."""
+    placeholder("system")
     return []

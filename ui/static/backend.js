@@ -1,69 +1,69 @@
-// The backend, asked through the page's own address.
+// Requests to the backend through the page's own proxy.
 
-import { word } from "./dom.js";
+import { t } from "./dom.js";
 
 const BASE = new URL("/backend/", location.href);
 
-/** A refusal or a silence, as one sentence to show. */
+/** A failed request; its message can be shown to the user. */
 export class BackendError extends Error {}
 
-async function reasonOf(answer) {
+async function errorMessage(response) {
   try {
-    const body = await answer.json();
+    const body = await response.json();
     return body.message ?? body.error?.message ?? JSON.stringify(body.detail ?? body);
   } catch {
-    return `${answer.status} ${answer.statusText}`;
+    return `${response.status} ${response.statusText}`;
   }
 }
 
-/** The answer of the backend. Throws `BackendError` for anything but success. */
-export async function ask(path, options = {}) {
-  let answer;
+/** Returns the response. Throws `BackendError` unless its status is a success. */
+export async function request(path, options = {}) {
+  let response;
   try {
-    answer = await fetch(new URL(path.replace(/^\//, ""), BASE), options);
+    response = await fetch(new URL(path.replace(/^\//, ""), BASE), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new BackendError(word("page_away"));
+    throw new BackendError(t("page_unreachable"));
   }
-  if (!answer.ok) {
-    const failure = new BackendError(await reasonOf(answer));
-    failure.status = answer.status;
+  if (!response.ok) {
+    const failure = new BackendError(await errorMessage(response));
+    failure.status = response.status;
     throw failure;
   }
-  return answer;
+  return response;
 }
 
-export async function askJson(path, options = {}) {
-  const answer = await ask(path, options);
-  return answer.status === 204 ? null : answer.json();
+export async function requestJson(path, options = {}) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json();
 }
 
 export function sendJson(method, path, body) {
-  return askJson(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  return requestJson(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
-let described = null;
+let specification = null;
 
-/** The backend's own description, asked once it can be reached. */
-export function description() {
-  described ??= askJson("openapi.json").catch((error) => {
-    described = null;
+/** The backend's OpenAPI document, cached after the first successful request. */
+export function openapi() {
+  specification ??= requestJson("openapi.json").catch((error) => {
+    specification = null;
     throw error;
   });
-  return described;
+  return specification;
 }
 
-/** Whether the backend offers a call, such as offers("get", "/requests"). */
-export async function offers(method, path) {
+/** Returns whether the backend has an endpoint, such as hasEndpoint("get", "/requests"). */
+export async function hasEndpoint(method, path) {
   try {
-    return Boolean((await description()).paths[path]?.[method]);
+    return Boolean((await openapi()).paths[path]?.[method]);
   } catch {
     return false;
   }
 }
 
-/** The fields of `POST /tts` by name. */
+/** Returns the schemas of the fields of `POST /tts` by name. */
 export async function speechFields() {
-  const body = (await description()).paths["/tts"].post.requestBody;
+  const body = (await openapi()).paths["/tts"].post.requestBody;
   return body.content["application/json"].schema.properties;
 }

@@ -1,16 +1,16 @@
-// A sound through the codec and back: before and after, what it costs, and the codes themselves.
+// The Codec tab: encodes and decodes audio and shows both waveforms, the bitrate and the codes.
 
-import { ask, askJson } from "./backend.js";
-import { button, el, mount, saveFile, word } from "./dom.js";
-import { decoded } from "./pcm.js";
-import { heatMap } from "./pictures.js";
-import { SoundView } from "./soundview.js";
+import { request, requestJson } from "./backend.js";
+import { button, el, mount, saveFile, t } from "./dom.js";
+import { decodeAudio } from "./pcm.js";
+import { heatMap } from "./visualization.js";
+import { PlayerView } from "./player_view.js";
 
 const MAX_FRAMES = 1500;
 
 let run = () => {};
 
-/** Send the chosen recording through the codec. */
+/** Encode and decode the chosen recording. */
 export function transcode(recording) {
   return run(recording);
 }
@@ -22,92 +22,92 @@ function upload(name, blob) {
 }
 
 mount("codec", (place) => {
-  const state = el("p", { class: "pg-state", role: "status" }, word("codec_how"));
+  const state = el("p", { class: "pg-state", role: "status" }, t("codec_hint"));
   const [before, after] = [el("div"), el("div")];
-  const amount = el("b", {}, word("all_codebooks"));
-  const slider = el("input", { type: "range", min: "1", max: "1", value: "1", disabled: true, class: "pg-range", "aria-label": word("codebooks"), input: () => named(), change: () => again() });
-  const facts = el("dl", { class: "pg-measures" });
-  const map = el("canvas", { class: "pg-codes", role: "img", "aria-label": word("code_map") });
-  const saving = el("div", { class: "pg-row" });
+  const amount = el("b", {}, t("all_codebooks"));
+  const slider = el("input", { type: "range", min: "1", max: "1", value: "1", disabled: true, class: "pg-range", "aria-label": t("codebooks"), input: () => showAmount(), change: () => rerun() });
+  const metrics = el("dl", { class: "pg-metrics" });
+  const map = el("canvas", { class: "pg-codes", role: "img", "aria-label": t("code_map") });
+  const downloads = el("div", { class: "pg-row" });
   const result = el("div", { class: "pg-stack", hidden: true },
-    el("section", { class: "pg-card", "aria-label": word("before") }, el("h2", {}, word("before")), before),
-    el("section", { class: "pg-card", "aria-label": word("after") }, el("h2", {}, word("after")), after, facts, saving),
-    el("section", { class: "pg-card", "aria-label": word("codes") }, el("h2", {}, word("codes")), el("p", { class: "pg-quiet" }, word("codes_text")), map));
+    el("section", { class: "pg-card", "aria-label": t("before") }, el("h2", {}, t("before")), before),
+    el("section", { class: "pg-card", "aria-label": t("after") }, el("h2", {}, t("after")), after, metrics, downloads),
+    el("section", { class: "pg-card", "aria-label": t("codes") }, el("h2", {}, t("codes")), el("p", { class: "pg-quiet" }, t("codes_text")), map));
   place.replaceChildren(el("div", { class: "pg-stack" },
-    el("section", { class: "pg-card", "aria-label": word("codec") }, state, el("div", { class: "pg-row" }, el("span", {}, word("codebooks")), slider, amount)), result));
-  const views = [new SoundView(before, word("before")), new SoundView(after, word("after"))];
+    el("section", { class: "pg-card", "aria-label": t("codec") }, state, el("div", { class: "pg-row" }, el("span", {}, t("codebooks")), slider, amount)), result));
+  const views = [new PlayerView(before, t("before")), new PlayerView(after, t("after"))];
   let original = null;
   let busy = false;
-  let wantedAgain = false;
-  let survey = null;
+  let isRerunPending = false;
+  let inspection = null;
 
-  function named() {
-    amount.textContent = word("codebooks_of", { n: slider.value, all: slider.max });
+  function showAmount() {
+    amount.textContent = t("codebooks_of", { n: slider.value, all: slider.max });
   }
 
-  /** Moving the slider while the codec works is answered once it is free. */
-  async function again() {
+  /** Run the codec; a slider move during a run starts another run when it ends. */
+  async function rerun() {
     if (!original) return;
     if (busy) {
-      wantedAgain = true;
+      isRerunPending = true;
       return;
     }
     busy = true;
     try {
-      await through(slider.disabled ? "" : `?n_codebooks=${slider.value}`);
+      await runCodec(slider.disabled ? "" : `?n_codebooks=${slider.value}`);
     } catch (error) {
       state.textContent = error.message;
       state.classList.add("pg-bad");
     } finally {
       busy = false;
-      if (wantedAgain) {
-        wantedAgain = false;
-        again();
+      if (isRerunPending) {
+        isRerunPending = false;
+        rerun();
       }
     }
   }
 
-  async function through(query) {
+  async function runCodec(query) {
     state.classList.remove("pg-bad");
-    state.textContent = word("codec_works");
+    state.textContent = t("codec_running");
     const started = performance.now();
-    const codes = await (await ask(`codec/encode${query}`, upload("audio", original))).blob();
+    const codes = await (await request(`codec/encode${query}`, upload("audio", original))).blob();
     const encoded_ms = performance.now() - started;
-    const wave = await (await ask("codec/decode?format=wav", upload("codes", codes))).blob();
+    const wave = await (await request("codec/decode?format=wav", upload("codes", codes))).blob();
     const decoded_ms = performance.now() - started - encoded_ms;
-    survey = await askJson(`codec/inspect?max_frames=${MAX_FRAMES}`, upload("codes", codes));
+    inspection = await requestJson(`codec/inspect?max_frames=${MAX_FRAMES}`, upload("codes", codes));
     if (slider.disabled) {
-      slider.max = slider.value = survey.n_codebooks;
-      slider.disabled = survey.n_codebooks < 2;
+      slider.max = slider.value = inspection.n_codebooks;
+      slider.disabled = inspection.n_codebooks < 2;
     }
-    named();
+    showAmount();
     result.hidden = false;
-    views[0].show(await decoded(original, survey.sample_rate_hz));
-    views[1].show(await decoded(wave, survey.sample_rate_hz));
-    const rows = [["c_codec", survey.codec], ["c_bitrate", `${survey.file_kbps.toFixed(2)} kbps`], ["c_size", `${survey.file_bytes} B`], ["c_was", `${original.size} B`],
-      ["m_length", `${survey.duration_s.toFixed(2)} s`], ["c_frames", String(survey.n_frames)], ["c_encoding", `${Math.round(encoded_ms)} ms`], ["c_decoding", `${Math.round(decoded_ms)} ms`]];
-    facts.replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, word(name)), el("dd", {}, value))));
-    saving.replaceChildren(button(word("save_codes"), () => saveFile(codes, "speech.pgc"), { kind: "small" }), button(word("save_after"), () => saveFile(wave, "after.wav"), { kind: "small" }));
+    views[0].show(await decodeAudio(original, inspection.sample_rate_hz));
+    views[1].show(await decodeAudio(wave, inspection.sample_rate_hz));
+    const rows = [["c_codec", inspection.codec], ["c_bitrate", `${inspection.file_kbps.toFixed(2)} kbps`], ["c_size", `${inspection.file_bytes} B`], ["c_source", `${original.size} B`],
+      ["m_length", `${inspection.duration_s.toFixed(2)} s`], ["c_frames", String(inspection.n_frames)], ["c_encoding", `${Math.round(encoded_ms)} ms`], ["c_decoding", `${Math.round(decoded_ms)} ms`]];
+    metrics.replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, t(name)), el("dd", {}, value))));
+    downloads.replaceChildren(button(t("save_codes"), () => saveFile(codes, "speech.pgc"), { kind: "small" }), button(t("save_after"), () => saveFile(wave, "after.wav"), { kind: "small" }));
     drawCodes();
-    state.textContent = word("codec_done", { kbps: survey.file_kbps.toFixed(2) });
+    state.textContent = t("codec_done", { kbps: inspection.file_kbps.toFixed(2) });
   }
 
-  /** A row for each codebook, a column for each frame, the code's place in its codebook as the color. */
+  /** Draw one row per codebook and one column per frame, colored by code / (codebook size - 1). */
   function drawCodes() {
-    if (!survey) return;
-    const { codes, codebook_sizes: sizes } = survey;
+    if (!inspection) return;
+    const { codes, codebook_sizes: sizes } = inspection;
     map.style.height = `${Math.min(320, 22 * codes.length)}px`;
     heatMap(map, codes[0]?.length ?? 0, codes.length, (x, y) => codes[y][x] / (sizes[y] - 1));
   }
 
   run = async (recording) => {
     if (!recording) {
-      state.textContent = word("codec_needs_sound");
+      state.textContent = t("codec_needs_sound");
       state.classList.add("pg-bad");
       return;
     }
     original = await (await fetch(recording.url)).blob();
-    await again();
+    await rerun();
   };
   document.addEventListener("pg-theme", drawCodes);
   new ResizeObserver(drawCodes).observe(map);

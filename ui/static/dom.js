@@ -1,23 +1,23 @@
-// Elements, and parts of the page that come and go as Gradio draws them.
+// DOM elements, localized texts, and parts of the page that are drawn when Gradio inserts their placeholder.
 
-const WORDS = JSON.parse(document.getElementById("pg-words")?.textContent ?? "{}");
+const LABELS = JSON.parse(document.getElementById("pg-labels")?.textContent ?? "{}");
 
-/** A sentence of ui/labels.py, with {names} filled in. */
-export function word(name, values = {}) {
-  const text = WORDS[name] ?? name.replace(/^[a-z]+_/, "");
+/** Returns a text of ui/labels.py with {names} filled in. */
+export function t(name, values = {}) {
+  const text = LABELS[name] ?? name.replace(/^[a-z]+_/, "");
   return typeof text === "string" ? text.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "") : text;
 }
 
-/** An element. Attributes that are functions listen; false and null are left out. */
+/** Creates an element. Function attributes become event listeners; false and null are omitted. */
 export function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(name, value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
-  return made;
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
 }
 
 const ICONS = {
@@ -28,7 +28,7 @@ const ICONS = {
   moon: "M20 14.5A8.5 8.5 0 1 1 9.5 4a7 7 0 0 0 10.5 10.5z",
 };
 
-/** A drawing that screen readers skip. */
+/** Creates an icon, hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -40,13 +40,13 @@ export function icon(name) {
   return svg;
 }
 
-export function button(label, act, { kind = "plain", picture = null, ...attributes } = {}) {
-  const inside = picture ? [icon(picture), el("span", { class: "pg-hidden" }, label)] : [label];
-  return el("button", { type: "button", class: `pg-button pg-${kind}`, click: act, title: picture ? label : null, ...attributes }, inside);
+export function button(label, act, { kind = "plain", iconName = null, ...attributes } = {}) {
+  const content = iconName ? [icon(iconName), el("span", { class: "pg-hidden" }, label)] : [label];
+  return el("button", { type: "button", class: `pg-button pg-${kind}`, click: act, title: iconName ? label : null, ...attributes }, content);
 }
 
-/** Do what a pressed button asks for, once at a time; an error is told in `state`. */
-export async function attempt(state, pressed, act) {
+/** Run a button's action with the button disabled; `state` shows the error if it fails. */
+export async function runAction(state, pressed, act) {
   pressed.disabled = true;
   state.classList.remove("pg-bad");
   try {
@@ -62,7 +62,7 @@ export async function attempt(state, pressed, act) {
 const mounts = new Map();
 const drawn = new WeakSet();
 
-function drawNew() {
+function drawMounted() {
   for (const place of document.querySelectorAll("[data-part]")) {
     const draw = mounts.get(place.dataset.part);
     if (!draw || drawn.has(place)) continue;
@@ -71,17 +71,17 @@ function drawNew() {
   }
 }
 
-/** Draw a part whenever Gradio puts a place for it on the page. */
+/** Call `draw(placeholder)` whenever Gradio inserts the placeholder of `part`. */
 export function mount(part, draw) {
   mounts.set(part, draw);
-  drawNew();
+  drawMounted();
 }
 
 new MutationObserver((records) => {
-  if (records.some(({ addedNodes }) => [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE))) drawNew();
+  if (records.some(({ addedNodes }) => [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE))) drawMounted();
 }).observe(document.documentElement, { childList: true, subtree: true });
 
-/** Put a text into a field of Gradio, as typing would; at the cursor if `at` is "cursor". */
+/** Set the text of a Gradio field as typing would; inserts at the cursor if `at` is "cursor". */
 export function typeInto(selector, text, at = "whole") {
   const field = document.querySelector(`${selector} textarea, ${selector} input`);
   if (!field) return;

@@ -1,18 +1,18 @@
-// What was spoken in this browser, kept across visits in its own database: nothing of it is sent anywhere.
+// Speech history, stored in the browser's IndexedDB; nothing of it is sent anywhere.
 
 import { compare } from "./compare.js";
-import { button, el, mount, seconds, typeInto, word } from "./dom.js";
+import { button, el, mount, seconds, typeInto, t } from "./dom.js";
 
 const STORE = "speeches";
-const MAX_KEPT = 60;
-const MAX_KEPT_BYTES = 200e6;
+const MAX_ENTRIES = 60;
+const MAX_BYTES = 200e6;
 
 let opening = null;
 let draw = () => {};
-let open = () => {};
+let openEntry = () => {};
 
 export function onOpen(act) {
-  open = act;
+  openEntry = act;
 }
 
 function database() {
@@ -34,83 +34,83 @@ async function inStore(mode, act) {
   });
 }
 
-/** All speeches, the newest first. */
-async function kept() {
+/** Returns all entries, newest first. */
+async function allEntries() {
   return (await inStore("readonly", (store) => store.getAll())).reverse();
 }
 
-/** Keep a speech, and let the oldest go when there are too many. */
-export async function keep(said) {
+/** Store a speech; deletes the oldest entries beyond the limits. */
+export async function save(speech) {
   try {
-    const { recording, consent, ...entry } = said;
-    said.id = await inStore("readwrite", (store) => store.add(entry));
+    const { recording, consent, ...entry } = speech;
+    speech.id = await inStore("readwrite", (store) => store.add(entry));
     let bytes = 0;
-    for (const [n, old] of (await kept()).entries()) {
+    for (const [n, old] of (await allEntries()).entries()) {
       bytes += old.pcm.byteLength;
-      if (n >= MAX_KEPT || bytes > MAX_KEPT_BYTES) await forget(old.id);
+      if (n >= MAX_ENTRIES || bytes > MAX_BYTES) await deleteEntry(old.id);
     }
   } catch {
-    // A private window may keep nothing; speaking works all the same.
+    // Storage may be unavailable in a private window; speech works without it.
   }
   draw();
 }
 
-function forget(id) {
+function deleteEntry(id) {
   return inStore("readwrite", (store) => store.delete(id));
 }
 
 mount("history", (place) => {
   const list = el("ul", { class: "pg-list" });
-  const chosen = new Set();
-  const comparing = button(word("compare"), () => compareChosen(), { kind: "small", disabled: true });
-  const clearing = button(word("forget_all"), async () => {
-    if (!confirm(word("forget_all_sure"))) return;
+  const selected = new Set();
+  const compareButton = button(t("compare"), () => compareSelected(), { kind: "small", disabled: true });
+  const deleteAllButton = button(t("delete_all"), async () => {
+    if (!confirm(t("delete_all_confirm"))) return;
     await inStore("readwrite", (store) => store.clear());
     draw();
   }, { kind: "small" });
   place.replaceChildren(
-    el("section", { class: "pg-card", "aria-label": word("history") },
-      el("div", { class: "pg-row" }, el("h2", {}, word("history")), el("span", { class: "pg-grow" }), comparing, clearing), list),
+    el("section", { class: "pg-card", "aria-label": t("history") },
+      el("div", { class: "pg-row" }, el("h2", {}, t("history")), el("span", { class: "pg-grow" }), compareButton, deleteAllButton), list),
   );
   let entries = [];
 
-  function compareChosen() {
-    const takes = entries.filter((entry) => chosen.has(entry.id)).map((entry) => ({
-      sound: { samples: entry.pcm, rateHz: entry.rateHz, nChannels: entry.nChannels }, name: described(entry),
+  function compareSelected() {
+    const takes = entries.filter((entry) => selected.has(entry.id)).map((entry) => ({
+      sound: { samples: entry.pcm, rateHz: entry.rateHz, nChannels: entry.nChannels }, name: description(entry),
     }));
     compare(takes);
   }
 
   function row(entry) {
-    const mark = el("input", {
-      type: "checkbox", "aria-label": `${word("choose_for_comparison")}: ${entry.text.slice(0, 40)}`, change: () => {
-        if (mark.checked) chosen.add(entry.id);
-        else chosen.delete(entry.id);
-        comparing.disabled = chosen.size !== 2;
+    const checkbox = el("input", {
+      type: "checkbox", "aria-label": `${t("select_for_comparison")}: ${entry.text.slice(0, 40)}`, change: () => {
+        if (checkbox.checked) selected.add(entry.id);
+        else selected.delete(entry.id);
+        compareButton.disabled = selected.size !== 2;
       },
     });
-    mark.checked = chosen.has(entry.id);
-    return el("li", {}, mark,
-      button(word("play"), () => open(entry), { kind: "round", picture: "play" }),
-      el("div", { class: "pg-grow pg-entry" }, el("span", { class: "pg-entry-text" }, entry.text), el("span", { class: "pg-quiet" }, described(entry))),
-      button(word("use_text"), () => typeInto("#pg-text", entry.text), { kind: "small" }),
-      button(word("forget"), async () => {
-        await forget(entry.id);
-        chosen.delete(entry.id);
+    checkbox.checked = selected.has(entry.id);
+    return el("li", {}, checkbox,
+      button(t("play"), () => openEntry(entry), { kind: "round", iconName: "play" }),
+      el("div", { class: "pg-grow pg-entry" }, el("span", { class: "pg-entry-text" }, entry.text), el("span", { class: "pg-quiet" }, description(entry))),
+      button(t("use_text"), () => typeInto("#pg-text", entry.text), { kind: "small" }),
+      button(t("delete"), async () => {
+        await deleteEntry(entry.id);
+        selected.delete(entry.id);
         draw();
       }, { kind: "small" }));
   }
 
   draw = async () => {
-    entries = await kept().catch(() => []);
-    comparing.disabled = chosen.size !== 2;
-    clearing.disabled = !entries.length;
-    list.replaceChildren(...(entries.length ? entries.map(row) : [el("li", { class: "pg-quiet" }, word("no_history"))]));
+    entries = await allEntries().catch(() => []);
+    compareButton.disabled = selected.size !== 2;
+    deleteAllButton.disabled = !entries.length;
+    list.replaceChildren(...(entries.length ? entries.map(row) : [el("li", { class: "pg-quiet" }, t("no_history"))]));
   };
   draw();
 });
 
-function described(entry) {
+function description(entry) {
   const when = new Date(entry.at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  return [entry.clip ? word("own_recording") : entry.voice || word("own_voice"), `${word("m_seed")} ${entry.usedSeed}`, seconds(entry.duration_s), when].join(" · ");
+  return [entry.clip ? t("reference_recording") : entry.voice || t("default_voice"), `${t("m_seed")} ${entry.usedSeed}`, seconds(entry.duration_s), when].join(" · ");
 }

@@ -1,7 +1,7 @@
-// The page's own scripts: its head, theme and keys, and the parts of the tabs.
+// Entry point of the page's scripts: header, theme, keyboard shortcuts and tabs.
 
 import { transcode } from "./codec.js";
-import { el, icon, mount, word } from "./dom.js";
+import { el, icon, mount, t } from "./dom.js";
 import "./emotions.js";
 import "./review.js";
 import { preview, speak, stop } from "./speak.js";
@@ -17,7 +17,7 @@ function applyTheme(name) {
   document.dispatchEvent(new Event("pg-theme"));
 }
 
-function wantedTheme() {
+function preferredTheme() {
   return localStorage.getItem(THEME_KEY) ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
@@ -27,56 +27,56 @@ function toggleTheme() {
   applyTheme(name);
 }
 
-/** A dot and a few words on whether a text can be spoken now; asked again until it can. */
+/** Show whether the backend is ready as a dot and a sentence; polls the backend. */
 function watch(place) {
   const dot = el("span", { class: "pg-dot" });
-  const text = el("span", {}, word("asking"));
+  const text = el("span", {}, t("connecting"));
   place.append(dot, text);
-  const look = async () => {
-    let [kind, sentence] = ["bad", word("page_away")];
+  const poll = async () => {
+    let [kind, sentence] = ["bad", t("page_unreachable")];
     try {
-      const answer = await fetch("/backend/ready");
-      const ready = await answer.json();
-      if (answer.status === 200) [kind, sentence] = ["good", ready.engine?.model ? word("ready_with", { model: ready.engine.model }) : word("ready")];
-      else if (answer.status === 503) [kind, sentence] = ready.loading ? ["wait", word("loading")] : ["bad", `${word("not_ready")} ${ready.message}`];
+      const response = await fetch("/backend/ready");
+      const ready = await response.json();
+      if (response.status === 200) [kind, sentence] = ["good", ready.engine?.model ? t("ready_with", { model: ready.engine.model }) : t("ready")];
+      else if (response.status === 503) [kind, sentence] = ready.loading ? ["wait", t("loading")] : ["bad", `${t("not_ready")} ${ready.message}`];
       else sentence = ready.message ?? sentence;
     } catch {
-      // The page itself is away: said so already.
+      // The page's server is unreachable: the default sentence says so.
     }
     dot.className = `pg-dot pg-dot-${kind}`;
     if (text.textContent !== sentence) text.textContent = sentence;
-    setTimeout(look, kind === "good" ? 10 * POLL_MS : POLL_MS);
+    setTimeout(poll, kind === "good" ? 10 * POLL_MS : POLL_MS);
   };
-  look();
+  poll();
 }
 
 mount("header", (place) => {
-  // Gradio has chosen a theme of its own meanwhile, and put its style sheets after all that was there.
-  applyTheme(wantedTheme());
+  // Gradio has set its own theme by now and appended its style sheets after ours.
+  applyTheme(preferredTheme());
   document.head.append(el("link", { rel: "stylesheet", href: "/page/page.css" }));
   const state = el("div", { class: "pg-pill", role: "status" });
-  const mark = el("span", { class: "pg-mark", "aria-hidden": "true" }, ...[9, 17, 26, 14, 20, 7].map((tall) => el("i", { style: `height:${tall}px` })));
-  const theme = el("button", { type: "button", class: "pg-button pg-round", "aria-label": word("theme"), title: word("theme"), click: toggleTheme }, icon("sun"), icon("moon"));
-  place.append(el("header", { class: "pg-header" }, mark, el("h1", {}, word("title")), el("span", { class: "pg-grow" }), state, theme));
+  const logo = el("span", { class: "pg-mark", "aria-hidden": "true" }, ...[9, 17, 26, 14, 20, 7].map((tall) => el("i", { style: `height:${tall}px` })));
+  const theme = el("button", { type: "button", class: "pg-button pg-round", "aria-label": t("theme"), title: t("theme"), click: toggleTheme }, icon("sun"), icon("moon"));
+  place.append(el("header", { class: "pg-header" }, logo, el("h1", {}, t("title")), el("span", { class: "pg-grow" }), state, theme));
   watch(state);
 });
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    const press = document.querySelector("#pg-speak");
-    if (press && press.offsetParent !== null) {
+    const speakButton = document.querySelector("#pg-speak");
+    if (speakButton && speakButton.offsetParent !== null) {
       event.preventDefault();
-      press.click();
+      speakButton.click();
     }
   }
   if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
 });
 
-applyTheme(wantedTheme());
+applyTheme(preferredTheme());
 
 async function previewChosen(voice) {
   if (voice) await preview(voice).catch((error) => alert(error.message));
 }
 
-// What the buttons of the tabs call.
+// Called by the buttons of the tabs.
 window.phonogram = { speak, stop, previewChosen, reloadVoices, transcode };

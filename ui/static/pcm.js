@@ -1,6 +1,6 @@
-// Samples as bytes, and sound files as samples.
+// PCM samples: read from bytes, written to WAV, and decoded from audio files.
 
-/** Bytes that arrive in pieces of any length, as whole 16-bit samples of all channels. */
+/** Converts bytes that arrive in chunks of any length to complete 16-bit samples of all channels. */
 export class SampleReader {
   constructor(nChannels) {
     this.frameBytes = 2 * nChannels;
@@ -17,7 +17,7 @@ export class SampleReader {
   }
 }
 
-/** A WAV file of interleaved 16-bit samples. */
+/** Returns interleaved 16-bit samples as a WAV file. */
 export function wavFile(samples, rateHz, nChannels) {
   const header = new DataView(new ArrayBuffer(44));
   const tag = (at, text) => [...text].forEach((letter, i) => header.setUint8(at + i, letter.charCodeAt(0)));
@@ -36,19 +36,19 @@ export function wavFile(samples, rateHz, nChannels) {
   return new Blob([header, samples], { type: "audio/wav" });
 }
 
-/** One array of all pieces. */
-export function joined(pieces) {
-  const whole = new Int16Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+/** Concatenates arrays of samples. */
+export function concatenate(chunks) {
+  const whole = new Int16Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
   }
   return whole;
 }
 
-/** Any sound file the browser reads: { samples, rateHz, nChannels }, interleaved 16-bit. */
-export async function decoded(blob, rateHz = 24000) {
+/** Decodes any audio file the browser supports: { samples, rateHz, nChannels }, interleaved 16-bit. */
+export async function decodeAudio(blob, rateHz = 24000) {
   const context = new OfflineAudioContext(1, 1, rateHz);
   const buffer = await context.decodeAudioData(await blob.arrayBuffer());
   const nChannels = buffer.numberOfChannels;
@@ -62,7 +62,7 @@ export async function decoded(blob, rateHz = 24000) {
   return { samples, rateHz, nChannels };
 }
 
-/** Samples a second of a FLAC file, from its first block; 24000 for anything else. */
+/** Returns the sample rate of a FLAC file from its first block; 24000 for any other file. */
 export function flacRate(bytes) {
   const isFlac = String.fromCharCode(...bytes.subarray(0, 4)) === "fLaC";
   return isFlac ? (bytes[18] << 12) | (bytes[19] << 4) | (bytes[20] >> 4) : 24000;

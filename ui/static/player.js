@@ -1,18 +1,18 @@
-// One sound, perhaps still growing, played without gaps: every piece starts on the exact frame where the last one ends.
+// Gapless playback of audio that may still be streaming: each chunk starts on the exact sample where the last one ends.
 
-// Sound that must be there before playing starts. After running dry it doubles, so that a slow backend stops seldom.
+// Audio buffered before playback starts. It doubles after an underrun, so that a slow backend causes few of them.
 const FIRST_LEAD_S = 0.06;
 const MAX_LEAD_S = 4;
-// A backend that makes less sound than this in a second would soon be caught up with: it gets a longer start.
+// Below this speed (seconds of audio per second) playback would soon catch up: it starts with a larger buffer.
 const SAFE_PACE = 1.3;
 const SLOW_LEAD_S = 0.5;
-// Between deciding to play and the first frame, so that the first piece is never late.
+// Delay between the decision to play and the first sample, so that the first chunk is never late.
 const START_S = 0.02;
 
 const contexts = new Map();
-let playing = null;
+let active = null;
 
-/** The context of a sample rate. At that rate pieces are not resampled, which would make their joins heard. */
+/** Returns the audio context of a sample rate. At that rate chunks are not resampled, which would make joins audible. */
 export function contextFor(rateHz) {
   if (!contexts.has(rateHz)) contexts.set(rateHz, new AudioContext({ sampleRate: rateHz, latencyHint: "interactive" }));
   const context = contexts.get(rateHz);
@@ -20,35 +20,35 @@ export function contextFor(rateHz) {
   return context;
 }
 
-/** Open the loudspeakers at the first touch: that takes up to a quarter of a second, which a first sound need not wait for. */
-export function openEarly(rateOf) {
+/** Open the audio output at the first user gesture; opening takes up to 250 ms, which would delay the first audio. */
+export function openOnFirstGesture(rateOf) {
   const open = () => setTimeout(() => contextFor(rateOf()));
-  for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, open, { once: true, capture: true });
+  for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, open, { once: true, capture: true });
 }
 
-/** Plays 16-bit pieces as they are pushed. Sends "change" when it starts, stops, runs dry or ends, "heard" once. */
+/** Plays 16-bit chunks as they are pushed. Fires "change" on start, stop, underrun and end, "started" once with the time in ms. */
 export class Player extends EventTarget {
   constructor() {
     super();
     this.begin(24000, 1);
-    this.wanted = false;
+    this.shouldPlay = false;
   }
 
-  /** Start over with a new sound; it plays as soon as there is enough of it. */
+  /** Reset to new audio; playback starts as soon as enough is buffered. */
   begin(rateHz, nChannels) {
-    this.silence();
+    this.stop();
     this.rateHz = rateHz;
     this.nChannels = nChannels;
-    this.pieces = [];
+    this.chunks = [];
     this.nFrames = 0;
-    this.isWhole = false;
-    this.gaps = 0;
+    this.isComplete = false;
+    this.underruns = 0;
     this.lead_s = FIRST_LEAD_S;
-    this.began_ms = null;
+    this.firstChunk_ms = null;
     this.from = 0;
-    this.wanted = true;
-    this.isSounding = false;
-    this.wasHeard = false;
+    this.shouldPlay = true;
+    this.isPlaying = false;
+    this.hasStarted = false;
   }
 
   get duration() {
@@ -56,15 +56,15 @@ export class Player extends EventTarget {
   }
 
   get position() {
-    if (!this.isSounding) return this.from / this.rateHz;
+    if (!this.isPlaying) return this.from / this.rateHz;
     const frame = this.context.currentTime * this.rateHz - this.originFrame;
     return Math.min(this.nFrames, Math.max(0, frame)) / this.rateHz;
   }
 
-  /** Sound that must be there before it starts, by how fast it came so far. */
-  get needed_s() {
-    const [first] = this.pieces;
-    const waited_s = (performance.now() - this.began_ms) / 1000;
+  /** Seconds that must be buffered before playback starts, by the speed of arrival so far. */
+  get requiredLead_s() {
+    const [first] = this.chunks;
+    const waited_s = (performance.now() - this.firstChunk_ms) / 1000;
     const isSlow = this.nFrames > first.length && (this.nFrames - first.length) / this.rateHz < SAFE_PACE * waited_s;
     return isSlow ? Math.max(SLOW_LEAD_S, this.lead_s) : this.lead_s;
   }
@@ -73,111 +73,111 @@ export class Player extends EventTarget {
   push(samples) {
     const length = samples.length / this.nChannels;
     if (!length) return;
-    this.began_ms ??= performance.now();
+    this.firstChunk_ms ??= performance.now();
     const buffer = new AudioBuffer({ length, numberOfChannels: this.nChannels, sampleRate: this.rateHz });
     for (let c = 0; c < this.nChannels; c++) {
       const channel = buffer.getChannelData(c);
       for (let n = 0; n < length; n++) channel[n] = samples[n * this.nChannels + c] / 32768;
     }
-    const piece = { start: this.nFrames, length, buffer };
-    this.pieces.push(piece);
+    const chunk = { start: this.nFrames, length, buffer };
+    this.chunks.push(chunk);
     this.nFrames += length;
-    if (this.isSounding) this.schedule(piece);
+    if (this.isPlaying) this.schedule(chunk);
     else this.startIfReady();
   }
 
-  /** No more will come. */
+  /** Mark the audio as complete. */
   finish() {
-    this.isWhole = true;
+    this.isComplete = true;
     this.startIfReady();
-    if (this.isSounding && this.context.currentTime * this.rateHz >= this.originFrame + this.nFrames) this.ranOut();
+    if (this.isPlaying && this.context.currentTime * this.rateHz >= this.originFrame + this.nFrames) this.onEnded();
   }
 
   play() {
-    if (this.wanted) return;
-    if (this.from >= this.nFrames && this.isWhole) this.from = 0;
-    this.wanted = true;
+    if (this.shouldPlay) return;
+    if (this.from >= this.nFrames && this.isComplete) this.from = 0;
+    this.shouldPlay = true;
     this.startIfReady();
     this.changed();
   }
 
   pause() {
     this.from = Math.round(this.position * this.rateHz);
-    this.silence();
+    this.stop();
     this.changed();
   }
 
-  /** Go to a place, in seconds. */
+  /** Move to a position in seconds. */
   seek(position_s) {
-    const wasWanted = this.wanted;
-    this.silence();
+    const wasPlaying = this.shouldPlay;
+    this.stop();
     this.from = Math.round(Math.min(this.duration, Math.max(0, position_s)) * this.rateHz);
-    this.wanted = wasWanted;
+    this.shouldPlay = wasPlaying;
     this.startIfReady();
     this.changed();
   }
 
-  silence() {
+  stop() {
     for (const source of this.sources ?? []) {
       source.onended = null;
       source.stop();
       source.disconnect();
     }
     this.sources = new Set();
-    this.wanted = false;
-    this.isSounding = false;
-    if (playing === this) playing = null;
+    this.shouldPlay = false;
+    this.isPlaying = false;
+    if (active === this) active = null;
   }
 
   startIfReady() {
     const ahead_s = (this.nFrames - this.from) / this.rateHz;
-    if (!this.wanted || this.isSounding || ahead_s <= 0) return;
-    if (!this.isWhole && ahead_s < this.needed_s) return;
-    if (playing && playing !== this) playing.pause();
-    playing = this;
+    if (!this.shouldPlay || this.isPlaying || ahead_s <= 0) return;
+    if (!this.isComplete && ahead_s < this.requiredLead_s) return;
+    if (active && active !== this) active.pause();
+    active = this;
     this.context = contextFor(this.rateHz);
     this.originFrame = Math.ceil((this.context.currentTime + START_S) * this.rateHz) - this.from;
-    this.isSounding = true;
-    for (const piece of this.pieces) if (piece.start + piece.length > this.from) this.schedule(piece);
-    if (!this.wasHeard) {
-      this.wasHeard = true;
-      const heard_ms = performance.now() + 1000 * (START_S + (this.context.outputLatency || 0));
-      this.dispatchEvent(new CustomEvent("heard", { detail: heard_ms }));
+    this.isPlaying = true;
+    for (const chunk of this.chunks) if (chunk.start + chunk.length > this.from) this.schedule(chunk);
+    if (!this.hasStarted) {
+      this.hasStarted = true;
+      const started_ms = performance.now() + 1000 * (START_S + (this.context.outputLatency || 0));
+      this.dispatchEvent(new CustomEvent("started", { detail: started_ms }));
     }
     this.changed();
   }
 
-  schedule(piece) {
-    const skipped = Math.max(0, this.from - piece.start);
-    const at = (this.originFrame + piece.start + skipped) / this.rateHz;
+  schedule(chunk) {
+    const skipped = Math.max(0, this.from - chunk.start);
+    const at = (this.originFrame + chunk.start + skipped) / this.rateHz;
     if (at < this.context.currentTime) {
-      // It came too late; `from` is where the sound broke off.
-      this.ranDry(piece.start);
+      // The chunk arrived too late; playback stops at its start.
+      this.onUnderrun(chunk.start);
       return;
     }
-    const source = new AudioBufferSourceNode(this.context, { buffer: piece.buffer });
+    const source = new AudioBufferSourceNode(this.context, { buffer: chunk.buffer });
     source.connect(this.context.destination);
     source.start(at, skipped / this.rateHz);
     source.onended = () => {
       this.sources.delete(source);
       source.disconnect();
-      if (!this.sources.size && this.isSounding) this.ranOut();
+      if (!this.sources.size && this.isPlaying) this.onEnded();
     };
     this.sources.add(source);
   }
 
-  ranOut() {
-    if (!this.isWhole) return this.ranDry(this.nFrames);
-    this.silence();
+  onEnded() {
+    if (!this.isComplete) return this.onUnderrun(this.nFrames);
+    this.stop();
     this.from = this.nFrames;
     this.changed();
   }
 
-  ranDry(frame) {
-    this.silence();
-    this.wanted = true;
+  onUnderrun(frame) {
+    this.stop();
+    this.shouldPlay = true;
     this.from = frame;
-    this.gaps += 1;
+    this.underruns += 1;
     this.lead_s = Math.min(MAX_LEAD_S, Math.max(0.25, 2 * this.lead_s));
     this.startIfReady();
     this.changed();
@@ -188,7 +188,7 @@ export class Player extends EventTarget {
   }
 }
 
-/** Stop whatever sounds. */
-export function hush() {
-  playing?.pause();
+/** Pause the active player, if any. */
+export function pauseActive() {
+  active?.pause();
 }

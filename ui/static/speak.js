@@ -1,15 +1,15 @@
-// Speaking: a text goes out, and its sound is heard while it is still being made.
+// The Speak tab: sends the text and plays the audio while it is generated.
 
-import { ask, askJson, BackendError, offers, speechFields } from "./backend.js";
-import { button, el, mount, saveFile, seconds, typeInto, word } from "./dom.js";
+import { request, requestJson, BackendError, hasEndpoint, speechFields } from "./backend.js";
+import { button, el, mount, saveFile, seconds, typeInto, t } from "./dom.js";
 import * as history from "./history.js";
-import { joined, SampleReader, wavFile } from "./pcm.js";
-import { contextFor, hush, openEarly } from "./player.js";
-import { SoundView } from "./soundview.js";
+import { concatenate, SampleReader, wavFile } from "./pcm.js";
+import { contextFor, pauseActive, openOnFirstGesture } from "./player.js";
+import { PlayerView } from "./player_view.js";
 
-const STEPS = ["sent", "first", "growing", "whole"];
-const MADE_HERE = { wav: (said) => wavFile(said.pcm, said.rateHz, said.nChannels), pcm: (said) => new Blob([said.pcm]) };
-// What a speech goes through at the backend, in its order.
+const STEPS = ["sent", "first", "generating", "done"];
+const LOCAL_FORMATS = { wav: (speech) => wavFile(speech.pcm, speech.rateHz, speech.nChannels), pcm: (speech) => new Blob([speech.pcm]) };
+// Stages of a request in the backend, in order.
 const STAGES = ["queue", "reference", "semantic", "synthesis"];
 
 let panel = null;
@@ -18,60 +18,60 @@ let expectedRateHz = 24000;
 
 export function stop() {
   current?.abort();
-  hush();
+  pauseActive();
 }
 
-/** Speak with the values of the fields, and play while it comes. */
+/** Generate speech from the values of the fields and play it while it arrives. */
 export async function speak(values) {
   stop();
   const clicked_ms = performance.now();
   panel.clear();
-  if (!values.text?.trim()) return panel.fail(word("empty"));
-  if (values.recording && !values.consent) return panel.fail(word("consent_missing"));
-  const asking = new AbortController();
-  current = asking;
-  const said = { ...values, at: Date.now(), pieces: [], gaps: 0, isWhole: false };
-  panel.begin(said, clicked_ms);
+  if (!values.text?.trim()) return panel.fail(t("empty"));
+  if (values.recording && !values.consent) return panel.fail(t("consent_missing"));
+  const controller = new AbortController();
+  current = controller;
+  const speech = { ...values, at: Date.now(), chunks: [], gaps: 0, isWhole: false };
+  panel.begin(speech, clicked_ms);
   try {
-    said.clip = values.recording ? await (await fetch(values.recording.url)).blob() : null;
-    const answering = ask("tts", { method: "POST", body: formOf(said, "pcm", true), signal: asking.signal });
-    // Opened while the backend works, if no touch has done so yet.
+    speech.clip = values.recording ? await (await fetch(values.recording.url)).blob() : null;
+    const pending = request("tts", { method: "POST", body: formOf(speech, "pcm", true), signal: controller.signal });
+    // Opened while the backend works, unless a user gesture has opened it already.
     contextFor(expectedRateHz);
-    const answer = await answering;
-    readHeaders(said, answer.headers);
-    expectedRateHz = said.rateHz;
-    panel.open(said);
-    const samples = new SampleReader(said.nChannels);
-    const body = answer.body.getReader();
-    for (let piece = await body.read(); !piece.done; piece = await body.read()) {
-      const fresh = samples.read(piece.value);
-      said.pieces.push(fresh);
-      panel.grow(said, fresh);
+    const response = await pending;
+    readHeaders(speech, response.headers);
+    expectedRateHz = speech.rateHz;
+    panel.startPlayback(speech);
+    const reader = new SampleReader(speech.nChannels);
+    const body = response.body.getReader();
+    for (let chunk = await body.read(); !chunk.done; chunk = await body.read()) {
+      const samples = reader.read(chunk.value);
+      speech.chunks.push(samples);
+      panel.append(speech, samples);
     }
-    said.isWhole = true;
-    said.total_ms = performance.now() - clicked_ms;
+    speech.isWhole = true;
+    speech.total_ms = performance.now() - clicked_ms;
   } catch (error) {
-    if (current !== asking) return;
+    if (current !== controller) return;
     const isStopped = error.name === "AbortError";
-    panel.fail(isStopped ? word("stopped") : error instanceof BackendError ? error.message : word("broke_off"), isStopped);
+    panel.fail(isStopped ? t("stopped") : error instanceof BackendError ? error.message : t("ended_early"), isStopped);
   }
-  if (current === asking) current = null;
-  await panel.end(said);
+  if (current === controller) current = null;
+  await panel.end(speech);
 }
 
-/** Whether the backend is to fit a voice to the recording first. */
-const isFitted = (said) => Boolean(said.recording && said.fit && said.words?.trim());
+/** Returns whether the backend adapts the voice to the recording first. */
+const needsAdaptation = (speech) => Boolean(speech.recording && speech.fit && speech.words?.trim());
 
-/** The fields of `POST /tts`; empty ones are left to the backend. */
-function formOf(said, format, isStreaming, seed = said.seed) {
+/** Returns the form of `POST /tts`; empty fields are omitted. */
+function formOf(speech, format, isStreaming, seed = speech.seed) {
   const form = new FormData();
-  const sent = { ...said.options, text: said.text, seed, format, streaming: isStreaming };
-  if (said.clip) {
-    form.append("reference_audio", said.clip, "recording");
-    form.append("reference_text", said.words ?? "");
-    sent.fit_reference = isFitted(said) ? true : null;
+  const sent = { ...speech.options, text: speech.text, seed, format, streaming: isStreaming };
+  if (speech.clip) {
+    form.append("reference_audio", speech.clip, "recording");
+    form.append("reference_text", speech.words ?? "");
+    sent.fit_reference = needsAdaptation(speech) ? true : null;
   } else {
-    sent.voice = said.voice;
+    sent.voice = speech.voice;
   }
   for (const [name, value] of Object.entries(sent)) {
     if (value !== null && value !== undefined && String(value).trim() !== "") form.append(name, String(value).trim());
@@ -79,29 +79,29 @@ function formOf(said, format, isStreaming, seed = said.seed) {
   return form;
 }
 
-function readHeaders(said, headers) {
-  said.rateHz = Number(headers.get("x-sample-rate"));
-  said.nChannels = Number(headers.get("x-channels") ?? 1);
-  said.usedSeed = headers.get("x-seed");
-  said.ignored = decodeURIComponent(headers.get("x-ignored-params") ?? "").replace(/\.$/, "");
-  said.requestId = headers.get("x-request-id");
-  said.serverFirst_ms = Number(headers.get("x-first-audio-ms"));
-  if (!(said.rateHz > 0)) throw new BackendError(word("no_rate"));
+function readHeaders(speech, headers) {
+  speech.rateHz = Number(headers.get("x-sample-rate"));
+  speech.nChannels = Number(headers.get("x-channels") ?? 1);
+  speech.usedSeed = headers.get("x-seed");
+  speech.ignored = decodeURIComponent(headers.get("x-ignored-params") ?? "").replace(/\.$/, "");
+  speech.requestId = headers.get("x-request-id");
+  speech.serverFirst_ms = Number(headers.get("x-first-audio-ms"));
+  if (!(speech.rateHz > 0)) throw new BackendError(t("no_rate"));
 }
 
 class SpeechPanel {
   constructor(place) {
-    this.state = el("p", { class: "pg-state", role: "status" }, word("nothing_yet"));
-    this.steps = Object.fromEntries(STEPS.map((step) => [step, el("li", {}, el("b", {}, word(`step_${step}`)), el("span", {}, ""))]));
-    this.soundPlace = el("div");
-    this.measures = el("dl", { class: "pg-measures" });
-    this.downloads = el("div", { class: "pg-row", role: "group", "aria-label": word("download") });
+    this.state = el("p", { class: "pg-state", role: "status" }, t("speak_hint"));
+    this.steps = Object.fromEntries(STEPS.map((step) => [step, el("li", {}, el("b", {}, t(`step_${step}`)), el("span", {}, ""))]));
+    this.playerPlace = el("div");
+    this.metrics = el("dl", { class: "pg-metrics" });
+    this.downloads = el("div", { class: "pg-row", role: "group", "aria-label": t("download") });
     place.replaceChildren(
-      el("div", { class: "pg-card" }, this.state, el("ol", { class: "pg-steps" }, Object.values(this.steps)), this.soundPlace, this.measures, this.downloads),
+      el("div", { class: "pg-card" }, this.state, el("ol", { class: "pg-steps" }, Object.values(this.steps)), this.playerPlace, this.metrics, this.downloads),
     );
-    this.view = new SoundView(this.soundPlace, word("speech"));
-    this.view.player.addEventListener("heard", (event) => this.heard(event.detail));
-    this.view.player.addEventListener("change", () => this.playing());
+    this.view = new PlayerView(this.playerPlace, t("speech"));
+    this.view.player.addEventListener("started", (event) => this.onStarted(event.detail));
+    this.view.player.addEventListener("change", () => this.onPlayerChange());
   }
 
   clear() {
@@ -109,7 +109,7 @@ class SpeechPanel {
       step.className = "";
       step.lastChild.textContent = "";
     }
-    this.measures.replaceChildren();
+    this.metrics.replaceChildren();
     this.downloads.replaceChildren();
     this.state.classList.remove("pg-bad");
   }
@@ -119,120 +119,120 @@ class SpeechPanel {
     this.steps[name].lastChild.textContent = text;
   }
 
-  begin(said, clicked_ms) {
-    this.said = said;
+  begin(speech, clicked_ms) {
+    this.speech = speech;
     this.clicked_ms = clicked_ms;
-    this.state.textContent = word(isFitted(said) ? "fitting" : "speaking");
-    this.step("sent", word("waiting_first"), false);
+    this.state.textContent = t(needsAdaptation(speech) ? "fitting" : "speaking");
+    this.step("sent", t("waiting_first"), false);
     document.body.classList.add("pg-busy");
     this.waiting = setInterval(() => this.step("sent", seconds((performance.now() - clicked_ms) / 1000), false), 200);
   }
 
-  open(said) {
+  startPlayback(speech) {
     clearInterval(this.waiting);
-    this.state.textContent = word("speaking");
-    this.step("sent", word("accepted"));
+    this.state.textContent = t("speaking");
+    this.step("sent", t("accepted"));
     this.step("first", `${Math.round(performance.now() - this.clicked_ms)} ms`);
-    this.view.begin(said.rateHz, said.nChannels);
+    this.view.begin(speech.rateHz, speech.nChannels);
   }
 
-  grow(said, fresh) {
-    this.view.push(fresh);
+  append(speech, samples) {
+    this.view.push(samples);
     const { duration, position } = this.view.player;
     const took_s = (performance.now() - this.clicked_ms) / 1000;
-    this.step("growing", word("growing_text", { made: seconds(duration), ahead: seconds(duration - position), pace: (duration / took_s).toFixed(1) }), false);
+    this.step("generating", t("generating_text", { made: seconds(duration), ahead: seconds(duration - position), pace: (duration / took_s).toFixed(1) }), false);
   }
 
-  heard(at_ms) {
-    if (this.said && this.said.heard_ms === undefined) this.said.heard_ms = at_ms - this.clicked_ms;
+  onStarted(at_ms) {
+    if (this.speech && this.speech.heard_ms === undefined) this.speech.heard_ms = at_ms - this.clicked_ms;
   }
 
-  playing() {
+  onPlayerChange() {
     const player = this.view?.player;
-    if (player && this.said) this.said.gaps = player.gaps;
-    if (player && !player.isWhole && player.wanted && !player.isSounding && player.gaps) this.state.textContent = word("catching_up");
+    if (player && this.speech) this.speech.gaps = player.underruns;
+    if (player && !player.isComplete && player.shouldPlay && !player.isPlaying && player.underruns) this.state.textContent = t("buffering");
   }
 
-  fail(sentence, isCalm = false) {
+  fail(message, isNeutral = false) {
     clearInterval(this.waiting);
     document.body.classList.remove("pg-busy");
-    this.state.textContent = sentence;
-    this.state.classList.toggle("pg-bad", !isCalm);
+    this.state.textContent = message;
+    this.state.classList.toggle("pg-bad", !isNeutral);
     for (const step of Object.values(this.steps)) if (step.className === "pg-now") step.className = "";
   }
 
-  async end(said) {
+  async end(speech) {
     document.body.classList.remove("pg-busy");
     this.view.finish();
-    said.pcm = joined(said.pieces);
-    delete said.pieces;
-    if (!said.pcm.length) return;
-    said.duration_s = said.pcm.length / said.nChannels / said.rateHz;
-    if (said.isWhole) {
-      this.step("growing", word("made", { made: seconds(said.duration_s) }));
-      this.step("whole", `${(said.total_ms / 1000).toFixed(2)} s`);
-      const left = said.ignored ? ` ${word("ignored")} ${said.ignored}.` : "";
-      this.state.textContent = word("spoken") + left;
+    speech.pcm = concatenate(speech.chunks);
+    delete speech.chunks;
+    if (!speech.pcm.length) return;
+    speech.duration_s = speech.pcm.length / speech.nChannels / speech.rateHz;
+    if (speech.isWhole) {
+      this.step("generating", t("generated", { made: seconds(speech.duration_s) }));
+      this.step("done", `${(speech.total_ms / 1000).toFixed(2)} s`);
+      const ignored = speech.ignored ? ` ${t("ignored")} ${speech.ignored}.` : "";
+      this.state.textContent = t("spoken") + ignored;
     }
-    this.measure(said);
-    this.offer(said);
-    await history.keep(said);
-    this.measureAtServer(said);
+    this.showMetrics(speech);
+    this.showDownloads(speech);
+    await history.save(speech);
+    this.loadServerMetrics(speech);
   }
 
-  /** Show a speech of the past. */
-  recall(said) {
+  /** Show and play a speech of the history. */
+  showSaved(speech) {
     this.clear();
-    this.said = said;
-    this.state.textContent = word("recalled");
-    this.view.show({ samples: said.pcm, rateHz: said.rateHz, nChannels: said.nChannels });
+    this.speech = speech;
+    this.state.textContent = t("from_history");
+    this.view.show({ samples: speech.pcm, rateHz: speech.rateHz, nChannels: speech.nChannels });
     this.view.player.play();
-    this.measure(said);
-    this.offer(said);
+    this.showMetrics(speech);
+    this.showDownloads(speech);
   }
 
-  measure(said) {
+  showMetrics(speech) {
     const rows = [
-      ["m_heard", said.heard_ms && `${Math.round(said.heard_ms)} ms`], ["m_length", seconds(said.duration_s)],
-      ["m_total", said.total_ms && `${(said.total_ms / 1000).toFixed(2)} s`],
-      ["m_rtf", said.total_ms && (said.total_ms / 1000 / said.duration_s).toFixed(2)],
-      ["m_gaps", said.isWhole ? String(said.gaps) : null], ["m_seed", said.usedSeed],
-      ...STAGES.map((stage) => [`m_${stage}`, said.stages?.[stage] !== undefined && `${Math.round(said.stages[stage] * 1000)} ms`]),
+      ["m_first_audio", speech.heard_ms && `${Math.round(speech.heard_ms)} ms`], ["m_length", seconds(speech.duration_s)],
+      ["m_total", speech.total_ms && `${(speech.total_ms / 1000).toFixed(2)} s`],
+      ["m_speed", speech.total_ms && t("times_real_time", { pace: ((1000 * speech.duration_s) / speech.total_ms).toFixed(1) })],
+      ["m_underruns", speech.isWhole ? String(speech.gaps) : null], ["m_seed", speech.usedSeed],
+      ...STAGES.map((stage) => [`m_${stage}`, speech.stages?.[stage] !== undefined && `${Math.round(speech.stages[stage] * 1000)} ms`]),
     ];
-    this.measures.replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, word(name)), el("dd", {}, value))));
+    this.metrics.replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, t(name)), el("dd", {}, value))));
   }
 
-  /** The stages, which are known only after the last sound, when headers are long gone. */
-  async measureAtServer(said) {
-    if (!said.requestId || !(await offers("get", "/requests"))) return;
-    const answer = await askJson("requests?limit=50").catch(() => null);
-    const rows = answer?.requests ?? [];
-    const own = rows.find((row) => row.id === said.requestId);
+  /** Load the times of the stages, which the backend knows only after the last audio was sent. */
+  async loadServerMetrics(speech) {
+    if (!speech.requestId || !(await hasEndpoint("get", "/requests"))) return;
+    const recent = await requestJson("requests?limit=50").catch(() => null);
+    const rows = recent?.requests ?? [];
+    const own = rows.find((row) => row.id === speech.requestId);
     if (!own) return;
-    said.stages = { queue: own.queue_s };
-    const metrics = await askJson("metrics?format=json").catch(() => null);
-    // The engine tells the stages of its last speech: ours, if nothing came after it or runs beside it.
+    speech.stages = { queue: own.queue_s };
+    const metrics = await requestJson("metrics?format=json").catch(() => null);
+    // The engine reports the stages of its last request: this one, if it is the newest and no other runs.
     if (rows[0] === own && metrics?.phonogram_open_speeches === 0) {
-      for (const stage of STAGES.slice(1)) said.stages[stage] = metrics.engine?.counts?.[`${stage}_s`]?.last;
+      for (const stage of STAGES.slice(1)) speech.stages[stage] = metrics.engine?.counts?.[`${stage}_s`]?.last;
     }
-    if (this.said === said) this.measure(said);
+    if (this.speech === speech) this.showMetrics(speech);
   }
 
-  async offer(said) {
+  async showDownloads(speech) {
     const fields = await speechFields().catch(() => null);
-    const formats = fields?.format?.enum ?? Object.keys(MADE_HERE);
+    const formats = fields?.format?.enum ?? Object.keys(LOCAL_FORMATS);
     this.downloads.replaceChildren(
-      el("span", { class: "pg-quiet" }, word("download")),
-      ...formats.map((format) => button(format, (event) => this.download(said, format, event.currentTarget), { kind: "small", "aria-label": `${word("download")} ${format}` })),
+      el("span", { class: "pg-quiet" }, t("download")),
+      ...formats.map((format) => button(format, (event) => this.download(speech, format, event.currentTarget), { kind: "small", "aria-label": `${t("download")} ${format}` })),
       el("span", { class: "pg-grow" }),
-      said.usedSeed && button(word("keep_seed"), () => typeInto("#pg-seed", said.usedSeed), { kind: "small" }),
+      speech.usedSeed && button(t("reuse_seed"), () => typeInto("#pg-seed", speech.usedSeed), { kind: "small" }),
     );
   }
 
-  async download(said, format, pressed) {
+  async download(speech, format, pressed) {
     pressed.disabled = true;
     try {
-      saveFile(format in MADE_HERE ? MADE_HERE[format](said) : await inFormat(said, format), `speech-${said.usedSeed}.${format}`);
+      saveFile(format in LOCAL_FORMATS ? LOCAL_FORMATS[format](speech) : await convert(speech, format), `speech-${speech.usedSeed}.${format}`);
     } catch (error) {
       this.fail(error.message);
     } finally {
@@ -241,28 +241,28 @@ class SpeechPanel {
   }
 }
 
-/** The same speech in another format: the same text, voice and seed give the same codes, which the backend kept. */
-async function inFormat(said, format) {
-  const send = (isStreaming) => ask("tts", { method: "POST", body: formOf(said, format, isStreaming, said.usedSeed) });
-  const answer = await send(true).catch((error) => (error.status === 400 ? send(false) : Promise.reject(error)));
-  return answer.blob();
+/** Returns the speech in another format: the same text, voice and seed give the same codes, which the backend has cached. */
+async function convert(speech, format) {
+  const send = (isStreaming) => request("tts", { method: "POST", body: formOf(speech, format, isStreaming, speech.usedSeed) });
+  const response = await send(true).catch((error) => (error.status === 400 ? send(false) : Promise.reject(error)));
+  return response.blob();
 }
 
-/** Speak a voice's sample, or silence it. */
+/** Play the preview of a voice. */
 export async function preview(voice) {
   const place = el("div");
-  const view = new SoundView(place, word("preview"), { isSmall: true });
-  const answer = await ask(`voices/${encodeURIComponent(voice)}/preview?format=pcm`);
-  const nChannels = Number(answer.headers.get("x-channels") ?? 1);
-  const rateHz = Number(answer.headers.get("x-sample-rate") ?? expectedRateHz);
-  view.show({ samples: new SampleReader(nChannels).read(new Uint8Array(await answer.arrayBuffer())), rateHz, nChannels });
+  const view = new PlayerView(place, t("preview"), { isSmall: true });
+  const response = await request(`voices/${encodeURIComponent(voice)}/preview?format=pcm`);
+  const nChannels = Number(response.headers.get("x-channels") ?? 1);
+  const rateHz = Number(response.headers.get("x-sample-rate") ?? expectedRateHz);
+  view.show({ samples: new SampleReader(nChannels).read(new Uint8Array(await response.arrayBuffer())), rateHz, nChannels });
   view.player.play();
   return view.player;
 }
 
-openEarly(() => expectedRateHz);
+openOnFirstGesture(() => expectedRateHz);
 
 mount("speech", (place) => {
   panel = new SpeechPanel(place);
-  history.onOpen((said) => panel.recall(said));
+  history.onOpen((speech) => panel.showSaved(speech));
 });

@@ -1,12 +1,12 @@
-// The state of the backend, live: health, load, caches, what was switched on for speed and why, recent requests.
+// The System tab: live health, load, caches, optimizations with their reasons, and recent requests.
 
-import { askJson, offers, sendJson } from "./backend.js";
-import { button, el, mount, word } from "./dom.js";
+import { requestJson, hasEndpoint, sendJson } from "./backend.js";
+import { button, el, mount, t } from "./dom.js";
 
-const EVERY_MS = 2000;
+const REFRESH_MS = 2000;
 const [N_POINTS, MIN_POINTS] = [90, 10];
 
-/** A line that moves on with every reading, drawn over a soft area. */
+/** A scrolling line chart with a filled area. */
 class Chart {
   constructor(name, unit, top = null) {
     Object.assign(this, { unit, top, values: [] });
@@ -23,23 +23,23 @@ class Chart {
     if (!width) return;
     const scale = window.devicePixelRatio || 1;
     [this.canvas.width, this.canvas.height] = [width * scale, height * scale];
-    const pen = this.canvas.getContext("2d");
-    pen.scale(scale, scale);
+    const context = this.canvas.getContext("2d");
+    context.scale(scale, scale);
     const highest = Math.max(top ?? 0, ...this.values) || 1;
     const style = getComputedStyle(document.body);
     const step = width / (Math.max(this.values.length, MIN_POINTS) - 1);
     const at = (n) => [width - (this.values.length - 1 - n) * step, height - 2 - (this.values[n] / highest) * (height - 6)];
-    pen.beginPath();
-    this.values.forEach((_, n) => pen.lineTo(...at(n)));
-    pen.strokeStyle = style.getPropertyValue("--pg-accent");
-    pen.lineWidth = 1.75;
-    pen.lineJoin = "round";
-    pen.stroke();
-    pen.lineTo(width, height);
-    pen.lineTo(at(0)[0], height);
-    pen.closePath();
-    pen.fillStyle = style.getPropertyValue("--pg-accent-soft");
-    pen.fill();
+    context.beginPath();
+    this.values.forEach((_, n) => context.lineTo(...at(n)));
+    context.strokeStyle = style.getPropertyValue("--pg-accent");
+    context.lineWidth = 1.75;
+    context.lineJoin = "round";
+    context.stroke();
+    context.lineTo(width, height);
+    context.lineTo(at(0)[0], height);
+    context.closePath();
+    context.fillStyle = style.getPropertyValue("--pg-accent-soft");
+    context.fill();
   }
 }
 
@@ -52,12 +52,12 @@ function pairs(rows) {
   return el("dl", { class: "pg-pairs" }, rows.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
 }
 
-/** "off: int8 (lm): why" in its three parts. */
+/** Splits "off: int8 (lm): reason" into its three parts. */
 function optimization(note) {
   const [, state, name, why] = note.match(/^(on|off): ([^:]+): (.*)$/s) ?? [null, "", note, ""];
-  // Long names may break behind their underscores, so that the table fits a phone.
+  // Names may break after underscores, so that the table fits a phone.
   const breakable = (text) => text.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
-  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, word(`is_${state}`)), breakable(name), breakable(why)];
+  return [state && el("span", { class: `pg-badge pg-badge-${state}` }, t(`is_${state}`)), breakable(name), breakable(why)];
 }
 
 function megabytes(bytes) {
@@ -65,89 +65,89 @@ function megabytes(bytes) {
 }
 
 mount("system", (place) => {
-  const state = el("p", { class: "pg-state", role: "status" }, word("asking"));
+  const state = el("p", { class: "pg-state", role: "status" }, t("connecting"));
   const health = el("div");
   const charts = {
-    cpu: new Chart(word("chart_cpu"), "%", 100), memory: new Chart(word("chart_memory"), "MB"), open: new Chart(word("chart_open"), "", 1),
-    card: new Chart(word("chart_card"), "%", 100), cardMemory: new Chart(word("chart_card_memory"), "MB"),
+    cpu: new Chart(t("chart_cpu"), "%", 100), memory: new Chart(t("chart_memory"), "MB"), open: new Chart(t("chart_active"), "", 1),
+    gpu: new Chart(t("chart_gpu"), "%", 100), gpuMemory: new Chart(t("chart_gpu_memory"), "MB"),
   };
   const [caches, optimizations, requests] = [el("div"), el("div"), el("div")];
   const cleared = el("span", { class: "pg-quiet", role: "status" });
-  const clearing = button(word("clear_caches"), async () => {
-    clearing.disabled = true;
+  const clearButton = button(t("clear_caches"), async () => {
+    clearButton.disabled = true;
     try {
-      const answer = await sendJson("POST", "cache/clear", {});
-      cleared.textContent = word("cleared", { n: Object.values(answer.cleared).reduce((sum, n) => sum + n, 0) });
-      await look();
+      const result = await sendJson("POST", "cache/clear", {});
+      cleared.textContent = t("cleared", { n: Object.values(result.cleared).reduce((sum, n) => sum + n, 0) });
+      await refresh();
     } catch (error) {
       cleared.textContent = error.message;
     } finally {
-      clearing.disabled = false;
+      clearButton.disabled = false;
     }
   }, { kind: "small" });
-  const section = (name, ...parts) => el("section", { class: "pg-card", "aria-label": word(name) }, parts);
+  const section = (name, ...parts) => el("section", { class: "pg-card", "aria-label": t(name) }, parts);
   place.replaceChildren(el("div", { class: "pg-stack" },
-    section("health", el("h2", {}, word("health")), state, health),
-    section("load", el("h2", {}, word("load")), el("div", { class: "pg-charts" }, Object.values(charts).map(({ part }) => part))),
-    section("caches", el("div", { class: "pg-row" }, el("h2", {}, word("caches")), el("span", { class: "pg-grow" }), cleared, clearing), caches),
-    section("optimizations", el("h2", {}, word("optimizations")), optimizations),
-    section("requests", el("h2", {}, word("requests")), requests)));
-  charts.card.part.hidden = charts.cardMemory.part.hidden = true;
+    section("health", el("h2", {}, t("health")), state, health),
+    section("load", el("h2", {}, t("load")), el("div", { class: "pg-charts" }, Object.values(charts).map(({ part }) => part))),
+    section("caches", el("div", { class: "pg-row" }, el("h2", {}, t("caches")), el("span", { class: "pg-grow" }), cleared, clearButton), caches),
+    section("optimizations", el("h2", {}, t("optimizations")), optimizations),
+    section("requests", el("h2", {}, t("requests")), requests)));
+  charts.gpu.part.hidden = charts.gpuMemory.part.hidden = true;
   let shownNotes = "";
 
-  async function look() {
+  async function refresh() {
     try {
-      const [alive, metrics] = await Promise.all([askJson("health"), askJson("metrics?format=json")]);
+      const [status, metrics] = await Promise.all([requestJson("health"), requestJson("metrics?format=json")]);
       const engine = metrics.engine ?? {};
-      state.textContent = word("is_up");
+      state.textContent = t("is_up");
       state.classList.remove("pg-bad");
       health.replaceChildren(pairs([
-        [word("h_model"), engine.model], [word("h_codec"), engine.codec && `${engine.codec}, ${engine.sample_rate_hz / 1000} kHz, ${engine.frame_rate_hz} ${word("frames_a_second")}`],
-        [word("h_device"), `${alive.device} (${alive.device_name})`], [word("h_why"), alive.device_reason],
-        [word("h_torch"), `${alive.torch_version}, ${word("threads", { n: alive.torch_threads })}`],
-        [word("h_version"), alive.version], [word("h_up"), duration(alive.uptime_s)],
-        [word("h_rtf"), engine.counts?.rtf?.count ? engine.counts.rtf.p50?.toFixed(2) : null],
-        [word("h_first"), engine.counts?.first_audio_s?.count ? `${Math.round(engine.counts.first_audio_s.p50 * 1000)} ms` : null],
+        [t("h_model"), engine.model], [t("h_codec"), engine.codec && `${engine.codec}, ${engine.sample_rate_hz / 1000} kHz, ${engine.frame_rate_hz} ${t("frames_per_second")}`],
+        [t("h_device"), `${status.device} (${status.device_name})`], [t("h_why"), status.device_reason],
+        [t("h_torch"), `${status.torch_version}, ${t("threads", { n: status.torch_threads })}`],
+        [t("h_version"), status.version], [t("h_up"), duration(status.uptime_s)],
+        [t("h_rtf"), engine.counts?.rtf?.count ? engine.counts.rtf.p50?.toFixed(2) : null],
+        [t("h_first"), engine.counts?.first_audio_s?.count ? `${Math.round(engine.counts.first_audio_s.p50 * 1000)} ms` : null],
       ]));
       charts.cpu.push(engine.process?.cpu_percent, 100);
       charts.memory.push(engine.process?.memory_mb ?? metrics.process_resident_memory_bytes / 1e6);
       charts.open.push(metrics.phonogram_open_speeches, 1);
-      const card = engine.card;
-      charts.card.part.hidden = charts.cardMemory.part.hidden = !card;
-      if (card) {
-        charts.card.push(card.load_percent, 100);
-        charts.cardMemory.push(card.memory_used_mb, card.memory_total_mb);
+      const gpu = engine.card;
+      charts.gpu.part.hidden = charts.gpuMemory.part.hidden = !gpu;
+      if (gpu) {
+        charts.gpu.push(gpu.load_percent, 100);
+        charts.gpuMemory.push(gpu.memory_used_mb, gpu.memory_total_mb);
       }
-      caches.replaceChildren(table([word("cache"), word("entries"), word("size"), word("hit_rate")],
+      caches.replaceChildren(table([t("cache"), t("entries"), t("size"), t("hit_rate")],
         Object.entries(engine.caches ?? {}).map(([name, cache]) => [name, `${cache.entries} / ${cache.max_entries ?? "–"}`, cache.size_bytes === undefined ? "–" : megabytes(cache.size_bytes),
           cache.hits + cache.misses ? `${Math.round(100 * cache.hit_rate)} %` : "–"])));
       if (shownNotes !== String(engine.notes)) {
         shownNotes = String(engine.notes);
-        optimizations.replaceChildren(table([word("state"), word("optimization"), word("why")], (engine.notes ?? []).map(optimization)));
+        optimizations.replaceChildren(table([t("state"), t("optimization"), t("why")], (engine.notes ?? []).map(optimization)));
       }
     } catch (error) {
       state.textContent = error.message;
       state.classList.add("pg-bad");
     }
-    await lookAtRequests();
+    await refreshRequests();
   }
 
-  async function lookAtRequests() {
-    if (!(await offers("get", "/requests"))) {
-      requests.replaceChildren(el("p", { class: "pg-quiet" }, word("no_requests_kept")));
+  async function refreshRequests() {
+    if (!(await hasEndpoint("get", "/requests"))) {
+      requests.replaceChildren(el("p", { class: "pg-quiet" }, t("no_request_history")));
       return;
     }
-    const answer = await askJson("requests?limit=12").catch(() => ({ requests: [] }));
+    const recent = await requestJson("requests?limit=12").catch(() => ({ requests: [] }));
     const number = (value, digits, unit = "") => (Number.isFinite(value) ? value.toFixed(digits) + unit : "–");
-    requests.replaceChildren(table(["id", "door", "voice", "length", "first", "rtf", "waited", "end"].map((name) => word(`r_${name}`)),
-      answer.requests.map((one) => [one.id, one.door, one.voice ?? "–", number(one.audio_s, 1, " s"), number(one.first_audio_s * 1000, 0, " ms"), number(one.rtf, 2), number(one.queue_s * 1000, 0, " ms"), one.finish ?? one.status ?? "–"])));
+    requests.replaceChildren(table(["id", "endpoint", "voice", "length", "first_audio", "rtf", "queue", "result"].map((name) => t(`r_${name}`)),
+      recent.requests.map((one) => [one.id, one.door, one.voice ?? "–", number(one.audio_s, 1, " s"), number(one.first_audio_s * 1000, 0, " ms"), number(one.rtf, 2), number(one.queue_s * 1000, 0, " ms"), one.finish ?? one.status ?? "–"])));
   }
 
-  // A tab nobody looks at asks nothing.
+  // A hidden tab sends no requests.
   const tick = async () => {
     if (!place.isConnected) return;
-    if (place.offsetParent !== null && !document.hidden) await look();
-    setTimeout(tick, EVERY_MS);
+    if (place.offsetParent !== null && !document.hidden) await refresh();
+    setTimeout(tick, REFRESH_MS);
   };
   setTimeout(tick);
 });

@@ -1,4 +1,4 @@
-"""The settings of a speech, in the sidebar of the pages that speak."""
+"""Speech settings in the sidebar of the Speak and Batch pages."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 import streamlit as st
 
 from ui import labels
-from ui.answers import Parameter
-from ui.speaking import Situation
+from ui.responses import Parameter
+from ui.speech import BackendState
 
 
-def show_settings(now: Situation) -> dict[str, Any]:
-    """Draw voice, seed and every field of `POST /tts` the backend describes; returns what was set."""
-    names = {"": labels.VOICE_DEFAULT, **{one.id: one.name for one in now.voices}}
+def show_settings(state: BackendState) -> dict[str, Any]:
+    """Draw voice, seed and every field of `POST /tts`; returns the values."""
+    names = {"": labels.VOICE_DEFAULT, **{one.id: one.name for one in state.voices}}
     with st.sidebar:
         st.header("Settings")
         options: dict[str, Any] = {
             "voice": st.selectbox(labels.VOICE, list(names), format_func=names.__getitem__, key="voice"),
             "seed": st.text_input(labels.SEED, key="seed").strip(),
         }
-        first = [name for name in ("format", "speed") if name in now.settings]
-        options |= {name: _field(name, now.settings[name]) for name in first}
+        first = [name for name in ("format", "speed") if name in state.settings]
+        options |= {name: _field(name, state.settings[name]) for name in first}
         with st.expander(labels.ADVANCED, icon=":material/tune:"):
             st.caption(labels.ADVANCED_HINT)
-            rest = [name for name in labels.SETTINGS if name in now.settings and name not in first]
-            options |= {name: _field(name, now.settings[name]) for name in rest}
+            rest = [name for name in labels.SETTINGS if name in state.settings and name not in first]
+            options |= {name: _field(name, state.settings[name]) for name in rest}
     return options
 
 
@@ -41,5 +41,5 @@ def _field(name: str, setting: Parameter) -> Any:
         None if value is None else kind(value) for value in (setting.minimum, setting.maximum, setting.default)
     )
     return st.number_input(
-        label, low, high, default, step=1 if kind is int else 0.05, help=help, placeholder="the model's own", key=key
+        label, low, high, default, step=1 if kind is int else 0.05, help=help, placeholder="model default", key=key
     )

@@ -1,4 +1,4 @@
-"""The Speak page: a text, a voice, and the speech with its measures, in every file format."""
+"""The Speak page: synthesizes a text and shows the audio with metrics and downloads in every format."""
 
 from __future__ import annotations
 
@@ -10,115 +10,116 @@ import streamlit as st
 
 from ui import labels
 from ui.client import BackendClient, ReferenceAudio
-from ui.plain_text import plain_text
-from ui.sounds import media_type
-from ui.speaking import Answer, Situation, situation, speak
+from ui.markdown import escape_markdown
+from ui.media_types import media_type
+from ui.speech import BackendState, SpeechOutcome, backend_state, speak
 from ui.streamlit_pages.settings import show_settings
 
 TAKES = "takes"
 MAX_TAKES = 8
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
-# Measures that stand out, and how they are written; the others are in a table.
+# Metrics shown as cards, with their format; the others are in a table.
 CARDS = {"x-audio-seconds": "{:.1f}", "x-first-audio-ms": "{:,.0f}", "x-rtf": "{:.2f}", "x-seed": ""}
 
 
 class StreamlitTake(NamedTuple):
-    """One speech and all that is needed to have it again."""
+    """A speech with everything needed to generate it again."""
 
-    answer: Answer
+    outcome: SpeechOutcome
     text: str
     voice: str | None
-    clip: ReferenceAudio | None
+    reference: ReferenceAudio | None
     options: Mapping[str, Any]
 
 
 def show(client: BackendClient) -> None:
-    """Draw the page; voices, bounds and defaults come from the backend at every visit."""
+    """Draw the page; voices, bounds and defaults are loaded from the backend on every run."""
     st.title("Speak")
-    now = situation(client)
-    _show_state(now)
-    options = show_settings(now)
+    state = backend_state(client)
+    _show_state(state)
+    options = show_settings(state)
     voice = options.pop("voice")
     with st.form("speak", enter_to_submit=False):
         text = st.text_area(labels.TEXT, placeholder=labels.TEXT_HINT, height=140, key="text")
         with st.expander(labels.RECORDING, icon=":material/mic:"):
-            upload = st.file_uploader("Sound file", type=SOUND_TYPES)
-            taken = st.audio_input("Or record it now")
-            words = st.text_input(labels.RECORDING_TEXT)
-            has_fit = st.checkbox(labels.FIT_REFERENCE, value=True)
+            upload = st.file_uploader("Audio file", type=SOUND_TYPES)
+            recording = st.audio_input("Or record now")
+            transcript = st.text_input(labels.RECORDING_TEXT)
+            is_adapted = st.checkbox(labels.FIT_REFERENCE, value=True)
             has_consent = st.checkbox(labels.CONSENT)
         is_sent = st.form_submit_button(labels.SPEAK, type="primary", icon=":material/play_arrow:")
     if is_sent:
-        source = upload or taken
-        clip = ReferenceAudio(source.getvalue(), words) if source is not None else None
-        if clip is not None and words.strip() and has_fit:
+        source = upload or recording
+        reference = ReferenceAudio(source.getvalue(), transcript) if source is not None else None
+        if reference is not None and transcript.strip() and is_adapted:
             options["fit_reference"] = True
-        if clip is not None and not has_consent:
-            answer = Answer(labels.RECORDING_NEEDS_CONSENT, None, [])
+        if reference is not None and not has_consent:
+            outcome = SpeechOutcome(labels.RECORDING_NEEDS_CONSENT, None, [])
         else:
             with st.spinner(labels.SPEAKING):
-                answer = speak(client, text, voice, clip, options)
-        _keep(StreamlitTake(answer, text, voice, clip, options))
+                outcome = speak(client, text, voice, reference, options)
+        _keep(StreamlitTake(outcome, text, voice, reference, options))
     takes: list[StreamlitTake] = st.session_state.get(TAKES, [])
     if takes:
-        _show_take(client, takes[0], now)
+        _show_take(client, takes[0], state)
     if len(takes) > 1:
         _show_earlier(takes[1:])
 
 
-def _show_state(now: Situation) -> None:
-    if now.can_speak:
-        st.success(now.state, icon=":material/check_circle:")
+def _show_state(state: BackendState) -> None:
+    if state.is_ready:
+        st.success(state.message, icon=":material/check_circle:")
         return
-    st.warning(now.state, icon=":material/warning:")
+    st.warning(state.message, icon=":material/warning:")
     st.button(labels.REFRESH, icon=":material/refresh:")
 
 
 def _keep(take: StreamlitTake) -> None:
-    spoken = [one for one in st.session_state.get(TAKES, []) if one.answer.audio is not None]
-    st.session_state[TAKES] = [take, *spoken][:MAX_TAKES]
+    previous = [one for one in st.session_state.get(TAKES, []) if one.outcome.audio is not None]
+    st.session_state[TAKES] = [take, *previous][:MAX_TAKES]
 
 
-def _show_take(client: BackendClient, take: StreamlitTake, now: Situation) -> None:
-    answer, format = take.answer, take.options.get("format") or "wav"
-    if answer.audio is None:
-        st.error(answer.state, icon=":material/error:")
+def _show_take(client: BackendClient, take: StreamlitTake, state: BackendState) -> None:
+    outcome, format = take.outcome, take.options.get("format") or "wav"
+    if outcome.audio is None:
+        st.error(outcome.message, icon=":material/error:")
         return
-    st.markdown(answer.state)
-    told = dict(answer.rows)
+    st.markdown(outcome.message)
+    metrics = dict(outcome.rows)
     with st.container(key="cards"):
-        for header, written in CARDS.items():
+        for header, number_format in CARDS.items():
             label = labels.HEADERS[header]
-            if label in told:
-                st.metric(label, written.format(float(told[label])) if written else told[label], border=True)
+            if label in metrics:
+                value = metrics[label]
+                st.metric(label, number_format.format(float(value)) if number_format else value, border=True)
     if format in labels.UNPLAYABLE:
-        st.info(f"A browser cannot play {format}; download it, or take another format to hear it.")
+        st.info(f"Browsers cannot play {format}. Download the file, or choose another format to play it here.")
     else:
-        st.audio(answer.audio, format=media_type(format))
-    formats = now.settings["format"].choices if "format" in now.settings else (format,)
+        st.audio(outcome.audio, format=media_type(format))
+    formats = state.settings["format"].choices if "format" in state.settings else (format,)
     st.caption("Download as")
     with st.container(horizontal=True):
         for one in formats:
-            # Other formats are made when they are wanted: the same text, voice and seed are the same speech.
-            sound = answer.audio if one == format else partial(_again, client, take, told, one)
+            # Other formats are generated on download: the same text, voice and seed give the same audio.
+            audio = outcome.audio if one == format else partial(_convert, client, take, metrics, one)
             st.download_button(
-                one, sound, file_name=f"speech.{one}", mime=media_type(one), on_click="ignore",
+                one, audio, file_name=f"speech.{one}", mime=media_type(one), on_click="ignore",
                 icon=":material/download:", key=f"download-{one}",
             )  # fmt: skip
-    with st.expander(labels.MEASURES, icon=":material/timer:"):
-        st.table([{"Measure": label, "Value": value} for label, value in answer.rows])
+    with st.expander(labels.METRICS, icon=":material/timer:"):
+        st.table([{"Metric": label, "Value": value} for label, value in outcome.rows])
 
 
-def _again(client: BackendClient, take: StreamlitTake, told: Mapping[str, str], format: str) -> bytes:
-    """The same speech in another file format."""
-    options = {**take.options, "format": format, "seed": told.get(labels.HEADERS["x-seed"], "")}
-    clips = [take.clip] if take.clip else []
-    return client.speak(take.text, {**options, "voice": None if clips else take.voice}, clips).audio
+def _convert(client: BackendClient, take: StreamlitTake, metrics: Mapping[str, str], format: str) -> bytes:
+    """Return the same speech in another file format."""
+    options = {**take.options, "format": format, "seed": metrics.get(labels.HEADERS["x-seed"], "")}
+    references = [take.reference] if take.reference else []
+    return client.speak(take.text, {**options, "voice": None if references else take.voice}, references).audio
 
 
 def _show_earlier(takes: list[StreamlitTake]) -> None:
-    with st.expander(f"Earlier speeches ({len(takes)})", icon=":material/history:"):
+    with st.expander(f"Previous speech ({len(takes)})", icon=":material/history:"):
         for take in takes:
-            st.markdown(f"{plain_text(take.text[:120])} *(seed {dict(take.answer.rows).get('Seed', 'unknown')})*")
-            if take.answer.audio is not None and take.options.get("format") not in labels.UNPLAYABLE:
-                st.audio(take.answer.audio, format=media_type(take.options.get("format") or "wav"))
+            st.markdown(f"{escape_markdown(take.text[:120])} *(seed {dict(take.outcome.rows).get('Seed', 'unknown')})*")
+            if take.outcome.audio is not None and take.options.get("format") not in labels.UNPLAYABLE:
+                st.audio(take.outcome.audio, format=media_type(take.options.get("format") or "wav"))

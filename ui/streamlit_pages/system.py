@@ -1,4 +1,4 @@
-"""The System page: what the backend runs on, what was done to make it fast, and its caches."""
+"""The System page: device, optimizations with their reasons, caches and emotion tags of the backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGETS = {"lm": "language model", "codec": "codec", "process": "process"}
 
 
 def show(client: BackendClient) -> None:
-    """Draw the page; every visit asks the backend anew."""
+    """Draw the page; every run queries the backend."""
     st.title("System")
     try:
         health = client.health()
@@ -28,7 +28,7 @@ def show(client: BackendClient) -> None:
         st.error(f"The backend cannot be reached. {error}", icon=":material/cloud_off:")
         st.button("Refresh", icon=":material/refresh:")
         return
-    st.success(f"The backend at {client.url} is up.", icon=":material/check_circle:")
+    st.success(f"The backend at {client.url} is running.", icon=":material/check_circle:")
     st.button("Refresh", icon=":material/refresh:")
     st.table([{"Property": label, "Value": value} for label, value in health_rows(health)])
     engine = _engine(client)
@@ -46,29 +46,29 @@ def _engine(client: BackendClient) -> Mapping[str, Any]:
 
 
 def _show_optimizations(notes: list[str]) -> None:
-    st.header("Optimizations, and why")
+    st.header("Optimizations")
     if not notes:
-        st.caption("No model is loaded, so nothing was chosen.")
+        st.caption("No model is loaded, so no optimizations were selected.")
         return
     rows = []
     for note in notes:
-        found = NOTE.fullmatch(note)
-        if found is None:
+        match = NOTE.fullmatch(note)
+        if match is None:
             rows.append({"Optimization": note, "State": "", "Reason": ""})
             continue
-        target = TARGETS.get(found["target"], found["target"])
+        target = TARGETS.get(match["target"], match["target"])
         rows.append({
-            "Optimization": f"{found['name']} ({target})", "State": "✓ on" if found["state"] == "on" else "off",
-            "Reason": found["reason"] + _measured(found["figures"] or ""),
+            "Optimization": f"{match['name']} ({target})", "State": "✓ on" if match["state"] == "on" else "off",
+            "Reason": match["reason"] + _figures_text(match["figures"] or ""),
         })  # fmt: skip
     st.table(rows)
 
 
-def _measured(figures: str) -> str:
-    """`ms_with_1 1.3, ms_with_2 0.9` in words, which break over lines on a phone as names do not."""
+def _figures_text(figures: str) -> str:
+    """Return `ms_with_1 1.3, ms_with_2 0.9` with spaces, so that it wraps on a phone."""
     pairs = [figure.strip().rpartition(" ") for figure in figures.split(",") if figure.strip()]
-    told = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, _, value in pairs)
-    return f" ({told})" if told else ""
+    text = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, _, value in pairs)
+    return f" ({text})" if text else ""
 
 
 def _show_caches(client: BackendClient, caches: Mapping[str, Any]) -> None:
@@ -77,14 +77,14 @@ def _show_caches(client: BackendClient, caches: Mapping[str, Any]) -> None:
         {
             "Cache": name, "Entries": f"{counts.get('entries', 0)} of {counts.get('max_entries', '?')}",
             "Size": f"{counts.get('size_bytes', 0) / 2**20:.1f} MB",
-            "Hits": f"{counts.get('hits', 0)} of {counts.get('hits', 0) + counts.get('misses', 0)}",
+            "Hit rate": _hit_rate(counts),
         }
         for name, counts in caches.items() if isinstance(counts, Mapping)
     ]  # fmt: skip
     if rows:
         st.table(rows)
     if st.button(
-        "Clear the caches", icon=":material/delete_sweep:", help="The next requests are slower, and no different."
+        "Clear caches", icon=":material/delete_sweep:", help="The next requests are slower; their audio is the same."
     ):
         try:
             st.session_state[CLEARED] = client.clear_caches()
@@ -94,18 +94,23 @@ def _show_caches(client: BackendClient, caches: Mapping[str, Any]) -> None:
         st.rerun()
     cleared: Mapping[str, int] | None = st.session_state.pop(CLEARED, None)
     if cleared is not None:
-        told = ", ".join(f"{count} of {name}" for name, count in cleared.items()) or "nothing was kept"
-        st.success(f"Cleared: {told}.", icon=":material/check_circle:")
+        counts = ", ".join(f"{count} of {name}" for name, count in cleared.items()) or "the caches were empty"
+        st.success(f"Cleared: {counts}.", icon=":material/check_circle:")
+
+
+def _hit_rate(counts: Mapping[str, Any]) -> str:
+    hits, misses = counts.get("hits", 0), counts.get("misses", 0)
+    return f"{100 * hits / (hits + misses):.0f} % of {hits + misses}" if hits + misses else "–"
 
 
 def _show_emotions(client: BackendClient) -> None:
     try:
         groups = client.emotions().get("groups", {})
     except BackendError:
-        # The page has said already what is wrong.
+        # The page already shows the error.
         return
-    st.header("Emotion markers")
+    st.header("Emotion tags")
     if not groups:
-        st.caption("This checkpoint knows none.")
-    for name, markers in groups.items():
-        st.markdown(f"**{name}**: " + " ".join(f"`{marker}`" for marker in markers))
+        st.caption("This checkpoint has none.")
+    for name, tags in groups.items():
+        st.markdown(f"**{name}**: " + " ".join(f"`{tag}`" for tag in tags))

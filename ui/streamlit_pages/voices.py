@@ -1,4 +1,4 @@
-"""The Voices page: hear, add, rename and remove voices."""
+"""The Voices page: preview, add, rename and delete voices."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui import labels
-from ui.answers import VoiceInfo
 from ui.client import BackendClient, BackendError, ReferenceAudio
-from ui.health_table import uptime_text
-from ui.plain_text import plain_text
+from ui.health_table import duration_text
+from ui.markdown import escape_markdown
+from ui.responses import VoiceInfo
 
 SOUND_TYPES = ["wav", "flac", "ogg", "opus", "mp3"]
-TOLD, PREVIEWS, LIKENESS = "voices-told", "voices-previews", "voices-likeness"
+MESSAGE, PREVIEWS = "voices-message", "voices-previews"
 N_COLUMNS = 3
 GUIDE = (
-    "Five to twenty seconds of clear speech by one person, without music or echo. "
-    "Only add a voice whose owner agreed; the recording stays on this server until you delete the voice."
+    "Use 5 to 20 seconds of clear speech by one person, without music or echo. "
+    "Add a voice only with its owner's consent. The recording stays on this server until you delete the voice."
 )
 
 
 def show(client: BackendClient) -> None:
-    """Draw the page; the list is asked for at every visit."""
+    """Draw the page; every run loads the list."""
     st.title("Voices")
-    told: str | None = st.session_state.pop(TOLD, None)
-    if told:
-        st.success(told, icon=":material/check_circle:")
+    message: str | None = st.session_state.pop(MESSAGE, None)
+    if message:
+        st.success(message, icon=":material/check_circle:")
     try:
         voices = client.voices()
     except BackendError as error:
@@ -34,36 +34,36 @@ def show(client: BackendClient) -> None:
         st.button(labels.REFRESH, icon=":material/refresh:")
         return
     added = [voice for voice in voices if not voice.is_builtin]
-    _show_adding(client)
+    _show_add_form(client)
     st.header(f"Added voices ({len(added)})")
     if not added:
-        st.caption("None yet.")
+        st.caption("No added voices yet.")
     _show_cards(client, added)
     built_in = [voice for voice in voices if voice.is_builtin]
     if built_in:
-        st.header(f"Voices of the model ({len(built_in)})")
+        st.header(f"Built-in voices ({len(built_in)})")
         _show_cards(client, built_in)
 
 
-def _show_adding(client: BackendClient) -> None:
+def _show_add_form(client: BackendClient) -> None:
     with st.expander("Add a voice", icon=":material/person_add:"), st.form("add-voice", enter_to_submit=False):
         st.caption(GUIDE)
         name = st.text_input("Name", max_chars=64)
-        upload = st.file_uploader("Sound file", type=SOUND_TYPES)
-        taken = st.audio_input("Or record it now")
-        words = st.text_input(labels.RECORDING_TEXT)
+        upload = st.file_uploader("Audio file", type=SOUND_TYPES)
+        recording = st.audio_input("Or record now")
+        transcript = st.text_input(labels.RECORDING_TEXT)
         has_consent = st.checkbox(labels.CONSENT)
-        is_sent = st.form_submit_button("Add this voice", type="primary")
+        is_sent = st.form_submit_button("Add voice", type="primary")
     if not is_sent:
         return
-    source = upload or taken
-    wanted = {"a name": name.strip(), "a recording": source, "the speaker's consent": has_consent}
-    missing = [what for what, is_there in wanted.items() if not is_there]
+    source = upload or recording
+    required = {"a name": name.strip(), "a recording": source, "the speaker's consent": has_consent}
+    missing = [name for name, is_given in required.items() if not is_given]
     if missing or source is None:
-        st.error(f"Still missing: {', '.join(missing)}.", icon=":material/error:")
+        st.error(f"Missing: {', '.join(missing)}.", icon=":material/error:")
         return
-    clip = ReferenceAudio(source.getvalue(), words)
-    _do(lambda: client.add_voice(name.strip(), clip, has_consent), f"“{name.strip()}” is added.")
+    reference = ReferenceAudio(source.getvalue(), transcript)
+    _do(lambda: client.add_voice(name.strip(), reference, has_consent), f"“{name.strip()}” was added.")
 
 
 def _show_cards(client: BackendClient, voices: list[VoiceInfo]) -> None:
@@ -74,51 +74,53 @@ def _show_cards(client: BackendClient, voices: list[VoiceInfo]) -> None:
 
 
 def _show_voice(client: BackendClient, voice: VoiceInfo) -> None:
-    st.markdown(f"**{plain_text(voice.name)}**")
-    facts = [voice.description, voice.license]
-    facts += [f"from {uptime_text(voice.duration_s)} of speech"] if voice.duration_s else []
-    if any(facts):
-        st.caption(" · ".join(fact for fact in facts if fact))
+    st.markdown(f"**{escape_markdown(voice.name)}**")
+    details = [voice.description, voice.license]
+    details += [f"from {duration_text(voice.duration_s)} of speech"] if voice.duration_s else []
+    if any(details):
+        st.caption(" · ".join(detail for detail in details if detail))
     with st.container(horizontal=True):
-        hear = st.button(
-            "Hear", key=f"hear-{voice.id}", icon=":material/volume_up:", help=f"A sentence by {voice.name}"
+        is_pressed = st.button(
+            "Play", key=f"play-{voice.id}", icon=":material/volume_up:", help=f"A sample sentence of {voice.name}"
         )
         if not voice.is_builtin:
             _show_changes(client, voice)
     previews: dict[str, bytes] = st.session_state.setdefault(PREVIEWS, {})
-    if hear:
+    if is_pressed:
         try:
             with st.spinner(labels.SPEAKING):
                 previews[voice.id] = client.preview_voice(voice.id)
         except BackendError as error:
             st.error(str(error), icon=":material/error:")
     if voice.id in previews:
-        st.audio(previews[voice.id], autoplay=hear)
+        st.audio(previews[voice.id], autoplay=is_pressed)
 
 
 def _show_changes(client: BackendClient, voice: VoiceInfo) -> None:
-    if st.button("Likeness", key=f"like-{voice.id}", help="How like its recording the voice speaks, 1 for the same"):
+    if st.button(
+        "Similarity", key=f"like-{voice.id}", help="Similarity of a new take to the recording; 1 is identical"
+    ):
         try:
             with st.spinner(labels.SPEAKING):
-                st.info(f"Likeness {client.voice_similarity(voice.id):.2f}")
+                st.info(f"Similarity {client.voice_similarity(voice.id):.2f}")
         except BackendError as error:
             st.error(str(error), icon=":material/error:")
-    with st.popover("Change", icon=":material/edit:"):
+    with st.popover("Edit", icon=":material/edit:"):
         name = st.text_input("New name", voice.name, max_chars=64, key=f"name-{voice.id}").strip()
         if st.button("Rename", key=f"rename-{voice.id}", disabled=not name or name == voice.name):
             _do(lambda: client.rename_voice(voice.id, name), f"“{voice.name}” is now “{name}”.")
-        is_sure = st.checkbox("Delete it with its recording, for good", key=f"sure-{voice.id}")
+        is_sure = st.checkbox("Permanently delete the voice and its recording", key=f"sure-{voice.id}")
         if st.button("Delete", key=f"delete-{voice.id}", disabled=not is_sure, type="primary"):
-            _do(lambda: client.delete_voice(voice.id), f"“{voice.name}” is deleted.")
+            _do(lambda: client.delete_voice(voice.id), f"“{voice.name}” was deleted.")
 
 
-def _do(change: Callable[[], object], told: str) -> None:
-    """Carry out a change and draw the page anew, or say why not."""
+def _do(change: Callable[[], object], message: str) -> None:
+    """Apply a change and rerun the page, or show the error."""
     try:
-        with st.spinner("One moment…"):
+        with st.spinner("Saving…"):
             change()
     except BackendError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.session_state[TOLD] = plain_text(told)
+    st.session_state[MESSAGE] = escape_markdown(message)
     st.rerun()

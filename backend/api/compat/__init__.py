@@ -1,1 +1,1 @@
-"""Schemas and formats of other services: OpenAI, fish, ElevenLabs, Wyoming."""
+"""Schemas and formats of compatible APIs: OpenAI, fish, ElevenLabs, Wyoming."""

@@ -1,11 +1,11 @@
-"""OpenAI's voice names, and the built-in voices that answer to them here."""
+"""Mapping of OpenAI's voice names to built-in voices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-# Nearest in gender and accent; they are voices of our own, not copies. Tests hold that each value is distinct.
+# Nearest in gender and accent; these are original voices, not copies. A test checks that all values differ.
 OPENAI_VOICES = {
     "alloy": "af_alloy",
     "ash": "am_adam",
@@ -24,7 +24,7 @@ OPENAI_VOICES = {
 
 
 class Named(Protocol):
-    """A voice as the engine lists it."""
+    """A voice of the engine."""
 
     @property
     def id(self) -> str: ...
@@ -34,25 +34,25 @@ class Named(Protocol):
 
 
 class ResolvedVoice(NamedTuple):
-    """Whom to ask the engine for (None: its default), and what to tell a caller who asked for another."""
+    """The engine's voice (None: its default) and a note for the client if it is a fallback."""
 
     voice: str | None
     note: str = ""
 
 
-def resolve_voice(wanted: str, there: Iterable[Named]) -> ResolvedVoice:
-    """The voice that speaks for `wanted`: a voice of that very name or id, else the one OpenAI's name stands for.
+def resolve_voice(name: str, voices: Iterable[Named]) -> ResolvedVoice:
+    """Returns the voice with this id or name, else the built-in voice mapped to this OpenAI name.
 
-    Where the loaded checkpoint lacks that one, its default voice speaks. Any other name is passed on as it is.
+    Falls back to the default voice if the checkpoint lacks the mapped one. Other names are returned unchanged.
     """
-    stands_for = OPENAI_VOICES.get(wanted.strip().casefold())
-    if stands_for is None:
-        return ResolvedVoice(wanted)
-    known = {plain.strip().casefold() for voice in there for plain in (voice.id, voice.name)}
-    if wanted.strip().casefold() in known:
-        return ResolvedVoice(wanted)
-    if stands_for in known:
-        return ResolvedVoice(stands_for)
+    mapped = OPENAI_VOICES.get(name.strip().casefold())
+    if mapped is None:
+        return ResolvedVoice(name)
+    known = {text.strip().casefold() for voice in voices for text in (voice.id, voice.name)}
+    if name.strip().casefold() in known:
+        return ResolvedVoice(name)
+    if mapped in known:
+        return ResolvedVoice(mapped)
     return ResolvedVoice(
-        None, f"'{wanted.strip()}' is '{stands_for}' here, which this checkpoint lacks; its default speaks."
+        None, f"'{name.strip()}' maps to '{mapped}', which this checkpoint lacks; the default voice is used."
     )

@@ -1,4 +1,4 @@
-"""What goes in and out of `/jobs`."""
+"""Request and response schemas of `/jobs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported
+from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported_media_type
 from backend.api.speech.request import bounded
 from backend.errors import BadRequest
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
@@ -23,31 +23,35 @@ DEFAULTS = SpeechParams()
 
 
 class NewJobBody(BaseModel):
-    """A book or an article to be spoken. A field left out, or null, is left to the checkpoint."""
+    """A job for a book or an article. Omitted or null fields use the defaults of the checkpoint."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"text": "# One\n\nHello.\n\n# Two\n\nGoodbye.", "seed": 7}]}
     )
 
     text: str | None = Field(
-        None, min_length=1, pattern=r"\S", description="The text; or upload a `document` in a form."
+        None, min_length=1, pattern=r"\S", description="The text; alternatively upload a `document` in a form."
     )
-    kind: DocumentKind = Field("auto", description="What the text or document is; `auto` looks at it.")
-    format: BookFormat = Field("m4b", description="File format; m4b carries chapters.")
-    title: str = Field("", max_length=MAX_TITLE_CHARS, description="Instead of the document's own.")
-    author: str = Field("", max_length=MAX_TITLE_CHARS, description="Instead of the document's own.")
-    voice: str | None = Field(None, min_length=1, max_length=MAX_VOICE_CHARS, description="An id of `GET /voices`.")
-    seed: int | None = bounded("seed", "The same seed gives the same book; every sentence gets its own from it.")
-    temperature: float | None = bounded("temperature", "0 always takes the likeliest code.")
-    top_p: float | None = bounded("top_p", "Choose among the likeliest codes of this mass.")
-    top_k: int | None = bounded("top_k", "Choose among this many likeliest codes.")
-    min_p: float | None = bounded("min_p", "Drop codes below this share of the likeliest.")
-    repetition_penalty: float | None = bounded("repetition_penalty", "Above 1 avoids recent codes.")
-    normalize: bool = Field(DEFAULTS.normalize, description="Read numbers, dates and the like as words.")
-    speed: float = bounded("speed", "2 speaks in half the time, at the same pitch.")
+    kind: DocumentKind = Field("auto", description="Type of the text or document; `auto` detects it.")
+    format: BookFormat = Field("m4b", description="Audio format; m4b has chapters.")
+    title: str = Field("", max_length=MAX_TITLE_CHARS, description="Overrides the title of the document.")
+    author: str = Field("", max_length=MAX_TITLE_CHARS, description="Overrides the author of the document.")
+    voice: str | None = Field(
+        None, min_length=1, max_length=MAX_VOICE_CHARS, description="Voice id from `GET /voices`."
+    )
+    seed: int | None = bounded("seed", "The same seed reproduces the same audio; each sentence derives its own seed.")
+    temperature: float | None = bounded("temperature", "0 always picks the most likely code.")
+    top_p: float | None = bounded(
+        "top_p", "Nucleus sampling: keep the most likely codes with this total probability."
+    )  # fmt: skip
+    top_k: int | None = bounded("top_k", "Keep this many of the most likely codes.")
+    min_p: float | None = bounded("min_p", "Drop codes below this fraction of the highest probability.")
+    repetition_penalty: float | None = bounded("repetition_penalty", "Values above 1 make recent codes less likely.")
+    normalize: bool = Field(DEFAULTS.normalize, description="Expand numbers, dates and similar into words.")
+    speed: float = bounded("speed", "2 halves the duration at the same pitch.")
     loudness_lufs: float | None = Field(
         DEFAULTS.loudness_lufs, ge=BOUNDS["loudness_lufs"][0], le=BOUNDS["loudness_lufs"][1],
-        description="Bring every sentence to this loudness; null leaves it.",
+        description="Normalize every sentence to this loudness; null turns that off.",
     )  # fmt: skip
 
     def to_speech_params(self) -> SpeechParams:
@@ -55,19 +59,19 @@ class NewJobBody(BaseModel):
 
 
 class NewTakeBody(BaseModel):
-    """How to speak a sentence once more."""
+    """Parameters of another take of a sentence."""
 
     model_config = ConfigDict(extra="forbid")
 
-    seed: int | None = bounded("seed", "Another seed gives another take; one is chosen if left out.")
+    seed: int | None = bounded("seed", "Seed of the take; random by default.")
     text: str | None = Field(
-        None, min_length=1, max_length=MAX_TAKE_CHARS, pattern=r"\S", description="Other words, if they should change."
+        None, min_length=1, max_length=MAX_TAKE_CHARS, pattern=r"\S", description="New text of the sentence."
     )
-    wait: bool = Field(True, description="Answer when it is spoken; false answers at once.")
+    wait: bool = Field(True, description="Respond when the take is done; false responds at once.")
 
 
 class ChoiceBody(BaseModel):
-    """Which take is heard from now on."""
+    """The take to choose."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,19 +79,19 @@ class ChoiceBody(BaseModel):
 
 
 class TakeBody(BaseModel):
-    """One way a sentence was or will be spoken."""
+    """One take of a sentence."""
 
     take: int
     text: str
     seed: int
     state: Literal["waiting", "speaking", "done", "skipped"]
-    reason: str = Field(description="Why it was skipped.")
+    reason: str = Field(description="Reason for skipping it.")
     duration_s: float
-    finish_reason: str = Field(description="`length` or `repetition` if it was cut off.")
+    finish_reason: str = Field(description="`length` or `repetition` if it was truncated.")
 
 
 class SentenceBody(BaseModel):
-    """A sentence as it is heard: the fields are those of its chosen take."""
+    """A sentence with the fields of its chosen take."""
 
     index: int
     chapter: int
@@ -95,7 +99,7 @@ class SentenceBody(BaseModel):
     state: Literal["waiting", "speaking", "done", "skipped"]
     reason: str
     seed: int
-    take: int = Field(description="The chosen one of `takes`.")
+    take: int = Field(description="Index of the chosen take.")
     duration_s: float
     finish_reason: str
     pause_s: float = Field(description="Silence after it.")
@@ -103,30 +107,30 @@ class SentenceBody(BaseModel):
 
 
 class ChapterBody(BaseModel):
-    """A chapter; `start_s` is its place in the file, null until there is one."""
+    """A chapter; `start_s` is its position in the file, null until the file exists."""
 
     title: str
     start_s: float | None
 
 
 class JobBody(BaseModel):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     created_at: str
     updated_at: str
     state: JobState
-    reason: str = Field(description="Why it is paused or failed.")
+    reason: str = Field(description="Reason for a pause or failure.")
     title: str
     author: str
     format: str
     voice: str | None
     seed: int
-    revision: int = Field(description="Grows with every change.")
+    revision: int = Field(description="Increases with every change.")
     n_sentences: int
-    n_done: int = Field(description="Sentences that are spoken or skipped.")
-    audio_s: float = Field(description="Sound spoken so far, pauses left out.")
-    file_bytes: int = Field(description="Size of the finished file; 0 while there is none.")
+    n_done: int = Field(description="Sentences that are done or skipped.")
+    audio_s: float = Field(description="Seconds of audio generated so far, without pauses.")
+    file_bytes: int = Field(description="Size of the finished file, 0 before that.")
     file_audio_s: float
 
 
@@ -138,24 +142,23 @@ class WholeJobBody(JobBody):
 
 
 class JobList(BaseModel):
-    """The answer of `GET /jobs`, newest first."""
+    """Response of `GET /jobs`, newest first."""
 
     jobs: list[JobBody]
 
 
 async def read_new_job(request: Request) -> tuple[NewJobBody, bytes]:
-    """The checked body of `POST /jobs` and the document in it. Raises `BadRequest`, or 415 for another type of body."""
-
+    """Returns the validated body of `POST /jobs` and its document. Raises `BadRequest`, or 415 for another type."""
     kind = content_type(request)
     document = b""
     if kind == "application/json":
         body = await read_json(request, NewJobBody)
     elif kind == "multipart/form-data":
-        given = await read_form(request, files=("document",))
-        document = given.pop("document", b"")
-        body = parse(NewJobBody, given)
+        form = await read_form(request, files=("document",))
+        document = form.pop("document", b"")
+        body = parse(NewJobBody, form)
     else:
-        raise unsupported(kind, "application/json", "multipart/form-data")
+        raise unsupported_media_type(kind, "application/json", "multipart/form-data")
     if bool(document) == (body.text is not None):
         raise BadRequest("Expected either a text or an uploaded document. Send one of them.")
     return body, document or str(body.text).encode()
@@ -173,7 +176,7 @@ def form_schema() -> dict[str, Any]:
 
 def job_fields(job: JobRecord) -> dict[str, Any]:
     names = [name for name in JobBody.model_fields if name not in ("voice", "file_bytes", "file_audio_s")]
-    # A file that is being replaced is no file to fetch.
+    # While the file is being rewritten it cannot be downloaded.
     is_whole = job.state == "done"
     return {name: getattr(job, name) for name in names} | {
         "voice": job.delivery.voice, "file_bytes": job.file_bytes if is_whole else 0,
@@ -183,9 +186,9 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
 
 def sentence_body(sentence: SentenceRecord, speaking: Collection[tuple[int, int]]) -> SentenceBody:
     takes = [take_body(take, sentence.index, speaking) for take in sentence.takes]
-    heard = takes[sentence.chosen]
+    chosen = takes[sentence.chosen]
     return SentenceBody(
-        index=sentence.index, chapter=sentence.chapter, pause_s=sentence.pause_s, takes=takes, **heard.model_dump()
+        index=sentence.index, chapter=sentence.chapter, pause_s=sentence.pause_s, takes=takes, **chosen.model_dump()
     )
 
 
@@ -201,4 +204,4 @@ def chapter_body(chapter: ChapterRecord) -> ChapterBody:
     return ChapterBody(title=chapter.title, start_s=chapter.start_s)
 
 
-assert set(BOOK_FORMATS) <= set(BookFormat.__args__), "a format that can be written is missing here"  # type: ignore[attr-defined]
+assert set(BOOK_FORMATS) <= set(BookFormat.__args__), "BookFormat lacks a writable format"  # type: ignore[attr-defined]

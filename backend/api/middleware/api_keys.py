@@ -1,4 +1,4 @@
-"""The keys a caller may carry."""
+"""API keys and their comparison in constant time."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 SHORT_KEY_CHARS = 16
-# The name of a key may stand in a log. Guessing keys until one gives that name costs this much a guess.
+# Key names appear in logs. This scrypt cost makes guessing a key from its name expensive.
 NAME_COST = 2**14
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as the server keeps it: never itself, only what recognizes it."""
+    """Digest and log name of an API key; the key itself is not kept."""
 
     digest: bytes
     name: str
 
 
 class ApiKeys:
-    """The keys of a comma-separated list; an empty one asks for no key."""
+    """The keys of a comma-separated list. An empty list turns authentication off."""
 
     def __init__(self, listed: str) -> None:
         keys = [key.strip() for key in listed.split(",") if key.strip()]
@@ -33,24 +33,24 @@ class ApiKeys:
         return bool(self._keys)
 
     def find(self, sent: str) -> Key | None:
-        """The key that was sent, or None. Takes as long for a near miss as for a far one."""
+        """Returns the key that was sent, or None. Runs in constant time."""
         digest = _digest(sent)
-        found = None
+        match = None
         for key in self._keys:
-            # All are compared, and digests have one length: the delay tells neither which key nor how much was right.
+            # All digests are compared, so the duration reveals neither the key nor the length of a common prefix.
             if secrets.compare_digest(key.digest, digest):
-                found = key
-        return found
+                match = key
+        return match
 
 
 def sent_key(headers: Headers) -> str:
-    """The key a request carries: `Authorization: Bearer KEY`, or `xi-api-key` as ElevenLabs' clients send it."""
+    """Returns the key in `Authorization: Bearer KEY`, or in the `xi-api-key` header of ElevenLabs clients."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else headers.get("xi-api-key", "")
 
 
 def key_name(key: str) -> str:
-    """Eight characters by which a log can tell keys apart."""
+    """Returns eight characters that identify a key in logs."""
     return hashlib.scrypt(key.encode(), salt=b"phonogram key name", n=NAME_COST, r=8, p=1, dklen=4).hex()
 
 

@@ -1,4 +1,4 @@
-"""The size of request bodies, of each and of all together, enforced while they are read."""
+"""Size limits for request bodies, per request and in total, enforced while they are read."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.errors import Busy, LimitExceeded
 
-# Ordinary requests are never refused for the uploads of others.
+# Small requests are never rejected because of other uploads.
 FREE_BYTES = 64 * 2**10
 RETRY_S = 2.0
 
 
 class BodyLimitMiddleware:
-    """Stops reading a body once it is larger than `max_bytes`, whatever its header says.
+    """Stops reading a body once it exceeds `max_bytes`, whatever its Content-Length says.
 
-    What has come of all bodies counts until their requests are answered; who goes beyond `total_bytes` is told to come
-    back.
+    Received bytes of all bodies count until their requests end. A request that would exceed `total_bytes` gets a 429.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, total_bytes: int) -> None:
@@ -29,41 +28,41 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         n_read = n_held = 0
-        announced = Headers(scope=scope).get("content-length", "")
-        n_announced = int(announced[:20]) if announced.isdecimal() else 0
+        content_length = Headers(scope=scope).get("content-length", "")
+        n_announced = int(content_length[:20]) if content_length.isdecimal() else 0
 
-        async def limited() -> Message:
+        async def receive_limited() -> Message:
             nonlocal n_read, n_held
             if n_announced > self.max_bytes:
-                raise self._refusal()
+                raise self._too_large()
             if n_read == 0:
-                # Nothing is set aside for what is only announced, but what cannot fit now is not begun.
-                self._require_room(n_announced - FREE_BYTES)
+                # Announced bytes are not reserved, but a body that cannot fit now is not read.
+                self._check_budget(n_announced - FREE_BYTES)
             message = await receive()
             if message["type"] == "http.request":
                 n_read += len(message.get("body", b""))
                 if n_read > self.max_bytes:
-                    raise self._refusal()
+                    raise self._too_large()
                 n_more = max(0, n_read - FREE_BYTES) - n_held
-                self._require_room(n_more)
+                self._check_budget(n_more)
                 self.held_bytes += n_more
                 n_held += n_more
             return message
 
         try:
-            await self.app(scope, limited, send)
+            await self.app(scope, receive_limited, send)
         finally:
             self.held_bytes -= n_held
 
-    def _require_room(self, n_bytes: int) -> None:
+    def _check_budget(self, n_bytes: int) -> None:
         if n_bytes > 0 and self.held_bytes + n_bytes > self.total_bytes:
             raise Busy(
-                f"Others upload {self.held_bytes // 2**20} MB; all together may be {self.total_bytes // 2**20} MB "
+                f"Other uploads hold {self.held_bytes // 2**20} MB; the limit for all is {self.total_bytes // 2**20} MB "
                 "(UPLOAD_BUDGET_MB). Try again soon.",
                 RETRY_S,
             )
 
-    def _refusal(self) -> LimitExceeded:
+    def _too_large(self) -> LimitExceeded:
         return LimitExceeded(
-            f"The request body is larger than {self.max_bytes} bytes (MAX_UPLOAD_MB). Send a shorter recording."
+            f"The request body exceeds {self.max_bytes} bytes (MAX_UPLOAD_MB). Send a shorter recording."
         )

@@ -1,4 +1,4 @@
-"""Which web pages may drive the server from a visitor's browser."""
+"""CSRF protection: detects cross-origin requests from web pages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.datastructures import Headers
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def is_cross_origin(method: str, headers: Headers, pages: Container[str]) -> bool:
-    """Whether a request that could change something comes from a page that is neither in `pages` nor the server's own.
+def is_cross_origin(method: str, headers: Headers, allowed_origins: Container[str]) -> bool:
+    """Whether an unsafe request comes from an origin that is neither allowed nor the server's own.
 
-    A browser sends forms to any address without asking it first, and opens a WebSocket to any, so a page of a stranger
-    could otherwise speak, add voices or clear caches on a server that only listens on this machine.
+    Browsers send form posts and open WebSockets to any address without a CORS preflight. Without this check any web
+    page could synthesize speech, add voices or clear caches on a server that listens on the loopback address only.
     """
     origin = headers.get("origin")
-    if origin is None or method in SAFE_METHODS or origin in pages:
+    if origin is None or method in SAFE_METHODS or origin in allowed_origins:
         return False
     return urlsplit(origin).netloc != headers.get("host")

@@ -1,4 +1,4 @@
-"""Everything between the network and the routes."""
+"""The middleware stack."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from backend.settings import Settings
 
 
 def install_middleware(app: FastAPI, settings: Settings) -> None:
-    """Let `app` ask who calls, limit what is sent, and tell browsers what they may do. Call it before others are added."""
-    # The last one added sees a request first.
+    """Adds access control, limits, timeouts, CORS and security headers to `app`. Call it before adding others."""
+    # The middleware added last runs first.
     app.add_middleware(ChunkingMiddleware)
     app.add_middleware(
         BodyLimitMiddleware, max_bytes=settings.max_upload_mb * 2**20, total_bytes=settings.upload_budget_mb * 2**20

@@ -1,4 +1,4 @@
-"""How many requests one caller may send: a bucket of tokens each."""
+"""Rate limiting with one token bucket per client."""
 
 from __future__ import annotations
 
@@ -8,58 +8,57 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cachetools import LRUCache
 
-# Of `RATE_LIMIT_PER_MIN=-1`. A player that fetches sentence by sentence needs fewer than thirty a minute.
-PER_MIN_FROM_AFAR = 300
-# Whoever was not seen for the longest time starts with a full bucket again.
-MAX_CALLERS = 10_000
+# For `RATE_LIMIT_PER_MIN=-1`. A player that fetches sentence by sentence sends fewer than 30 requests a minute.
+REMOTE_PER_MIN = 300
+# The bucket of the least recently seen client is evicted, so that client starts with a full one again.
+MAX_CLIENTS = 10_000
 
 
 class RateLimit:
-    """A caller may send `per_min` requests at once, and as many again over each minute. Not for several threads."""
+    """Token buckets: bursts of `per_min` requests, refilled at `per_min` a minute. Not thread-safe."""
 
     def __init__(self, per_min: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wanted = per_min
+        self._per_min = per_min
         self._clock = clock
-        # Caller -> tokens left, and when that was.
-        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CALLERS)
+        # Client -> remaining tokens, time of the last request.
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CLIENTS)
 
     def wait_s(self, key_name: str | None, address: str | None) -> float:
-        """Take a token of the caller's; 0 if there was one, else the seconds until there is.
+        """Takes a token; returns 0, or the seconds until the client has one.
 
-        Callers with a key are told apart by it, others by address. `address` is None where there is no network in
-        between.
+        Clients are identified by API key, else by address. `address` is None without a network connection.
         """
-        per_min = self._wanted if self._wanted >= 0 else 0 if is_near(address) else PER_MIN_FROM_AFAR
+        per_min = self._per_min if self._per_min >= 0 else 0 if is_local(address) else REMOTE_PER_MIN
         if per_min == 0:
             return 0.0
-        caller = f"key {key_name}" if key_name else network_of(address)
+        client = f"key {key_name}" if key_name else network_of(address)
         now_s = self._clock()
-        tokens, seen_s = self._buckets.get(caller, (float(per_min), now_s))
+        tokens, seen_s = self._buckets.get(client, (float(per_min), now_s))
         tokens = min(per_min, tokens + (now_s - seen_s) * per_min / 60)
         if tokens < 1:
-            self._buckets[caller] = tokens, now_s
+            self._buckets[client] = tokens, now_s
             return (1 - tokens) * 60 / per_min
-        self._buckets[caller] = tokens - 1, now_s
+        self._buckets[client] = tokens - 1, now_s
         return 0.0
 
 
-def is_near(address: str | None) -> bool:
-    """Whether the caller is on this machine: by loopback, through a socket file, or in this process."""
-    found = _parsed(address)
-    return found is None or found.is_loopback
+def is_local(address: str | None) -> bool:
+    """Whether the client is on this machine: loopback, a Unix socket, or the same process."""
+    parsed = _parse(address)
+    return parsed is None or parsed.is_loopback
 
 
 def network_of(address: str | None) -> str:
-    """Who an address stands for: one subscriber holds a whole /64 of IPv6."""
-    found = _parsed(address)
-    if isinstance(found, IPv6Address):
-        return str(IPv6Address(int(found) >> 64 << 64))
-    return str(found)
+    """Returns the address, or its /64 network for IPv6, which one subscriber usually owns as a whole."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Address(int(parsed) >> 64 << 64))
+    return str(parsed)
 
 
-def _parsed(address: str | None) -> IPv4Address | IPv6Address | None:
+def _parse(address: str | None) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address((address or "").partition("%")[0])
+        parsed = ip_address((address or "").partition("%")[0])
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

@@ -1,35 +1,29 @@
-"""What every answer tells a browser: take it as what it says it is, show it in no frame, keep no copy."""
+"""Security headers of all responses: no content sniffing, no framing, no caching."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-site",
-    "Content-Security-Policy": "default-src 'none'; media-src 'self'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-# The page of the interface loads its script from elsewhere.
+from backend.api.errors import SECURITY_HEADERS
+
+# These pages load scripts from a CDN, so they have no Content-Security-Policy.
 PAGES = ("/docs", "/redoc")
 
 
 class SecurityHeadersMiddleware:
-    """Adds the headers that an answer does not bring itself."""
+    """Adds the security headers that a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def shielded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     if name != "Content-Security-Policy" or not scope["path"].startswith(PAGES):
                         headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, shielded if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

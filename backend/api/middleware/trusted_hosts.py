@@ -1,4 +1,4 @@
-"""Which names the server answers to."""
+"""Host header validation against DNS rebinding."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ipaddress import ip_address
 
 
 class TrustedHosts:
-    """Refuses names that a stranger could have pointed at this machine (DNS rebinding).
+    """Rejects host names that an attacker could have pointed at this machine (DNS rebinding).
 
-    A page of evil.example whose name suddenly means 127.0.0.1 is, to the browser, of the server's own origin, and may
-    read every answer. It still sends its own name as `Host`. Addresses, `localhost` and names without a dot are not
-    names somebody can register; others are told in ALLOWED_HOSTS.
+    When evil.example starts to resolve to 127.0.0.1, the browser treats its page as same-origin with this server and
+    lets it read every response. The request still carries `Host: evil.example`. IP addresses, `localhost` and names
+    without a dot cannot be registered by an attacker; ALLOWED_HOSTS lists further names.
     """
 
     def __init__(self, own: str, allowed: str) -> None:
@@ -19,7 +19,7 @@ class TrustedHosts:
         self._names = {own.lower(), *listed}
 
     def allows(self, host: str) -> bool:
-        """`host` as the header has it, with or without a port."""
+        """Whether the `Host` header value, with or without a port, is accepted."""
         name = host.strip().lower()
         if name.startswith("["):
             name = name[1:].partition("]")[0]

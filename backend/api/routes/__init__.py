@@ -1,4 +1,4 @@
-"""Every router of the HTTP interface; `ROUTERS` is the list the app includes."""
+"""Routers of the HTTP API; the app includes all of `ROUTERS`."""
 
 from backend.api.routes import (
     codec,

@@ -1,4 +1,4 @@
-"""`/codec`: sound to code files and back, with the codec of the loaded checkpoint."""
+"""`/codec`: encodes audio to code files, decodes them, and inspects them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.api.codec_response import MEDIA_TYPE, CodeFileBody, answered, described, documented_headers
-from backend.api.engine_host import SpeechEngine, host_of
+from backend.api.codec_response import MEDIA_TYPE, CodeFileBody, code_file_body, code_file_response, documented_headers
+from backend.api.dependencies import AppSettings, Host
+from backend.api.engine_host import SpeechEngine
 from backend.api.errors import documented
-from backend.api.request_parsing import read_upload, settings_of
+from backend.api.request_parsing import read_upload
 from backend.api.speech.request import Format
 from backend.api.speech.response import MEDIA_TYPES, encoded
 from backend.audio.files import read_audio
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/codec", tags=["codec"])
 
 MAX_CODEBOOKS = 255
 MAX_SHOWN_FRAMES = 10_000
-USUAL_FRAMES = 1000
+DEFAULT_FRAMES = 1000
 
 
 def _upload(name: str, description: str) -> dict[str, Any]:
@@ -28,9 +29,9 @@ def _upload(name: str, description: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-SOUND = _upload("audio", "A WAV, FLAC, Ogg or MP3 file.")
+AUDIO = _upload("audio", "A WAV, FLAC, Ogg or MP3 file.")
 CODE_FILE = _upload("codes", "A code file (.pgc).")
-CODE_FILE_ANSWER: dict[int | str, dict[str, Any]] = {
+CODE_FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The code file.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
@@ -38,58 +39,61 @@ CODE_FILE_ANSWER: dict[int | str, dict[str, Any]] = {
     },
     **documented(413, 415, 429, 503),
 }
-SOUND_ANSWER: dict[int | str, dict[str, Any]] = {
+AUDIO_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The sound.",
+        "description": "The audio file.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
     },
     **documented(413, 415, 429, 503),
 }
 
 
-@router.post("/encode", response_class=Response, responses=CODE_FILE_ANSWER, openapi_extra=SOUND)
+@router.post("/encode", response_class=Response, responses=CODE_FILE_RESPONSES, openapi_extra=AUDIO)
 async def encode(
     request: Request,
-    n_codebooks: Annotated[int | None, Query(ge=1, le=MAX_CODEBOOKS, description="Fewer are coarser.")] = None,
+    host: Host,
+    settings: AppSettings,
+    n_codebooks: Annotated[
+        int | None, Query(ge=1, le=MAX_CODEBOOKS, description="Codebooks to keep; fewer lower the bitrate and quality.")
+    ] = None,
 ) -> Response:
-    """Turn a sound file into a code file: the bytes that `phonogram encode` writes with this codec."""
+    """Encode an audio file to a code file, identical to the output of `phonogram encode` with this codec."""
     content = await read_upload(request, "audio")
-    host, max_duration_s = host_of(request), settings_of(request).max_audio_s
-    engine = host.engine
-    return await host.work(_encoded, engine, content, n_codebooks, max_duration_s)
+    return await host.run_task(_encode, host.engine, content, n_codebooks, settings.max_audio_s)
 
 
-@router.post("/decode", response_class=Response, responses=SOUND_ANSWER, openapi_extra=CODE_FILE)
+@router.post("/decode", response_class=Response, responses=AUDIO_RESPONSES, openapi_extra=CODE_FILE)
 async def decode(
-    request: Request, format: Annotated[Format, Query(description="File format of the answer.")] = "wav"
+    request: Request, host: Host, format: Annotated[Format, Query(description="Audio format of the response.")] = "wav"
 ) -> Response:
-    """Turn a code file of this codec back into sound. It is checked as a whole first."""
+    """Decode a code file of this codec to audio. The whole file is validated first."""
     content = await read_upload(request, "codes")
-    host = host_of(request)
-    return await host.work(_decoded, host.engine, content, format)
+    return await host.run_task(_decode, host.engine, content, format)
 
 
 @router.post("/inspect", responses=documented(413, 415, 429, 503), openapi_extra=CODE_FILE)
 async def inspect(
     request: Request,
-    start_frame: Annotated[int, Query(ge=0, le=2**40, description="The first frame to show.")] = 0,
-    max_frames: Annotated[int, Query(ge=0, le=MAX_SHOWN_FRAMES, description="Most frames to show.")] = USUAL_FRAMES,
+    host: Host,
+    start_frame: Annotated[int, Query(ge=0, le=2**40, description="Index of the first frame.")] = 0,
+    max_frames: Annotated[
+        int, Query(ge=0, le=MAX_SHOWN_FRAMES, description="Maximum number of frames.")
+    ] = DEFAULT_FRAMES,
 ) -> CodeFileBody:
-    """Tell what a code file holds and show its codes, whichever codec wrote it."""
+    """Return the metadata and codes of a code file of any codec."""
     content = await read_upload(request, "codes")
-    host = host_of(request)
-    return await host.work(_described, host.engine, content, start_frame, max_frames)
+    return await host.run_task(_inspect, host.engine, content, start_frame, max_frames)
 
 
-def _encoded(engine: SpeechEngine, content: bytes, n_codebooks: int | None, max_duration_s: float) -> Response:
-    return answered(engine.encode_file(read_audio(content, max_duration_s=max_duration_s), n_codebooks))
+def _encode(engine: SpeechEngine, content: bytes, n_codebooks: int | None, max_duration_s: float) -> Response:
+    return code_file_response(engine.encode_file(read_audio(content, max_duration_s=max_duration_s), n_codebooks))
 
 
-def _decoded(engine: SpeechEngine, content: bytes, format: str) -> Response:
+def _decode(engine: SpeechEngine, content: bytes, format: str) -> Response:
     waveform = engine.decode_file(content)
     headers = {"Content-Disposition": f'inline; filename="sound.{format}"', "X-Sample-Rate": str(waveform.rate_hz)}
     return Response(encoded(waveform, format), media_type=MEDIA_TYPES[format], headers=headers)
 
 
-def _described(engine: SpeechEngine, content: bytes, start_frame: int, max_frames: int) -> CodeFileBody:
-    return described(engine.read_code_file(content), start_frame, max_frames)
+def _inspect(engine: SpeechEngine, content: bytes, start_frame: int, max_frames: int) -> CodeFileBody:
+    return code_file_body(engine.read_code_file(content), start_frame, max_frames)

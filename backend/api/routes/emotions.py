@@ -1,22 +1,21 @@
-"""`GET /emotions`: the marks that change how a text is spoken."""
+"""`GET /emotions`: the emotion markers of the loaded checkpoint."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from backend.api.engine_host import host_of
+from backend.api.dependencies import Host
 from backend.api.errors import documented
 
 router = APIRouter(tags=["speech"])
 
 
 @router.get("/emotions", responses=documented(503))
-async def emotions(request: Request) -> dict[str, Any]:
-    """The emotion markers that the loaded checkpoint knows, in groups."""
-    host = host_of(request)
+async def emotions(host: Host) -> dict[str, Any]:
+    """Return the emotion markers of the loaded checkpoint, in groups."""
     guide = await host.run(host.engine.emotions)
-    # `era` is the older name of `family`.
+    # `era` is the old name of `family`.
     return {**asdict(guide), "era": guide.family}

@@ -1,4 +1,4 @@
-"""`/v1/vqgan`: sound to bare codes and back, as fish's clients ask for it."""
+"""`/v1/vqgan`: the fish-compatible codec API, with raw codes and samples."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
-from backend.api.engine_host import SpeechEngine, host_of
+from backend.api.dependencies import AppSettings, Host
+from backend.api.engine_host import SpeechEngine
 from backend.api.errors import documented
-from backend.api.request_parsing import settings_of
-from backend.api.speech.request import Sound
+from backend.api.speech.request import Base64Audio
 from backend.audio.files import read_audio
 from backend.errors import BadAudio, BadCodes
 
 router = APIRouter(prefix="/v1/vqgan", tags=["fish"])
 
-MAX_SOUNDS = 64
+MAX_AUDIOS = 64
 MAX_CODE = 2**31
 
 
 class FishEncodeRequest(BaseModel):
-    """The body of `POST /v1/vqgan/encode`."""
+    """Body of `POST /v1/vqgan/encode`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    audios: list[Sound] = Field(min_length=1, max_length=MAX_SOUNDS, description="Sound files.")
+    audios: list[Base64Audio] = Field(min_length=1, max_length=MAX_AUDIOS, description="Audio files.")
 
 
 class FishDecodeRequest(BaseModel):
-    """The body of `POST /v1/vqgan/decode`."""
+    """Body of `POST /v1/vqgan/decode`."""
 
     model_config = ConfigDict(extra="forbid")
 
     tokens: list[list[list[int]]] = Field(
-        min_length=1, max_length=MAX_SOUNDS, description="Codes [codebooks][frames] of each sound."
+        min_length=1, max_length=MAX_AUDIOS, description="Codes [codebooks][frames] of each audio."
     )
 
 
@@ -45,52 +45,50 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answers(description: str) -> dict[int | str, dict[str, Any]]:
-    answer = {"description": description, "content": {MSGPACK: {}, "application/json": {}}}
-    return {200: answer, **documented(413, 415, 429, 503)}
+def _responses(description: str) -> dict[int | str, dict[str, Any]]:
+    success = {"description": description, "content": {MSGPACK: {}, "application/json": {}}}
+    return {200: success, **documented(413, 415, 429, 503)}
 
 
 @router.post(
-    "/encode", response_class=Response, responses=_answers("`tokens`: codes [codebooks][frames] of each sound."),
+    "/encode", response_class=Response, responses=_responses("`tokens`: codes [codebooks][frames] of each audio."),
     openapi_extra=_body(FishEncodeRequest),
 )  # fmt: skip
-async def encode(request: Request) -> Response:
-    """Turn sound files into codes of the checkpoint's codec. All together may last MAX_AUDIO_S."""
+async def encode(request: Request, host: Host, settings: AppSettings) -> Response:
+    """Encode audio files with the checkpoint's codec. Their total duration is limited to MAX_AUDIO_S."""
     body = await read_packed(request, FishEncodeRequest)
-    host, left_s = host_of(request), settings_of(request).max_audio_s
-    tokens = await host.work(_tokens, host.engine, body.audios, left_s)
+    tokens = await host.run_task(_encode, host.engine, body.audios, settings.max_audio_s)
     return packed(request, {"tokens": tokens})
 
 
 @router.post(
     "/decode", response_class=Response, openapi_extra=_body(FishDecodeRequest),
-    responses=_answers("`audios`: the samples of each sound as bare 16-bit floats, little-endian."),
+    responses=_responses("`audios`: the samples of each audio as raw little-endian 16-bit floats."),
 )  # fmt: skip
-async def decode(request: Request) -> Response:
-    """Turn codes of the checkpoint's codec into samples at its rate. All together may last MAX_AUDIO_S."""
+async def decode(request: Request, host: Host) -> Response:
+    """Decode codes of the checkpoint's codec at its sample rate. Their total duration is limited to MAX_AUDIO_S."""
     body = await read_packed(request, FishDecodeRequest)
-    host = host_of(request)
-    audios = await host.work(_samples, host.engine, body.tokens)
+    audios = await host.run_task(_decode, host.engine, body.tokens)
     return packed(request, {"audios": audios})
 
 
-def _tokens(engine: SpeechEngine, audios: list[bytes], left_s: float) -> list[Any]:
-    tokens = []
+def _encode(engine: SpeechEngine, audios: list[bytes], max_duration_s: float) -> list[Any]:
+    tokens, remaining_s = [], max_duration_s
     for audio in audios:
         if not audio:
-            raise BadAudio("A sound file is empty. Record or export it again.")
-        waveform = read_audio(audio, max_duration_s=left_s)
-        left_s -= waveform.duration_s
+            raise BadAudio("An audio file is empty. Record or export it again.")
+        waveform = read_audio(audio, max_duration_s=remaining_s)
+        remaining_s -= waveform.duration_s
         tokens.append(engine.encode(waveform).indices[0].tolist())
     return tokens
 
 
-def _samples(engine: SpeechEngine, tokens: list[list[list[int]]]) -> list[bytes]:
-    sounds = []
+def _decode(engine: SpeechEngine, tokens: list[list[list[int]]]) -> list[bytes]:
+    codes = []
     for rows in tokens:
         if not rows or len({len(row) for row in rows}) > 1:
-            raise BadCodes("Codes are empty or of unequal lengths; expected [codebooks][frames]. Send whole frames.")
+            raise BadCodes("Codes are empty or differ in length; expected [codebooks][frames]. Send whole frames.")
         if any(not 0 <= code < MAX_CODE for row in rows for code in row):
             raise BadCodes("A code is negative or too large. Send codes of this checkpoint's codec.")
-        sounds.append(np.array(rows, np.int64))
-    return [sound.samples[0].astype("<f2").tobytes() for sound in engine.decode_indices(sounds)]
+        codes.append(np.array(rows, np.int64))
+    return [waveform.samples[0].astype("<f2").tobytes() for waveform in engine.decode_indices(codes)]

@@ -1,4 +1,4 @@
-"""`POST /v1/tts` and `/v1/health`: speech as fish's clients ask for it."""
+"""`POST /v1/tts` and `/v1/health`: the fish-compatible speech API."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from fastapi import APIRouter, Request, Response
 from backend.api.compat.fish_msgpack import MSGPACK, read_packed
 from backend.api.compat.fish_schemas import FishBody, form_schema, json_schema
 from backend.api.errors import documented
-from backend.api.request_parsing import content_type, parse, read_form, require_short, with_references
+from backend.api.request_parsing import check_text_length, content_type, parse, read_form
 from backend.api.speech.headers import documented_headers
+from backend.api.speech.request import with_references
 from backend.api.speech.response import MEDIA_TYPES
 from backend.api.speech.transcode import speak_as
 
 router = APIRouter(prefix="/v1", tags=["fish"])
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The speech.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
@@ -36,23 +37,25 @@ BODY = {
 }
 
 
-@router.post("/tts", response_class=Response, responses=ANSWERS, openapi_extra=BODY, summary="Speak, for fish clients")
+@router.post(
+    "/tts", response_class=Response, responses=RESPONSES, openapi_extra=BODY, summary="Speak, for fish clients"
+)
 async def tts(request: Request) -> Response:
-    """Speak `text` with the voice `reference_id`, or with that of the `references`.
+    """Synthesize `text` with the voice `reference_id`, or with a voice cloned from `references`.
 
-    Fields that cannot be honored are named in `X-Ignored-Params`; an unknown voice is a 404, never another voice.
+    `X-Ignored-Params` lists the fields without effect. An unknown voice is a 404.
     """
     if content_type(request) == "multipart/form-data":
         lists = ("reference_audio", "reference_text")
         body = parse(FishBody, with_references(await read_form(request, lists[:1], lists)))
     else:
         body = await read_packed(request, FishBody)
-    require_short(request, body.text)
-    return await speak_as(request, body.to_request(), body.to_shape(), body.streaming, body.without_effect)
+    check_text_length(request, body.text)
+    return await speak_as(request, body.to_request(), body.to_output_format(), body.streaming, body.ignored_fields)
 
 
 @router.get("/health")
 @router.post("/health")
 async def health() -> dict[str, str]:
-    """Tell that the server is up, as fish's clients ask it."""
+    """Return 200 while the server is up."""
     return {"status": "ok"}

@@ -1,92 +1,93 @@
-"""`/v1/models`: the names of what is loaded, as OpenAI's clients ask for them."""
+"""`/v1/models`: the OpenAI-compatible model list."""
 
 from __future__ import annotations
 
 import time
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from backend.api.engine_host import host_of
+from backend.api.dependencies import Host, System
+from backend.api.engine_host import EngineHost
 from backend.api.errors import documented
+from backend.api.system_info import SystemInfo
 from backend.errors import UnknownModel
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-# Names that clients send without asking; whatever is loaded answers to them.
+# Model names that clients send by default; all of them use the loaded checkpoint.
 ALIASES = ("phonogram", "tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15")
 MAX_MODEL_CHARS = 255
 
 
 class Model(BaseModel):
-    """A name to ask for speech by."""
+    """A model in OpenAI's format."""
 
     id: str
     object: Literal["model"] = "model"
-    created: int = Field(description="When this server started, in seconds since 1970.")
+    created: int = Field(description="Start time of this server, in seconds since 1970.")
     owned_by: Literal["phonogram"] = "phonogram"
 
 
 class ModelList(BaseModel):
-    """The answer of `GET /v1/models`."""
+    """Response of `GET /v1/models`."""
 
     object: Literal["list"] = "list"
     data: list[Model]
 
 
 class SpeechModel(BaseModel):
-    """A model by the two fields that pages read."""
+    """A model with its id and name."""
 
     id: str
     name: str
 
 
 class SpeechModels(BaseModel):
-    """The answer of `GET /v1/audio/models`."""
+    """Response of `GET /v1/audio/models`."""
 
     models: list[SpeechModel]
 
 
-async def model_ids(request: Request) -> tuple[str, ...]:
-    """The loaded checkpoint first, then the names it also answers to; only those while it is being loaded."""
-    host = host_of(request)
-    if host.missing is not None:
+async def model_ids(host: EngineHost) -> tuple[str, ...]:
+    """Returns the name of the loaded checkpoint and its aliases; only the aliases while it is loading."""
+    if host.unavailable_reason is not None:
         return ALIASES
     status = await host.run(host.engine.status)
     return tuple(dict.fromkeys((status.model, *ALIASES)))
 
 
-async def require_model(request: Request, model_id: str) -> None:
-    """Raise `UnknownModel` for a name that `GET /v1/models` does not list."""
+async def require_model(host: EngineHost, model_id: str) -> None:
+    """Raises `UnknownModel` for a name that `GET /v1/models` does not list."""
     if model_id in ALIASES:
         return
-    known = await model_ids(request)
+    known = await model_ids(host)
     if model_id not in known:
         raise UnknownModel(
-            f"There is no model '{model_id[:40]}'; this server answers to {', '.join(known)}. Ask for one of these."
+            f"There is no model '{model_id[:40]}'; expected one of {', '.join(known)}. Use one of these."
         )
 
 
 @router.get("/models")
-async def models(request: Request) -> ModelList:
-    """List the names speech can be asked for by."""
-    created = _started_at(request)
-    return ModelList(data=[Model(id=name, created=created) for name in await model_ids(request)])
+async def models(host: Host, system: System) -> ModelList:
+    """List the model names that speech requests may use."""
+    created = _started_at(system)
+    return ModelList(data=[Model(id=name, created=created) for name in await model_ids(host)])
 
 
 @router.get("/models/{model_id}", responses=documented(404))
-async def model(request: Request, model_id: str) -> Model:
-    """Tell whether there is a model of this name."""
-    await require_model(request, model_id)
-    return Model(id=model_id, created=_started_at(request))
+async def model(host: Host, system: System, model_id: str) -> Model:
+    """Return a model by its name."""
+    await require_model(host, model_id)
+    return Model(id=model_id, created=_started_at(system))
 
 
 @router.get("/audio/models")
-async def audio_models(request: Request) -> SpeechModels:
-    """The same names as some pages look for them."""
-    return SpeechModels(models=[SpeechModel(id=name, name=name) for name in await model_ids(request)])
+async def audio_models(host: Host) -> SpeechModels:
+    """List the model names with ids and names, as Open WebUI expects them."""
+    return SpeechModels(models=[SpeechModel(id=name, name=name) for name in await model_ids(host)])
 
 
-def _started_at(request: Request) -> int:
-    return int(time.time() - (time.monotonic() - request.app.state.machine.started_s))
+def _started_at(system: SystemInfo) -> int:
+    return int(time.time() - (time.monotonic() - system.started_s))

@@ -1,4 +1,4 @@
-"""`/v1/audio/voices`: the voices as OpenAI's clients add and list them."""
+"""`/v1/audio/voices`: the OpenAI-compatible voice API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.engine_host import host_of
+from backend.api.dependencies import Host
 from backend.api.errors import documented
 from backend.api.request_parsing import parse, read_form
 from backend.errors import BadRequest
@@ -18,20 +18,20 @@ router = APIRouter(prefix="/v1/audio", tags=["openai"])
 
 
 class OpenAIVoice(BaseModel):
-    """A voice by the two fields that clients read."""
+    """A voice with its id and name."""
 
     id: str
     name: str
 
 
 class OpenAIVoices(BaseModel):
-    """The answer of `GET /v1/audio/voices`."""
+    """Response of `GET /v1/audio/voices`."""
 
     voices: list[OpenAIVoice]
 
 
 class CreatedVoice(BaseModel):
-    """The answer of `POST /v1/audio/voices`."""
+    """Response of `POST /v1/audio/voices`."""
 
     object: Literal["audio.voice"] = "audio.voice"
     id: str
@@ -40,14 +40,14 @@ class CreatedVoice(BaseModel):
 
 
 class VoiceForm(BaseModel):
-    """The form of `POST /v1/audio/voices`."""
+    """Form of `POST /v1/audio/voices`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="What to call the voice.")
+    name: str = Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S", description="Name of the voice.")
     consent: str = Field(
         min_length=1, max_length=MAX_VOICE_CHARS,
-        description="`true` if the speaker agrees; consent recordings are not kept here, so no id of one is known.",
+        description="`true` if the speaker consents. Ids of consent recordings are not supported.",
     )  # fmt: skip
 
 
@@ -63,27 +63,25 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 
 
 @router.get("/voices", responses=documented(503))
-async def voices(request: Request) -> OpenAIVoices:
-    """List the voices, built in and added; each `id` is a `voice` to speak with."""
-    host = host_of(request)
-    found = await host.run(host.engine.voices)
-    return OpenAIVoices(voices=[OpenAIVoice(id=voice.id, name=voice.name) for voice in found])
+async def voices(host: Host) -> OpenAIVoices:
+    """List the built-in and added voices; each `id` is valid as `voice` in speech requests."""
+    voices = await host.run(host.engine.voices)
+    return OpenAIVoices(voices=[OpenAIVoice(id=voice.id, name=voice.name) for voice in voices])
 
 
 @router.post("/voices", responses=documented(409, 413, 415, 429, 503, 507), openapi_extra=BODY)
-async def add_voice(request: Request) -> CreatedVoice:
-    """Add a voice from a sample of someone who agrees to it."""
+async def add_voice(request: Request, host: Host) -> CreatedVoice:
+    """Add a voice from a recording, with the speaker's consent."""
     fields = await read_form(request, files=("audio_sample",))
     sample = fields.pop("audio_sample", b"")
     form = parse(VoiceForm, fields)
     if not sample:
-        raise BadRequest("audio_sample is missing; expected a sound file of the voice. Upload one.")
+        raise BadRequest("audio_sample is missing; expected an audio file of the voice. Upload one.")
     if form.consent.strip().lower() != "true":
         raise BadRequest(
-            "consent is not 'true'. This server keeps no consent recordings, so it knows no id of one: ask the "
-            "speaker, and with their agreement send consent=true."
+            "consent is not 'true'. This server does not support ids of consent recordings: ask the speaker, and with "
+            "their consent send consent=true."
         )
-    host = host_of(request)
-    voice = await host.work(host.engine.add_voice, form.name, ReferenceClip(sample, ""), "", True)
+    voice = await host.run_task(host.engine.add_voice, form.name, ReferenceClip(sample, ""), "", True)
     created_at = int(datetime.fromisoformat(voice.created_at).timestamp())
     return CreatedVoice(id=voice.id, name=voice.name, created_at=created_at)

@@ -1,24 +1,23 @@
-"""`POST /tts`: text in, speech out."""
+"""`POST /tts` and `POST /tts/timed`: text to speech."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from backend.api.errors import documented
-from backend.api.request_parsing import read_speech_body
 from backend.api.speech.headers import documented_headers
-from backend.api.speech.request import form_schema, json_schema
+from backend.api.speech.request import SpeechBody, form_schema, json_schema, read_speech_body
 from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.api.speech.timestamps import SUBTITLE_TYPES, Output, TimedBody, speak_timed
 from backend.errors import BadRequest
 
 router = APIRouter(tags=["speech"])
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The speech. Streamed ones carry only the headers that are known at the first sound.",
+        "description": "The speech. Streamed responses carry only the headers known at the first audio.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
         "headers": documented_headers(),
     },
@@ -27,10 +26,10 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 TIMED: dict[int | str, dict[str, Any]] = {
-    **ANSWERS,
+    **RESPONSES,
     200: {
         "model": TimedBody,
-        "description": "The speech and its times, or subtitles.",
+        "description": "The speech with timestamps, or subtitles.",
         "content": {kind: {"schema": {"type": "string"}} for kind in SUBTITLE_TYPES.values()},
         "headers": documented_headers(),
     },
@@ -47,28 +46,29 @@ BODY = {
 }
 
 
-@router.post("/tts", response_class=Response, responses=ANSWERS, openapi_extra=BODY, summary="Speak a text")
-async def tts(request: Request) -> Response:
-    """Speak `text` with a voice of `GET /voices`, or with the voice of the references that come along.
+@router.post("/tts", response_class=Response, responses=RESPONSES, openapi_extra=BODY, summary="Speak a text")
+async def tts(request: Request, body: Annotated[SpeechBody, Depends(read_speech_body)]) -> Response:
+    """Synthesize `text` with a voice from `GET /voices`, or with a voice cloned from `references`.
 
-    With `streaming` the sound is sent as it is made. Unknown fields are refused by name.
+    With `streaming` the audio is sent while it is generated. Unknown fields are rejected by name.
     """
-    body = await read_speech_body(request)
     return await speak(request, body.to_request(), body.format, body.streaming)
 
 
-@router.post("/tts/timed", response_class=Response, responses=TIMED, openapi_extra=BODY, summary="Speak and tell when")
+@router.post(
+    "/tts/timed", response_class=Response, responses=TIMED, openapi_extra=BODY, summary="Speak with timestamps"
+)
 async def tts_timed(
     request: Request,
+    body: Annotated[SpeechBody, Depends(read_speech_body)],
     output: Annotated[
-        Output, Query(description="`json` holds sound and times; `srt` and `vtt` are subtitles.")
+        Output, Query(description="`json` has audio and timestamps; `srt` and `vtt` are subtitles.")
     ] = "json",
 ) -> Response:
-    """Speak `text` as `POST /tts` does, whole, and tell when each sentence and word is said.
+    """Synthesize `text` like `POST /tts`, not streamed, with timestamps of each sentence and word.
 
-    Words have times with the built-in voice; other checkpoints tell the exact edges of the text's segments.
+    The built-in voice provides word timestamps; other checkpoints provide exact timestamps of text segments.
     """
-    body = await read_speech_body(request)
     if body.streaming:
-        raise BadRequest("Times are known when the speech is whole. Leave streaming off, or use the WebSocket.")
+        raise BadRequest("Timestamps need the complete speech. Turn streaming off, or use the WebSocket.")
     return await speak_timed(request, body.to_request(), body.format, output)

@@ -1,4 +1,4 @@
-"""`/v1/audio/speech/stream`: text in and speech out over one WebSocket."""
+"""`/v1/audio/speech/stream`: the speech WebSocket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from backend.api.engine_host import EngineHost
+from backend.api.dependencies import Host
 from backend.api.speech.protocol import SpeechHandle
 from backend.api.speech.response import SpeechRun
 from backend.api.speech.websocket import SpeechSocket
@@ -17,34 +17,33 @@ from backend.runtime.request import SpeechRequest
 router = APIRouter()
 
 PATH = "/v1/audio/speech/stream"
-# Open conversations; a speech is only made for those that have something to say.
+# Open connections; only those with text to speak use the engine.
 MAX_SOCKETS = 128
 
 
 @router.websocket(PATH)
-async def speech_stream(socket: WebSocket) -> None:
-    """The messages are described in docs/api.md."""
-    host: EngineHost = socket.app.state.host
-    if host.n_sockets >= MAX_SOCKETS or host.missing is not None:
-        await deny(socket, MAX_SOCKETS, host.missing)
+async def speech_stream(socket: WebSocket, host: Host) -> None:
+    """Run a speech session; docs/api.md describes the messages."""
+    if host.n_sockets >= MAX_SOCKETS or host.unavailable_reason is not None:
+        await deny(socket, MAX_SOCKETS, host.unavailable_reason)
         return
 
-    def speak(wanted: SpeechRequest, is_timed: bool) -> SpeechHandle:
-        speech = SpeechRun(socket, wanted, time.perf_counter())
+    def create_speech(speech_request: SpeechRequest, is_timed: bool) -> SpeechHandle:
+        speech = SpeechRun(socket, speech_request, time.perf_counter())
         speech.is_streamed = True
         return speech
 
     host.n_sockets += 1
     try:
-        await SpeechSocket(socket, speak).run()
+        await SpeechSocket(socket, create_speech).run()
     finally:
         host.n_sockets -= 1
 
 
-async def deny(socket: WebSocket, n_most: int, missing: str | None = None) -> None:
-    """Refuse a handshake: `missing` says why nothing can be spoken, else there are `n_most` conversations."""
-    message = missing or f"{n_most} conversations are open already. Try again soon."
-    kind, status = ("NotReady", 503) if missing else ("Busy", 429)
+async def deny(socket: WebSocket, max_sockets: int, reason: str | None = None) -> None:
+    """Rejects a handshake: with 503 and `reason`, or with 429 because `max_sockets` are open."""
+    message = reason or f"{max_sockets} WebSockets are already open. Try again soon."
+    kind, status = ("NotReady", 503) if reason else ("Busy", 429)
     await socket.send_denial_response(
         JSONResponse({"error": kind, "message": message}, status, headers={"Retry-After": "2"})
     )

@@ -1,1 +1,1 @@
-"""Speech endpoints: request, streaming response, timestamps, WebSocket."""
+"""Speech endpoints: request, streaming response, timestamps, transcoding, WebSocket."""

@@ -1,4 +1,4 @@
-"""What the headers of a speech tell about it."""
+"""Response headers with the metrics of a speech."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from backend.api.engine_host import SpeechStreamProtocol
 from backend.audio.waveform import Waveform
 
-# Header, field of the metrics, factor, digits after the point.
+# Header, metrics field, factor, decimal places.
 AT_END = (
     ("X-Audio-Seconds", "audio_s", 1, 3),
     ("X-Total-Ms", "total_s", 1000, 1),
@@ -23,48 +23,48 @@ AT_END = (
     ("X-Frames-Per-Second", "frames_per_s", 1, 1),
 )
 DESCRIPTIONS = {
-    "X-Request-Id": "Names this request in the server's log.",
-    "X-Seed": "The seed that was used; sent again, it gives the same speech.",
-    "X-Voice": "The built-in voice that stands for the name that was sent (`/v1/audio/speech`).",
-    "X-Voice-Note": "Why the default voice speaks instead (`/v1/audio/speech`).",
-    "X-Sample-Rate": "Samples per second.",
-    "X-Channels": "Channels.",
-    "X-Ignored-Params": "What was sent and cannot be honored, with commas; beyond ASCII, and `%`, percent-encoded UTF-8.",
-    "X-Watermark": "`on` if the sound carries the watermark of the settings.",
-    "X-Finish-Reason": "`stop` or `pointer_end`: the text is said; `length`: a limit cut it short; `repetition`: it went in circles.",
-    "X-Audio-Seconds": "Length of the sound.",
-    "X-Total-Ms": "From the request to the last sound.",
-    "X-First-Audio-Ms": "From the request to the first sound.",
-    "X-RTF": "Seconds of work per second of sound.",
-    "X-Queue-Ms": "Waiting for a free place.",
-    "X-Reference-Ms": "Reading and encoding the references.",
-    "X-Semantic-Ms": "Predicting codes.",
-    "X-Synthesis-Ms": "Turning codes into sound.",
-    "X-Frames": "Frames of codes.",
-    "X-Frames-Per-Second": "Frames of codes per second of prediction.",
-    "X-Cache-Hits": "What was found in a cache, with commas.",
+    "X-Request-Id": "Id of this request in the server log.",
+    "X-Seed": "The seed used; it reproduces the same speech.",
+    "X-Voice": "The built-in voice used for the requested OpenAI voice name (`/v1/audio/speech`).",
+    "X-Voice-Note": "Reason for falling back to the default voice (`/v1/audio/speech`).",
+    "X-Sample-Rate": "Sample rate in Hz.",
+    "X-Channels": "Number of channels.",
+    "X-Ignored-Params": "Request fields without effect, comma-separated; `%` and non-ASCII as percent-encoded UTF-8.",
+    "X-Watermark": "`on` if the audio carries the watermark.",
+    "X-Finish-Reason": "`stop` or `pointer_end`: end of the text; `length`: a limit was reached; `repetition`: runaway generation.",
+    "X-Audio-Seconds": "Duration of the audio.",
+    "X-Total-Ms": "Time from the request to the last audio.",
+    "X-First-Audio-Ms": "Time to first audio (TTFA).",
+    "X-RTF": "Real-time factor: seconds of processing per second of audio.",
+    "X-Queue-Ms": "Time in the queue.",
+    "X-Reference-Ms": "Time to read and encode the references.",
+    "X-Semantic-Ms": "Time of the language model.",
+    "X-Synthesis-Ms": "Time of the codec decoder.",
+    "X-Frames": "Number of generated frames.",
+    "X-Frames-Per-Second": "Frames per second of the language model.",
+    "X-Cache-Hits": "Caches that were hit, comma-separated.",
 }
-# What a header may hold as it is; `%` begins what is encoded.
+# Characters that need no encoding in a header; `%` starts an encoded one.
 PLAIN = "".join(sorted({*string.printable} - {*string.whitespace, "%"})) + " "
-# Clients refuse answers with a header of 8 kB.
+# Clients reject responses with headers of 8 kB.
 MAX_HEADER_CHARS = 4000
 
 
 def header_text(text: str) -> str:
-    """A sentence as a header can carry it: beyond ASCII as percent-encoded UTF-8, cut where it is endless."""
-    written = ""
+    """Returns `text` as a header value: non-ASCII as percent-encoded UTF-8, truncated to `MAX_HEADER_CHARS`."""
+    header = ""
     for character in text:
         encoded = quote(character, safe=PLAIN, errors="replace")
-        if len(written) + len(encoded) > MAX_HEADER_CHARS:
-            return f"{written}..."
-        written += encoded
-    return written
+        if len(header) + len(encoded) > MAX_HEADER_CHARS:
+            return f"{header}..."
+        header += encoded
+    return header
 
 
 def headers_at_start(
     stream: SpeechStreamProtocol, first: Waveform, first_audio_s: float | None = None
 ) -> dict[str, str]:
-    """What is known when the first piece of sound exists."""
+    """Returns the headers known when the first chunk exists."""
     headers = {
         "X-Sample-Rate": str(first.rate_hz),
         "X-Channels": str(first.n_channels),
@@ -72,7 +72,7 @@ def headers_at_start(
     }
     if first_audio_s is not None:
         headers["X-First-Audio-Ms"] = f"{first_audio_s * 1000:.1f}"
-    if stream.is_marked:
+    if stream.is_watermarked:
         headers["X-Watermark"] = "on"
     if stream.ignored:
         headers["X-Ignored-Params"] = header_text(", ".join(stream.ignored))
@@ -80,7 +80,7 @@ def headers_at_start(
 
 
 def headers_at_end(stream: SpeechStreamProtocol) -> dict[str, str]:
-    """What is known after the last piece."""
+    """Returns the headers known after the last chunk."""
     metrics: Any = stream.metrics
     headers = {name: f"{getattr(metrics, field) * factor:.{digits}f}" for name, field, factor, digits in AT_END}
     headers["X-Finish-Reason"] = stream.finish_reason
@@ -90,5 +90,5 @@ def headers_at_end(stream: SpeechStreamProtocol) -> dict[str, str]:
 
 
 def documented_headers() -> dict[str, dict[str, Any]]:
-    """The headers as OpenAPI describes them."""
+    """Returns the headers as OpenAPI describes them."""
     return {name: {"description": text, "schema": {"type": "string"}} for name, text in DESCRIPTIONS.items()}

@@ -1,44 +1,44 @@
-"""One speech as a conversation sees it, wherever it is made."""
+"""Protocol of a speech that runs in this process or on a replica."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from backend.api.speech.playback_clock import PlaybackClock
+from backend.api.metrics import PlaybackClock
 from backend.audio.waveform import Waveform
 from backend.runtime.request import SpeechRequest
 
 
 class SpeechHandle(Protocol):
-    """A speech that was asked for. `close` ends it in any case, and is called once."""
+    """One speech request. Callers call `close` exactly once, whatever the outcome."""
 
     playback: PlaybackClock
 
     async def open(self) -> Waveform:
-        """Start to speak; returns the first piece. Raises what it is refused with, and `Cancelled` once left."""
+        """Starts the speech and returns the first chunk. Raises the engine's errors, and `Cancelled` once cancelled."""
         ...
 
     async def next(self) -> Waveform | None:
-        """The next piece; None after the last. Raises why it broke off."""
+        """Returns the next chunk, or None after the last. Raises the error that ended the speech."""
         ...
 
     async def sentences(self) -> Sequence[Any]:
-        """When what is said; after the last piece."""
+        """Returns the sentence timestamps; complete after the last chunk."""
         ...
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a call that computes in a thread."""
+        """Runs a blocking call in a thread."""
         ...
 
     def sent(self, duration_s: float) -> None: ...
 
     def finish(self) -> None: ...
 
-    def leave(self) -> None: ...
+    def cancel(self) -> None: ...
 
     def close(self) -> None: ...
 
 
-# Asks for a speech; the flag says whether its `sentences` are wanted.
-Speak = Callable[[SpeechRequest, bool], SpeechHandle]
+# Creates a speech; the flag requests its `sentences`.
+CreateSpeech = Callable[[SpeechRequest, bool], SpeechHandle]

@@ -1,4 +1,4 @@
-"""The body of `POST /tts`: every field with its bound, in JSON or as a form."""
+"""Body of `POST /tts`, as JSON or a form: fields, bounds and parsing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ import binascii
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
+from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from backend.api.request_parsing import (
+    check_text_length,
+    content_type,
+    parse,
+    read_form,
+    read_json,
+    unsupported_media_type,
+)
 from backend.audio.files import FILE_FORMATS
 from backend.audio.writers import FORMATS
 from backend.errors import BadRequest
@@ -23,23 +32,22 @@ from backend.runtime.request import (
 )
 
 Format = Literal["wav", "pcm", "flac", "mp3", "opus", "aac", "m4b", "ogg"]
-assert set(Format.__args__) == {*FILE_FORMATS, *FORMATS}, "a format that can be written is missing here"  # type: ignore[attr-defined]
+assert set(Format.__args__) == {*FILE_FORMATS, *FORMATS}, "Format lacks a writable format"  # type: ignore[attr-defined]
 
-# One place holds defaults and bounds: the request the engine takes.
+# The engine's request owns all defaults and bounds.
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(SpeechRequest)}
 
-
-# Base64 is read in parts, since one long call lets no other thread run meanwhile.
+# Base64 is decoded in parts, because one long call blocks all other threads.
 PART_CHARS = 2**18
 
 
 def bounded(name: str, description: str) -> Any:
-    """A field with the default and the bounds of the engine's request."""
+    """Returns a field with the default and the bounds of `SpeechRequest`."""
     low, high = BOUNDS[name]
     return Field(DEFAULTS[name], ge=low, le=high, description=description)
 
 
-def _sound_bytes(value: Any) -> Any:
+def _decode_base64(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
@@ -50,28 +58,28 @@ def _sound_bytes(value: Any) -> Any:
         parts = []
     # Only the last part may be padded.
     if any(len(part) != PART_CHARS // 4 * 3 for part in parts[:-1]) or (value and not parts):
-        raise ValueError("expected the bytes of a sound file in base64")
+        raise ValueError("expected the bytes of an audio file in base64")
     return b"".join(parts)
 
 
-Sound = Annotated[
+Base64Audio = Annotated[
     bytes,
-    BeforeValidator(_sound_bytes),
+    BeforeValidator(_decode_base64),
     WithJsonSchema({"type": "string", "format": "byte", "description": "A WAV, FLAC, Ogg or MP3 file in base64."}),
 ]
 
 
 class Reference(BaseModel):
-    """A recording of the voice to speak with."""
+    """Reference audio for voice cloning."""
 
     model_config = ConfigDict(extra="forbid")
 
-    audio: Sound
-    text: str = Field("", max_length=5000, description="The words said in it; leave empty if unknown.")
+    audio: Base64Audio
+    text: str = Field("", max_length=5000, description="Transcript of the audio; empty if unknown.")
 
 
 class SpeechBody(BaseModel):
-    """What to say, and how. A field left out, or null, is left to the checkpoint."""
+    """Text to synthesize, with its parameters. Omitted or null fields use the defaults of the checkpoint."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -83,56 +91,59 @@ class SpeechBody(BaseModel):
         },
     )
 
-    text: str = Field(min_length=1, pattern=r"\S", description="The text to speak.")
-    voice: str | None = Field(None, min_length=1, max_length=MAX_VOICE_CHARS, description="An id of `GET /voices`.")
-    reference_id: str | None = Field(
-        None, min_length=1, max_length=MAX_VOICE_CHARS, description="Another name for `voice`."
+    text: str = Field(min_length=1, pattern=r"\S", description="Text to synthesize.")
+    voice: str | None = Field(
+        None, min_length=1, max_length=MAX_VOICE_CHARS, description="Voice id from `GET /voices`."
     )
+    reference_id: str | None = Field(None, min_length=1, max_length=MAX_VOICE_CHARS, description="Alias of `voice`.")
     references: list[Reference] = Field(
-        [], max_length=MAX_REFERENCES, description="Recordings of the voice to speak with, instead of `voice`."
+        [], max_length=MAX_REFERENCES, description="Reference audio for voice cloning, instead of `voice`."
     )
     fit_reference: bool = Field(
         DEFAULTS["fit_reference"],
-        description="Fit the voice to the references first: seconds once, and it is more alike. Needs their words.",
+        description="Adapt the voice to the references first: takes seconds once and raises similarity. "
+        "Needs their transcripts.",
     )
-    format: Format = Field("wav", description="File format of the answer; `pcm` is bare 16-bit little-endian samples.")
-    streaming: bool = Field(False, description="Send sound as it is made (every format but ogg).")
-    seed: int | None = bounded("seed", "The same seed gives the same speech.")
-    temperature: float | None = bounded("temperature", "0 always takes the likeliest code.")
-    top_p: float | None = bounded("top_p", "Choose among the likeliest codes of this mass.")
-    top_k: int | None = bounded("top_k", "Choose among this many likeliest codes.")
-    min_p: float | None = bounded("min_p", "Drop codes below this share of the likeliest.")
-    repetition_penalty: float | None = bounded("repetition_penalty", "Above 1 avoids recent codes.")
-    max_new_tokens: int | None = bounded("max_new_tokens", "Most frames of one piece of the text.")
-    chunk_length: int | None = bounded("chunk_length", "Speak long text in pieces of about this many bytes.")
-    normalize: bool = Field(DEFAULTS["normalize"], description="Read numbers, dates and the like as words.")
-    speed: float = bounded("speed", "2 speaks in half the time, at the same pitch.")
-    pitch: float = bounded("pitch", "Move the voice by so many semitones; speed and timbre stay.")
-    markup: Markup = Field(DEFAULTS["markup"], description="How to read marks in the text.")
+    format: Format = Field("wav", description="Audio format; `pcm` is raw 16-bit little-endian samples.")
+    streaming: bool = Field(False, description="Stream audio while it is generated (all formats except ogg).")
+    seed: int | None = bounded("seed", "The same seed reproduces the same speech.")
+    temperature: float | None = bounded("temperature", "0 always picks the most likely code.")
+    top_p: float | None = bounded("top_p", "Nucleus sampling: keep the most likely codes with this total probability.")
+    top_k: int | None = bounded("top_k", "Keep this many of the most likely codes.")
+    min_p: float | None = bounded("min_p", "Drop codes below this fraction of the highest probability.")
+    repetition_penalty: float | None = bounded("repetition_penalty", "Values above 1 make recent codes less likely.")
+    max_new_tokens: int | None = bounded("max_new_tokens", "Maximum number of frames per text segment.")
+    chunk_length: int | None = bounded("chunk_length", "Split long text into segments of about this many bytes.")
+    normalize: bool = Field(DEFAULTS["normalize"], description="Expand numbers, dates and similar into words.")
+    speed: float = bounded("speed", "2 halves the duration at the same pitch.")
+    pitch: float = bounded("pitch", "Pitch shift in semitones, at the same speed and timbre.")
+    markup: Markup = Field(DEFAULTS["markup"], description="Markup language of the text.")
     latency: Latency = Field(
-        DEFAULTS["latency"], description="`low` sends the first sound sooner, at some cost in total time."
+        DEFAULTS["latency"], description="`low` reduces the time to first audio, at some cost in total time."
     )
-    loudness_lufs: float | None = bounded("loudness_lufs", "Bring the whole to this loudness; sent in one piece.")
-    timeout_s: float | None = bounded("timeout_s", "Give up when the whole takes longer, waiting included.")
+    loudness_lufs: float | None = bounded(
+        "loudness_lufs", "Normalize to this loudness; the audio is then sent as a whole."
+    )
+    timeout_s: float | None = bounded("timeout_s", "Maximum total time, including time in the queue.")
     use_memory_cache: Literal["on", "off"] | bool = Field(
-        "on" if DEFAULTS["use_memory_cache"] else "off", description="Reuse work on references and texts seen before."
+        "on" if DEFAULTS["use_memory_cache"] else "off", description="Use cached references and codes."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_left_out(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {name: value for name, value in given.items() if value is not None or name not in cls.model_fields}
+    def _drop_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if value is not None or name not in cls.model_fields}
 
     def to_request(self) -> SpeechRequest:
-        """The same as the engine takes it. Raises `BadRequest` if fields contradict each other."""
+        """Returns the engine's request. Raises `BadRequest` if fields contradict each other."""
         if self.voice and self.reference_id and self.voice != self.reference_id:
-            raise BadRequest("Got both voice and reference_id, and they differ; they mean the same. Send one of them.")
+            raise BadRequest("voice and reference_id are aliases but have different values. Send one of them.")
         if self.streaming and self.format not in FORMATS:
             raise BadRequest(
-                f"Cannot stream '{self.format}'; the formats that stream are {', '.join(FORMATS)}. "
-                "Choose one of them, or leave streaming off."
+                f"Cannot stream '{self.format}'; the streaming formats are {', '.join(FORMATS)}. "
+                "Choose one of them, or turn streaming off."
             )
         own = {"voice", "reference_id", "references", "format", "streaming", "use_memory_cache"}
         return SpeechRequest(
@@ -144,8 +155,35 @@ class SpeechBody(BaseModel):
         )
 
 
+async def read_speech_body(request: Request) -> SpeechBody:
+    """Returns the validated body. Raises `BadRequest`, `LimitExceeded`, or 415 for another content type."""
+    kind = content_type(request)
+    if kind == "application/json":
+        body = await read_json(request, SpeechBody)
+    elif kind == "multipart/form-data":
+        fields = await read_form(request, files=("reference_audio",), lists=("reference_audio", "reference_text"))
+        body = parse(SpeechBody, with_references(fields))
+    else:
+        raise unsupported_media_type(kind, "application/json", "multipart/form-data")
+    check_text_length(request, body.text)
+    return body
+
+
+def with_references(fields: dict[str, Any]) -> dict[str, Any]:
+    """Pairs the form's `reference_audio` and `reference_text` into the `references` list of the JSON body."""
+    # Browsers send an empty part for a file input without a file.
+    clips = [clip for clip in fields.pop("reference_audio", []) if clip]
+    texts = fields.pop("reference_text", [])
+    if len(texts) > len(clips) and any(texts):
+        raise BadRequest(f"Got {len(texts)} of reference_text and {len(clips)} of reference_audio; expected pairs.")
+    texts = (texts + [""] * len(clips))[: len(clips)]
+    if "references" in fields:
+        raise BadRequest("A form has no field 'references'. Upload each recording as reference_audio.")
+    return {**fields, "references": [{"audio": clip, "text": text} for clip, text in zip(clips, texts, strict=True)]}
+
+
 def json_schema() -> dict[str, Any]:
-    """The schema of the JSON body, complete in itself."""
+    """Returns the self-contained schema of the JSON body."""
     schema = SpeechBody.model_json_schema()
     definitions = schema.pop("$defs")
     schema["properties"]["references"]["items"] = definitions["Reference"]
@@ -153,7 +191,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def form_schema() -> dict[str, Any]:
-    """The schema of the form: as the JSON body, but recordings are uploaded files."""
+    """Returns the schema of the form: like the JSON body, but with uploaded files as references."""
     schema = json_schema()
     del schema["properties"]["references"], schema["examples"]
     schema["title"] = "SpeechForm"
@@ -161,12 +199,12 @@ def form_schema() -> dict[str, Any]:
         "reference_audio": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
-            "description": "Recordings of the voice to speak with: WAV, FLAC, Ogg or MP3 files.",
+            "description": "Reference audio for voice cloning: WAV, FLAC, Ogg or MP3 files.",
         },
         "reference_text": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "The words said in each recording, in the same order.",
+            "description": "Transcript of each recording, in the same order.",
         },
     }
     return schema

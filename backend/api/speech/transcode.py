@@ -1,4 +1,4 @@
-"""Speech at a rate, bitrate or volume of the caller's choice: the engine's own samples, coded anew on their way out."""
+"""Transcoding of speech responses to a requested sample rate, bitrate or gain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from backend.api.engine_host import EngineHost, host_of
+from backend.api.dependencies import host_of
+from backend.api.engine_host import EngineHost
 from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.audio.lossy_encoder import CODINGS
 from backend.audio.pcm import from_int16
@@ -23,7 +24,7 @@ SAMPLE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """How the sound is wanted. None leaves a number to the checkpoint or to the format."""
+    """Requested audio format. None uses the rate of the checkpoint or the default bitrate of the format."""
 
     format: str
     rate_hz: int | None = None
@@ -37,20 +38,20 @@ class OutputFormat:
         if rate_hz not in coding.rates_hz:
             rates = ", ".join(map(str, coding.rates_hz))
             raise BadRequest(
-                f"{self.format} has no sample rate of {rate_hz} Hz; expected one of {rates}. Choose another."
+                f"{self.format} does not support a sample rate of {rate_hz} Hz; expected one of {rates}. Choose one."
             )
         if self.bitrate_kbps is not None and self.bitrate_kbps > coding.most_kbps(rate_hz, 1):
             raise BadRequest(
-                f"{self.format} at {rate_hz} Hz has at most {coding.most_kbps(rate_hz, 1)} kbps; got "
-                f"{self.bitrate_kbps}. Choose fewer, or a higher sample rate."
+                f"{self.format} at {rate_hz} Hz supports at most {coding.most_kbps(rate_hz, 1)} kbps; got "
+                f"{self.bitrate_kbps}. Choose a lower bitrate or a higher sample rate."
             )
 
     @property
-    def is_plain(self) -> bool:
+    def is_native(self) -> bool:
         return self.rate_hz is None and self.bitrate_kbps is None and self.gain_db == 0
 
     def rate_from(self, rate_hz: int) -> int:
-        """The rate asked for; else the given one, or the next that the bitrate asked for can have."""
+        """Returns the requested rate, else `rate_hz` or the next rate that supports the requested bitrate."""
         if self.rate_hz is not None:
             return self.rate_hz
         if self.bitrate_kbps is None or self.format not in CODINGS:
@@ -61,34 +62,35 @@ class OutputFormat:
 
 
 async def speak_as(
-    request: Request, wanted: SpeechRequest, shape: OutputFormat, is_streaming: bool, ignored: tuple[str, ...] = ()
-) -> Response:
-    """Answer with the speech in this shape. `ignored` names what of the request cannot be honored, for the header."""
-    answer = await speak(request, wanted, shape.format if shape.is_plain else "pcm", is_streaming)
-    if not shape.is_plain and "x-sample-rate" in answer.headers:
-        answer = await _recoded(answer, shape, host_of(request))
+    request: Request, speech_request: SpeechRequest, output: OutputFormat, is_streaming: bool,
+    ignored: tuple[str, ...] = (),
+) -> Response:  # fmt: skip
+    """Returns the response with the speech in `output` format. `ignored` fields are added to `X-Ignored-Params`."""
+    response = await speak(request, speech_request, output.format if output.is_native else "pcm", is_streaming)
+    if not output.is_native and "x-sample-rate" in response.headers:
+        response = await _transcode(response, output, host_of(request))
     if ignored:
-        told = [answer.headers["x-ignored-params"]] if "x-ignored-params" in answer.headers else []
-        answer.headers["X-Ignored-Params"] = ", ".join([*told, *ignored])
-    return answer
+        names = [response.headers["x-ignored-params"]] if "x-ignored-params" in response.headers else []
+        response.headers["X-Ignored-Params"] = ", ".join([*names, *ignored])
+    return response
 
 
 class Transcoder:
-    """Turns 16-bit samples, given as bytes, into bytes of another shape."""
+    """Transcodes a stream of 16-bit PCM bytes to another format."""
 
-    def __init__(self, shape: OutputFormat, rate_hz: int, n_channels: int, n_samples: int | None = None) -> None:
-        self.rate_hz = shape.rate_from(rate_hz)
+    def __init__(self, output: OutputFormat, rate_hz: int, n_channels: int, n_samples: int | None = None) -> None:
+        self.rate_hz = output.rate_from(rate_hz)
         self._resampler = StreamResampler(rate_hz, self.rate_hz, n_channels)
         n_out = None if n_samples is None else resampled_length(n_samples, rate_hz, self.rate_hz)
-        self._writer = open_writer(shape.format, self.rate_hz, n_channels, n_out, shape.bitrate_kbps)
-        self._gain = np.float32(10 ** (shape.gain_db / 20))
-        self._n_channels, self._held = n_channels, b""
+        self._writer = open_writer(output.format, self.rate_hz, n_channels, n_out, output.bitrate_kbps)
+        self._gain = np.float32(10 ** (output.gain_db / 20))
+        self._n_channels, self._partial = n_channels, b""
 
     def push(self, content: bytes) -> bytes:
-        """The bytes ready after the next samples, wherever those were cut."""
-        content = self._held + content
+        """Returns the bytes ready after `content`, which may end inside a sample."""
+        content = self._partial + content
         n_whole = len(content) - len(content) % (SAMPLE_BYTES * self._n_channels)
-        self._held = content[n_whole:]
+        self._partial = content[n_whole:]
         frames = np.frombuffer(content[:n_whole], "<i2").reshape(-1, self._n_channels).T
         return self._writer.push(self._resampler.push(from_int16(frames) * self._gain))
 
@@ -96,45 +98,41 @@ class Transcoder:
         return self._writer.push(self._resampler.finish()) + self._writer.finish()
 
 
-async def _recoded(answer: Response, shape: OutputFormat, host: EngineHost) -> Response:
-    rate_hz, n_channels = int(answer.headers["x-sample-rate"]), int(answer.headers["x-channels"])
-    own = {
-        "X-Sample-Rate": str(shape.rate_from(rate_hz)),
-        "Content-Disposition": f'inline; filename="speech.{shape.format}"',
-    }
-    headers = {name: told for name, told in answer.headers.items() if name not in ("content-type", "content-length")}
-    headers |= {name.lower(): told for name, told in own.items()}
-    if "content-length" not in answer.headers:
-        return TranscodedStream(
-            answer, Transcoder(shape, rate_hz, n_channels), host, MEDIA_TYPES[shape.format], headers
-        )
-    pcm = bytes(answer.body)
-    recoder = Transcoder(shape, rate_hz, n_channels, len(pcm) // (SAMPLE_BYTES * n_channels))
-    content = await host.run(lambda: recoder.push(pcm) + recoder.finish())
-    return Response(content, media_type=MEDIA_TYPES[shape.format], headers=headers)
+async def _transcode(native: Response, output: OutputFormat, host: EngineHost) -> Response:
+    rate_hz, n_channels = int(native.headers["x-sample-rate"]), int(native.headers["x-channels"])
+    headers = {name: text for name, text in native.headers.items() if name not in ("content-type", "content-length")}
+    headers["x-sample-rate"] = str(output.rate_from(rate_hz))
+    headers["content-disposition"] = f'inline; filename="speech.{output.format}"'
+    media_type = MEDIA_TYPES[output.format]
+    if "content-length" not in native.headers:
+        return TranscodedStream(native, Transcoder(output, rate_hz, n_channels), host, media_type, headers)
+    pcm = bytes(native.body)
+    transcoder = Transcoder(output, rate_hz, n_channels, len(pcm) // (SAMPLE_BYTES * n_channels))
+    content = await host.run(lambda: transcoder.push(pcm) + transcoder.finish())
+    return Response(content, media_type=media_type, headers=headers)
 
 
 class TranscodedStream(Response):
-    """A chunked answer recoded while it passes. Its failures pass as they are."""
+    """A chunked response, transcoded while it is sent. Errors of the inner response propagate."""
 
     def __init__(
-        self, inner: Response, recoder: Transcoder, host: EngineHost, media_type: str, headers: dict[str, str]
+        self, inner: Response, transcoder: Transcoder, host: EngineHost, media_type: str, headers: dict[str, str]
     ) -> None:  # fmt: skip
         super().__init__(media_type=media_type, headers=headers)
         del self.headers["content-length"]
-        self._inner, self._recoder, self._host = inner, recoder, host
+        self._inner, self._transcoder, self._host = inner, transcoder, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        recoder, run = self._recoder, self._host.run
+        transcoder, run = self._transcoder, self._host.run
 
-        async def recoded(message: Message) -> None:
+        async def send_transcoded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send({**message, "headers": self.raw_headers})
                 return
-            body, has_more = await run(recoder.push, message.get("body", b"")), message.get("more_body", False)
+            body, has_more = await run(transcoder.push, message.get("body", b"")), message.get("more_body", False)
             if not has_more:
-                body += await run(recoder.finish)
+                body += await run(transcoder.finish)
             if body or not has_more:
                 await send({"type": "http.response.body", "body": body, "more_body": has_more})
 
-        await self._inner(scope, receive, recoded)
+        await self._inner(scope, receive, send_transcoded)

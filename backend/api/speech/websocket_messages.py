@@ -1,4 +1,4 @@
-"""What is said over the speech socket, in both directions."""
+"""Client messages of the speech WebSocket."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MAX_PACE_S = 3600.0
 
 
 class Start(BaseModel):
-    """`{"type": "start", ...}`: how to speak from now on. May be left out; once, before any text."""
+    """`{"type": "start", ...}`: session parameters. Optional; at most once, before any text."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["start"] = "start"
-    format: Format = Field("pcm", description="One file over all sentences; `pcm` is bare 16-bit samples.")
-    audio: Literal["binary", "json"] = Field("binary", description="Sound as binary messages, or in base64.")
-    timings: bool = Field(False, description="Also tell when each sentence and word is heard.")
+    format: Format = Field("pcm", description="Audio format of the session; `pcm` is raw 16-bit samples.")
+    audio: Literal["binary", "json"] = Field("binary", description="Audio as binary messages, or as base64 in JSON.")
+    timings: bool = Field(False, description="Also send timestamps of each sentence and word.")
     pace: float = Field(
-        10.0, ge=0, le=MAX_PACE_S, description="Seconds of sound sent ahead of its playing; 0 sends all at once."
+        10.0, ge=0, le=MAX_PACE_S, description="Seconds of audio sent ahead of playback; 0 is no limit."
     )
     voice: str | None = Field(None, min_length=1, max_length=MAX_VOICE_CHARS)
-    seed: int | None = bounded("seed", "Of the first sentence; each has noise of its own.")
-    temperature: float | None = bounded("temperature", "As in `POST /tts`, like those below.")
+    seed: int | None = bounded("seed", "Each sentence derives its own seed from this one.")
+    temperature: float | None = bounded("temperature", "As in `POST /tts`, like the fields below.")
     top_p: float | None = bounded("top_p", "")
     top_k: int | None = bounded("top_k", "")
     min_p: float | None = bounded("min_p", "")
@@ -34,19 +34,19 @@ class Start(BaseModel):
     max_new_tokens: int | None = bounded("max_new_tokens", "")
     speed: float = bounded("speed", "")
     pitch: float = bounded("pitch", "")
-    timeout_s: float | None = bounded("timeout_s", "Of each sentence.")
+    timeout_s: float | None = bounded("timeout_s", "Per sentence.")
     normalize: bool = DEFAULTS["normalize"]
     markup: Markup = DEFAULTS["markup"]
     latency: Latency = "low"
 
     def request_of(self, text: str, seed: int | None) -> SpeechRequest:
-        """One sentence as the engine takes it."""
+        """Returns the engine's request for one sentence."""
         own = {"type", "format", "audio", "timings", "pace", "seed"}
         return SpeechRequest(**self.model_dump(exclude=own), text=text, seed=seed)
 
 
 class TextMessage(BaseModel):
-    """`{"type": "text", "text": "..."}`: more text, cut anywhere."""
+    """`{"type": "text", "text": "..."}`: more text, split at any position."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,7 +55,7 @@ class TextMessage(BaseModel):
 
 
 class ControlMessage(BaseModel):
-    """`flush` speaks what has come without waiting for its end, `cancel` stops and forgets, `end` flushes and closes."""
+    """`flush` speaks buffered text at once, `cancel` drops all pending text, `end` flushes and closes."""
 
     model_config = ConfigDict(extra="forbid")
 

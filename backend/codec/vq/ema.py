@@ -1,4 +1,4 @@
-"""A codebook that follows its latents by moving averages instead of gradients (SoundStream, section III.C)."""
+"""A codebook updated by exponential moving averages instead of gradients (SoundStream, section III.C)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 from backend.codec.vq.straight_through import straight_through
 from backend.nn.cached_weights import DerivedInEval
 
-# Candidates for restarts are rows of the batch taken with this stride: no generator whose state would have to be saved.
+# Restart candidates are rows of the batch at this stride, which needs no random generator with state to save.
 _STRIDE = 2_654_435_761
 
 
 class EMAQuantizer(DerivedInEval):
-    """One stage: `size` codes in `dim` dimensions, each the running mean of the latents nearest to it.
+    """One stage: `size` codes in `dim` dimensions, each the running mean of its nearest latents.
 
-    The first training batch places the codes by k-means unless `init_from` did so before. A code whose share of
-    the latents falls below `restart_fraction` of an equal share starts again from a latent of the current batch;
-    being relative, that threshold means the same for every batch size and frame rate.
+    The first training batch initializes the codes by k-means, unless `init_from` did. A code whose share of the latents
+    falls below `restart_fraction` of an equal share restarts from a latent of the current batch; the relative threshold
+    is independent of batch size and frame rate.
     """
 
     is_trained_by_gradient = False
@@ -43,8 +43,8 @@ class EMAQuantizer(DerivedInEval):
         self.kmeans_rounds = kmeans_rounds
         self.kmeans_rows_per_code = kmeans_rows_per_code
         self.seed = seed
-        # A trainer on several devices sets this to its sum over ranks; restarts then follow rank 0, whose buffers
-        # data-parallel wrappers broadcast.
+        # Multi-device training sets this to a sum over ranks; restarts then follow rank 0, whose buffers data-parallel
+        # wrappers broadcast.
         self.sum_over_ranks: Callable[[Tensor], Tensor] | None = None
         generator = torch.Generator().manual_seed(seed)
         codebook = torch.randn(size, dim, generator=generator) / dim**0.5
@@ -62,23 +62,23 @@ class EMAQuantizer(DerivedInEval):
         return _half_square(self.codebook)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The nearest code of each frame of x [B, D, T]: [B, T], the lowest index on ties."""
+        """Returns the nearest code of each frame of x [B, D, T]: [B, T], the lowest index on ties."""
         rows = x.transpose(1, 2).reshape(-1, self.dim)
         return _nearest(rows, self.codebook, self.derived()).view(x.shape[0], x.shape[2])
 
     def decode(self, indices: Tensor) -> Tensor:
-        """Indices [B, T] to codes [B, D, T]."""
+        """Maps indices [B, T] to codes [B, D, T]."""
         return F.embedding(indices, self.codebook).transpose(1, 2)
 
     def vectors(self) -> Tensor:
-        """What each code decodes to, [S, D]."""
+        """Returns the decoded vector of each code, [S, D]."""
         return self.codebook
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Quantise x [B, D, T] and, in training mode, move the codebook towards it.
+        """Quantizes x [B, D, T] and, in training mode, updates the codebook.
 
-        Returns the codes with a straight-through gradient, their indices [B, T], the commitment of each item [B]
-        (mean square distance, pulling x only), and zeros [B]: no gradient trains the codebook.
+        Returns the codes with a straight-through gradient, their indices [B, T], the commitment loss of each item [B]
+        (mean square distance with a gradient to x only), and zeros [B]: no gradient trains the codebook.
         """
         if self.training and not self.is_placed:
             self.init_from(x)
@@ -91,20 +91,20 @@ class EMAQuantizer(DerivedInEval):
         return passed, indices, commitment, torch.zeros_like(commitment)
 
     def margins(self, x: Tensor) -> Tensor:
-        """By how much the nearest code beats the second nearest in squared distance, [B, T]."""
+        """Returns the squared-distance margin between the nearest and second nearest code, [B, T]."""
         rows = x.transpose(1, 2).reshape(-1, self.dim)
         gap = _distances(rows, self.codebook, self.derived()).topk(2, dim=1, largest=False).values.diff(dim=1)
         return 2 * gap.view(x.shape[0], x.shape[2])
 
     @torch.no_grad()
     def init_from(self, latents: Tensor) -> None:
-        """Place the codes by k-means on latents [B, D, T] (a seeded, bounded sample of their frames)."""
+        """Initializes the codes by k-means on latents [B, D, T] (a seeded, bounded sample of their frames)."""
         rows = latents.transpose(1, 2).reshape(-1, self.dim).to(self.codebook.dtype)
         generator = torch.Generator().manual_seed(self.seed)
         n_rows = min(rows.shape[0], self.size * self.kmeans_rows_per_code)
         rows = rows[torch.randperm(rows.shape[0], generator=generator)[:n_rows].to(rows.device)]
         codes, counts = _kmeans(rows, self.size, self.kmeans_rounds, generator)
-        # Empty clusters begin with an equal share, or they would be restarted before they had a chance.
+        # Empty clusters start with an equal share, otherwise they would be restarted immediately.
         share = torch.where(counts > 0, counts / n_rows, 1 / self.size)
         self.codebook.copy_(codes)
         self.share.copy_(share)
@@ -114,7 +114,7 @@ class EMAQuantizer(DerivedInEval):
 
     @torch.no_grad()
     def update(self, x: Tensor, indices: Tensor) -> None:
-        """Move the averages towards latents x [B, D, T] with codes [B, T], and restart the codes that starve."""
+        """Updates the averages with latents x [B, D, T] and their codes [B, T], and restarts unused codes."""
         rows = x.transpose(1, 2).reshape(-1, self.dim).to(self.codebook.dtype)
         counts, sums = _sums_per_code(rows, indices.reshape(-1), self.size)
         if self.sum_over_ranks is not None:
@@ -123,12 +123,12 @@ class EMAQuantizer(DerivedInEval):
         self.share.lerp_(counts / n_rows, 1 - self.decay)
         self.sums.lerp_(sums / n_rows, 1 - self.decay)
         starving = self.share < self.restart_fraction / self.size
-        # Candidates are drawn and selected without asking whether any code starves: no wait for the device.
+        # Candidates are selected without reading back whether any code is unused, so nothing synchronizes.
         order = torch.arange(self.size, device=rows.device) + self.n_updates * self.size
         candidates = rows[order * _STRIDE % rows.shape[0]]
         self.share.masked_fill_(starving, 1 / self.size)
         torch.where(starving[:, None], candidates / self.size, self.sums, out=self.sums)
-        # Without restarts a share can fade to nothing; such a code stays where it was last.
+        # Without restarts a share can vanish; such a code keeps its last position.
         moved = self.sums / self.share[:, None]
         torch.where(self.share[:, None] > 1e-12, moved, self.codebook, out=self.codebook)
         self.n_updates += 1
@@ -140,7 +140,7 @@ def _half_square(codebook: Tensor) -> Tensor:
 
 
 def _distances(rows: Tensor, codebook: Tensor, half_square: Tensor) -> Tensor:
-    """Half the squared distance of rows [R, D] to codes [S, D], less a constant per row: [R, S]."""
+    """Returns half the squared distance of rows [R, D] to codes [S, D], minus a constant per row: [R, S]."""
     return torch.addmm(half_square, rows, codebook.T, alpha=-1)
 
 
@@ -155,10 +155,10 @@ def _sums_per_code(rows: Tensor, indices: Tensor, size: int) -> tuple[Tensor, Te
 
 
 def _kmeans(rows: Tensor, size: int, rounds: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Lloyd's iterations from random rows; an empty cluster moves to a random row. Returns codes and last counts."""
+    """Runs Lloyd's algorithm from random rows; an empty cluster moves to a random row. Returns codes and last counts."""
 
     def random_rows(n: int) -> Tensor:
-        # Distinct rows while there are enough: equal starting codes would never part.
+        # Distinct rows if there are enough: equal initial codes would never separate.
         order = torch.randperm(rows.shape[0], generator=generator)
         return rows[order.repeat(-(-n // rows.shape[0]))[:n].to(rows.device)]
 

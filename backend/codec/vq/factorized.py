@@ -1,4 +1,4 @@
-"""A codebook searched in a few dimensions by direction, trained by gradients (DAC, arXiv 2306.06546)."""
+"""A codebook searched by cosine in a low-dimensional space and trained by gradients (DAC, arXiv 2306.06546)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from backend.nn.cached_weights import DerivedInEval
 
 
 class FactorizedQuantizer(DerivedInEval):
-    """One stage: project to `code_dim`, take the code with the largest cosine, project back.
+    """One stage: projects to `code_dim`, selects the code with the largest cosine, projects back.
 
-    Only the search is normalised; the code that leaves is the codebook row as stored.
+    Only the search is normalized; the output is the stored codebook row.
     """
 
     is_trained_by_gradient = True
@@ -35,22 +35,22 @@ class FactorizedQuantizer(DerivedInEval):
         return F.normalize(self.codebook.weight, dim=1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The code of each frame of x [B, D, T]: [B, T], the lowest index on ties."""
+        """Returns the code of each frame of x [B, D, T]: [B, T], the lowest index on ties."""
         return self._nearest(self.in_proj(x))
 
     def decode(self, indices: Tensor) -> Tensor:
-        """Indices [B, T] to vectors [B, D, T]."""
+        """Maps indices [B, T] to vectors [B, D, T]."""
         return self.out_proj(self.codebook(indices).transpose(1, 2))
 
     def vectors(self) -> Tensor:
-        """What each code decodes to, [S, D]."""
+        """Returns the decoded vector of each code, [S, D]."""
         return self.out_proj(self.codebook.weight.T[None])[0].T
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Quantise x [B, D, T]: vectors [B, D, T], indices [B, T], commitment [B] and codebook loss [B].
+        """Quantizes x [B, D, T]; returns vectors [B, D, T], indices [B, T], commitment [B] and codebook loss [B].
 
-        Both losses are the mean square distance in the small space: the first pulls latents to their codes, the
-        second codes to their latents.
+        Both losses are mean square distances in the projected space, with gradients to the latents and to the codes
+        respectively.
         """
         small = self.in_proj(x)
         indices = self._nearest(small)
@@ -60,10 +60,10 @@ class FactorizedQuantizer(DerivedInEval):
         return self.out_proj(pass_gradient(small, code, self.gradient)), indices, commitment, codebook
 
     def margins(self, x: Tensor) -> Tensor:
-        """By how much the nearest code beats the second nearest in squared distance of unit vectors, [B, T]."""
+        """Returns the squared-distance margin of unit vectors between the nearest and second nearest code, [B, T]."""
         cosines = F.normalize(self.in_proj(x), dim=1).transpose(1, 2) @ self.derived().T
         return -2 * cosines.topk(2, dim=2).values.diff(dim=2).squeeze(2)
 
     def _nearest(self, small: Tensor) -> Tensor:
-        # The length of the latent cannot change which cosine is largest, so only the codebook is normalised.
+        # The latent's length does not change which cosine is largest, so only the codebook is normalized.
         return torch.matmul(small.transpose(1, 2), self.derived().T).argmax(dim=2)

@@ -1,4 +1,4 @@
-"""Residual vector quantisation: each stage codes what the stages before it left over."""
+"""Residual vector quantization: each stage encodes the residual of the previous stages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class VQOutput(NamedTuple):
-    """A quantised latent and what training needs to know about it."""
+    """A quantized latent with its training losses."""
 
     quantized: Tensor  # [B, D, T], with a gradient towards the latent
     indices: Tensor  # [B, K, T], of all stages
@@ -40,7 +40,7 @@ class VQOutput(NamedTuple):
 
 
 def _in_full_precision(method: Callable) -> Callable:
-    """Keep mixed precision out of the search: in half precision neighboring codes become ties."""
+    """Disables mixed precision in the search: in half precision neighboring codes become ties."""
 
     @wraps(method)
     def run(self: ResidualVQ, latent: Tensor, *args: Any) -> Any:
@@ -51,7 +51,7 @@ def _in_full_precision(method: Callable) -> Callable:
 
 
 class ResidualVQ(DerivedInEval):
-    """A stack of quantizers of one kind. It has no memory, so frames may come whole or in pieces."""
+    """A stack of quantizers of one kind. It is stateless, so frames may be processed whole or in chunks."""
 
     def __init__(self, stages: Sequence[EMAQuantizer | FactorizedQuantizer], gradient: Gradient = "straight_through"):
         super().__init__()
@@ -72,10 +72,10 @@ class ResidualVQ(DerivedInEval):
 
     @_in_full_precision
     def encode(self, latent: Tensor, n_codebooks: int | None = None) -> Tensor:
-        """Latent [B, D, T] to the indices [B, K, T] of the first `n_codebooks` stages (all when None)."""
+        """Encodes latent [B, D, T] as indices [B, K, T] of the first `n_codebooks` stages (None: all)."""
         stages = self.stages[:n_codebooks]
         latent = latent.to(self.stages[0].dtype)
-        # Frames as rows in memory: the search of every stage is then one product without a copy.
+        # Frames are contiguous rows, so each stage's search is one matmul without a copy.
         residual = latent.transpose(1, 2).contiguous().transpose(1, 2)
         indices = []
         for stage in stages[:-1]:
@@ -85,9 +85,9 @@ class ResidualVQ(DerivedInEval):
         return torch.stack(indices, dim=1)
 
     def decode(self, indices: Tensor) -> Tensor:
-        """Indices [B, K, T], K at most the number of stages, to the sum of their vectors [B, D, T].
+        """Decodes indices [B, K, T], K at most the number of stages, to the sum of their vectors [B, D, T].
 
-        Raises `CodebookMismatch` for too many codebooks and, on the CPU, `BadCodes` for a code out of range.
+        Raises `CodebookMismatch` for too many codebooks and, on CPU, `BadCodes` for a code out of range.
         """
         n_codebooks = indices.shape[1]
         if n_codebooks > self.n_codebooks:
@@ -96,34 +96,34 @@ class ResidualVQ(DerivedInEval):
             )
         self._check_range(indices)
         batch, _, frames = indices.shape
-        # One gather and sum over a table of all stages: 3 operations instead of 2 K.
+        # One gather and sum over a joint table: 3 operations instead of 2 K.
         bags = (indices + self.offsets[:n_codebooks]).transpose(1, 2).reshape(batch * frames, n_codebooks)
         summed = F.embedding_bag(bags, self.derived(), mode="sum")
         return summed.view(batch, frames, -1).transpose(1, 2)
 
     @_in_full_precision
     def forward(self, latent: Tensor, n_codebooks: Tensor | None = None) -> VQOutput:
-        """Quantise latent [B, D, T] for training; item b is made of its first `n_codebooks[b]` stages.
+        """Quantizes latent [B, D, T] for training; item b uses its first `n_codebooks[b]` stages.
 
-        In training mode the stages learn from all items: what a dropped stage would have coded is as good an example.
+        In training mode every stage learns from all items, including those for which it is dropped.
         """
         latent = latent.to(self.stages[0].dtype)
         residual, total = latent, torch.zeros_like(latent)
         if n_codebooks is None:
             n_codebooks = torch.full((latent.shape[0],), self.n_codebooks, device=latent.device)
-        # [K, B]: which stages count for which item.
+        # [K, B]: stages that each item uses.
         mask = (torch.arange(self.n_codebooks, device=latent.device)[:, None] < n_codebooks).to(latent.dtype)
         outputs = []
         for stage, used in zip(self.stages, mask, strict=True):
             output = stage(residual)
-            # A moving-average stage passes a gradient of its own; here it would cancel those of the later commitments.
+            # A moving-average stage passes its own gradient, which here would cancel that of later commitments.
             vector = output[0] if stage.is_trained_by_gradient else output[0].detach()
             residual = residual - vector
             total = total + vector * used[:, None, None]
             outputs.append(output[1:])
         indices, commitment, codebook = (torch.stack(column) for column in zip(*outputs, strict=True))
         if not self.stages[0].is_trained_by_gradient:
-            # Once for the whole sum: a gradient passed at every stage would reach the encoder K times.
+            # Once for the whole sum: passing the gradient at every stage would add it K times.
             total = pass_gradient(latent, total, self.gradient)
         n_used = mask.sum()
         return VQOutput(
@@ -135,16 +135,18 @@ class ResidualVQ(DerivedInEval):
 
     @torch.no_grad()
     def init_from(self, latent: Tensor) -> None:
-        """Place the codes of every stage by k-means on latent [B, D, T], each on what is left by those before."""
+        """Initializes the codes of every stage by k-means on latent [B, D, T], each on the residual of the previous
+        ones.
+        """
         for stage in self.stages:
             if not isinstance(stage, EMAQuantizer):
-                raise TypeError(f"{type(stage).__name__} learns by gradients from the start; nothing to place")
+                raise TypeError(f"{type(stage).__name__} is trained by gradients; there is nothing to initialize")
             stage.init_from(latent)
             latent = latent - stage.decode(stage.encode(latent))
         self.forget_derived()
 
     def margins(self, latent: Tensor) -> Tensor:
-        """By how much each chosen code beats the next best in squared distance, [B, K, T]."""
+        """Returns the squared-distance margin of each selected code to the next best, [B, K, T]."""
         margins = []
         for stage in self.stages:
             margins.append(stage.margins(latent))
@@ -152,19 +154,21 @@ class ResidualVQ(DerivedInEval):
         return torch.stack(margins, dim=1)
 
     def _check_range(self, indices: Tensor) -> None:
-        # Only where looking is free: on an accelerator this would wait for it at every step.
+        # Only where reading values is free: on a GPU this would synchronize at every step.
         if indices.device.type != "cpu" or not indices.numel():
             return
         lowest, highest = indices.amin().item(), indices.amax(dim=(0, 2)).tolist()
         if lowest < 0 or any(code >= size for code, size in zip(highest, self.sizes, strict=False)):
             raise BadCodes(
-                f"Codes go from {lowest} to {max(highest)}; expected 0 to size - 1 for codebook sizes {self.sizes}. "
-                "They may belong to another codec."
+                f"Codes range from {lowest} to {max(highest)}; expected 0 to size - 1 for codebook sizes {self.sizes}. "
+                "They may belong to another codec; encode again with this one."
             )
 
 
 def dropout_rows(batch: int, n_codebooks: int, probability: float, generator: torch.Generator) -> Tensor:
-    """How many codebooks each item keeps, [B]: with `probability` any number from 1 up, otherwise all."""
+    """Returns the number of codebooks each item keeps, [B]: with `probability` a random number from 1 up, otherwise
+    all.
+    """
     device = generator.device
     kept = torch.randint(1, n_codebooks + 1, (batch,), generator=generator, device=device)
     is_dropped = torch.rand(batch, generator=generator, device=device) < probability

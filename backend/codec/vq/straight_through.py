@@ -1,4 +1,4 @@
-"""How a gradient crosses the step from a latent to its code."""
+"""Gradient estimators for quantization."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Gradient = Literal["straight_through", "rotation"]
 
 
 def pass_gradient(x: Tensor, code: Tensor, gradient: Gradient) -> Tensor:
-    """The values of `code` [B, D, T] with a gradient towards `x` [B, D, T]; none reaches `code`."""
+    """Returns the values of `code` [B, D, T] with a gradient to `x` [B, D, T] and none to `code`."""
     if gradient == "rotation":
         return rotate_to(x, code)
     return straight_through(x, code)
 
 
 def straight_through(x: Tensor, code: Tensor) -> Tensor:
-    """The gradient of the output becomes the gradient of `x` unchanged."""
-    # In this order the value is exactly the code's: x - x is zero, while x + (code - x) would round.
+    """Passes the output's gradient to `x` unchanged."""
+    # In this order the value is exactly the code's: x - x is zero, while x + (code - x) rounds.
     return code.detach() + (x - x.detach())
 
 
 def rotate_to(x: Tensor, code: Tensor) -> Tensor:
-    """Reach `code` by the rotation and scaling that take `x` there, held constant (arXiv 2410.06424).
+    """Maps `x` to `code` by a rotation and scaling held constant (arXiv 2410.06424).
 
-    The gradient keeps its angle to the latent: points of one cell are pushed in different directions.
+    The gradient keeps its angle to the latent, so points of one cell get different gradients.
     """
     from_unit = F.normalize(x.detach(), dim=1)
     to_unit = F.normalize(code.detach(), dim=1)

@@ -1,4 +1,4 @@
-"""How well codebooks are used: the health report of a quantised latent."""
+"""Codebook usage statistics."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from backend.errors import BadCodes
 
 
 class CodebookUsage(NamedTuple):
-    """One number per codebook, measured over all frames given."""
+    """One value per codebook, over all given frames."""
 
-    perplexity: tuple[float, ...]  # how many equally used codes would have the same entropy
-    dead_fraction: tuple[float, ...]  # share of codes never used
+    perplexity: tuple[float, ...]  # number of equally used codes with the same entropy
+    dead_fraction: tuple[float, ...]  # fraction of codes never used
     bits: tuple[float, ...]  # entropy of one code
     nominal_bits: tuple[float, ...]  # log2 of the size
 
     @property
     def efficiency(self) -> float:
-        """Entropy of all codebooks over their nominal bits, 0...1."""
+        """Total entropy of the codebooks relative to their nominal bits, 0...1."""
         return sum(self.bits) / sum(self.nominal_bits)
 
 
 def codebook_usage(indices: Tensor, sizes: Sequence[int]) -> CodebookUsage:
-    """Usage of codes [B, K, T] with codebooks of these sizes; fewer frames than codes make any codebook look bad."""
+    """Returns the usage of codes [B, K, T] with codebooks of these sizes; with fewer frames than codes usage is always
+    low.
+    """
     if indices.shape[1] != len(sizes):
-        raise BadCodes(f"Codes have {indices.shape[1]} codebooks; {len(sizes)} sizes were given.")
+        raise BadCodes(f"Codes have {indices.shape[1]} codebooks; got {len(sizes)} sizes. Pass one size per codebook.")
     bits, dead = [], []
     for stage, size in enumerate(sizes):
         shares = indices[:, stage].reshape(-1).bincount(minlength=size).double()
@@ -39,11 +41,11 @@ def codebook_usage(indices: Tensor, sizes: Sequence[int]) -> CodebookUsage:
 
 
 def effective_dimension(latent: Tensor) -> float:
-    """How many directions latent [B, D, T] really uses, 1...D.
+    """Returns the effective dimension of latent [B, D, T], 1...D.
 
     The participation ratio of the covariance: (sum of eigenvalues)^2 / sum of squared eigenvalues.
     """
     rows = latent.detach().transpose(1, 2).reshape(-1, latent.shape[1]).double()
     covariance = rows.T.cov()
-    # Trace and Frobenius norm give both sums without finding the eigenvalues.
+    # Trace and Frobenius norm give both sums without an eigendecomposition.
     return (covariance.trace().square() / covariance.square().sum().clamp_min(1e-300)).item()

@@ -1,6 +1,6 @@
-"""Integers of given bit widths packed without gaps, and back, exactly.
+"""Packs integers of given bit widths without gaps, losslessly.
 
-Bits are laid least significant first, row after row; the last byte is filled up with zeros.
+Bits are stored least significant first, row by row; the last byte is padded with zeros.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ MAX_WIDTH = 16
 
 
 def packed_bytes(widths: Sequence[int], n_rows: int) -> int:
-    """Bytes that `n_rows` rows of these widths take."""
+    """Returns the number of bytes for `n_rows` rows of these widths."""
     return (sum(widths) * n_rows + 7) // 8
 
 
 def pack_bits(values: np.ndarray, widths: Sequence[int]) -> bytes:
-    """Pack rows of integers [T, K]; column k takes `widths[k]` bits (1 to 16).
+    """Packs rows of integers [T, K]; column k takes `widths[k]` bits (1 to 16).
 
     Raises `BadCodes` for a value that does not fit its width.
     """
@@ -35,9 +35,9 @@ def pack_bits(values: np.ndarray, widths: Sequence[int]) -> bytes:
 
 
 def unpack_bits(packed: bytes, widths: Sequence[int], n_rows: int) -> np.ndarray:
-    """The rows [n_rows, K] (int64) that `pack_bits` packed.
+    """Returns the rows [n_rows, K] (int64) that `pack_bits` packed.
 
-    Raises `BadCodes` if `packed` is not exactly that long or its filling bits are not zero.
+    Raises `BadCodes` if `packed` has another length or its padding bits are not zero.
     """
     mask = _mask(widths)
     if len(packed) != packed_bytes(widths, n_rows):
@@ -45,7 +45,7 @@ def unpack_bits(packed: bytes, widths: Sequence[int], n_rows: int) -> np.ndarray
     n_bits = sum(widths) * n_rows
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), bitorder="little")
     if bits[n_bits:].any():
-        raise BadCodes("The filling bits after the last value are not zero.")
+        raise BadCodes("The padding bits after the last value are not zero.")
     spread = np.zeros((n_rows, len(widths), MAX_WIDTH), dtype=np.uint8)
     spread[:, mask] = bits[:n_bits].reshape(n_rows, sum(widths))
     as_bytes = np.packbits(spread, axis=2, bitorder="little")

@@ -1,4 +1,4 @@
-"""The header of a code file: what the codes are, checked as a whole before anyone relies on it."""
+"""The header of a code file: describes the codes and is validated as a whole."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from backend.errors import BadContainer
 
 MAGIC = b"\x89PGC"
 VERSION = 1
-HASH_DIGITS = 32  # of the weights' SHA-256: 128 bits name a model beyond doubt and cost half the bytes
-UNKNOWN = 2**64 - 1  # frame and sample count of a stream whose length was not known when it began
+HASH_DIGITS = 32  # of the weights' SHA-256: 128 bits identify a model at half the size
+UNKNOWN = 2**64 - 1  # frame and sample count of a stream of unknown length
 START = struct.Struct("<4sH")  # magic, version
 FIXED = struct.Struct("<16sIIHQQBB")  # hash, rate, hop, channels, samples, frames, codebooks, name length
 NAME = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -21,9 +21,9 @@ NAME = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class ContainerHeader:
-    """What a code file says about itself. Counts are None while a stream of unknown length is being written.
+    """Metadata of a code file. Counts are None while a stream of unknown length is being written.
 
-    `n_samples` counts at `sample_rate_hz`: the sound without the codec's lag and padding.
+    `n_samples` counts at `sample_rate_hz`: the audio without the codec's delay and padding.
     """
 
     codec: str
@@ -56,14 +56,14 @@ class ContainerHeader:
         if not wrong and (self.n_samples or 0) > (self.n_frames or 0) * self.hop_samples:
             wrong = [f"{self.n_samples} samples in {self.n_frames} frames of {self.hop_samples}"]
         if wrong:
-            raise BadContainer(f"The header has an impossible {', '.join(wrong)}. Encode the sound again.")
+            raise BadContainer(f"The header has an invalid {', '.join(wrong)}. Encode the audio again.")
 
     @classmethod
     def of(
         cls, spec: CodecSpec, weights_hash: str, n_codebooks: int | None = None,
         n_samples: int | None = None, n_frames: int | None = None,
     ) -> ContainerHeader:  # fmt: skip
-        """The header for codes of a codec, keeping its first `n_codebooks` codebooks."""
+        """Creates the header for codes of a codec, keeping its first `n_codebooks` codebooks."""
         sizes = spec.codebook_sizes[:n_codebooks]
         return cls(
             spec.name, weights_hash, spec.sample_rate_hz, spec.hop_samples, spec.channels, sizes, n_samples, n_frames
@@ -78,7 +78,7 @@ class ContainerHeader:
         return tuple((size - 1).bit_length() for size in self.codebook_sizes)
 
     def to_bytes(self) -> bytes:
-        """The header without its CRC."""
+        """Serializes the header without its CRC."""
         name = self.codec.encode()
         n_samples = UNKNOWN if self.n_samples is None else self.n_samples
         n_frames = UNKNOWN if self.n_frames is None else self.n_frames
@@ -91,17 +91,17 @@ class ContainerHeader:
 
     @classmethod
     def read(cls, read: Callable[[int], bytes], check_crc: Callable[[], None]) -> ContainerHeader:
-        """The header whose bytes `read(n)` yields next; `check_crc` is called before any of it is believed."""
+        """Parses a header from the bytes that `read(n)` returns; `check_crc` is called before any field is used."""
         start = read(START.size)
         magic, version = START.unpack(start)
         if magic != MAGIC:
             raise BadContainer(
                 f"The file starts with {magic!r}; a code file starts with {MAGIC!r}. "
-                "Give a .pgc file made by 'phonogram encode'."
+                "Pass a .pgc file written by 'phonogram encode'."
             )
         if version != VERSION:
             raise BadContainer(
-                f"The file has format version {version}; this program reads {VERSION}. Update Phonogram."
+                f"The file has format version {version}; this version reads {VERSION}. Update Phonogram."
             )
         weights_hash, rate_hz, hop_samples, channels, n_samples, n_frames, n_codebooks, n_name = FIXED.unpack(
             read(FIXED.size)

@@ -1,4 +1,4 @@
-"""What a whole code file holds and what it costs, told from its bytes."""
+"""Content and size of a whole code file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.errors import BadContainer
 
 @dataclass(frozen=True, slots=True)
 class ContainerSurvey:
-    """The header with its counts filled in, and the bytes of the file and of the packed codes in it."""
+    """The header with its counts, and the sizes of the file and of its packed codes."""
 
     header: ContainerHeader
     n_samples: int
@@ -29,7 +29,7 @@ class ContainerSurvey:
 
     @property
     def file_kbps(self) -> float:
-        """Bits of the whole file per millisecond of sound; 0 for a file without sound."""
+        """Bitrate of the whole file in kbps; 0 for a file without audio."""
         return self._kbps(self.file_bytes)
 
     @property
@@ -41,7 +41,7 @@ class ContainerSurvey:
 
 
 def survey_container(file: BinaryIO) -> ContainerSurvey:
-    """Read a code file to its end, checking all of it. Raises `BadContainer` for any damage."""
+    """Reads and checks a whole code file. Raises `BadContainer` for any damage."""
     reader = ContainerReader(file)
     for _ in reader:
         pass
@@ -51,7 +51,7 @@ def survey_container(file: BinaryIO) -> ContainerSurvey:
 
 
 def survey_file(source: Path) -> ContainerSurvey:
-    """What a code file on disk holds and costs. Raises `BadContainer` for any damage."""
+    """Reads and checks a code file on disk. Raises `BadContainer` for any damage."""
     with open_container(source) as file:
         return survey_container(file)
 

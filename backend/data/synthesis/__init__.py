@@ -1,1 +1,1 @@
-"""Speech made from text by other synthesizers, to learn from: texts, speakers, and the run that joins them."""
+"""Synthesis of training corpora with teacher models: texts, speakers and the run that combines them."""

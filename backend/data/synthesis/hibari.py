@@ -1,4 +1,4 @@
-"""The voice inside hibari-tts as a teacher: one speaker, fast, and speakers made from it by shifting all pitches."""
+"""The hibari-tts voice as a teacher: one fast speaker, and further speakers by resampling it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FACTORS = (0.75, 1.3)
 
 
 class HibariTeacher:
-    """`hibari_heart`, or `hibari_heart~0.9`: said faster by as much as playing it 0.9 times as fast slows it down."""
+    """`hibari_heart`, or `hibari_heart~0.9`: synthesized faster to compensate for playback at 0.9 times the speed."""
 
     max_symbols = 400
 
@@ -34,7 +34,7 @@ class HibariTeacher:
         self.voices = (VOICE,)
 
     def speak(self, symbols: str, speaker: str, speed: float) -> TeacherSpeech:
-        """Raises `BadSettings` for another speaker or a factor outside `FACTORS`."""
+        """Synthesizes symbols. Raises `BadSettings` for another speaker or a factor outside `FACTORS`."""
         from hibari import dsp
 
         factor = _factor(speaker)
@@ -42,13 +42,15 @@ class HibariTeacher:
         *spectra, durations = self._session.run(
             None, {"ids": np.array([[0, *ids, 0]], np.int64), "speed": np.array([speed / factor], np.float32)}
         )
-        # Its noise is drawn: from the text, so that the same utterance is the same sound.
+        # Seed its noise with the text, so that equal utterances give equal audio.
         noise = np.random.default_rng(zlib.crc32(f"{speaker} {speed} {symbols}".encode()))
         samples = dsp.synth(*(part[0] for part in spectra), noise)
-        found = tuple(int(duration) for duration in durations.reshape(-1))
-        # Played at another rate: pitch, timbre and pace change together, and the pace was changed the other way before.
-        played = resample(Waveform.of(samples, round(RATE_HZ * factor)), RATE_HZ)
-        return TeacherSpeech(played.samples[0], RATE_HZ, found, DurationUnit(UNIT_SAMPLES, RATE_HZ).played(factor))
+        counts = tuple(int(duration) for duration in durations.reshape(-1))
+        # Resampling changes pitch, timbre and tempo; synthesis compensated for the tempo.
+        resampled = resample(Waveform.of(samples, round(RATE_HZ * factor)), RATE_HZ)
+        return TeacherSpeech(
+            resampled.samples[0], RATE_HZ, counts, DurationUnit(UNIT_SAMPLES, RATE_HZ).speed_perturbed(factor)
+        )
 
 
 def _factor(speaker: str) -> float:
@@ -59,6 +61,6 @@ def _factor(speaker: str) -> float:
         value = 0.0
     if name != VOICE or not FACTORS[0] <= value <= FACTORS[1]:
         raise BadSettings(
-            f"There is no speaker '{speaker}'; expected {VOICE}, or {VOICE}~F with F from {FACTORS[0]} to {FACTORS[1]}."
+            f"Unknown speaker '{speaker}'; expected {VOICE}, or {VOICE}~F with F from {FACTORS[0]} to {FACTORS[1]}."
         )
     return value

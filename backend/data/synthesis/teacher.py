@@ -1,4 +1,4 @@
-"""What a synthesizer that is learned from must offer, and reading one tensor more out of its network."""
+"""The interface of a teacher synthesizer, and access to an inner tensor of its network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.errors import BadCheckpoint, NotAvailable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeacherSpeech:
-    """Mono `samples` [N] with the duration of the silence before, each symbol, and the silence after."""
+    """Mono `samples` [N] with durations of the leading silence, each symbol, and the trailing silence."""
 
     samples: np.ndarray
     rate_hz: int
@@ -23,7 +23,7 @@ class TeacherSpeech:
 
 
 class Teacher(Protocol):
-    """Speaks symbols as a named speaker. `symbols` are those it knows; others would shift its durations."""
+    """Synthesizes symbols as a named speaker. `symbols` are the supported ones; others would shift its durations."""
 
     symbols: frozenset[str]
     max_symbols: int
@@ -32,9 +32,9 @@ class Teacher(Protocol):
 
 
 def open_network(content: bytes, extra_output: str, threads: int = 1) -> Any:
-    """An ONNX session that also returns the inner tensor `extra_output`, last.
+    """Opens an ONNX session that also returns the inner tensor `extra_output`, as the last output.
 
-    Raises `NotAvailable` without onnxruntime and `BadCheckpoint` for a file that is no such network.
+    Raises `NotAvailable` without onnxruntime and `BadCheckpoint` for an invalid file.
     """
     try:
         import onnxruntime
@@ -47,10 +47,10 @@ def open_network(content: bytes, extra_output: str, threads: int = 1) -> Any:
         return onnxruntime.InferenceSession(
             with_output(content, extra_output), options, providers=["CPUExecutionProvider"]
         )
-    # The library's errors have no common base below RuntimeError; some are plain exceptions of its binding.
+    # onnxruntime's errors have no common base below RuntimeError; some are plain exceptions of its binding.
     except tuple(_session_errors()) as error:
         raise BadCheckpoint(
-            f"The teacher's network cannot be loaded ({type(error).__name__}). Check that the file is whole."
+            f"The teacher's network cannot be loaded ({type(error).__name__}). Check that the file is complete."
         ) from error
 
 
@@ -62,10 +62,10 @@ def _session_errors() -> list[type[Exception]]:
 
 
 def with_output(content: bytes, name: str) -> bytes:
-    """The bytes of an ONNX model with one more graph output.
+    """Returns an ONNX model's bytes with one more graph output.
 
-    Serialized messages that follow one another are merged, and lists in them joined: a second `graph` (field 7) with
-    nothing but an output (field 12) called `name` (field 1) adds that output.
+    Protobuf merges concatenated messages and joins their lists: a second `graph` (field 7) with only an output (field
+    12) called `name` (field 1) adds that output.
     """
     return content + _field(7, _field(12, _field(1, name.encode())))
 
@@ -83,7 +83,7 @@ def _varint(value: int) -> bytes:
 
 
 def read_network(path: Path) -> bytes:
-    """The file of a network. Raises `BadCheckpoint` if it is not there."""
+    """Reads a network file. Raises `BadCheckpoint` if it is missing."""
     try:
         return path.read_bytes()
     except OSError as error:

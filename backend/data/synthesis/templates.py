@@ -1,4 +1,4 @@
-"""Sentences of our own with what prose has little of: numbers, dates, times, money, names, questions."""
+"""Template sentences with numbers, dates, times, money, names and questions, which are rare in prose."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ TEMPLATES = (
 )
 
 
-def template_sentence(draw: random.Random) -> str:
-    """One sentence, drawn."""
-    date = draw.randint(1, 28)
-    names = draw.sample(NAMES, 3)
-    return draw.choice(TEMPLATES).format(
-        thing=draw.choice(THINGS), name=names[0], name2=names[1], name3=names[2], family=draw.choice(FAMILIES),
-        place=draw.choice(PLACES), month=draw.choice(MONTHS), day=draw.choice(DAYS), date=_ordinal(date),
-        year=draw.randint(1750, 2030), year2=draw.randint(1750, 2030), unit=draw.choice(UNITS),
-        time=f"{draw.randint(1, 12)}:{draw.choice(('00', '05', '10', '15', '20', '30', '40', '45', '50'))} "
-             f"{draw.choice(('a.m', 'p.m'))}",
-        money=draw.choice((f"{draw.randint(1, 99)}.{draw.randint(5, 99):02d}", str(draw.randint(2, 2000)))),
-        n20=draw.randint(2, 20), n100=draw.randint(2, 100), n100b=draw.randint(2, 100), n1000=draw.randint(100, 999),
-        n10000=f"{draw.randint(1000, 99_999):,}", ordinal=_ordinal(draw.randint(1, 31)),
-        decimal=f"{draw.randint(1, 40)}.{draw.randint(1, 9)}",
+def template_sentence(rng: random.Random) -> str:
+    """Returns one random sentence."""
+    date = rng.randint(1, 28)
+    names = rng.sample(NAMES, 3)
+    return rng.choice(TEMPLATES).format(
+        thing=rng.choice(THINGS), name=names[0], name2=names[1], name3=names[2], family=rng.choice(FAMILIES),
+        place=rng.choice(PLACES), month=rng.choice(MONTHS), day=rng.choice(DAYS), date=_ordinal(date),
+        year=rng.randint(1750, 2030), year2=rng.randint(1750, 2030), unit=rng.choice(UNITS),
+        time=f"{rng.randint(1, 12)}:{rng.choice(('00', '05', '10', '15', '20', '30', '40', '45', '50'))} "
+             f"{rng.choice(('a.m', 'p.m'))}",
+        money=rng.choice((f"{rng.randint(1, 99)}.{rng.randint(5, 99):02d}", str(rng.randint(2, 2000)))),
+        n20=rng.randint(2, 20), n100=rng.randint(2, 100), n100b=rng.randint(2, 100), n1000=rng.randint(100, 999),
+        n10000=f"{rng.randint(1000, 99_999):,}", ordinal=_ordinal(rng.randint(1, 31)),
+        decimal=f"{rng.randint(1, 40)}.{rng.randint(1, 9)}",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Sentences fit to be spoken: cleaned, of a fair length, and none that must not be learned from."""
+"""Selects sentences for synthesis: cleaned, of a suitable length, and not held out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from backend.errors import BadSettings
 
 WORDS = range(3, 31)
 PLAIN = re.compile(r"[A-Za-z0-9 ,.;:?!'\"()$%&/-]+")
-# What a stop follows without ending a sentence.
+# Abbreviations whose period does not end a sentence.
 TITLES = frozenset({"Mr", "Mrs", "Dr", "St", "Messrs", "Esq", "etc", "viz", "i.e", "e.g", "Capt", "Col", "Gen"})
 
 
 def clean_sentence(text: str) -> str | None:
-    """The text as a sentence with a capital and a stop, or None if it is too short, too long or has odd signs."""
+    """Returns the text as a sentence with capital and period, or None if it is too short, too long or has other
+    characters.
+    """
     text = " ".join(text.replace("_", "").replace("--", " - ").replace("`", "'").split()).strip(" -;:,")
     if not PLAIN.fullmatch(text) or len(text.split()) not in WORDS or text.count('"') % 2 or "(" in text:
         return None
@@ -27,28 +29,28 @@ def clean_sentence(text: str) -> str | None:
 
 
 def split_sentences(paragraph: str) -> list[str]:
-    """The sentences of running text; titles and initials do not end one."""
-    pieces, start = [], 0
+    """Splits running text into sentences; titles and initials do not end one."""
+    sentences, start = [], 0
     for stop in re.finditer(r"[.!?][\"']?\s+(?=[\"'A-Z])", paragraph):
         word = re.split(r"[\s\"'(-]", paragraph[start : stop.start()])[-1]
         if paragraph[stop.start()] == "." and (word in TITLES or len(word) == 1):
             continue
-        pieces.append(paragraph[start : stop.end()].strip())
+        sentences.append(paragraph[start : stop.end()].strip())
         start = stop.end()
-    return [*pieces, paragraph[start:].strip()]
+    return [*sentences, paragraph[start:].strip()]
 
 
 def words_of(text: str) -> str:
-    """What makes two sentences the same: letters and digits in lower case."""
+    """Returns the letters and digits in lower case, for comparing sentences."""
     return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 class Excluded:
-    """Sentences kept for judging; also found inside longer texts."""
+    """Held-out sentences, also found inside longer texts."""
 
     def __init__(self, sentences: Iterable[str] = ()) -> None:
         self._words = {words for sentence in sentences if (words := words_of(sentence))}
-        # Looked up by the first words, or each text would be compared with every sentence.
+        # Indexed by first word, to avoid comparing each text with every sentence.
         self._by_start: dict[str, list[str]] = {}
         for words in self._words:
             self._by_start.setdefault(words.split()[0], []).append(words)
@@ -61,16 +63,16 @@ class Excluded:
 
 
 def read_excluded(files: Iterable[Path]) -> Excluded:
-    """The sentences of JSON files, each a list of texts or of objects with a `text`. Raises `BadSettings`."""
+    """Reads the sentences of JSON files, each a list of texts or of objects with a `text`. Raises `BadSettings`."""
     return Excluded(text for file in files for text in read_texts_file(file))
 
 
 def read_texts_file(file: Path) -> list[str]:
-    """The texts of a JSON file as `read_excluded` takes it."""
+    """Reads the texts of a JSON file in the format of `read_excluded`."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return [item["text"] if isinstance(item, dict) else str(item) for item in found]
+        items = json.loads(file.read_text(encoding="utf-8"))
+        return [item["text"] if isinstance(item, dict) else str(item) for item in items]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadSettings(
-            f"'{file.name}' is no list of sentences ({type(error).__name__}); expected a JSON list of texts."
+            f"'{file.name}' is not a list of sentences ({type(error).__name__}); expected a JSON list of texts."
         ) from error

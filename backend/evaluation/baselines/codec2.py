@@ -1,4 +1,4 @@
-"""Codec 2, by its own programs."""
+"""The Codec 2 baseline, run as a subprocess."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATE_HZ = 8000
 
 
 class Codec2:
-    """Codec 2 in one of its modes, such as 3200 bits a second; telephone bandwidth."""
+    """Codec 2 in one of its modes, such as 3200 bit/s; telephone bandwidth."""
 
     def __init__(self, mode: int):
         self.mode = mode
@@ -29,10 +29,10 @@ class Codec2:
     def code(self, sound: Waveform) -> CodedAudio:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            # The encoder drops an unfinished frame: silence after the end completes it.
+            # The encoder drops an incomplete frame, so pad with silence.
             narrow = np.pad(resample(sound, RATE_HZ).samples[0], (0, RATE_HZ // 25))
             to_int16(narrow).astype("<i2").tofile(folder / "in.raw")
-            # A name that does not end in .c2 leaves out the file header.
+            # An output name without the suffix .c2 omits the file header.
             run_program([self._encoder, str(self.mode), "in.raw", "coded.bin"], folder)
             run_program([self._decoder, str(self.mode), "coded.bin", "out.raw"], folder)
             n_bytes = (folder / "coded.bin").stat().st_size

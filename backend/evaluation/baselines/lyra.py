@@ -1,4 +1,4 @@
-"""Lyra v2, from a folder with its three TFLite files; they are not part of this program."""
+"""The Lyra v2 baseline, from a folder with its three TFLite files, which do not ship with Phonogram."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from backend.metrics.optional_packages import require_package
 RATE_HZ = 16_000
 HOP_SAMPLES = 320
 STAGE_BITS = 4
-# Stages used of the 46 there are: 3.2, 6.0 and 9.2 kbps.
+# Quantizer stages in use, of 46: 3.2, 6.0 and 9.2 kbps.
 STAGES = {3.2: 16, 6.0: 30, 9.2: 46}
 FILES = ("soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite")
 
 
 class Lyra:
-    """Lyra v2 at one of its three rates. The codes are counted as bits; there is no file."""
+    """Lyra v2 at one of its three bitrates. Sizes count the bits of the codes; there is no file."""
 
     def __init__(self, folder: Path, rate_kbps: float):
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
-            raise NotAvailable(f"The folder '{folder.name}' lacks {', '.join(missing)}. Point at the files of Lyra v2.")
+            raise NotAvailable(
+                f"The folder '{folder.name}' lacks {', '.join(missing)}. Pass the folder with the files of Lyra v2."
+            )
         package = require_package("ai_edge_litert.interpreter", "ai-edge-litert")
         self.n_stages = STAGES[rate_kbps]
         self.name = f"lyra-{rate_kbps:g}"
@@ -43,7 +45,7 @@ class Lyra:
         samples = resample(sound, RATE_HZ).samples[0]
         n_frames = -(-len(samples) // HOP_SAMPLES)
         frames = np.pad(samples, (0, n_frames * HOP_SAMPLES - len(samples))).reshape(n_frames, 1, HOP_SAMPLES)
-        # Streaming state lives in the interpreters; a file starts without any.
+        # The interpreters hold the streaming state; reset it for each file.
         self._encoder.reset_all_variables()
         self._decoder.reset_all_variables()
         decoded = [self._decode(self._encode(frame)) for frame in frames]
@@ -52,13 +54,13 @@ class Lyra:
         return CodedAudio(waveform, n_bytes, n_bytes, RATE_HZ / 2)
 
     def _encode(self, frame: np.ndarray) -> np.ndarray:
-        """Samples [1, 320] to codes [46, 1, 1]; those of unused stages are -1."""
+        """Encodes samples [1, 320] as codes [46, 1, 1]; those of unused stages are -1."""
         latent = _invoke(self._encoder, frame)
         outputs = self._to_codes(input_frames=latent, num_quantizers=np.int32(self.n_stages))
         return next(value for value in outputs.values() if value.dtype == np.int32)
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [46, 1, 1] to samples [320]."""
+        """Decodes codes [46, 1, 1] to samples [320]."""
         latent = self._to_latent(encoding_indices=codes)["output_0"]
         return _invoke(self._decoder, latent)[0]
 

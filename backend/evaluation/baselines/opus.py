@@ -1,4 +1,4 @@
-"""Opus, by the programs of opus-tools."""
+"""The Opus baseline, run through opus-tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.evaluation.codec.systems import CodedAudio
 
 
 class Opus:
-    """Opus at a target bitrate, variable, 20 ms frames, with the encoder's own choice of bandwidth."""
+    """Opus at a variable target bitrate with 20 ms frames; the encoder chooses the bandwidth."""
 
     def __init__(self, target_kbps: float):
         self.target_kbps = target_kbps

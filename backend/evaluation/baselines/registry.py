@@ -1,4 +1,4 @@
-"""The coders to compare with, by name. Each is there only if its program or its files are."""
+"""Registry of baseline codecs. Each is available only if its program or files are installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.evaluation.baselines.lyra import Lyra
 from backend.evaluation.baselines.opus import Opus
 from backend.evaluation.codec.systems import Original, System
 
-PEERS: dict[str, Callable[[Path | None], System]] = {
+BASELINES: dict[str, Callable[[Path | None], System]] = {
     "original": lambda folder: Original(),
     "opus-6": lambda folder: Opus(6),
     "opus-9": lambda folder: Opus(9),
@@ -24,21 +24,23 @@ PEERS: dict[str, Callable[[Path | None], System]] = {
     "lyra-6": lambda folder: _lyra(folder, 6.0),
     "lyra-9.2": lambda folder: _lyra(folder, 9.2),
 }
-USUAL = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
+DEFAULT_BASELINES = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
 
 
 def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
-    """The peers that can run here, and of the others the reason why not.
+    """Returns the available baselines, and for each other one the reason.
 
-    Raises `BadSettings` for a name that is no peer.
+    Raises `BadSettings` for an unknown name.
     """
-    unknown = sorted(set(names) - set(PEERS))
+    unknown = sorted(set(names) - set(BASELINES))
     if unknown:
-        raise BadSettings(f"There are no peers called {', '.join(unknown)}; known are {', '.join(PEERS)}.")
+        raise BadSettings(
+            f"Unknown baselines {', '.join(unknown)}; known are {', '.join(BASELINES)}. Choose from these."
+        )
     systems, absent = [], {}
     for name in dict.fromkeys(names):
         try:
-            systems.append(PEERS[name](lyra))
+            systems.append(BASELINES[name](lyra))
         except NotAvailable as error:
             absent[name] = str(error)
     return systems, absent
@@ -46,5 +48,5 @@ def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[Syst
 
 def _lyra(folder: Path | None, rate_kbps: float) -> System:
     if folder is None:
-        raise NotAvailable("Lyra v2 needs the folder of its files. Give it with --lyra.")
+        raise NotAvailable("Lyra v2 needs the folder of its files. Pass it with --lyra.")
     return Lyra(folder, rate_kbps)

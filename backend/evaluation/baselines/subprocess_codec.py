@@ -1,4 +1,4 @@
-"""Running a coder that is a program of its own."""
+"""Runs codecs that are external programs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ TIMEOUT_S = 120.0
 
 
 def require_program(name: str, package: str) -> str:
-    """The path of a program. Raises `NotAvailable`, naming the `package` that usually holds it."""
+    """Returns the path of a program. Raises `NotAvailable` naming the `package` that usually provides it."""
     path = shutil.which(name)
     if path is None:
-        raise NotAvailable(f"The program {name} is not on this machine. Install {package}.")
+        raise NotAvailable(f"The program {name} is not installed. Install {package}.")
     return path
 
 
 def program_version(path: str) -> str:
-    """What tells one build of a program from another: the hash of its file."""
+    """Identifies a build of a program by the hash of its file."""
     return file_hash(Path(path).resolve())[:16]
 
 
 def run_program(arguments: list[str], folder: Path) -> None:
-    """Run a program in `folder`. Raises `BadAudio` if it fails, with the last line it said."""
+    """Runs a program in `folder`. Raises `BadAudio` with its last error line if it fails."""
     name = Path(arguments[0]).name
     try:
         done = subprocess.run(arguments, cwd=folder, capture_output=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise BadAudio(f"{name} did not finish within {TIMEOUT_S:.0f} s. Evaluate shorter sounds.") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-        raise BadAudio(f"{name} ended with code {done.returncode} and said: {said[-1][:200]}")
+        output = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise BadAudio(f"{name} exited with code {done.returncode}: {output[-1][:200]}")

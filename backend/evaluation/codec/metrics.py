@@ -1,4 +1,4 @@
-"""The judges of an evaluation: each turns a pair of sounds into one number, or says why it cannot."""
+"""Metrics of a codec evaluation: each computes one number from a pair of signals, or raises with a reason."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from backend.metrics.speaker_similarity import SpeakerEmbedder
 from backend.metrics.stoi import stoi
 from backend.metrics.wer import character_error_rate, word_error_rate
 
-Seated = TypeVar("Seated")
-# Everything is judged at one rate, so that no judge sees another band than the others.
+Opened = TypeVar("Opened")
+# All metrics use one sample rate, so that they see the same bandwidth.
 RATE_HZ = 16_000
 
 
 class Score(NamedTuple):
-    """`weight` is what a mean over files counts it with: 1, or the words of a transcript."""
+    """`weight` is the weight in a mean over files: 1, or the number of words of a transcript."""
 
     value: float
     weight: float = 1.0
@@ -35,7 +35,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An original and its aligned decoding, [N] each at `RATE_HZ`, and what is said in it, if known."""
+    """A reference and its aligned decoding, [N] each at `RATE_HZ`, and the spoken text, if known."""
 
     reference: np.ndarray
     decoded: np.ndarray
@@ -44,7 +44,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`identity` changes whenever the scores could; `score` raises `ScoreUnavailable` for sound it cannot judge."""
+    """`identity` changes whenever the scores could; `score` raises `ScoreUnavailable` if there is no score for the
+    audio.
+    """
 
     name: str
     title: str
@@ -55,37 +57,39 @@ class Metric:
 
 
 class MetricSet(NamedTuple):
-    """The judges that can sit, and of the others the name and the reason."""
+    """The available metrics, and for each other one the reason."""
 
-    judges: list[Metric]
+    metrics: list[Metric]
     absent: dict[str, str]
 
 
-def open_metrics(asr: Path | None = None, has_transcripts: bool = False, is_speaker_judged: bool = False) -> MetricSet:
-    """Every judge there is on this machine. Those that were not asked for are listed as such."""
-    words = Transcripts(asr)
+def open_metrics(
+    asr: Path | None = None, has_transcripts: bool = False, has_speaker_similarity: bool = False
+) -> MetricSet:
+    """Opens every metric available on this machine; metrics that are not enabled are listed as absent."""
+    transcripts = Transcripts(asr)
     openers: dict[str, Callable[[], Metric]] = {
         "mel_db": lambda: Metric("mel_db", "log-mel distance, dB", "lower", "mel-1", _mel),
         "si_sdr_db": lambda: Metric("si_sdr_db", "SI-SDR, dB", "higher", "si-sdr-1", _si_sdr),
-        "stoi": _stoi_judge,
-        "pesq": _pesq_judge,
-        "visqol": _visqol_judge,
-        "speaker": partial(_speaker_judge, is_speaker_judged),
-        "wer": partial(_recognition_judge, words, has_transcripts, "wer"),
-        "cer": partial(_recognition_judge, words, has_transcripts, "cer"),
+        "stoi": _stoi_metric,
+        "pesq": _pesq_metric,
+        "visqol": _visqol_metric,
+        "speaker": partial(_speaker_metric, has_speaker_similarity),
+        "wer": partial(_recognition_metric, transcripts, has_transcripts, "wer"),
+        "cer": partial(_recognition_metric, transcripts, has_transcripts, "cer"),
     }
     return MetricSet(*load_available(openers))
 
 
-def load_available(openers: Mapping[str, Callable[[], Seated]]) -> tuple[list[Seated], dict[str, str]]:
-    """The judges that can sit, and of the others the name and the reason."""
-    judges, absent = [], {}
+def load_available(openers: Mapping[str, Callable[[], Opened]]) -> tuple[list[Opened], dict[str, str]]:
+    """Returns the metrics that can be opened, and for each other one the reason."""
+    metrics, absent = [], {}
     for name, opener in openers.items():
         try:
-            judges.append(opener())
+            metrics.append(opener())
         except NotAvailable as error:
             absent[name] = str(error)
-    return judges, absent
+    return metrics, absent
 
 
 def _mel(pair: Pair) -> Score:
@@ -96,7 +100,7 @@ def _si_sdr(pair: Pair) -> Score:
     return Score(si_sdr_db(pair.reference, pair.decoded))
 
 
-def _stoi_judge() -> Metric:
+def _stoi_metric() -> Metric:
     require_package("pystoi", "pystoi")
     return Metric(
         "stoi", "STOI", "higher", f"stoi {package_version('pystoi')}",
@@ -104,7 +108,7 @@ def _stoi_judge() -> Metric:
     )  # fmt: skip
 
 
-def _pesq_judge() -> Metric:
+def _pesq_metric() -> Metric:
     require_package("pesq", "pesq")
     return Metric(
         "pesq", "PESQ wideband", "higher", f"pesq {package_version('pesq')}",
@@ -112,7 +116,7 @@ def _pesq_judge() -> Metric:
     )  # fmt: skip
 
 
-def _visqol_judge() -> Metric:
+def _visqol_metric() -> Metric:
     visqol = Visqol()
     return Metric(
         "visqol", "ViSQOL speech", "higher", f"visqol {package_version('visqol-python')}",
@@ -120,9 +124,9 @@ def _visqol_judge() -> Metric:
     )  # fmt: skip
 
 
-def _speaker_judge(is_asked: bool) -> Metric:
-    if not is_asked:
-        raise NotAvailable("Not asked for. Give --speaker.")
+def _speaker_metric(is_enabled: bool) -> Metric:
+    if not is_enabled:
+        raise NotAvailable("Not enabled. Pass --speaker.")
     encoder = SpeakerEmbedder()
     return Metric(
         "speaker", "speaker similarity", "higher", f"ge2e {package_version('resemblyzer')}",
@@ -130,49 +134,49 @@ def _speaker_judge(is_asked: bool) -> Metric:
     )  # fmt: skip
 
 
-def _recognition_judge(words: Transcripts, has_transcripts: bool, name: str) -> Metric:
-    words.require()
+def _recognition_metric(transcripts: Transcripts, has_transcripts: bool, name: str) -> Metric:
+    transcripts.require()
     rate_of = word_error_rate if name == "wer" else character_error_rate
     against = "the given text" if has_transcripts else "the transcript of the original"
 
     def score(pair: Pair) -> Score:
         if has_transcripts and pair.text is None:
-            raise ScoreUnavailable("The transcripts say nothing of this file.")
-        wanted = pair.text if pair.text is not None else words(pair.reference)
-        rate = rate_of(wanted, words(pair.decoded))
+            raise ScoreUnavailable("The transcripts do not list this file.")
+        expected = pair.text if pair.text is not None else transcripts(pair.reference)
+        rate = rate_of(expected, transcripts(pair.decoded))
         return Score(rate.rate, rate.n_reference)
 
     kind = "word" if name == "wer" else "character"
     return Metric(
-        name, f"{kind} error rate against {against}", "lower", f"{name}-1 {words.identity} {against}", score, True
+        name, f"{kind} error rate against {against}", "lower", f"{name}-1 {transcripts.identity} {against}", score, True
     )
 
 
 class Transcripts:
-    """What a recognizer hears. The last few transcripts are kept: several judges ask for the same."""
+    """Transcripts from a speech recognizer. The last few are cached, since several metrics use them."""
 
-    KEPT = 4
+    MAX_CACHED = 4
 
     def __init__(self, folder: Path | None):
         self._folder = folder
         self._recognizer: Recognizer | None = None
-        self._heard: dict[bytes, str] = {}
+        self._cache: dict[bytes, str] = {}
         self.identity = ""
 
     def require(self) -> None:
-        """Load the recognizer. Raises `NotAvailable`."""
+        """Loads the recognizer. Raises `NotAvailable`."""
         if self._folder is None:
-            raise NotAvailable("Not asked for. Give --asr with the folder of a Whisper model.")
+            raise NotAvailable("Not enabled. Pass --asr with the folder of a Whisper model.")
         if self._recognizer is None:
             self._recognizer = Recognizer(self._folder)
             model = file_hash(self._folder / "model.bin")[:16]
             self.identity = f"{package_version('faster-whisper')} {model}"
 
     def __call__(self, samples: np.ndarray) -> str:
-        assert self._recognizer is not None, "require() comes first"
+        assert self._recognizer is not None, "call require() first"
         key = hashlib.sha256(samples.tobytes()).digest()
-        if key not in self._heard:
-            while len(self._heard) >= self.KEPT:
-                del self._heard[next(iter(self._heard))]
-            self._heard[key] = self._recognizer.transcribe(samples)
-        return self._heard[key]
+        if key not in self._cache:
+            while len(self._cache) >= self.MAX_CACHED:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = self._recognizer.transcribe(samples)
+        return self._cache[key]

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that needs nothing beside itself."""
+"""The report of a codec evaluation: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ figure { margin: 0 } figcaption { font-size: 13px } img, audio { width: 100% }
 
 
 def render_page(document: dict[str, Any], root: Path, systems: list[System]) -> str:
-    """The page of a document as `evaluate codec` makes it; `root` holds the sounds."""
+    """Renders the HTML page of an `evaluate codec` document; `root` is the folder of the audio files."""
     checkpoint = document["checkpoint"]
     title = f"Evaluation of {checkpoint['name']}"
-    judges = [judge for judge in document["judges"] if judge["available"]]
+    metrics = [metric for metric in document["judges"] if metric["available"]]
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(document['created_utc'])} · weights {escape(checkpoint['weights_sha256'][:12])} · "
         f"{len(document['sounds'])} sounds · {escape(document['machine']['cpu'])} · "
         f"version {escape(str(document['versions']['phonogram']))}</p>",
-        f"<p>All judges hear {document['judged_at_hz']} Hz. Rates are counted from bytes: <i>kbps</i> is the coded sound "
-        "alone, <i>file kbps</i> includes the container. In brackets: 95 % bootstrap intervals over the sounds. "
-        "<i>band</i> is the highest frequency the coder can keep.</p>",
-        "<h2>Rate and quality</h2>", rate_plot(document), _summary(document, judges),
-        "<h2>Differences on the same sounds</h2>", _differences(document),
+        f"<p>All metrics use audio at {document['judged_at_hz']} Hz. Bitrates are counted from bytes: <i>kbps</i> is the "
+        "payload alone, <i>file kbps</i> includes the container. In brackets: 95 % bootstrap intervals over the files. "
+        "<i>bandwidth</i> is the highest frequency the codec can keep.</p>",
+        "<h2>Bitrate and quality</h2>", rate_plot(document), _summary(document, metrics),
+        "<h2>Paired differences</h2>", _differences(document),
         "<h2>Not measured</h2>", _missing(document),
         "<h2>Examples</h2>", *_examples(document, root, systems),
-        "<h2>Every sound</h2>", _every_sound(document, judges),
-        "<h2>Made with</h2>", _table(["what", "version"], [[k, v or "absent"] for k, v in document["versions"].items()]),
+        "<h2>Results per file</h2>", _every_sound(document, metrics),
+        "<h2>Versions</h2>", _table(["package", "version"], [[k, v or "absent"] for k, v in document["versions"].items()]),
         f"<p><code>{escape(' '.join(document['command']))}</code></p>",
     ]  # fmt: skip
     body = "\n".join(parts)
@@ -61,15 +61,15 @@ def render_page(document: dict[str, Any], root: Path, systems: list[System]) -> 
     )
 
 
-def _summary(document: dict[str, Any], judges: list[dict[str, Any]]) -> str:
+def _summary(document: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
     rows = []
     for row in document["summary"]:
         cells: list[Any] = [row["system"], row["payload_kbps"], row["file_kbps"], f"{row['bandwidth_hz']:.0f}"]
-        for judge in judges:
-            score = row["scores"].get(judge["name"])
+        for metric in metrics:
+            score = row["scores"].get(metric["name"])
             cells.append("-" if score is None else f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
         rows.append(cells)
-    return _table(["coder", "kbps", "file kbps", "band, Hz", *(judge["title"] for judge in judges)], rows)
+    return _table(["codec", "kbps", "file kbps", "bandwidth, Hz", *(metric["title"] for metric in metrics)], rows)
 
 
 def _differences(document: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _differences(document: dict[str, Any]) -> str:
          f"[{row['low']:+.3f}, {row['high']:+.3f}]", "yes" if row["is_clear"] else "no", row["n"]]
         for row in document["differences"] if row["other"] != "original"
     ]  # fmt: skip
-    return _table(["coders", "judge", "difference", "95 %", "clear", "sounds"], rows)
+    return _table(["codecs", "metric", "difference", "95 %", "clear", "files"], rows)
 
 
 def _missing(document: dict[str, Any]) -> str:
@@ -88,23 +88,23 @@ def _missing(document: dict[str, Any]) -> str:
     for sound in document["sounds"]:
         rows += [[f"{sound['file']}, {system}", f"failed: {why}"] for system, why in sound["failures"].items()]
         rows += [
-            [f"{sound['file']}, {result['system']}, {judge}", why]
-            for result in sound["results"] for judge, why in result["problems"].items()
+            [f"{sound['file']}, {result['system']}, {metric}", why]
+            for result in sound["results"] for metric, why in result["problems"].items()
         ]  # fmt: skip
-    return _table(["what", "why"], rows) if rows else "<p>Nothing is missing.</p>"
+    return _table(["item", "reason"], rows) if rows else "<p>Nothing is missing.</p>"
 
 
-def _every_sound(document: dict[str, Any], judges: list[dict[str, Any]]) -> str:
+def _every_sound(document: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
     rows = [
         [sound["file"], result["system"], result["payload_kbps"], result["lag_ms"],
-         *(result["scores"].get(judge["name"]) for judge in judges)]
+         *(result["scores"].get(metric["name"]) for metric in metrics)]
         for sound in document["sounds"] for result in sound["results"]
     ]  # fmt: skip
-    return _table(["sound", "coder", "kbps", "lag, ms", *(judge["title"] for judge in judges)], rows)
+    return _table(["file", "codec", "kbps", "delay, ms", *(metric["title"] for metric in metrics)], rows)
 
 
 def _examples(document: dict[str, Any], root: Path, systems: list[System]) -> list[str]:
-    """A few sounds through every coder, to see and to hear."""
+    """Renders a few files through every codec, as spectrograms and players."""
     names = [sound["file"] for sound in document["sounds"]]
     parts = []
     for name in names[:: max(1, len(names) // N_EXAMPLES)][:N_EXAMPLES]:
@@ -124,7 +124,7 @@ def _examples(document: dict[str, Any], root: Path, systems: list[System]) -> li
 def _figure(name: str, waveform: Waveform) -> str:
     image = base64.b64encode(spectrogram(waveform.samples[0], waveform.rate_hz)).decode()
     file = io.BytesIO()
-    # Lossless, so that only the coder is heard, and half the size of WAV.
+    # FLAC is lossless and half the size of WAV.
     soundfile.write(file, to_int16(waveform.samples.T), waveform.rate_hz, format="FLAC", subtype="PCM_16")
     sound = base64.b64encode(file.getvalue()).decode()
     return (

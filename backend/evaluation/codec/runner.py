@@ -1,4 +1,4 @@
-"""The run: every sound through every coder, before every judge."""
+"""Runs a codec evaluation: every file through every codec and every metric."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from backend.metrics.reconstruction import kbps
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 MAX_DURATION_S = 120.0
-# A coder's delay is one number; each sound shows it with an error of milliseconds, the median of some does not.
+# A codec's delay is constant; each file estimates it within milliseconds, the median of several exactly.
 N_DELAY_SOUNDS = 9
 DELAY_SOUND_S = 20.0
 
-Report = Callable[[int, int, str], None]  # done, in all, what is being done
+Report = Callable[[int, int, str], None]  # done, total, current step
 
 
 @dataclass(frozen=True, slots=True)
 class CodecResult:
-    """One sound through one coder. `problems` says of each judge without a score why it has none."""
+    """One file through one codec. `problems` holds the reason for each metric without a score."""
 
     system: str
     payload_bytes: int | None
@@ -47,7 +47,7 @@ class CodecResult:
 
 @dataclass(slots=True)
 class SoundResult:
-    """One sound before all coders. `failures` are coders that could not take it."""
+    """One file through all codecs. `failures` lists codecs that rejected it."""
 
     file: str
     duration_s: float
@@ -58,27 +58,27 @@ class SoundResult:
 
 @dataclass(slots=True)
 class CodecEvaluation:
-    """Everything a run found. `skipped` are sounds that could not be read, with the reason."""
+    """All results of a run. `skipped` maps unreadable files to the reason."""
 
     sounds: list[SoundResult]
     skipped: dict[str, str]
 
 
 def find_sounds(folder: Path, limit: int | None = None) -> list[Path]:
-    """The sound files below a folder, by name; with a `limit`, that many spread evenly over the list.
+    """Returns the audio files below a folder, by name; with a `limit`, that many spread evenly over the list.
 
     Raises `BadSettings` if there are none.
     """
     if not folder.is_dir():
-        raise BadSettings(f"'{folder.name}' is not a folder; --audio takes the folder of the sounds. Check the path.")
+        raise BadSettings(f"'{folder.name}' is not a folder; --audio takes a folder of audio files. Check the path.")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
-        raise BadSettings(f"'{folder.name}' holds no sound files ({', '.join(sorted(SUFFIXES))}). Check the path.")
+        raise BadSettings(f"'{folder.name}' has no audio files ({', '.join(sorted(SUFFIXES))}). Check the path.")
     return files if limit is None else spread(files, limit)
 
 
 def read_transcripts(manifest: Path) -> dict[str, str]:
-    """What is said in each file, by file name without suffix, from JSON lines with `file` and `text`."""
+    """Reads transcripts by file name without suffix, from JSON lines with `file` and `text`."""
     try:
         rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
         return {Path(row["file"]).stem: str(row["text"]) for row in rows}
@@ -90,13 +90,13 @@ def read_transcripts(manifest: Path) -> dict[str, str]:
 
 
 def evaluate(
-    files: list[Path], root: Path, systems: list[System], judges: list[Metric], *,
+    files: list[Path], root: Path, systems: list[System], metrics: list[Metric], *,
     transcripts: dict[str, str] | None = None, cache: ResultCache | None = None, report: Report | None = None,
 ) -> CodecEvaluation:  # fmt: skip
-    """Code and judge every file. What cannot be read or coded is reported in the outcome; the rest goes on."""
+    """Encodes, decodes and scores every file. Unreadable or rejected files are listed in the outcome."""
     cache = cache or ResultCache(None)
     if report is not None:
-        report(0, len(files) * len(systems), "delays of the coders")
+        report(0, len(files) * len(systems), "codec delays")
     delays = {system.name: measure_delay(system, files) for system in systems}
     outcome = CodecEvaluation([], {})
     n_steps, n_done = len(files) * len(systems), 0
@@ -110,78 +110,82 @@ def evaluate(
             continue
         sound_hash = file_hash(file)
         text = (transcripts or {}).get(file.stem)
-        found = SoundResult(name, sound.duration_s, sound.rate_hz)
+        sound_result = SoundResult(name, sound.duration_s, sound.rate_hz)
         for system in systems:
             if report is not None:
                 report(n_done, n_steps, f"{name}: {system.name}")
             try:
-                found.results.append(_result(sound, sound_hash, system, delays[system.name], judges, text, cache))
+                sound_result.results.append(
+                    _result(sound, sound_hash, system, delays[system.name], metrics, text, cache)
+                )
             except BadAudio as error:
-                found.failures[system.name] = str(error)
+                sound_result.failures[system.name] = str(error)
             n_done += 1
-        outcome.sounds.append(found)
+        outcome.sounds.append(sound_result)
     if report is not None:
         report(n_done, n_steps, "")
     return outcome
 
 
 def measure_delay(system: System, files: list[Path]) -> int:
-    """How much later a coder's sound comes, in samples at `RATE_HZ`: the median over sounds spread over the list."""
+    """Returns a codec's delay in samples at `RATE_HZ`: the median over files spread over the list."""
     lags = []
     for file in spread(files, N_DELAY_SOUNDS):
         try:
             sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono().slice_s(0, DELAY_SOUND_S)
-            lags.append(find_lag(*_at_judged_rate(sound, system.code(sound).decoded), RATE_HZ))
+            lags.append(find_lag(*_at_metric_rate(sound, system.code(sound).decoded), RATE_HZ))
         except (BadAudio, LimitExceeded):
-            # The run itself reports it.
+            # `evaluate` reports it.
             continue
     return round(median(lags)) if lags else 0
 
 
 def spread(files: list[Path], limit: int) -> list[Path]:
-    """At most `limit` of the files, evenly over the list."""
+    """Returns at most `limit` of the files, evenly over the list."""
     return files if limit >= len(files) else [files[i * len(files) // limit] for i in range(limit)]
 
 
 def _result(
-    sound: Waveform, sound_hash: str, system: System, delay: int, judges: list[Metric], text: str | None,
+    sound: Waveform, sound_hash: str, system: System, delay: int, metrics: list[Metric], text: str | None,
     cache: ResultCache,
 ) -> CodecResult:  # fmt: skip
-    """A result whose scores come from the cache as far as they are there."""
-    identities = {judge.name: f"{judge.identity} {text}" if judge.is_text_used else judge.identity for judge in judges}
+    """Returns a result, with scores from the cache where they exist."""
+    identities = {
+        metric.name: f"{metric.identity} {text}" if metric.is_text_used else metric.identity for metric in metrics
+    }
     key = f"{system.identity} delay {delay}"
     entry = cache.read(sound_hash, key)
-    known = {} if entry is None else entry["scores"]
-    missing = [judge for judge in judges if identities[judge.name] not in known]
+    cached = {} if entry is None else entry["scores"]
+    missing = [metric for metric in metrics if identities[metric.name] not in cached]
     if entry is None or missing:
         coded = system.code(sound)
-        pair = Pair(*overlap(*_at_judged_rate(sound, coded.decoded), delay), text)
-        fresh = {identities[judge.name]: _mark(judge, pair) for judge in missing}
-        entry = {"facts": _facts(sound, coded, delay), "scores": {**known, **fresh}}
+        pair = Pair(*overlap(*_at_metric_rate(sound, coded.decoded), delay), text)
+        computed = {identities[metric.name]: _score(metric, pair) for metric in missing}
+        entry = {"facts": _facts(sound, coded, delay), "scores": {**cached, **computed}}
         cache.write(sound_hash, key, entry)
-    marks = {judge.name: entry["scores"][identities[judge.name]] for judge in judges}
+    values = {metric.name: entry["scores"][identities[metric.name]] for metric in metrics}
     return CodecResult(
         system.name,
         **entry["facts"],
-        scores={name: Score(*mark) for name, mark in marks.items() if not isinstance(mark, str)},
-        problems={name: mark for name, mark in marks.items() if isinstance(mark, str)},
+        scores={name: Score(*value) for name, value in values.items() if not isinstance(value, str)},
+        problems={name: value for name, value in values.items() if isinstance(value, str)},
     )
 
 
-def _at_judged_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
+def _at_metric_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
     return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
 
 
-def _mark(judge: Metric, pair: Pair) -> list[float] | str:
-    """A score as value and weight, or the reason why there is none."""
+def _score(metric: Metric, pair: Pair) -> list[float] | str:
+    """Returns a score as [value, weight], or the reason why there is none."""
     try:
-        return list(judge.score(pair))
+        return list(metric.score(pair))
     except ScoreUnavailable as error:
         return str(error)
 
 
 def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
-    """The fields of a `CodecResult` that are no scores."""
+    """Returns the fields of a `CodecResult` other than scores."""
     return {
         "payload_bytes": coded.payload_bytes,
         "file_bytes": coded.file_bytes,
@@ -193,7 +197,7 @@ def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
 
 
 def as_json(sound: SoundResult) -> dict[str, Any]:
-    """A sound's results as the JSON of a report holds them."""
+    """Returns a file's results in the JSON layout of a report."""
     results = []
     for result in sound.results:
         fields = asdict(result)

@@ -1,4 +1,4 @@
-"""Means over files with their intervals, and differences between coders on the same files."""
+"""Means over files with confidence intervals, and paired differences between codecs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backend.metrics.bootstrap import Interval, bootstrap_mean
 from backend.metrics.reconstruction import kbps
 
 
-def summarize(outcome: CodecEvaluation, systems: list[str], judges: list[Metric]) -> list[dict[str, Any]]:
-    """One row a coder: its rates over all its sounds, bandwidth, lag, and a mean with interval for each judge."""
+def summarize(outcome: CodecEvaluation, systems: list[str], metrics: list[Metric]) -> list[dict[str, Any]]:
+    """Returns one row per codec: bitrates over all its files, bandwidth, delay, and each metric's mean with interval."""
     rows = []
     for system in systems:
         found = [(sound, result) for sound in outcome.sounds for result in sound.results if result.system == system]
@@ -32,26 +32,28 @@ def summarize(outcome: CodecEvaluation, systems: list[str], judges: list[Metric]
             "bandwidth_hz": median(result.bandwidth_hz for _, result in found),
             "lag_ms": median(result.lag_ms for _, result in found),
             "scores": {
-                judge.name: interval._asdict()
-                for judge in judges
-                if (interval := _mean([result for _, result in found], judge.name)) is not None
+                metric.name: interval._asdict()
+                for metric in metrics
+                if (interval := _mean([result for _, result in found], metric.name)) is not None
             },
         })  # fmt: skip
     return rows
 
 
-def compare(outcome: CodecEvaluation, ours: list[str], others: list[str], judges: list[Metric]) -> list[dict[str, Any]]:
-    """Ours minus the other, on the sounds both have a score for. `is_clear`: the interval does not hold 0."""
+def compare(
+    outcome: CodecEvaluation, ours: list[str], others: list[str], metrics: list[Metric]
+) -> list[dict[str, Any]]:
+    """Returns paired differences, ours minus the other. `is_clear`: the interval excludes 0."""
     rows = []
     by_sound = [{result.system: result for result in sound.results} for sound in outcome.sounds]
     for system in ours:
         for other in others:
-            for judge in judges:
+            for metric in metrics:
                 pairs = [
-                    (results[system].scores[judge.name], results[other].scores[judge.name])
+                    (results[system].scores[metric.name], results[other].scores[metric.name])
                     for results in by_sound
-                    if judge.name in getattr(results.get(system), "scores", ())
-                    and judge.name in getattr(results.get(other), "scores", ())
+                    if metric.name in getattr(results.get(system), "scores", ())
+                    and metric.name in getattr(results.get(other), "scores", ())
                 ]
                 if not pairs or not any(mine.weight for mine, _ in pairs):
                     continue
@@ -60,14 +62,14 @@ def compare(outcome: CodecEvaluation, ours: list[str], others: list[str], judges
                     np.array([mine.weight for mine, _ in pairs]),
                 )
                 rows.append({
-                    "system": system, "other": other, "judge": judge.name, **difference._asdict(),
+                    "system": system, "other": other, "judge": metric.name, **difference._asdict(),
                     "is_clear": not difference.low <= 0 <= difference.high,
                 })  # fmt: skip
     return rows
 
 
-def _mean(results: list[CodecResult], judge: str) -> Interval | None:
-    scores = [result.scores[judge] for result in results if judge in result.scores]
+def _mean(results: list[CodecResult], metric: str) -> Interval | None:
+    scores = [result.scores[metric] for result in results if metric in result.scores]
     if not any(score.weight for score in scores):
         return None
     return bootstrap_mean(np.array([score.value for score in scores]), np.array([score.weight for score in scores]))

@@ -1,4 +1,4 @@
-"""What is evaluated: anything that turns a sound into bytes and back."""
+"""Systems under evaluation: anything that encodes audio to bytes and decodes it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from backend.weights import codes_hash, load_codec, weights_hash
 
 @dataclass(frozen=True, slots=True)
 class CodedAudio:
-    """A sound after a round trip and what it cost.
+    """Audio after a round trip, and its size.
 
-    `payload_bytes` are the coded sound alone, `file_bytes` the file it was in; None where nothing was coded.
-    `bandwidth_hz` is the highest frequency the coder can have kept in this sound.
+    `payload_bytes` is the coded audio alone, `file_bytes` the whole file; None if nothing was encoded. `bandwidth_hz`
+    is the highest frequency the codec can have kept.
     """
 
     decoded: Waveform
@@ -32,7 +32,7 @@ class CodedAudio:
 
 
 class System(Protocol):
-    """A coder at one setting. `identity` changes whenever its results could."""
+    """A codec at one setting. `identity` changes whenever its results could."""
 
     @property
     def name(self) -> str: ...
@@ -41,12 +41,12 @@ class System(Protocol):
     def identity(self) -> str: ...
 
     def code(self, sound: Waveform) -> CodedAudio:
-        """Code and decode a mono sound at its own rate. The result may lag; its rate may differ."""
+        """Encodes and decodes mono audio at its own rate. The result may be delayed and have another rate."""
         ...
 
 
 class Original:
-    """The sound itself: the ceiling of every score."""
+    """The unprocessed audio: the upper bound of every score."""
 
     name = "original"
     identity = "original-1"
@@ -56,11 +56,12 @@ class Original:
 
 
 class CodecSystem:
-    """A Phonogram codec at one number of codebooks, through the bytes of a `.pgc` file."""
+    """A Phonogram codec with a given number of codebooks, through the bytes of a `.pgc` file."""
 
     def __init__(self, codec: CausalCodec, folder: Path, n_codebooks: int):
         self.codec = codec
-        # A decoder may be trained on while codes keep their meaning: files carry one hash, scores depend on the other.
+        # Training the decoder further keeps the meaning of codes: files carry the codes hash, scores depend on the
+        # weights.
         self.weights, self.codes = weights_hash(folder), codes_hash(folder)
         self.n_codebooks = codec.check_codebooks(n_codebooks)
         self.name = f"{codec.spec.name}-{n_codebooks}"
@@ -72,15 +73,15 @@ class CodecSystem:
         file.seek(0)
         survey = survey_container(file)
         file.seek(0)
-        pieces = list(decode_pieces(file, survey.header, self.codec, self.codes))
+        chunks = list(decode_pieces(file, survey.header, self.codec, self.codes))
         spec = self.codec.spec
-        decoded = Waveform(np.concatenate(pieces, axis=1), spec.sample_rate_hz).mono()
+        decoded = Waveform(np.concatenate(chunks, axis=1), spec.sample_rate_hz).mono()
         bandwidth_hz = min(spec.sample_rate_hz, sound.rate_hz) / 2
         return CodedAudio(decoded, survey.payload_bytes, survey.file_bytes, bandwidth_hz)
 
 
 def codec_systems(folder: Path, codebook_counts: list[int] | None) -> list[CodecSystem]:
-    """The codec of a checkpoint at each of `codebook_counts`; by default a quarter, half and all of its codebooks."""
+    """Returns a checkpoint's codec at each of `codebook_counts`; by default a quarter, half and all of its codebooks."""
     codec = load_codec(folder)
     total = codec.spec.n_codebooks
     counts = codebook_counts or sorted({max(1, total // 4), max(1, total // 2), total})
@@ -88,5 +89,5 @@ def codec_systems(folder: Path, codebook_counts: list[int] | None) -> list[Codec
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,1 +1,1 @@
-"""Voice evaluation: runner, cloning, metrics, summary and report."""
+"""Voice evaluation."""

@@ -1,4 +1,4 @@
-"""An engine speaking in voices that were just added to it."""
+"""Evaluates an engine with voices cloned from reference recordings."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from backend.runtime.request import ReferenceClip, SpeechRequest
 if TYPE_CHECKING:
     from backend.opt_engine import OptimizedEngine
 
-# What a person would record: long enough to know a voice by, short enough to be asked for.
+# A realistic reference: long enough to identify a voice, short enough to record.
 MIN_REFERENCE_S = 5.0
 
 
 class ClonedVoices:
-    """Every speaker of a corpus folder cloned from the first recordings, which reach 5 s together; texts in turn."""
+    """Clones every speaker of a corpus folder from its first recordings, up to 5 s; texts alternate between speakers."""
 
     def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
         self.name, self._engine = name, engine
-        fit = engine.settings.voice_fit_steps
-        self.identity = f"clones-3 {identity} {fit} {file_hash(folder / MANIFEST_NAME)}"
+        n_adaptation_steps = engine.settings.voice_fit_steps
+        self.identity = f"clones-3 {identity} {n_adaptation_steps} {file_hash(folder / MANIFEST_NAME)}"
         self._references: dict[str, list[Utterance]] = {}
         self._added: dict[str, str] = {}
         for item in read_utterances(folder / MANIFEST_NAME):
-            chosen = self._references.setdefault(item.speaker, [])
-            if sum(one.seconds for one in chosen) < MIN_REFERENCE_S:
-                chosen.append(item)
+            references = self._references.setdefault(item.speaker, [])
+            if sum(one.seconds for one in references) < MIN_REFERENCE_S:
+                references.append(item)
 
     @classmethod
     def of(cls, voices: EngineVoices, folder: Path) -> ClonedVoices:
-        """The engine of named voices, cloning."""
+        """Creates a cloning system from the engine of named voices."""
         return cls(voices.engine, voices.identity, folder, f"{voices.name}, cloning {folder.resolve().name}")
 
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
@@ -50,14 +50,14 @@ class ClonedVoices:
             for speaker in (speakers[i % len(speakers)],)
         ]
 
-    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+    def speak(self, prompt: VoicePrompt) -> SpokenPrompt:
         self._engine.load()
         voice = self._voice(prompt.voice or "")
         request = SpeechRequest(text=prompt.text, voice=voice, seed=prompt.seed, use_memory_cache=False)
         return timed_take(self._engine, request)
 
     def _voice(self, speaker: str) -> str:
-        """The id under which a speaker was added, as a person would: the clip and what is said in it."""
+        """Returns the id of a speaker, added on first use from its clip and transcript."""
         if speaker not in self._added:
             items = self._references[speaker]
             sounds = [read_audio(item.path).mono() for item in items]

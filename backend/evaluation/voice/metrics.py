@@ -1,4 +1,4 @@
-"""The judges of a voice: recognizers, likeness to the speaker, melody, sound quality."""
+"""Metrics of a voice: recognizers, speaker similarity, pitch, audio quality."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from backend.metrics.speaker_similarity import SpeakerEmbedder
 from backend.metrics.wer import character_error_rate, word_error_rate
 
 RATE_HZ = 16_000
-# More says nothing new of a speaker.
+# More recordings do not improve the mean embedding.
 REFERENCES_PER_VOICE = 8
 
 
 class VoiceMetric(Protocol):
-    """`judge` turns a sound [N] at `RATE_HZ` and what it should say into named facts, or raises `ScoreUnavailable`."""
+    """`measure` computes named values from samples [N] at `RATE_HZ` and their prompt, or raises `ScoreUnavailable`."""
 
     name: str
     identity: str
 
-    def judge(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]: ...
+    def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]: ...
 
 
 class AsrMetric:
-    """What a recognizer makes of it."""
+    """Word and character errors of a speech recognizer's transcript."""
 
     def __init__(self, folder: Path):
         self._recognizer = Recognizer(folder)
@@ -48,27 +48,28 @@ class AsrMetric:
         model = file_hash(folder / "model.bin")[:16]
         self.identity = f"hearing-1 {package_version('faster-whisper')} {model}"
 
-    def judge(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
-        heard = self._recognizer.transcribe(samples)
-        words, characters = word_error_rate(prompt.text, heard), character_error_rate(prompt.text, heard)
-        runs = word_runs(prompt.text, heard)
+    def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
+        transcript = self._recognizer.transcribe(samples)
+        words, characters = word_error_rate(prompt.text, transcript), character_error_rate(prompt.text, transcript)
+        runs = word_runs(prompt.text, transcript)
         return {
-            "heard": heard, "word_edits": words.n_edits, "words": words.n_reference,
+            "heard": transcript, "word_edits": words.n_edits, "words": words.n_reference,
             "character_edits": characters.n_edits, "characters": characters.n_reference,
             "skips": runs.n_skips, "loops": runs.n_loops,
         }  # fmt: skip
 
 
 class SpeakerSimilarityMetric:
-    """Cosine to the mean of recordings of the same voice, the very text and what the speaker listened to left out.
+    """Cosine similarity to the mean of recordings of the same voice, excluding the same text and the references.
 
-    With `tells_nearest` also whether no other voice of the folders is nearer: all of them are listened to for it.
+    With `reports_nearest`, also reports whether the voice is the nearest of all voices in the folders, which embeds all
+    of them.
     """
 
     name = "likeness"
 
-    def __init__(self, folders: Sequence[Path], tells_nearest: bool = False):
-        self._encoder, self._tells_nearest = SpeakerEmbedder(), tells_nearest
+    def __init__(self, folders: Sequence[Path], reports_nearest: bool = False):
+        self._encoder, self._reports_nearest = SpeakerEmbedder(), reports_nearest
         self._clips: dict[str, list[Utterance]] = {}
         for folder in folders:
             for item in read_utterances(folder / MANIFEST_NAME):
@@ -76,26 +77,28 @@ class SpeakerSimilarityMetric:
         self._embedded: dict[Path, np.ndarray] = {}
         self._means: dict[str, np.ndarray] = {}
         manifests = " ".join(file_hash(folder / MANIFEST_NAME)[:16] for folder in folders)
-        nearest = " nearest" if tells_nearest else ""
-        self.identity = f"likeness-1 {package_version('resemblyzer')} {manifests}{nearest}"
+        suffix = " nearest" if reports_nearest else ""
+        self.identity = f"likeness-1 {package_version('resemblyzer')} {manifests}{suffix}"
 
-    def judge(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
+    def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
         voice = prompt.voice or ""
-        known = {prompt.text, *prompt.heard}
-        clips = [item for item in self._clips.get(voice, ()) if item.text not in known]
+        excluded = {prompt.text, *prompt.heard}
+        clips = [item for item in self._clips.get(voice, ()) if item.text not in excluded]
         if not clips:
-            raise ScoreUnavailable(f"There are no other recordings of the voice '{prompt.voice}' to compare with.")
+            raise ScoreUnavailable(
+                f"The voice '{prompt.voice}' has no other recordings to compare with. Add some to --references."
+            )
         own = self._encoder.embed(samples)
         similarity = float(own @ self._mean(clips))
-        if not self._tells_nearest:
+        if not self._reports_nearest:
             return {"likeness": similarity}
         if not self._means:
             self._means = {name: self._mean(items) for name, items in self._clips.items()}
         others = {name: float(own @ mean) for name, mean in self._means.items() if name != voice}
-        rival = max(others, key=lambda name: others[name], default="")
+        nearest_other = max(others, key=lambda name: others[name], default="")
         return {
-            "likeness": similarity, "nearest": voice if similarity >= others.get(rival, -1.0) else rival,
-            "is_nearest": similarity >= others.get(rival, -1.0), "n_voices": len(self._means),
+            "likeness": similarity, "nearest": voice if similarity >= others.get(nearest_other, -1.0) else nearest_other,
+            "is_nearest": similarity >= others.get(nearest_other, -1.0), "n_voices": len(self._means),
         }  # fmt: skip
 
     def _mean(self, clips: Sequence[Utterance]) -> np.ndarray:
@@ -110,16 +113,16 @@ class SpeakerSimilarityMetric:
 
 
 class PitchMetric:
-    """How high, and how lively."""
+    """Median pitch and its variation."""
 
     name, identity = "melody", "melody-1"
 
-    def judge(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
+    def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
         return pitch_statistics(samples)._asdict()
 
 
 class DnsmosMetric:
-    """DNSMOS, as a guard against broken sound."""
+    """DNSMOS, which detects broken audio."""
 
     name = "dnsmos"
 
@@ -127,32 +130,32 @@ class DnsmosMetric:
         self._dnsmos = Dnsmos()
         self.identity = f"dnsmos-1 {package_version('speechmos')}"
 
-    def judge(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
+    def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
         return {"dnsmos": self._dnsmos.score(samples)}
 
 
 class VoiceMetricSet(NamedTuple):
-    """The judges that can sit, and of the others the name and the reason."""
+    """The available metrics, and for each other one the reason."""
 
-    judges: list[VoiceMetric]
+    metrics: list[VoiceMetric]
     absent: dict[str, str]
 
 
 def open_voice_metrics(
-    asr: Sequence[Path], references: Sequence[Path], is_quality_judged: bool, tells_nearest: bool = False
+    asr: Sequence[Path], references: Sequence[Path], has_dnsmos: bool, reports_nearest: bool = False
 ) -> VoiceMetricSet:
-    """Every judge that was asked for and is there; melody always."""
+    """Opens every enabled metric that is available; pitch is always enabled."""
     openers: dict[str, Callable[[], VoiceMetric]] = {f"asr:{path.name}": partial(AsrMetric, path) for path in asr}
     if not asr:
-        openers["asr"] = partial(_not_asked, "Give --asr with the folder of a Whisper model.")
+        openers["asr"] = partial(_not_enabled, "Pass --asr with the folder of a Whisper model.")
     openers["likeness"] = (
-        partial(SpeakerSimilarityMetric, references, tells_nearest) if references
-        else partial(_not_asked, "Give --references with a corpus folder of the voices.")
+        partial(SpeakerSimilarityMetric, references, reports_nearest) if references
+        else partial(_not_enabled, "Pass --references with a corpus folder of the voices.")
     )  # fmt: skip
     openers["melody"] = PitchMetric
-    openers["dnsmos"] = DnsmosMetric if is_quality_judged else partial(_not_asked, "Give --dnsmos.")
+    openers["dnsmos"] = DnsmosMetric if has_dnsmos else partial(_not_enabled, "Pass --dnsmos.")
     return VoiceMetricSet(*load_available(openers))
 
 
-def _not_asked(how: str) -> VoiceMetric:
-    raise NotAvailable(f"Not asked for. {how}")
+def _not_enabled(how: str) -> VoiceMetric:
+    raise NotAvailable(f"Not enabled. {how}")

@@ -1,4 +1,4 @@
-"""The report of a voice evaluation: one HTML page with the table and takes to listen to, the worst ones among them."""
+"""The report of a voice evaluation: one HTML page with the table and audio examples, including the worst ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ N_FIRST, N_WORST = 6, 10
 
 
 def render_voice_page(document: dict[str, Any], table: str, outcome: VoiceEvaluation) -> str:
-    """The page of a document as `evaluate voice` makes it. `table` is the Markdown table of its summary."""
+    """Renders the HTML page of an `evaluate voice` document. `table` is the Markdown table of its summary."""
     title = "Evaluation of voices"
     parts = [
         f"<h1>{title}</h1>",
         f"<p>{escape(document['created_utc'])} · {escape(document['machine']['cpu'])} · "
         f"{document['n_sentences']} sentences · seed {document['seed']}</p>",
-        "<p>In brackets: 95 % bootstrap intervals over takes. <i>skips</i> and <i>loops</i> count takes in which a "
-        "recognizer misses, or hears too much by, three or more words in a row. DNSMOS is a guard against broken sound: it "
-        "puts synthesizers above real voices. Times exclude loading and the first request.</p>",
+        "<p>In brackets: 95 % bootstrap intervals over takes. <i>skips</i> and <i>loops</i> count takes whose transcript "
+        "omits or inserts three or more words in a row. DNSMOS detects broken audio only: it rates synthesizers above real "
+        "voices. Times exclude loading and the first request.</p>",
         f'<div class="wide">{_html_table(table)}</div>',
     ]  # fmt: skip
     absent = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in document["absent"].items()]
@@ -32,8 +32,8 @@ def render_voice_page(document: dict[str, Any], table: str, outcome: VoiceEvalua
         takes = [take for take in outcome.takes if take.system == system]
         worst = sorted((take for take in takes if _errors(take)), key=_errors, reverse=True)[:N_WORST]
         parts.append(f"<h2>{escape(system)}</h2>")
-        parts += ["<h3>First</h3>", *map(_listen, takes[:N_FIRST])]
-        parts += ["<h3>Most word errors</h3>", *map(_listen, worst)] if worst else []
+        parts += ["<h3>First takes</h3>", *map(_player, takes[:N_FIRST])]
+        parts += ["<h3>Most word errors</h3>", *map(_player, worst)] if worst else []
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -45,7 +45,7 @@ def _errors(take: SentenceResult) -> int:
     return sum(facts.get("word_edits", 0) for facts in take.facts.values())
 
 
-def _listen(take: SentenceResult) -> str:
+def _player(take: SentenceResult) -> str:
     sound = base64.b64encode(take.file.read_bytes()).decode()
     heard = [
         f"<br>{escape(name.removeprefix('asr:'))}: {escape(facts['heard'])}"

@@ -1,4 +1,4 @@
-"""The run of a voice evaluation: every prompt spoken once, kept, and heard by every judge."""
+"""Runs a voice evaluation: every prompt is synthesized once, saved, and scored by every metric."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from backend.evaluation.result_cache import ResultCache
 from backend.evaluation.voice.metrics import RATE_HZ, VoiceMetric
 from backend.evaluation.voice.systems import VoicePrompt, VoiceSystem, text_key
 
-Report = Callable[[int, int, str], None]  # done, in all, what is being done
+Report = Callable[[int, int, str], None]  # done, total, current step
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceResult:
-    """One prompt spoken and judged. `facts` are the judges' by their names, `problems` why one has none."""
+    """One synthesized and scored prompt. `facts` holds each metric's values by name, `problems` the reason if it has
+    none.
+    """
 
     system: str
     text: str
@@ -39,32 +41,36 @@ class SentenceResult:
 
 @dataclass(slots=True)
 class VoiceEvaluation:
-    """Everything a run found. `failures` are prompts that could not be spoken: system, text, reason."""
+    """All results of a run. `failures` are prompts that could not be synthesized: system, text, reason."""
 
     takes: list[SentenceResult] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def read_sentences(file: Path, limit: int | None = None) -> list[str]:
-    """A JSON list of sentences; with a `limit`, that many spread evenly. Raises `BadSettings` for anything else."""
+    """Reads a JSON list of sentences; with a `limit`, that many spread evenly. Raises `BadSettings` for anything else."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        sentences = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadSettings(
             f"'{file.name}' cannot be read as JSON ({type(error).__name__}); expected a list of sentences."
         ) from error
-    if not isinstance(found, list) or not found or not all(isinstance(text, str) and text.strip() for text in found):
-        raise BadSettings(f"'{file.name}' is no list of sentences; expected JSON such as [\"Hello.\"].")
-    return found if limit is None else [found[i] for i in _evenly(len(found), limit)]
+    if (
+        not isinstance(sentences, list)
+        or not sentences
+        or not all(isinstance(text, str) and text.strip() for text in sentences)
+    ):
+        raise BadSettings(f"'{file.name}' is not a list of sentences; expected JSON such as [\"Hello.\"].")
+    return sentences if limit is None else [sentences[i] for i in _evenly(len(sentences), limit)]
 
 
 def evaluate_voices(
-    systems: Sequence[VoiceSystem], texts: list[str], judges: Sequence[VoiceMetric], folder: Path, *,
+    systems: Sequence[VoiceSystem], texts: list[str], metrics: Sequence[VoiceMetric], folder: Path, *,
     seed: int = 0, limit: int | None = None, report: Report | None = None,
 ) -> VoiceEvaluation:  # fmt: skip
-    """Speak and judge everything. Sounds and verdicts are kept in `folder`, so an interrupted run goes on.
+    """Synthesizes and scores all prompts. Audio and scores are kept in `folder`, so that an interrupted run resumes.
 
-    `limit` also holds for recordings that bring texts of their own.
+    `limit` also applies to recordings that have their own texts.
     """
     cache = ResultCache(folder)
     outcome = VoiceEvaluation()
@@ -78,7 +84,7 @@ def evaluate_voices(
         if report is not None:
             report(number, len(work), f"{system.name}: {prompt.text[:40]}")
         try:
-            outcome.takes.append(_take(system, prompt, judges, folder, cache))
+            outcome.takes.append(_take(system, prompt, metrics, folder, cache))
         except (BadAudio, EngineFailure) as error:
             outcome.failures.append((system.name, prompt.text, str(error)))
     if report is not None:
@@ -91,13 +97,13 @@ def _evenly(count: int, limit: int) -> list[int]:
 
 
 def _take(
-    system: VoiceSystem, prompt: VoicePrompt, judges: Sequence[VoiceMetric], folder: Path, cache: ResultCache
+    system: VoiceSystem, prompt: VoicePrompt, metrics: Sequence[VoiceMetric], folder: Path, cache: ResultCache
 ) -> SentenceResult:
     key = text_key(system.identity, prompt.voice, prompt.seed, prompt.text)
     file = folder / f"{key}.flac"
     entry = cache.read(key, system.identity)
     if entry is None or not file.is_file():
-        take = system.say(prompt)
+        take = system.speak(prompt)
         write_audio(file, take.waveform)
         entry = {
             "take": {"audio_s": take.waveform.duration_s, "total_s": take.total_s,
@@ -105,18 +111,18 @@ def _take(
             "scores": {},
         }  # fmt: skip
         cache.write(key, system.identity, entry)
-    missing = [judge for judge in judges if judge.identity not in entry["scores"]]
+    missing = [metric for metric in metrics if metric.identity not in entry["scores"]]
     if missing:
         samples = resample(Waveform.mono(read_audio(file)), RATE_HZ).samples[0]
-        for judge in missing:
+        for metric in missing:
             try:
-                entry["scores"][judge.identity] = judge.judge(samples, prompt)
+                entry["scores"][metric.identity] = metric.measure(samples, prompt)
             except ScoreUnavailable as error:
-                entry["scores"][judge.identity] = str(error)
+                entry["scores"][metric.identity] = str(error)
         cache.write(key, system.identity, entry)
-    verdicts = {judge.name: entry["scores"][judge.identity] for judge in judges}
+    values = {metric.name: entry["scores"][metric.identity] for metric in metrics}
     return SentenceResult(
         system.name, prompt.text, prompt.voice, prompt.seed, file, **entry["take"],
-        facts={name: verdict for name, verdict in verdicts.items() if isinstance(verdict, dict)},
-        problems={name: verdict for name, verdict in verdicts.items() if isinstance(verdict, str)},
+        facts={name: value for name, value in values.items() if isinstance(value, dict)},
+        problems={name: value for name, value in values.items() if isinstance(value, str)},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One row a speaking system: word errors, skips and loops, likeness, melody, pace, speed."""
+"""Summary of a voice evaluation, one row per system: word errors, skips, loops, similarity, pitch, duration, speed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Row = dict[str, Any]
 
 
 def summarize_voices(
-    outcome: VoiceEvaluation, systems: Sequence[str], judges: Sequence[str], teacher: str
+    outcome: VoiceEvaluation, systems: Sequence[str], metrics: Sequence[str], teacher: str
 ) -> list[Row]:
-    """The rows in the order of `systems`. Durations are compared with the takes of the system `teacher`."""
+    """Returns the rows in the order of `systems`. Durations are relative to the takes of the system `teacher`."""
     durations = {(take.text, take.voice): take.audio_s for take in outcome.takes if take.system == teacher}
     rows = []
     for system in systems:
@@ -25,12 +25,12 @@ def summarize_voices(
         n_failed = sum(name == system for name, _, _ in outcome.failures)
         if takes or n_failed:
             rows.append(
-                {"system": system, "n_takes": len(takes), "n_failed": n_failed, **_row(takes, judges, durations)}
+                {"system": system, "n_takes": len(takes), "n_failed": n_failed, **_row(takes, metrics, durations)}
             )
     return rows
 
 
-def _row(takes: list[SentenceResult], judges: Sequence[str], durations: dict[tuple[str, str | None], float]) -> Row:
+def _row(takes: list[SentenceResult], metrics: Sequence[str], durations: dict[tuple[str, str | None], float]) -> Row:
     audio_s = sum(take.audio_s for take in takes)
     timed = [take for take in takes if take.total_s is not None]
     ratios = [
@@ -39,10 +39,10 @@ def _row(takes: list[SentenceResult], judges: Sequence[str], durations: dict[tup
     ]  # fmt: skip
     return {
         "audio_s": audio_s,
-        "asr": {name: _heard(takes, name) for name in judges if name.startswith("asr:")},
-        # Of either recognizer: one may overlook what the other hears.
-        "takes_with_skips": _flawed(takes, "skips"),
-        "takes_with_loops": _flawed(takes, "loops"),
+        "asr": {name: _error_rates(takes, name) for name in metrics if name.startswith("asr:")},
+        # By any recognizer, since one may miss what another finds.
+        "takes_with_skips": _n_takes_with(takes, "skips"),
+        "takes_with_loops": _n_takes_with(takes, "loops"),
         "takes_cut": sum(take.is_cut for take in takes),
         "likeness": _mean(takes, "likeness", "likeness"),
         "nearest_share": _mean(takes, "likeness", "is_nearest"),
@@ -56,8 +56,8 @@ def _row(takes: list[SentenceResult], judges: Sequence[str], durations: dict[tup
     }  # fmt: skip
 
 
-def _heard(takes: list[SentenceResult], judge: str) -> Row | None:
-    facts = [take.facts[judge] for take in takes if judge in take.facts]
+def _error_rates(takes: list[SentenceResult], metric: str) -> Row | None:
+    facts = [take.facts[metric] for take in takes if metric in take.facts]
     if not facts:
         return None
 
@@ -68,12 +68,12 @@ def _heard(takes: list[SentenceResult], judge: str) -> Row | None:
     return {"wer": pooled("word_edits", "words"), "cer": pooled("character_edits", "characters")}
 
 
-def _flawed(takes: list[SentenceResult], what: str) -> int:
+def _n_takes_with(takes: list[SentenceResult], what: str) -> int:
     return sum(any(facts.get(what, 0) for facts in take.facts.values()) for take in takes)
 
 
-def _mean(takes: list[SentenceResult], judge: str, fact: str) -> dict[str, float] | None:
-    found = [float(take.facts[judge][fact]) for take in takes if fact in take.facts.get(judge, {})]
+def _mean(takes: list[SentenceResult], metric: str, fact: str) -> dict[str, float] | None:
+    found = [float(take.facts[metric][fact]) for take in takes if fact in take.facts.get(metric, {})]
     return bootstrap_mean(np.array(found))._asdict() if found else None
 
 
@@ -82,9 +82,9 @@ def _quantile(takes: list[SentenceResult], part: float) -> float | None:
     return float(np.quantile(times, part)) if times else None
 
 
-def as_markdown(rows: list[Row], judges: Sequence[str]) -> str:
-    """The table as a person reads it."""
-    asr = [name for name in judges if name.startswith("asr:")]
+def as_markdown(rows: list[Row], metrics: Sequence[str]) -> str:
+    """Renders the rows as a Markdown table."""
+    asr = [name for name in metrics if name.startswith("asr:")]
     columns: list[tuple[str, Callable[[Row], str]]] = [("system", lambda row: row["system"]),
                                                        ("takes", lambda row: str(row["n_takes"]))]  # fmt: skip
     for name in asr:
@@ -97,7 +97,7 @@ def as_markdown(rows: list[Row], judges: Sequence[str]) -> str:
         ("skips", lambda row: str(row["takes_with_skips"]) if asr else "-"),
         ("loops", lambda row: str(row["takes_with_loops"]) if asr else "-"),
         ("cut / failed", lambda row: f"{row['takes_cut']} / {row['n_failed']}"),
-        ("likeness", lambda row: _interval(row["likeness"])),
+        ("similarity", lambda row: _interval(row["likeness"])),
         ("nearest", lambda row: "-" if row["nearest_share"] is None else f"{row['nearest_share']['mean']:.0%}"),
         ("DNSMOS", lambda row: _interval(row["dnsmos"])),
         ("pitch spread, st", lambda row: _interval(row["pitch_spread_semitones"])),
@@ -112,10 +112,10 @@ def as_markdown(rows: list[Row], judges: Sequence[str]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _percent(judge: str, rate: str, row: Row) -> str:
-    if row["asr"].get(judge) is None:
+def _percent(metric: str, rate: str, row: Row) -> str:
+    if row["asr"].get(metric) is None:
         return "-"
-    found = row["asr"][judge][rate]
+    found = row["asr"][metric][rate]
     return f"{100 * found['mean']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 

@@ -1,4 +1,4 @@
-"""What speaks in a voice evaluation: an engine, the recordings of a corpus, either through a codec."""
+"""Systems of a voice evaluation: an engine, the recordings of a corpus, or either through a codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
 from backend.evaluation.codec.systems import file_hash
-from backend.pipeline.codec.stream import fit_to_codec, frames_for
+from backend.pipeline.codec.stream import convert_for_codec, frames_for
 from backend.weights import load_codec, weights_hash
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ MAX_DURATION_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
-    """One thing to say: `voice` is None for a system's own choice.
+    """One text to synthesize; `voice` None lets the system choose.
 
-    `heard` are the texts of the recordings it may listen to first; none of them says how alike a voice is.
+    `heard` are the texts of the reference recordings, which similarity must not be measured with.
     """
 
     text: str
@@ -41,7 +41,7 @@ class VoicePrompt:
 
 @dataclass(frozen=True, slots=True)
 class SpokenPrompt:
-    """A spoken prompt. Times are None for recordings; `is_cut` says that a limit ended it."""
+    """A synthesized prompt. Times are None for recordings; `is_cut` is true if a limit ended it."""
 
     waveform: Waveform
     total_s: float | None = None
@@ -50,7 +50,7 @@ class SpokenPrompt:
 
 
 class VoiceSystem(Protocol):
-    """Anything that speaks. `identity` changes whenever its sound could."""
+    """Anything that synthesizes speech. `identity` changes whenever its audio could."""
 
     @property
     def name(self) -> str: ...
@@ -59,14 +59,14 @@ class VoiceSystem(Protocol):
     def identity(self) -> str: ...
 
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
-        """What of `texts` it will speak, by which voice; recordings bring texts of their own."""
+        """Returns the prompts for `texts`, with voices; recordings use their own texts."""
         ...
 
-    def say(self, prompt: VoicePrompt) -> SpokenPrompt: ...
+    def speak(self, prompt: VoicePrompt) -> SpokenPrompt: ...
 
 
 class EngineVoices:
-    """An engine's voices, one after another over the texts. The engine is loaded when it first speaks."""
+    """An engine's voices, alternating over the texts. The engine loads on first use."""
 
     def __init__(self, engine: OptimizedEngine, identity: str, voices: list[str | None], name: str = "engine"):
         self.name, self.engine, self._voices = name, engine, voices
@@ -76,11 +76,11 @@ class EngineVoices:
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         return [VoicePrompt(text, self._voices[i % len(self._voices)], seed + i) for i, text in enumerate(texts)]
 
-    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+    def speak(self, prompt: VoicePrompt) -> SpokenPrompt:
         from backend.runtime.request import SpeechRequest
 
         if not self._is_warm:
-            # The first request pays for loading and warming up; no one else does.
+            # The first request includes loading and warm-up, so it is not timed.
             self.engine.load()
             self.engine.speak(SpeechRequest(text="One, two, three.", voice=prompt.voice, use_memory_cache=False))
             self._is_warm = True
@@ -91,18 +91,18 @@ class EngineVoices:
 
 
 def timed_take(engine: OptimizedEngine, request: SpeechRequest) -> SpokenPrompt:
-    """Speak a request piece by piece, with the clock running."""
+    """Synthesizes a request as a stream and measures its times."""
     start = time.perf_counter()
     stream = engine.stream(request)
     first_audio_s = time.perf_counter() - start
-    samples = np.concatenate([piece.samples for piece in stream], axis=1)
+    samples = np.concatenate([chunk.samples for chunk in stream], axis=1)
     total_s = time.perf_counter() - start
     is_cut = stream.finish_reason in ("length", "repetition")
     return SpokenPrompt(Waveform(samples, stream.sample_rate_hz), total_s, first_audio_s, is_cut)
 
 
 class Recordings:
-    """A corpus folder with a manifest. `is_given_texts_only`: only what is asked for, else all it has."""
+    """A corpus folder with a manifest. `is_given_texts_only`: only the requested texts, otherwise all."""
 
     def __init__(self, name: str, folder: Path, is_given_texts_only: bool = False):
         self.name, self.folder, self._is_given_only = name, folder, is_given_texts_only
@@ -110,12 +110,12 @@ class Recordings:
         self.identity = f"recordings-1 {file_hash(folder / 'manifest.jsonl')}"
 
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
-        wanted = set(texts)
+        requested = set(texts)
         return [
-            VoicePrompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in wanted
+            VoicePrompt(text, voice, 0) for text, voice in self._items if not self._is_given_only or text in requested
         ]  # fmt: skip
 
-    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+    def speak(self, prompt: VoicePrompt) -> SpokenPrompt:
         return SpokenPrompt(read_audio(self.item(prompt).path, max_duration_s=MAX_DURATION_S).mono())
 
     def item(self, prompt: VoicePrompt) -> Utterance:
@@ -123,7 +123,7 @@ class Recordings:
 
 
 class CodecRoundTrip:
-    """Another system's sound, coded and decoded: the best that codes of it can sound."""
+    """Another system's audio, encoded and decoded: the upper bound for models of these codes."""
 
     def __init__(self, inner: Recordings, codec: CausalCodec, weights: str):
         self.name, self.inner, self.codec = f"{inner.name}, {codec.spec.name}", inner, codec
@@ -136,9 +136,9 @@ class CodecRoundTrip:
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         return self.inner.prompts(texts, seed)
 
-    def say(self, prompt: VoicePrompt) -> SpokenPrompt:
+    def speak(self, prompt: VoicePrompt) -> SpokenPrompt:
         spec = self.codec.spec
-        sound = fit_to_codec(self.inner.say(prompt).waveform, spec)
+        sound = convert_for_codec(self.inner.speak(prompt).waveform, spec)
         padded = np.zeros((1, spec.channels, frames_for(sound.n_samples, spec) * spec.hop_samples), np.float32)
         padded[0, :, : sound.n_samples] = sound.samples
         with torch.inference_mode():
@@ -148,5 +148,5 @@ class CodecRoundTrip:
 
 
 def text_key(*parts: object) -> str:
-    """A short name for the cache."""
+    """Returns a short cache key."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""Decode `spectral` codes with weights and activations rounded to bfloat16 in every matrix product.
+"""Decodes `spectral` codes with bfloat16 matmuls.
 
-A live decoder reads all its weights for every 40 ms of sound; half the bytes are half the wait. Codes
-are made in full precision all the same, so code files do not depend on it.
+A streaming decoder reads all its weights for every 40 ms of audio, and bfloat16 halves the bytes read. Encoding stays
+in float32, so codes do not depend on this optimization.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Bf16Decoder:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not isinstance(model, SpectralCodec):
-            return Support(False, f"decodes 'spectral' only, not {type(model).__name__}")
+            return Support(False, f"supports 'spectral' only, not {type(model).__name__}")
         if device.type != "cpu" or not has_packed_product():
             return Support(False, "needs a CPU and a PyTorch built with oneDNN")
         if not current_hardware().has_bf16_matmul:
             return Support(False, "this CPU has no bfloat16 instructions; fp32 is faster here")
-        return Support(True, "bfloat16 products read half the bytes")
+        return Support(True, "bfloat16 weights halve the bytes read")
 
     def apply(self, model: SpectralCodec) -> SpectralCodec:
-        """Switch the decoder of `model`, in place."""
+        """Switches the decoder of `model` to bfloat16 in place."""
         for layer in model.decoder.modules():
             if isinstance(layer, PackedLinear):
                 layer.product_dtype = torch.bfloat16

@@ -1,6 +1,6 @@
-"""Run a `FishDAC` from packed weights: channels side by side, cache-sized tiles, optionally bfloat16 decoding.
+"""Runs a `FishDAC` from packed weights: channels-last frames, cache-sized tiles, optional bfloat16 decoding.
 
-The numbers behind each choice are in docs/codecs.md.
+docs/codecs.md has the measurements behind each choice.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from backend.nn.snake import Snake
 from backend.nn.transformer import TransformerState
 from backend.optimize.base import Support
 
-# The wide activations of one tile stay in a core's second-level cache (1 MiB) or close to it.
+# Elements of the widest activation in one tile, chosen to fit a core's L2 cache (1 MiB).
 TILE_ELEMENTS = 1 << 18
-# Long inputs go through the stack in runs of this many elements of its widest activation, which
-# bounds memory while the largest weights are read once per run.
+# Long inputs run in parts of this many elements of the widest activation, which bounds memory; the largest weights are
+# read once per part.
 RUN_ELEMENTS = 1 << 22
 
 
 class PackedSnake:
-    """Snake over frames [B, T, C], written straight into the next convolution's buffer."""
+    """Snake over frames [B, T, C], written directly into the next convolution's buffer."""
 
     def __init__(self, snake: Snake):
         self.alpha = snake.alpha.detach().flatten().clone()
@@ -43,8 +43,8 @@ class PackedSnake:
 
 
 def snake_conv(snake: PackedSnake, conv: PackedConv, x: Tensor, state: ConvState) -> Tensor:
-    buffer, rest = conv.room(x.shape[1], state)
-    snake.into(rest, x)
+    buffer, new_part = conv.buffer_for(x.shape[1], state)
+    snake.into(new_part, x)
     return conv.run(buffer, state)
 
 
@@ -61,7 +61,7 @@ class PackedUnit:
     def add(self, x: Tensor, state: ConvState) -> None:
         h = snake_conv(self.snake_in, self.wide, x, state)
         self.snake_out.into(h, h.float())
-        # A sum inside the convolution could save this addition only: half a percent of decoding.
+        # Fusing this addition into the convolution would save half a percent of decoding.
         x += self.narrow.frames(h)
 
 
@@ -83,7 +83,7 @@ class PackedBlock:
         self.units = [PackedUnit(unit, dtype) for unit in block.units]
         self.transformer = None if self.is_decoder else block.transformer
         channels = block.units[0].wide.in_channels
-        # A power of two, which the packed convolutions run without completing it.
+        # A power of two, which packed convolutions run without padding.
         n_frames = 1 << (max(1, TILE_ELEMENTS // channels // self.stride).bit_length() - 1)
         self.tile = n_frames if self.is_decoder else n_frames * self.stride
 
@@ -106,8 +106,8 @@ class PackedBlock:
         return snake_conv(self.snake, self.rate, self._through_units(x.contiguous(), state), state.rate).float()
 
     def _through_units(self, x: Tensor, state: PackedBlockState) -> Tensor:
-        for unit, past in zip(self.units, state.units, strict=True):
-            unit.add(x, past)
+        for unit, unit_state in zip(self.units, state.units, strict=True):
+            unit.add(x, unit_state)
         return x
 
 
@@ -119,7 +119,7 @@ class PackedStackState:
 
 
 class PackedStack(nn.Module):
-    """A drop-in for `DacEncoder` or `DacDecoder`: same maths, packed weights, bounded memory."""
+    """Drop-in for `DacEncoder` or `DacDecoder` with packed weights and bounded memory."""
 
     def __init__(self, stack: DacConvStack, dtype: torch.dtype = torch.float32):
         super().__init__()
@@ -127,13 +127,13 @@ class PackedStack(nn.Module):
         self.first, self.last = PackedConv.of(stack.first, dtype), PackedConv.of(stack.last, torch.float32)
         self.snake = PackedSnake(stack.snake)
         self.blocks = [PackedBlock(block, dtype) for block in stack.blocks]
-        # Registered so that weights and devices of the transformers stay visible to PyTorch.
+        # Registered so that PyTorch sees the transformers' weights and devices.
         self.transformers = nn.ModuleList(b.transformer for b in self.blocks if b.transformer is not None)
         hop = 1
         for block in self.blocks:
             hop *= block.stride
-        wide = self.last.in_channels if self.is_decoder else self.first.out_channels
-        n_frames = 1 << (max(1, RUN_ELEMENTS // (wide * hop)).bit_length() - 1)
+        n_wide = self.last.in_channels if self.is_decoder else self.first.out_channels
+        n_frames = 1 << (max(1, RUN_ELEMENTS // (n_wide * hop)).bit_length() - 1)
         self.run_length = n_frames if self.is_decoder else n_frames * hop
 
     def init_state(self, batch: int) -> PackedStackState:
@@ -147,15 +147,15 @@ class PackedStack(nn.Module):
 
     def _run(self, x: Tensor, state: PackedStackState) -> Tensor:
         x = self.first(x, state.first).float()
-        for block, past in zip(self.blocks, state.blocks, strict=True):
-            x = block(x, past)
+        for block, block_state in zip(self.blocks, state.blocks, strict=True):
+            x = block(x, block_state)
         y = snake_conv(self.snake, self.last, x, state.last).transpose(1, 2)
         return y.tanh_() if self.is_decoder else y
 
 
 @dataclass(frozen=True)
 class PackedDac:
-    """Pack a `FishDAC` for this CPU. In bfloat16 only decoding is reduced: codes stay those of float32."""
+    """Packs a `FishDAC` for CPU. With bf16 only decoding is in bfloat16: codes equal those of float32."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -165,7 +165,7 @@ class PackedDac:
 
     @property
     def is_exact(self) -> bool:
-        """Up to the order of float32 sums."""
+        """True up to the order of float32 sums."""
         return self.precision == "fp32"
 
     @property
@@ -175,7 +175,7 @@ class PackedDac:
 
     def supported(self, device: torch.device, model: nn.Module) -> Support:
         if not isinstance(model, FishDAC):
-            return Support(False, f"packs FishDAC only, not {type(model).__name__}")
+            return Support(False, f"supports FishDAC only, not {type(model).__name__}")
         if device.type != "cpu" or not current_hardware().has_onednn:
             return Support(False, "needs a CPU and a PyTorch built with oneDNN")
         if self.precision == "bf16" and not current_hardware().has_bf16_matmul:
@@ -183,7 +183,7 @@ class PackedDac:
         return Support(True, "oneDNN packed weights")
 
     def apply(self, model: FishDAC) -> FishDAC:
-        """Replace the parts of `model` by packed ones, in place. States made before no longer fit."""
+        """Replaces the layers of `model` with packed ones in place. Earlier states become invalid."""
         reduced = torch.bfloat16 if self.precision == "bf16" else torch.float32
         with torch.no_grad():
             _pack_linears(model.encoder, torch.float32)

@@ -1,7 +1,7 @@
-"""Products as lists of calls between buffers: float32 and 16-bit weights, quantized ones, and norms in front of them.
+"""Matrix products as lists of calls between fixed buffers: float32, 16-bit and quantized weights, with norms in front.
 
-A matrix knows two ways: `into` makes out = x W^T, `added` adds to what is there, for rows x [B, in] and out [B, out] in
-float32 that stay where they are. A norm in front, its own or folded in, is part of the matrix.
+`into` computes out = x W^T, `add_into` out += x W^T, for float32 rows x [B, in] and out [B, out] at fixed addresses. A
+preceding norm, separate or folded into the weights, belongs to the matrix.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ Call = Callable[[], object]
 
 
 class Scratch:
-    """Memory from one call to the next few, for all that want the same: what is kept longer does not belong here."""
+    """Temporary buffers shared by consecutive calls with the same purpose and shape; contents do not persist."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str | int, ...], Tensor] = {}
+        self._buffers: dict[tuple[str | int, ...], Tensor] = {}
 
     def zeros(self, purpose: str, *shape: int) -> Tensor:
-        return self._kept.setdefault((purpose, *shape), torch.zeros(*shape))
+        return self._buffers.setdefault((purpose, *shape), torch.zeros(*shape))
 
 
 class CpuGraphMatrix(Protocol):
     def into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
 
-    def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
+    def add_into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]: ...
 
 
 class FloatMatrix(nn.Module):
-    """Up to rounding what `linear` without its bias gives.
+    """The product of `linear` without its bias, up to rounding.
 
-    Weights that were stored in 16 bits are read so, half the memory. So are those that were stored as 8-bit rows: as
-    the whole numbers they were, exact in 16 bits, and their scales.
+    Weights stored in 16 bits are read as 16 bits, half the memory. Weights stored as 8-bit rows are read as integers,
+    exact in 16 bits, and their scales.
     """
 
     def __init__(self, linear: nn.Linear):
@@ -51,7 +51,7 @@ class FloatMatrix(nn.Module):
         self.n_out, weight = linear.out_features, linear.weight.detach()
         halves = as_halves(weight) if has_half_product() else None
         if halves is None:
-            # Stored by inputs: one row then takes a third less. The layer goes on with the same memory.
+            # Stored transposed: one row then takes a third less time. The layer shares this memory.
             self.columns = weight.t().contiguous()
             linear.weight = nn.Parameter(self.columns.t(), requires_grad=False)
             self.multiply = None
@@ -68,14 +68,14 @@ class FloatMatrix(nn.Module):
         if self.scales is not None:
             yield partial(np.multiply, y, self.scales, y)
 
-    def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+    def add_into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
         if self.multiply is None:
             yield partial(out.addmm_, x, self.columns)
             return
-        yield from added_by(self, x, out, scratch)
+        yield from add_product(self, x, out, scratch)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., n_in] to [..., n_out], as a layer."""
+        """Applies the matrix as a layer: [..., n_in] to [..., n_out]."""
         rows, out = x.flatten(0, -2), x.new_empty(*x.shape[:-1], self.n_out)
         for call in self.into(rows, out.flatten(0, -2), Scratch()):
             call()
@@ -83,7 +83,7 @@ class FloatMatrix(nn.Module):
 
 
 class CalledMatrix:
-    """A quantized matrix as it is called elsewhere."""
+    """A quantized matrix called as a function."""
 
     def __init__(self, matrix: Callable[[Tensor], Tensor]):
         self.matrix = matrix
@@ -92,13 +92,13 @@ class CalledMatrix:
         y, matrix = out.numpy(), self.matrix
         yield lambda: np.copyto(y, matrix(x).numpy())
 
-    def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+    def add_into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
         y, matrix = out.numpy(), self.matrix
         yield lambda: np.add(y, matrix(x).numpy(), y)
 
 
 class CpuGraphInt8Matrix:
-    """`Int8Matrix` with its scales of rows in NumPy: the same whole numbers, so the same sums."""
+    """`Int8Matrix` with its row scales in NumPy: the same integers, so the same sums."""
 
     def __init__(self, matrix: Int8Matrix):
         self.matrix = matrix
@@ -117,12 +117,12 @@ class CpuGraphInt8Matrix:
             yield partial(np.divide, largest, length, largest)
         yield lambda: np.multiply(product(scaled).numpy(), largest, y)
 
-    def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
-        yield from added_by(self, x, out, scratch)
+    def add_into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+        yield from add_product(self, x, out, scratch)
 
 
 class NormedMatrix:
-    """A matrix behind an RMS norm of its own."""
+    """A matrix with a separate RMS norm in front of it."""
 
     def __init__(self, norm: RMSNorm, matrix: CpuGraphMatrix):
         self.norm, self.matrix = norm, matrix
@@ -132,29 +132,29 @@ class NormedMatrix:
         yield from norm_calls(self.norm, x, normed, scratch)
         yield from self.matrix.into(normed, out, scratch)
 
-    def added(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
-        yield from added_by(self, x, out, scratch)
+    def add_into(self, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+        yield from add_product(self, x, out, scratch)
 
 
 def cpu_graph_matrix(layer: nn.Module | Callable[[Tensor], Tensor]) -> CpuGraphMatrix:
-    """A linear layer, or a quantized matrix, without its bias."""
+    """Binds a linear layer or a quantized matrix, without its bias."""
     if isinstance(layer, nn.Linear):
         return FloatMatrix(layer)
     matrix = layer.matrix if isinstance(layer, MatrixLinear) else layer
     return CpuGraphInt8Matrix(matrix) if isinstance(matrix, Int8Matrix) else CalledMatrix(matrix)
 
 
-def added_by(matrix: CpuGraphMatrix, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
-    """out += x W^T by way of a product of its own."""
+def add_product(matrix: CpuGraphMatrix, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
+    """Computes out += x W^T through a temporary product."""
     product = scratch.zeros("product", *out.shape)
     yield from matrix.into(x, product, scratch)
     yield partial(np.add, out.numpy(), product.numpy(), out.numpy())
 
 
 def norm_calls(norm: RMSNorm, x: Tensor, out: Tensor, scratch: Scratch) -> Iterator[Call]:
-    """out = the norm of x [B, n]"""
+    """Computes out = norm of x [B, n]."""
     rows, y, n_in = x.numpy(), out.numpy(), x.shape[1]
-    # Divided by its length instead of the root of its mean square, one call less.
+    # Dividing by the vector's length instead of its root mean square saves a call.
     weight = norm.weight.detach().numpy() * np.float32(math.sqrt(n_in))
     length = scratch.zeros("length", len(rows), 1).numpy()
     yield from lengths(rows, n_in * norm.eps, length)
@@ -163,7 +163,7 @@ def norm_calls(norm: RMSNorm, x: Tensor, out: Tensor, scratch: Scratch) -> Itera
 
 
 def lengths(rows: np.ndarray, floor: float, out: np.ndarray) -> Iterator[Call]:
-    """out [..., 1] = the roots of the sums of squares of rows [..., n], and of `floor`"""
+    """Computes out [..., 1] = sqrt(sum of squares of rows [..., n] + `floor`)."""
     square = out[..., None]
     yield partial(np.matmul, rows[..., None, :], rows[..., :, None], square)
     yield partial(np.add, out, np.float32(floor), out)

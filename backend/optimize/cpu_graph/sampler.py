@@ -1,4 +1,4 @@
-"""The decisions of a frame for a few rows on a processor, in NumPy."""
+"""Sampling of a frame for a few rows on CPU, in NumPy."""
 
 from __future__ import annotations
 
@@ -17,54 +17,56 @@ from backend.lm.spec import ModelFamily
 
 
 class CpuGraphSampler:
-    """What `FrameSampling` decides for B rows, from the same noise; `begin` comes before the decisions of each frame."""
+    """Samples like `FrameSampling` for B rows, with the same noise; call `start` before each frame."""
 
     def __init__(self, B: int, n_codebooks: int, n_ids: int, family: ModelFamily):
         self.n_codebooks, self.family = n_codebooks, family
         self.noise = FrameNoise(B, range(n_codebooks + 2), n_ids)
         self.rows = np.arange(B)
 
-    def begin(self, samplers: Sequence[SamplerState], recent: np.ndarray) -> None:
-        """`recent` [B, W, R] are the last frames of each row, -1 where nothing was said yet."""
+    def start(self, samplers: Sequence[SamplerState], recent: np.ndarray) -> None:
+        """Sets the noise and options of a frame. `recent` [B, W, R]: the last frames of each row, -1 where there is
+        none.
+        """
         self.waits = self.noise.log_waits([(s.noise_seed, s.frame) for s in samplers])
-        self.wishes = _wishes(tuple(s.options for s in samplers), self.family)
+        self.limits = _batch_limits(tuple(s.options for s in samplers), self.family)
         self.recent = recent
-        self.endless = [i for i, sampler in enumerate(samplers) if sampler.pointer is not None]
+        self.pointer_rows = [i for i, sampler in enumerate(samplers) if sampler.pointer is not None]
 
     def main(self, logits: np.ndarray, semantic_begin_id: int) -> np.ndarray:
-        """Index into the legal ids [B], for `logits` [B, n_legal], which it may write to."""
-        # Rows with a pointer end where their text does.
-        logits[self.endless, -1] = -np.inf
-        wishes = self.wishes
-        if wishes.penalty is None and wishes.ras is None:
-            return self._draw(logits, wishes.limits, 0)
-        said = self.recent[:, :, 0] - semantic_begin_id
-        said[self.recent[:, :, 0] < 0] = -1
-        index = self._draw(self._penalized(logits, said), wishes.limits, 0)
-        if wishes.ras is not None:
-            again = self._draw(self._penalized(logits, said), wishes.ras_limits, self.n_codebooks)
-            index = np.where((said[:, -RAS_FRAMES:] == index[:, None]).any(axis=1) & wishes.ras, again, index)
+        """Samples indices into the legal ids [B] from `logits` [B, n_legal], which may be overwritten."""
+        # Rows with a pointer end at the end of their text, not by the end token.
+        logits[self.pointer_rows, -1] = -np.inf
+        limits = self.limits
+        if limits.penalty is None and limits.ras is None:
+            return self._sample(logits, limits.limits, 0)
+        previous = self.recent[:, :, 0] - semantic_begin_id
+        previous[self.recent[:, :, 0] < 0] = -1
+        index = self._sample(self._penalized(logits, previous), limits.limits, 0)
+        if limits.ras is not None:
+            second = self._sample(self._penalized(logits, previous), limits.ras_limits, self.n_codebooks)
+            index = np.where((previous[:, -RAS_FRAMES:] == index[:, None]).any(axis=1) & limits.ras, second, index)
         return index
 
     def code(self, logits: np.ndarray, codebook: int) -> np.ndarray:
-        """Codes [B] of a residual codebook, from `logits` [B, n_residual]."""
-        if self.wishes.penalty is not None:
+        """Samples codes [B] of a residual codebook from `logits` [B, n_residual]."""
+        if self.limits.penalty is not None:
             logits = self._penalized(logits, self.recent[:, :, codebook + 1])
-        return self._draw(logits, self.wishes.limits, codebook)
+        return self._sample(logits, self.limits.limits, codebook)
 
     def advance(self, logits: np.ndarray, samplers: Sequence[SamplerState]) -> None:
-        """Move the pointers of the rows that have one, by what `logits` [B, classes] say."""
-        steps = self._draw(logits, self.wishes.pointer_limits, self.n_codebooks + 1).tolist()
+        """Samples the pointer moves from `logits` [B, classes] and applies them."""
+        steps = self._sample(logits, self.limits.pointer_limits, self.n_codebooks + 1).tolist()
         for sampler, n_phonemes in zip(samplers, steps, strict=True):
             if sampler.pointer is not None:
                 sampler.pointer.advance(n_phonemes)
 
-    def _penalized(self, logits: np.ndarray, said: np.ndarray) -> np.ndarray:
-        if self.wishes.penalty is None:
+    def _penalized(self, logits: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        if self.limits.penalty is None:
             return logits
-        return penalize(torch.from_numpy(logits), torch.from_numpy(said), self.wishes.penalty).numpy()
+        return penalize(torch.from_numpy(logits), torch.from_numpy(previous), self.limits.penalty).numpy()
 
-    def _draw(self, logits: np.ndarray, limits: _Limits, stream: int) -> np.ndarray:
+    def _sample(self, logits: np.ndarray, limits: _Limits, stream: int) -> np.ndarray:
         if limits.is_greedy:
             return logits.argmax(axis=-1)
         descending = np.negative(np.sort(np.negative(logits), axis=-1))
@@ -82,7 +84,7 @@ class CpuGraphSampler:
         if np.count_nonzero(dropped) + int(n_kept.sum()) == dropped.size:
             np.copyto(scores, -np.inf, where=dropped)
             return scores.argmax(axis=-1)
-        # Equal values on both sides of an end: the order of ids decides.
+        # Ties at the cutoff: the order of ids decides.
         kept, ids = limit(torch.from_numpy(logits), limits.whole)
         scores[torch.zeros_like(kept).scatter_(1, ids, kept).numpy() == -np.inf] = -np.inf
         return scores.argmax(axis=-1)
@@ -105,8 +107,8 @@ class _Limits(NamedTuple):
         return cls(limits.temperature.numpy(), limits.top_p.numpy(), top_k, min_p, limits.is_greedy, limits)
 
 
-class _Wishes(NamedTuple):
-    """What the options of B rows come to. `penalty` and `ras` None: no row uses it."""
+class _BatchLimits(NamedTuple):
+    """Combined options of B rows. `penalty` and `ras` None: no row uses it."""
 
     limits: _Limits
     ras_limits: _Limits
@@ -116,13 +118,13 @@ class _Wishes(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _wishes(options: tuple[SamplingOptions, ...], family: ModelFamily) -> _Wishes:
+def _batch_limits(options: tuple[SamplingOptions, ...], family: ModelFamily) -> _BatchLimits:
     limits = RowLimits.of(options, "cpu")
     pointer_limits = RowLimits.of([o.pointer for o in options], "cpu")
     penalty, ras = None, np.array([o.uses_ras(family) and not o.is_greedy for o in options])
     if any(o.repetition_penalty != 1 for o in options):
         penalty = torch.tensor([[o.repetition_penalty] for o in options], dtype=torch.float32)
-    return _Wishes(
+    return _BatchLimits(
         _Limits.of(limits), _Limits.of(limits.for_ras()), _Limits.of(pointer_limits), penalty,
         ras if ras.any() else None,
     )  # fmt: skip

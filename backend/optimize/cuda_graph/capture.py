@@ -1,4 +1,4 @@
-"""Calls recorded on a card, to be replayed by one launch; on any other device they run as they are."""
+"""CUDA graph capture: a call is recorded once and replayed with one launch. Other devices run the call directly."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 Out = TypeVar("Out")
 Call = Callable[[], None]
-# Takes a call that reads and writes memory which never moves; returns what does the same, sooner.
+# Takes a call that uses fixed memory only; returns an equivalent, faster call.
 Capture = Callable[[Call], Call]
-# Libraries choose their ways and their working memory in the first runs, which must not be recorded.
-WARM_UP = 3
+# Libraries select algorithms and workspaces in the first runs, which must not be captured.
+N_WARM_UP = 3
 
 
 def capture_for(device: torch.device) -> Capture:
@@ -27,11 +27,11 @@ def uncaptured(call: Call) -> Call:
 
 
 class GpuCapture:
-    """Records on the calling thread, as CUDA graphs that share one pool of memory.
+    """Captures on the calling thread, as CUDA graphs that share one memory pool.
 
-    They may be replayed in any order, one after the other on one stream, if what a graph leaves is fetched before the
-    next one runs. Other threads go on meanwhile, on their own streams: what they do is no part of the recording, and
-    only a wait for the whole card would spoil it.
+    Graphs may be replayed in any order, one at a time on one stream, if each result is copied out before the next
+    replay. Other threads may use their own streams meanwhile: their work is not captured, but a device-wide
+    synchronization would invalidate the capture.
     """
 
     def __init__(self, device: torch.device):
@@ -41,20 +41,20 @@ class GpuCapture:
         self._alive: weakref.WeakSet[_Replay] = weakref.WeakSet()
 
     def __call__(self, call: Call) -> Call:
-        """Raises `RuntimeError` where the driver, a kernel or the memory does not allow it."""
+        """Captures `call`. Raises `RuntimeError` if the driver, a kernel or memory does not allow it."""
         with torch.cuda.device(self.device):
             current = torch.cuda.current_stream()
             if self._stream is None:
                 self._stream = torch.cuda.Stream()
             if not self._alive:
-                # A pool ends with the last graph in it.
+                # The pool lives as long as its last graph.
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
-            # Entered once more, so that a recording that fails leaves the stream behind it as it was.
+            # Re-entered, so that a failed capture restores the stream.
             with torch.cuda.stream(current):
                 self._stream.wait_stream(current)
                 with torch.cuda.stream(self._stream):
-                    for _ in range(WARM_UP):
+                    for _ in range(N_WARM_UP):
                         call()
                 current.wait_stream(self._stream)
                 with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
@@ -73,18 +73,18 @@ class _Replay:
 
 
 class CapturedGraph(ABC, Generic[Out]):
-    """A computation over memory that never moves: inputs are written there, then `run` is as good as `compute`.
+    """A computation over fixed memory: write the inputs there, then `replay` is equivalent to `compute`.
 
-    It is recorded before its inputs are there, so that whatever does not follow them shows at the first look.
+    It is captured before its inputs are written, so the first comparison detects anything that does not depend on them.
     """
 
     out: Out
 
-    def record(self, capture: Capture) -> None:
+    def capture_with(self, capture: Capture) -> None:
         self._replay = capture(self._run)
 
     def replay(self) -> Out:
-        """What `compute` would return, in memory that the next recording to run may overwrite."""
+        """Returns what `compute` would, in memory that the next graph to run may overwrite."""
         self._replay()
         return self.out
 
@@ -96,32 +96,34 @@ class CapturedGraph(ABC, Generic[Out]):
 
 
 class PinnedInput:
-    """Numbers the host writes to `values` and a recording reads from `tensor`, sent by one copy nobody waits for."""
+    """Inputs that the host writes to `values` [n_fields, n_rows] and a graph reads from `tensor`, sent by one
+    asynchronous copy.
+    """
 
-    def __init__(self, n_lines: int, n_columns: int, dtype: torch.dtype, device: torch.device):
-        is_card = device.type == "cuda"
-        host = torch.zeros(n_lines, n_columns, dtype=dtype, pin_memory=is_card)
-        self.tensor = host.to(device) if is_card else host
+    def __init__(self, n_fields: int, n_rows: int, dtype: torch.dtype, device: torch.device):
+        is_cuda = device.type == "cuda"
+        host = torch.zeros(n_fields, n_rows, dtype=dtype, pin_memory=is_cuda)
+        self.tensor = host.to(device) if is_cuda else host
         self._host, self.values = host, host.numpy()
-        self._sent = torch.cuda.Event() if is_card else None
+        self._sent = torch.cuda.Event() if is_cuda else None
 
-    def open(self) -> None:
-        """Before writing: what was sent last must have arrived."""
+    def wait(self) -> None:
+        """Waits for the last copy; call before writing."""
         if self._sent is not None:
             self._sent.synchronize()
 
     def send(self) -> None:
         if self._sent is not None:
             self.tensor.copy_(self._host, non_blocking=True)
-            # Not the current card's stream, which may be another card's.
+            # The current stream may belong to another GPU.
             self._sent.record(torch.cuda.current_stream(self.tensor.device))
 
 
-def bucket_of(n: int, most: int, least: int = 1) -> int:
-    """The smallest power of two that holds `n` and is no less than `least`; `most` if that is passed."""
-    return min(max(1 << (n - 1).bit_length(), least), most)
+def bucket_of(n: int, maximum: int, minimum: int = 1) -> int:
+    """Returns the smallest power of two that is at least `n` and `minimum`, capped at `maximum`."""
+    return min(max(1 << (n - 1).bit_length(), minimum), maximum)
 
 
-def distance(wanted: Tensor, found: Tensor) -> float:
-    """1 less the cosine of the rows [B, V] that are furthest apart; not a number where a value is none."""
-    return 1 - torch.cosine_similarity(wanted.double(), found.double(), dim=-1).min().item()
+def cosine_distance(expected: Tensor, actual: Tensor) -> float:
+    """Returns the largest 1 - cosine similarity of corresponding rows [B, V]; NaN if a value is NaN."""
+    return 1 - torch.cosine_similarity(expected.double(), actual.double(), dim=-1).min().item()

@@ -1,4 +1,4 @@
-"""A frame drawn for a number of rows, with the fast stack and all of its noise, over memory that never moves."""
+"""Sampling of a frame as a CUDA graph: the fast stack and all noise over fixed memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR
     from backend.lm.kv_cache import FrameCache
 
-# Lines of whole numbers: the rows of the state, their seeds, how many frames each has drawn.
-ROWS, SEED, NUMBER = range(3)
-# Lines of options: four limits of the codes, four of the pointer, the penalty, and two yes or no.
+# Integer fields: the rows of the state, their seeds, their frame numbers.
+ROWS, SEED, FRAME = range(3)
+# Option fields: four limits of the codes, four of the pointer, the penalty, two booleans.
 N_LIMITS, PENALTY, RAS, HAS_POINTER, N_OPTIONS = 4, 8, 9, 10, 11
 
 
 class SamplerKind(NamedTuple):
-    """What some row of a draw wants; what none wants is not computed."""
+    """The sampling features that any row uses; unused ones are not computed."""
 
-    n_moves: int  # classes of the pointer's head; 0: there is none
+    n_moves: int  # classes of the pointer's head; 0: none
     has_pointers: bool
     has_penalty: bool
     has_ras: bool
-    is_greedy: bool  # all rows are
+    is_greedy: bool  # true if all rows are
 
     @classmethod
     def of(cls, out: StepOutput, samplers: Sequence[SamplerState], family: ModelFamily) -> SamplerKind:
@@ -49,7 +49,7 @@ class SamplerKind(NamedTuple):
 
 
 class SampledFrames(NamedTuple):
-    """Frames [B, R], the last frames of each row with them [B, 16, R], and by how much the pointers move [B]."""
+    """Frames [B, R], each row's last frames including them [B, 16, R], and the pointer moves [B]."""
 
     frames: Tensor
     recent: Tensor
@@ -57,77 +57,77 @@ class SampledFrames(NamedTuple):
 
 
 class CudaGraphSampler(CapturedGraph[SampledFrames]):
-    """Up to `n_rows` rows side by side; places without a row draw on for whoever stood there last, unheard."""
+    """Samples up to `n_rows` rows; unused places repeat earlier inputs, and their output is discarded."""
 
     def __init__(self, lm: DualAR, cache: FrameCache, n_rows: int, kind: SamplerKind):
         spec, device = lm.spec, lm.device
-        # Holding the model keeps its place in memory, by which a state tells whose recording this is.
+        # Holding the model keeps its id valid, which is part of the key of this graph.
         self.lm, self.cache, self.kind = lm, cache, kind
         self.logits = torch.zeros(n_rows, spec.n_legal, device=device)
         self.hidden = torch.zeros(n_rows, spec.dim, dtype=lm.dtype, device=device)
         self.move_logits = torch.zeros(n_rows, kind.n_moves, device=device)
         self.recent = torch.zeros(n_rows, REPETITION_FRAMES, spec.n_rows, dtype=torch.long, device=device)
-        self.places = PinnedInput(3, n_rows, torch.long, device)
+        self.row_inputs = PinnedInput(3, n_rows, torch.long, device)
         self.options = PinnedInput(N_OPTIONS, n_rows, torch.float32, device)
         self.streams = torch.arange(spec.n_codebooks + 2, device=device)
-        self._wishes: list[tuple[SamplingOptions, bool]] = []
-        # Of any value that can be drawn with.
+        self._loaded: list[tuple[SamplingOptions, bool]] = []
+        # Any valid value.
         self.options.values[:] = 1
         self.options.send()
 
     def load(self, out: StepOutput, samplers: Sequence[SamplerState], recent: Tensor, rows: list[int]) -> None:
-        """What the next run draws from: `out` of `rows`, of a state whose last frames are `recent` [B, 16, R]."""
-        n, places = len(rows), self.places
-        places.open()
-        places.values[ROWS, :n] = rows
-        places.values[SEED, :n] = [sampler.noise_seed for sampler in samplers]
-        places.values[NUMBER, :n] = [sampler.frame for sampler in samplers]
-        places.send()
+        """Writes the inputs of the next run: `out` of `rows`, of a state whose last frames are `recent` [B, 16, R]."""
+        n, row_inputs = len(rows), self.row_inputs
+        row_inputs.wait()
+        row_inputs.values[ROWS, :n] = rows
+        row_inputs.values[SEED, :n] = [sampler.noise_seed for sampler in samplers]
+        row_inputs.values[FRAME, :n] = [sampler.frame for sampler in samplers]
+        row_inputs.send()
         self._load_options([(sampler.options, sampler.pointer is not None) for sampler in samplers])
         self.logits[:n].copy_(out.logits)
         self.hidden[:n].copy_(out.hidden)
         if self.kind.n_moves:
             self.move_logits[:n].copy_(out.aux[ADVANCE])
-        torch.index_select(recent, 0, places.tensor[ROWS], out=self.recent)
+        torch.index_select(recent, 0, row_inputs.tensor[ROWS], out=self.recent)
 
-    def _load_options(self, wishes: list[tuple[SamplingOptions, bool]]) -> None:
-        """They rarely change from one frame to the next, and are sent when they do."""
-        if wishes == self._wishes:
+    def _load_options(self, row_options: list[tuple[SamplingOptions, bool]]) -> None:
+        """Sends options only when they change, which is rare between frames."""
+        if row_options == self._loaded:
             return
-        self._wishes, options, family = wishes, self.options, self.lm.spec.family
-        options.open()
-        lines = [
+        self._loaded, options, family = row_options, self.options, self.lm.spec.family
+        options.wait()
+        fields = [
             (*o.limits, *o.pointer.limits, o.repetition_penalty, o.uses_ras(family) and not o.is_greedy, has_pointer)
-            for o, has_pointer in wishes
+            for o, has_pointer in row_options
         ]
-        options.values[:, : len(lines)] = np.array(lines, np.float32).T
+        options.values[:, : len(fields)] = np.array(fields, np.float32).T
         options.send()
 
     def run(self, recent: Tensor, n_rows: int) -> tuple[Tensor, Tensor | None]:
-        """The frames [n, R] of the first rows and by how much their pointers move [n]; `recent` is brought up to date."""
+        """Returns the frames [n, R] of the first rows and their pointer moves [n]; updates `recent`."""
         out = self.replay()
-        recent.index_copy_(0, self.places.tensor[ROWS, :n_rows], out.recent[:n_rows])
+        recent.index_copy_(0, self.row_inputs.tensor[ROWS, :n_rows], out.recent[:n_rows])
         return out.frames[:n_rows].clone(), None if out.moves is None else out.moves[:n_rows]
 
     def compute(self) -> SampledFrames:
-        drawn = TensorSampler(self)
-        frames = self.lm.sample_frame(StepOutput(self.logits, self.hidden, {}), drawn, self.cache)
+        sampling = TensorSampler(self)
+        frames = self.lm.sample_frame(StepOutput(self.logits, self.hidden, {}), sampling, self.cache)
         recent = torch.cat((self.recent[:, 1:], frames[:, None]), dim=1)
         return SampledFrames(
-            frames, recent, drawn.moves(self.move_logits, drawn.pointer_limits) if self.kind.n_moves else None
+            frames, recent, sampling.moves(self.move_logits, sampling.pointer_limits) if self.kind.n_moves else None
         )
 
 
 class TensorSampler(FrameSampling):
-    """The decisions of a frame from tensors alone."""
+    """`FrameSampling` from tensors only."""
 
     def __init__(self, graph: CudaGraphSampler):
-        places, kind = graph.places.tensor, graph.kind
-        lines = graph.options.tensor[:, :, None]
-        self.limits = RowLimits(*lines[:N_LIMITS], is_greedy=kind.is_greedy)
-        self.pointer_limits = RowLimits(*lines[N_LIMITS : 2 * N_LIMITS], is_greedy=False)
+        row_inputs, kind = graph.row_inputs.tensor, graph.kind
+        fields = graph.options.tensor[:, :, None]
+        self.limits = RowLimits(*fields[:N_LIMITS], is_greedy=kind.is_greedy)
+        self.pointer_limits = RowLimits(*fields[N_LIMITS : 2 * N_LIMITS], is_greedy=False)
         self.recent, self.n_codebooks = graph.recent, graph.lm.spec.n_codebooks
-        self.keys = noise_keys(places[SEED], places[NUMBER], graph.streams)
-        self.penalty = lines[PENALTY] if kind.has_penalty else None
+        self.keys = noise_keys(row_inputs[SEED], row_inputs[FRAME], graph.streams)
+        self.penalty = fields[PENALTY] if kind.has_penalty else None
         self.ras = graph.options.tensor[RAS] > 0 if kind.has_ras else None
-        self.is_endless = graph.options.tensor[HAS_POINTER] > 0 if kind.has_pointers else None
+        self.has_pointer = graph.options.tensor[HAS_POINTER] > 0 if kind.has_pointers else None

@@ -1,4 +1,4 @@
-"""The slow stack's step for the first slots of a state, over memory that never moves."""
+"""The slow stack's step for the first slots of a state, over fixed memory."""
 
 from __future__ import annotations
 
@@ -16,81 +16,82 @@ from backend.optimize.cuda_graph.capture import CapturedGraph, PinnedInput
 if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR, DualARState
 
-# Lines of what is sent: which slots speak; for every slot its position and where it writes; its side ids.
-ROWS, POSITION, PLACE, SIDE = range(4)
+# Input fields: the active slots; each slot's position and write index; its side ids.
+ROWS, POSITION, WRITE_INDEX, SIDE = range(4)
 
 
 class CudaGraphStep(CapturedGraph[StepOutput]):
-    """Slot i is row i of every tensor. It reads and writes the state's own keys and values: nothing is gathered.
+    """Slot i is row i of every tensor, and the state's own cache is used without gathering.
 
-    A slot that does not speak is computed along with the others, as if it were new, and writes to the spare place
-    behind the longest past: whatever it holds stays as it is, were it full, half read or empty.
+    Inactive slots are computed like empty ones and write to the spare position after the longest past, so their cached
+    content is unchanged.
     """
 
     def __init__(self, lm: DualAR, state: DualARState, n_slots: int, capacity: int, has_side: bool):
         slow, spec, device = state.slow, lm.spec, lm.device
         self.lm, self.n_slots, self.capacity = lm, n_slots, capacity
-        self.keys, self.values, self.waves, self.conditioning = slow.keys, slow.values, slow.table, state.conditioning
+        self.keys, self.values, self.rope, self.conditioning = slow.keys, slow.values, slow.table, state.conditioning
         self.n_side = spec.n_side if has_side else 0
         self.frames = torch.zeros(n_slots, spec.n_rows, dtype=torch.long, device=device)
-        self.sent = PinnedInput(SIDE + self.n_side, n_slots, torch.long, device)
+        self.inputs = PinnedInput(SIDE + self.n_side, n_slots, torch.long, device)
         self.slots = torch.arange(n_slots, device=device)
-        self.places = torch.arange(capacity, device=device)
-        self._silence()
-        self.sent.send()
+        self.cache_positions = torch.arange(capacity, device=device)
+        self._deactivate_all()
+        self.inputs.send()
 
     def load(self, frames: Tensor, lengths: Sequence[int], rows: list[int], side: Tensor | None) -> None:
-        """What the next run tells `rows` [n], whose frames [n, R] and side ids [n, n_side] are given."""
-        n, sent = len(rows), self.sent
-        sent.open()
-        self._silence()
-        sent.values[ROWS, :n] = rows
-        sent.values[POSITION : PLACE + 1, rows] = [lengths[row] for row in rows]
-        is_here = side is not None and side.device.type == "cpu"
-        if side is not None and is_here:
-            sent.values[SIDE:, rows] = side.numpy().T
-        sent.send()
-        index = sent.tensor[ROWS, :n]
-        if side is not None and not is_here:
-            sent.tensor[SIDE:].index_copy_(1, index, side.T)
+        """Writes the inputs of the next run: frames [n, R] and side ids [n, n_side] of `rows` [n]."""
+        n, inputs = len(rows), self.inputs
+        inputs.wait()
+        self._deactivate_all()
+        inputs.values[ROWS, :n] = rows
+        inputs.values[POSITION : WRITE_INDEX + 1, rows] = [lengths[row] for row in rows]
+        is_on_host = side is not None and side.device.type == "cpu"
+        if side is not None and is_on_host:
+            inputs.values[SIDE:, rows] = side.numpy().T
+        inputs.send()
+        index = inputs.tensor[ROWS, :n]
+        if side is not None and not is_on_host:
+            inputs.tensor[SIDE:].index_copy_(1, index, side.T)
         self.frames.index_copy_(0, index, frames)
 
-    def _silence(self) -> None:
-        """Nobody speaks."""
-        self.sent.values[POSITION], self.sent.values[PLACE] = 0, self.keys.shape[3] - 1
+    def _deactivate_all(self) -> None:
+        self.inputs.values[POSITION], self.inputs.values[WRITE_INDEX] = 0, self.keys.shape[3] - 1
 
     def run(self, rows: list[int]) -> StepOutput:
-        """What `rows` think of their next frame, in tensors of its own."""
+        """Returns new tensors with the outputs of `rows`."""
         out = self.replay()
-        index = self.sent.tensor[ROWS, : len(rows)]
+        index = self.inputs.tensor[ROWS, : len(rows)]
 
-        def of(values: Tensor) -> Tensor:
+        def select(values: Tensor) -> Tensor:
             return values.index_select(0, index)
 
-        return StepOutput(of(out.logits), of(out.hidden), {name: of(values) for name, values in out.aux.items()})
+        return StepOutput(
+            select(out.logits), select(out.hidden), {name: select(values) for name, values in out.aux.items()}
+        )
 
     def compute(self) -> StepOutput:
-        lm, sent = self.lm, self.sent.tensor
+        lm, inputs = self.lm, self.inputs.tensor
         conditioning = None if self.conditioning is None else self.conditioning[: self.n_slots, None]
-        side = sent[SIDE:].T[:, None] if self.n_side else None
+        side = inputs[SIDE:].T[:, None] if self.n_side else None
         x = lm.embed(self.frames[:, :, None], side, conditioning, is_scaled=True)[:, 0]
-        table = RopeTable(*(wave[sent[POSITION]] for wave in self.waves))
+        table = RopeTable(*(wave[inputs[POSITION]] for wave in self.rope))
         attend = self._attend()
         for index, layer in enumerate(lm.layers):
             x = layer(x, table, attend, index)
         return lm.output_of(x)
 
     def _attend(self) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
-        position, place = self.sent.tensor[POSITION], self.sent.tensor[PLACE]
-        is_past = self.places <= position[:, None, None, None]
-        # Of numbers, once: of booleans every layer would make them again.
+        position, write_index = self.inputs.tensor[POSITION], self.inputs.tensor[WRITE_INDEX]
+        is_past = self.cache_positions <= position[:, None, None, None]
+        # A float mask, converted once: each layer would convert a boolean one.
         mask = torch.zeros_like(is_past, dtype=self.keys.dtype).masked_fill_(~is_past, -torch.inf)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self.keys[layer, : self.n_slots], self.values[layer, : self.n_slots]
-            keys[self.slots, :, place] = k.to(keys.dtype)
-            values[self.slots, :, place] = v.to(values.dtype)
-            # The heads that share keys, as if they were queries.
+            keys[self.slots, :, write_index] = k.to(keys.dtype)
+            values[self.slots, :, write_index] = v.to(values.dtype)
+            # Heads that share keys become extra queries.
             grouped = q.unflatten(1, (k.shape[1], -1)).to(keys.dtype)
             past_keys, past_values = keys[:, :, : self.capacity], values[:, :, : self.capacity]
             return F.scaled_dot_product_attention(grouped, past_keys, past_values, mask).flatten(1, 2).to(q.dtype)

@@ -1,4 +1,4 @@
-"""8 and 4 bit weights on a CUDA card, by bitsandbytes. Not yet measured: nobody has run it on a card."""
+"""8-bit and 4-bit weights on CUDA GPUs through bitsandbytes. Not yet run or measured on a GPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backend.optimize.base import Support
 def supported(model: nn.Module) -> Support:
     if find_spec("bitsandbytes") is None:
         return Support(False, "bitsandbytes is not installed; run `python launch.py setup`")
-    return Support(True, "bitsandbytes, not yet measured on a card")
+    return Support(True, "bitsandbytes; not yet measured on a GPU")
 
 
 def quantize(model: nn.Module, n_bits: int) -> nn.Module:
-    """Replace every linear layer of a model that stands on a card, in place: LLM.int8 without outliers, or NF4."""
+    """Replaces every linear layer of a model on a GPU in place: LLM.int8 without outliers, or NF4."""
     import bitsandbytes as bnb
 
     for name, child in model.named_children():

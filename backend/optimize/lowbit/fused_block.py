@@ -1,7 +1,7 @@
-"""A transformer block of `DualAR` in as few calls as it takes, around quantized matrices.
+"""A transformer block of `DualAR` fused into few calls around quantized matrices.
 
-With 8-bit weights reading them takes half a millisecond a layer; forty small operations around them cost as much
-again. Norms are folded into the matrices behind them, positions turn as complex numbers.
+Reading 8-bit weights takes half a millisecond per layer, and forty small operations around them take as long again.
+Norms are folded into the matrices that follow, and positions rotate as complex numbers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from backend.nn.rope import RopeTable
 
 
 class RotaryCache:
-    """The rotary table of the current step as complex numbers, made once for all layers of a stack."""
+    """The rotary table of the current step as complex numbers, built once for all layers of a stack."""
 
     def __init__(self) -> None:
         self._cos: Tensor | None = None
-        self._turns = torch.empty(0)
+        self._rotations = torch.empty(0)
 
-    def turns(self, table: RopeTable) -> Tensor:
+    def rotations(self, table: RopeTable) -> Tensor:
         if table.cos is not self._cos:
-            self._cos, self._turns = table.cos, torch.complex(table.cos, table.sin)
-        return self._turns
+            self._cos, self._rotations = table.cos, torch.complex(table.cos, table.sin)
+        return self._rotations
 
 
 class FusedBlock(nn.Module):
-    """The same maths as the `DualARBlock` it is made from, up to the rounding of `make_matrix`, for inference."""
+    """Computes what its `DualARBlock` does, up to the rounding of `make_matrix`; inference only."""
 
     def __init__(self, block: DualARBlock, make_matrix: Callable[..., Any], table: RotaryCache):
         super().__init__()
@@ -59,15 +59,15 @@ class FusedBlock(nn.Module):
         heads = self.qkv(rows)
         if self.qkv_bias is not None:
             heads += self.qkv_bias
-        n_turned = self.n_heads + self.n_kv_heads
-        heads = heads.view(*shape[:-1], n_turned + self.n_kv_heads, self.head_dim)
-        turned = heads[..., :n_turned, :]
+        n_rotated = self.n_heads + self.n_kv_heads
+        heads = heads.view(*shape[:-1], n_rotated + self.n_kv_heads, self.head_dim)
+        rotated = heads[..., :n_rotated, :]
         if self.head_norm is not None:
-            length = torch.linalg.vector_norm(turned, 2, -1, True).hypot_(self.head_floor)
-            turned = turned.div(length).mul_(self.head_norm)
-        pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)))
-        turned = torch.view_as_real(pairs * self.table.turns(table)).flatten(-2)
-        y = attend(layer, turned[..., : self.n_heads, :], turned[..., self.n_heads :, :], heads[..., n_turned:, :])
+            length = torch.linalg.vector_norm(rotated, 2, -1, True).hypot_(self.head_floor)
+            rotated = rotated.div(length).mul_(self.head_norm)
+        pairs = torch.view_as_complex(rotated.unflatten(-1, (-1, 2)))
+        rotated = torch.view_as_real(pairs * self.table.rotations(table)).flatten(-2)
+        y = attend(layer, rotated[..., : self.n_heads, :], rotated[..., self.n_heads :, :], heads[..., n_rotated:, :])
         y = self.out(y.reshape(len(rows), -1))
         if self.out_bias is not None:
             y += self.out_bias

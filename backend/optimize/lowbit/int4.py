@@ -1,4 +1,4 @@
-"""Weights in 16 levels per group of 32 inputs; sums and everything else stay wider."""
+"""4-bit weights: 16 levels per group of 32 inputs; activations and sums stay wider."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.optimize.lowbit.replace_linears import linear_uses, quantize_layers
 
 
 class Int4Matrix:
-    """x W^T for rows x [B, in]; `norm` and `eps` are an RMS norm in front of it, its weight folded into the matrix."""
+    """x W^T for rows x [B, in]; `norm` and `eps` fold a preceding RMS norm into the matrix."""
 
     def __init__(self, weight: Tensor, norm: Tensor | None = None, eps: float = 0.0):
         weight = weight.detach().float()
@@ -32,7 +32,7 @@ class Int4Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Int4:
-    """Quality: logits keep a cosine of at least 1 - `tolerance` with those of float32 (docs/optimizations.md)."""
+    """Quality: logits keep a cosine similarity of at least 1 - `tolerance` with float32 (docs/optimizations.md)."""
 
     name: str = "int4"
     is_exact: bool = False
@@ -42,15 +42,15 @@ class Int4:
         if device.type == "cuda":
             return bitsandbytes.supported(model)
         if device.type != "cpu":
-            return Support(False, f"4-bit products exist for processors and CUDA cards, not for {device.type}")
-        odd = [found for found in linear_uses(model) if found.linear.in_features % INT4_GROUP]
+            return Support(False, f"4-bit matmuls need a CPU or a CUDA GPU; this is {device.type}")
+        odd = [use for use in linear_uses(model) if use.linear.in_features % INT4_GROUP]
         if odd:
-            return Support(False, f"{len(odd)} matrices have inputs that are not whole groups of {INT4_GROUP}")
+            return Support(False, f"{len(odd)} matrices have an input size that is not a multiple of {INT4_GROUP}")
         reason = int4_reason()
         return Support(reason is None, reason or "4-bit weights, one scale and one offset per 32 inputs")
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Replace the matrices of `model`, in place."""
+        """Replaces the matrices of `model` in place."""
         if next(model.parameters()).is_cuda:
             return bitsandbytes.quantize(model, 4)
         return quantize_layers(model, Int4Matrix)

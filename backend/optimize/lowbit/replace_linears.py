@@ -1,4 +1,4 @@
-"""Which matrices of a model are quantized: those of a `DualAR` with its blocks fused, every linear layer of others."""
+"""Quantization of a model's matrices: those of a `DualAR` in fused blocks, every linear layer of other models."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ HEADS = ("head", "fast_output")
 
 
 class LinearUse(NamedTuple):
-    """A linear layer and how often one frame of speech reads its weights."""
+    """A linear layer and how often one audio frame reads its weights."""
 
     linear: nn.Linear
     per_frame: int
 
 
 def linear_uses(model: nn.Module) -> Iterator[LinearUse]:
-    """The layers `quantize_layers` would replace."""
+    """Yields the layers that `quantize_layers` would replace."""
     if not isinstance(model, DualAR):
         yield from (LinearUse(m, 1) for m in model.modules() if isinstance(m, nn.Linear))
         return
-    # The first two passes of the fast stack go through its layers together.
+    # The first two passes of the fast stack run together.
     n_fast = max(model.spec.n_codebooks - 1, 1)
     for stack, per_frame in ((model.layers, 1), (model.fast_layers, n_fast)):
         yield from (LinearUse(m, per_frame) for m in stack.modules() if isinstance(m, nn.Linear))
     for name, per_frame in zip(HEADS, (1, n_fast), strict=True):
         head = getattr(model, name)
         if isinstance(head, nn.ModuleList):
-            # One output a codebook: each is read once.
+            # One output per codebook: each is read once.
             yield from (LinearUse(linear, 1) for linear in head)
         elif isinstance(head, nn.Linear):
             yield LinearUse(head, per_frame)
 
 
 class MatrixLinear(nn.Module):
-    """A drop-in for `nn.Linear` in inference: any leading shape and float type in, the same out."""
+    """Drop-in for `nn.Linear` in inference: accepts any leading shape and float dtype, and returns the same."""
 
     def __init__(self, linear: nn.Linear, make_matrix: MakeMatrix):
         super().__init__()
@@ -57,7 +57,7 @@ class MatrixLinear(nn.Module):
 
 
 def quantize_layers(model: nn.Module, make_matrix: MakeMatrix) -> nn.Module:
-    """Replace matrices one by one, in place, so that memory falls as it goes."""
+    """Replaces matrices one by one in place, so that memory use only falls."""
     make_linear = partial(MatrixLinear, make_matrix=make_matrix)
     if not isinstance(model, DualAR):
         _replace_linears(model, make_linear)
@@ -72,7 +72,7 @@ def quantize_layers(model: nn.Module, make_matrix: MakeMatrix) -> nn.Module:
         head = getattr(model, name)
         is_list = isinstance(head, nn.ModuleList)
         setattr(model, name, nn.ModuleList(map(make_linear, head)) if is_list else make_linear(head))
-    # What is left computes in float32, which the products return; tables of embeddings stay as they are stored.
+    # The rest computes in float32, the dtype of the products; embedding tables keep their dtype.
     for module in model.modules():
         if not isinstance(module, nn.Embedding):
             _widen(module)

@@ -1,1 +1,1 @@
-"""The planner: benchmarks optimizations on this machine and picks a plan."""
+"""The planner: benchmarks optimizations on this machine and selects a plan."""

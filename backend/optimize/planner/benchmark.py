@@ -1,4 +1,4 @@
-"""How long this machine takes: one product of each shape in each number format, and reading memory."""
+"""Benchmarks of this machine: matrix products by shape and number format, and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from backend.optimize.precision import DTYPES
 
 ProductFormat = Literal["fp32", "bf16", "fp16", "int8", "int4"]
 Shape = tuple[int, int]  # outputs, inputs
-# Matrices of one shape measured in turn, so that most of what is read has left the caches.
+# Matrices of one shape measured in turn, so that most reads miss the caches.
 COPIES = 6
 CPU = torch.device("cpu")
 
 
 def call_times_s(call: Callable[[], object], budget_s: float, min_calls: int) -> list[float]:
-    """Wall times of a call repeated for about `budget_s`, after one that is not counted.
+    """Returns wall times of a call repeated for about `budget_s`, after one warm-up call.
 
-    The call must wait for its own device work.
+    The call must synchronize with its device.
     """
     call()
     times_s: list[float] = []
@@ -43,14 +43,14 @@ def call_times_s(call: Callable[[], object], budget_s: float, min_calls: int) ->
 
 
 def median_s(call: Callable[[], object], budget_s: float = 0.05, min_calls: int = 5) -> float:
-    """Median wall time of a call, warm."""
+    """Returns the median wall time of a call after warm-up."""
     return median(call_times_s(call, budget_s, min_calls))
 
 
 def medians_in_turn_s(
     calls: Sequence[Callable[[], object]], budget_s: float = 0.3, min_turns: int = 3
 ) -> tuple[float, ...]:  # fmt: skip
-    """Median wall time of each call, warm. They take turns, so that what else the machine does falls on all alike."""
+    """Returns the median wall time of each call after warm-up, interleaved so that other load affects all equally."""
     for call in calls:
         call()
     times_s: list[list[float]] = [[] for _ in calls]
@@ -63,7 +63,7 @@ def medians_in_turn_s(
 
 
 def shapes(model: nn.Module) -> dict[Shape, int]:
-    """The shapes of a model's matrices, and how many of each one frame reads."""
+    """Returns the shapes of a model's matrices, and how often a frame reads each."""
     counts: dict[Shape, int] = defaultdict(int)
     for linear, per_frame in linear_uses(model):
         counts[(linear.out_features, linear.in_features)] += per_frame
@@ -71,7 +71,7 @@ def shapes(model: nn.Module) -> dict[Shape, int]:
 
 
 def make_product(weight: Tensor, format: ProductFormat) -> Callable[[Tensor], Tensor]:
-    """A function of float32 rows [B, in]."""
+    """Returns a function of float32 rows [B, in]."""
     if format == "int8":
         return Int8Matrix(weight)
     if format == "int4":
@@ -84,7 +84,7 @@ def make_product(weight: Tensor, format: ProductFormat) -> Callable[[Tensor], Te
 
 
 def product_s(shape: Shape, format: ProductFormat, device: torch.device = CPU, n_rows: int = 1) -> float:
-    """Seconds of one product of `shape` with random weights."""
+    """Returns the seconds of one product of `shape` with random weights."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(shape, generator=generator).to(device)
     products = [make_product(weight.clone(), format) for _ in range(COPIES)]
@@ -100,17 +100,17 @@ def product_s(shape: Shape, format: ProductFormat, device: torch.device = CPU, n
         return median_s(call) / COPIES
 
 
-def products_s(wanted: Sequence[Shape], format: ProductFormat, device: torch.device = CPU) -> dict[Shape, float]:
-    return {shape: product_s(shape, format, device) for shape in wanted}
+def products_s(needed: Sequence[Shape], format: ProductFormat, device: torch.device = CPU) -> dict[Shape, float]:
+    return {shape: product_s(shape, format, device) for shape in needed}
 
 
 def frame_s(counts: Mapping[Shape, int], seconds: Mapping[Shape, float]) -> float:
-    """Seconds of all products of one frame."""
+    """Returns the seconds of all products of one frame."""
     return sum(n * seconds[shape] for shape, n in counts.items())
 
 
 def spoken_frame_s(lm: DualAR) -> float:
-    """Seconds of one whole frame of one row, sampling included."""
+    """Returns the seconds of one whole frame of one row, including sampling."""
     spec, device = lm.spec, lm.device
     state = lm.init_state(1)
     tokens = torch.zeros(spec.n_rows, 2, dtype=torch.long, device=device)
@@ -122,7 +122,7 @@ def spoken_frame_s(lm: DualAR) -> float:
     def frame() -> None:
         frames = lm.sample(out, [sampler], state, [0])
         lm.step(frames, state, [0], None if side is None else side[:1])
-        # The next one finds the same past.
+        # The next frame starts from the same past.
         state.slow.lengths[0] -= 1
         if device.type == "cuda":
             torch.cuda.synchronize(device)
@@ -131,7 +131,7 @@ def spoken_frame_s(lm: DualAR) -> float:
 
 
 def read_gb_per_s(size_bytes: int = 1 << 28) -> float:
-    """Billions of bytes per second that this process reads from memory at most, by the fastest of a few ways."""
+    """Returns the maximum measured memory read bandwidth of this process in GB/s, by the fastest of a few methods."""
     words = torch.ones(size_bytes // 4)
     rows = words.view(-1, 4096)
     vector = torch.ones(4096)

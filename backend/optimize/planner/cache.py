@@ -1,4 +1,4 @@
-"""Plans on disk: one small JSON file per machine, weights and wishes, in the user's cache folder."""
+"""Cached plans: one small JSON file per machine, weights and options, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from backend.optimize.planner.decision import Plan, PlanOptions
 
 log = logging.getLogger(__name__)
 FOLDER_VARIABLE = "PHONOGRAM_CACHE_DIR"
-SAMPLED = 64  # entries of each tensor that go into the fingerprint of a model without a checkpoint hash
+SAMPLED = 64  # entries of each tensor in the fingerprint of a model without a checkpoint hash
 
 
 def plan_folder() -> Path:
-    """`PHONOGRAM_CACHE_DIR` if set, else the place this system keeps caches in."""
+    """Returns the folder of plans: in `PHONOGRAM_CACHE_DIR` if set, otherwise in the system's cache folder."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named) / "plans"
     if sys.platform == "win32":
@@ -36,19 +36,19 @@ def plan_folder() -> Path:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What measurements depend on besides the model."""
+    """Returns what measurements depend on besides the model."""
     return {
         **asdict(current_hardware(), dict_factory=_as_json), "torch": torch.__version__, "device": device.type,
     }  # fmt: skip
 
 
 def _as_json(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    # A plan read back compares its key as JSON, which has lists only.
+    # A plan compares its key as JSON, which has lists but no tuples.
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
 
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of names, shapes, formats and a few entries of every tensor: other weights, another hash."""
+    """Returns a hash of names, shapes, dtypes and a few entries of every tensor."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         if not isinstance(tensor, torch.Tensor):
@@ -58,8 +58,8 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def plan_key(device: torch.device, wishes: PlanOptions, weights: str) -> dict[str, Any]:
-    return {"machine": machine(device), "weights": weights, "wishes": asdict(wishes)}
+def plan_key(device: torch.device, options: PlanOptions, weights: str) -> dict[str, Any]:
+    return {"machine": machine(device), "weights": weights, "wishes": asdict(options)}
 
 
 def plan_path(key: dict[str, Any], folder: Path) -> Path:
@@ -67,7 +67,7 @@ def plan_path(key: dict[str, Any], folder: Path) -> Path:
 
 
 def read_plan(key: dict[str, Any], folder: Path) -> Plan | None:
-    """The plan kept for `key`; None if there is none that can be used."""
+    """Returns the cached plan for `key`, or None if there is none or it is invalid."""
     path = plan_path(key, folder)
     try:
         return Plan.from_json(path.read_text(encoding="utf-8"), key)
@@ -79,7 +79,7 @@ def read_plan(key: dict[str, Any], folder: Path) -> Plan | None:
 
 
 def write_plan(plan: Plan, key: dict[str, Any], folder: Path) -> None:
-    """Keep `plan`, whole or not at all. A folder that cannot be written only costs a measurement next time."""
+    """Writes `plan` atomically. If the folder cannot be written, the next start measures again."""
     path = plan_path(key, folder)
     draft = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -87,4 +87,4 @@ def write_plan(plan: Plan, key: dict[str, Any], folder: Path) -> None:
         draft.write_text(plan.to_json(key), encoding="utf-8")
         draft.replace(path)
     except OSError as error:
-        log.warning("the plan could not be kept (%s): the next start measures again", error)
+        log.warning("the plan could not be saved (%s): the next start measures again", error)

@@ -1,4 +1,4 @@
-"""What helps a codec on this device: each candidate is tried on a copy, decoding a few frames."""
+"""Selects optimizations of a codec for this device, by decoding a few frames with each on a copy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from backend.optimize.planner.decision import Decision, PlanOptions
 from backend.optimize.registry import OPTIMIZATIONS
 
 N_FRAMES = 4
-# Exact ones first; the fastest of them all is taken.
+# Exact ones first; the fastest is selected.
 CANDIDATES = ("packed_dac_fp32", "packed_dac_bf16", "bf16_decoder")
 
 
-def codec_decisions(codec: nn.Module, device: torch.device, wishes: PlanOptions) -> list[Decision]:
+def codec_decisions(codec: nn.Module, device: torch.device, options: PlanOptions) -> list[Decision]:
     fold = OPTIMIZATIONS["fold_weight_norm"]()
     support = fold.supported(device, codec)
     found = [Decision(fold.name, "codec", support.ok, support.reason)]
@@ -28,10 +28,10 @@ def codec_decisions(codec: nn.Module, device: torch.device, wishes: PlanOptions)
         support = optimization.supported(device, codec)
         if not support.ok:
             found.append(Decision(name, "codec", False, support.reason))
-        elif not optimization.is_exact and wishes.mixed_precision not in ("auto", "bf16"):
-            found.append(Decision(name, "codec", False, f"MIXED_PRECISION={wishes.mixed_precision}"))
+        elif not optimization.is_exact and options.mixed_precision not in ("auto", "bf16"):
+            found.append(Decision(name, "codec", False, f"MIXED_PRECISION={options.mixed_precision}"))
         else:
-            # One copy at a time: they may be large.
+            # One copy at a time, since they may be large.
             tried[name] = decode_s(codec, optimization.apply(copy.deepcopy(codec)))
     times_as_fast = {name: plain_s / this_s for name, (plain_s, this_s) in tried.items()}
     best = max(times_as_fast, key=times_as_fast.__getitem__, default=None)
@@ -46,7 +46,7 @@ def codec_decisions(codec: nn.Module, device: torch.device, wishes: PlanOptions)
 
 
 def decode_s(*codecs: nn.Module) -> tuple[float, ...]:
-    """Seconds each takes to decode a few frames."""
+    """Returns the seconds each codec takes to decode a few frames."""
     spec = codecs[0].spec
     codes = Codes(torch.zeros(1, spec.n_codebooks, N_FRAMES, dtype=torch.long), spec.name)
     return medians_in_turn_s([partial(codec.decode, codes) for codec in codecs])

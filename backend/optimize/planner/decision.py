@@ -1,4 +1,4 @@
-"""A plan as values: what was asked for, what was decided, and on what grounds."""
+"""Plan values: options, decisions and their reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Target = Literal["lm", "codec", "process"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What the settings ask for. `threads` None: measured."""
+    """The configured options. `threads` None: measured."""
 
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     quantization: Literal["none", "int8", "int4"] = "none"
@@ -25,7 +25,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One optimization, applied or refused; `measured` holds named figures with their units in the names."""
+    """One optimization, applied or refused; `measured` holds figures with units in their names."""
 
     name: str
     target: Target
@@ -40,9 +40,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Decisions in the order they are applied. `is_cached`: read from an earlier start, nothing was measured.
+    """Decisions in the order they are applied. `is_cached`: read from the cache, nothing was measured.
 
-    `busy_share`, 0...1: what others took of all cores when it was.
+    `busy_share`, 0...1: the share of all cores that other programs used during the measurement.
     """
 
     decisions: tuple[Decision, ...]
@@ -59,7 +59,7 @@ class Plan:
         return tuple(d for d in self.decisions if not d.is_applied)
 
     def to_json(self, key: dict[str, Any]) -> str:
-        """`key` says for which machine, weights and wishes the plan holds."""
+        """Serializes the plan; `key` identifies its machine, weights and options."""
         values = {"version": PLAN_VERSION, "key": key, "lm_threads": self.lm_threads}
         values |= {"codec_threads": self.codec_threads, "busy_share": round(self.busy_share, 3)}
         values |= {"decisions": [asdict(d) for d in self.decisions]}
@@ -67,10 +67,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str, key: dict[str, Any]) -> Plan:
-        """Raises `ValueError`, `KeyError` or `TypeError` for anything but a plan written for `key`."""
+        """Parses a plan. Raises `ValueError`, `KeyError` or `TypeError` for anything but a plan written for `key`."""
         values = json.loads(text)
         if not isinstance(values, dict) or values["version"] != PLAN_VERSION or values["key"] != key:
-            raise ValueError("written by another version, or for another machine, other weights or other wishes")
+            raise ValueError("written by another version, or for another machine, other weights or other options")
         decisions = tuple(Decision(**decision) for decision in values["decisions"])
         if any(type(d.is_applied) is not bool or not isinstance(d.measured, dict) for d in decisions):
             raise ValueError("a decision without its fields")

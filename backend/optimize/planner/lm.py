@@ -1,4 +1,4 @@
-"""What helps a language model on this device, told from its own matrix shapes."""
+"""Selects optimizations of a language model for this device, by benchmarks of its matrix shapes."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from backend.optimize.planner.decision import Decision, PlanOptions
 from backend.optimize.registry import OPTIMIZATIONS
 from backend.optimize.threads import choose_threads, measure_threads, thread_counts, use_threads
 
-# Another number format changes what a seed says, and must bring this much.
+# Another number format changes a seed's output, so it must bring at least this speedup.
 WORTHWHILE = 1.25
 
 
-def lm_decisions(lm: nn.Module, device: torch.device, wishes: PlanOptions) -> tuple[list[Decision], int]:
-    """Decisions in the order to apply them, and the thread count products run fastest with."""
+def lm_decisions(lm: nn.Module, device: torch.device, options: PlanOptions) -> tuple[list[Decision], int]:
+    """Returns decisions in the order to apply them, and the fastest thread count for matrix products."""
     decisions: list[Decision] = []
     counts = shapes(lm)
     before = torch.get_num_threads()
     try:
         threads = current_hardware().n_cores
         if device.type == "cpu":
-            decisions.append(_threads(counts, wishes))
-            threads = int(decisions[0].measured.get("threads", wishes.threads or 1))
+            decisions.append(_threads(counts, options))
+            threads = int(decisions[0].measured.get("threads", options.threads or 1))
             use_threads(threads)
-        quantized = _quantization(lm, counts, device, wishes)
+        quantized = _quantization(lm, counts, device, options)
         decisions += quantized
         is_quantized = any(d.is_applied for d in quantized)
-        decisions += _precision(lm, counts, device, wishes, is_quantized)
-        decisions.append(_compile(lm, device, wishes, is_quantized))
+        decisions += _precision(lm, counts, device, options, is_quantized)
+        decisions.append(_compile(lm, device, options, is_quantized))
         decisions.append(_cpu_graph(lm, device, decisions))
-        decisions.append(_cuda_graph(lm, device, wishes, decisions))
+        decisions.append(_cuda_graph(lm, device, options, decisions))
     finally:
         use_threads(before)
     return decisions, threads
 
 
-def _threads(counts: dict[Shape, int], wishes: PlanOptions) -> Decision:
-    if wishes.threads is not None:
-        return Decision("threads", "lm", True, "as asked", {"threads": wishes.threads})
+def _threads(counts: dict[Shape, int], options: PlanOptions) -> Decision:
+    if options.threads is not None:
+        return Decision("threads", "lm", True, "as configured", {"threads": options.threads})
     if not counts:
         return Decision("threads", "lm", True, "nothing to measure", {"threads": current_hardware().n_cores})
-    format = "int8" if wishes.quantization == "int8" else "fp32"
+    format = "int8" if options.quantization == "int8" else "fp32"
     shape = max(counts, key=lambda s: counts[s] * s[0] * s[1])
     seconds = measure_threads(lambda: product_s(shape, format), thread_counts(current_hardware().n_cores))
     figures = {f"ms_with_{count}": _ms(time_s) for count, time_s in seconds.items()}
@@ -58,13 +58,15 @@ def _threads(counts: dict[Shape, int], wishes: PlanOptions) -> Decision:
                     {"threads": chosen, **figures})  # fmt: skip
 
 
-def _quantization(lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions) -> list[Decision]:
+def _quantization(
+    lm: nn.Module, counts: dict[Shape, int], device: torch.device, options: PlanOptions
+) -> list[Decision]:
     found = []
     for name in ("int8", "int4"):
         optimization = OPTIMIZATIONS[name]()
         support = optimization.supported(device, lm)
-        if wishes.quantization != name:
-            found.append(Decision(name, "lm", False, f"QUANTIZATION={wishes.quantization}"))
+        if options.quantization != name:
+            found.append(Decision(name, "lm", False, f"QUANTIZATION={options.quantization}"))
         elif not support.ok or device.type != "cpu":
             found.append(Decision(name, "lm", support.ok, support.reason))
         else:
@@ -79,24 +81,26 @@ def _faster_than_fp32(name: str, counts: dict[Shape, int]) -> Decision:
     whole, less = measured.values()
     if less >= whole:
         return Decision(name, "lm", False, "slower than float32 here", measured)
-    return Decision(name, "lm", True, f"{whole / less:.1f} times as fast as float32 in its products", measured)
+    return Decision(name, "lm", True, f"{whole / less:.1f} times as fast as float32 in its matmuls", measured)
 
 
 def _precision(
-    lm: nn.Module, counts: dict[Shape, int], device: torch.device, wishes: PlanOptions, is_quantized: bool
+    lm: nn.Module, counts: dict[Shape, int], device: torch.device, options: PlanOptions, is_quantized: bool
 ) -> list[Decision]:
     if is_quantized and device.type == "cpu":
-        return [Decision("precision_fp32", "lm", False, "8 and 4 bit products return float32 by themselves")]
-    wished = wishes.mixed_precision
-    if wished != "auto":
-        support = OPTIMIZATIONS[f"precision_{wished}"]().supported(device, lm)
-        found = [Decision(f"precision_{wished}", "lm", support.ok, support.reason)]
-        return found if support.ok or wished == "fp32" else [*found, Decision("precision_fp32", "lm", True, "instead")]
+        return [Decision("precision_fp32", "lm", False, "8-bit and 4-bit matmuls already return float32")]
+    requested = options.mixed_precision
+    if requested != "auto":
+        support = OPTIMIZATIONS[f"precision_{requested}"]().supported(device, lm)
+        found = [Decision(f"precision_{requested}", "lm", support.ok, support.reason)]
+        return (
+            found if support.ok or requested == "fp32" else [*found, Decision("precision_fp32", "lm", True, "instead")]
+        )
     candidates = {kind: OPTIMIZATIONS[f"precision_{kind}"]().supported(device, lm) for kind in ("bf16", "fp16")}
     found = [Decision(f"precision_{kind}", "lm", False, s.reason) for kind, s in candidates.items() if not s.ok]
     kinds = ["fp32", *(kind for kind, support in candidates.items() if support.ok)]
-    wanted = tuple(counts)
-    measured = {f"{kind}_ms_per_frame": _ms(frame_s(counts, products_s(wanted, kind, device))) for kind in kinds}
+    needed = tuple(counts)
+    measured = {f"{kind}_ms_per_frame": _ms(frame_s(counts, products_s(needed, kind, device))) for kind in kinds}
     times = dict(zip(kinds, measured.values(), strict=True))
     best = min(times, key=times.__getitem__)
     if best != "fp32" and times["fp32"] < times[best] * WORTHWHILE:
@@ -104,12 +108,12 @@ def _precision(
     return [*found, Decision(f"precision_{best}", "lm", True, "the fastest products", measured)]
 
 
-def _compile(lm: nn.Module, device: torch.device, wishes: PlanOptions, is_quantized: bool) -> Decision:
+def _compile(lm: nn.Module, device: torch.device, options: PlanOptions, is_quantized: bool) -> Decision:
     optimization = OPTIMIZATIONS["compile"]()
-    if not wishes.compile:
+    if not options.compile:
         return Decision("compile", "lm", False, "ENABLE_TORCH_COMPILE is off")
     if is_quantized and device.type == "cpu":
-        return Decision("compile", "lm", False, "8 and 4 bit products are closed to the compiler")
+        return Decision("compile", "lm", False, "the compiler does not support 8-bit and 4-bit matmuls")
     support = optimization.supported(device, lm)
     if not support.ok or device.type != "cpu":
         return Decision("compile", "lm", support.ok, support.reason)
@@ -130,8 +134,8 @@ def _cpu_graph(lm: nn.Module, device: torch.device, decided: Sequence[Decision])
     changed = [d.name for d in decided if d.is_applied and d.name not in ("threads", "precision_fp32")]
     is_quantized = changed in (["int8"], ["int4"]) and isinstance(lm, DualAR) and device.type == "cpu"
     if changed and not is_quantized:
-        return Decision("cpu_graph", "lm", False, f"made for float32 and quantized layers, not after {changed[0]}")
-    # Of a quantized model, which may be large, a layer of each stack shows what calls cost.
+        return Decision("cpu_graph", "lm", False, f"supports float32 and quantized layers, not {changed[0]}")
+    # A quantized model may be large, so one layer of each stack is measured.
     plain = OPTIMIZATIONS[changed[0]]().apply(first_layers(lm)) if is_quantized else lm
     support = optimization.supported(device, plain)
     if not support.ok:
@@ -146,9 +150,9 @@ def _cpu_graph(lm: nn.Module, device: torch.device, decided: Sequence[Decision])
     return Decision("cpu_graph", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
 
 
-def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanOptions, decided: Sequence[Decision]) -> Decision:
+def _cuda_graph(lm: nn.Module, device: torch.device, options: PlanOptions, decided: Sequence[Decision]) -> Decision:
     optimization = OPTIMIZATIONS["cuda_graph"]()
-    if not wishes.cuda_graphs:
+    if not options.cuda_graphs:
         return Decision("cuda_graph", "lm", False, "ENABLE_CUDA_GRAPHS is off")
     support = optimization.supported(device, lm)
     if not support.ok:
@@ -156,27 +160,27 @@ def _cuda_graph(lm: nn.Module, device: torch.device, wishes: PlanOptions, decide
     changed = [d.name for d in decided if d.is_applied and d.name != "threads"]
     precision = [name for name in changed if name.startswith("precision_")]
     if odd := [name for name in changed if name not in precision]:
-        return Decision("cuda_graph", "lm", False, f"made for plain layers in floats, not after {odd[0]}")
-    # Of a model that may be large, a layer of each stack shows whether it can be done, and what launches cost.
+        return Decision("cuda_graph", "lm", False, f"supports plain floating-point layers, not {odd[0]}")
+    # The model may be large, so one layer of each stack is measured.
     small = first_layers(lm)
     for name in precision:
         for part in small._modules.values():
-            # Tables are shared with the model, which stays as it is.
+            # Embedding tables are shared with the model, which must not change.
             if part is not None and not isinstance(part, nn.Embedding):
                 OPTIMIZATIONS[name]().apply(part)
     whole = spoken_frame_s(small)
     graphed = CudaGraphDualAR.of(small)
     less = spoken_frame_s(graphed)
     measured = {"plain_ms_per_frame": _ms(whole), "graphed_ms_per_frame": _ms(less)}
-    if graphed.given_up is not None:
-        return Decision("cuda_graph", "lm", False, graphed.given_up, measured)
+    if graphed.disabled_reason is not None:
+        return Decision("cuda_graph", "lm", False, graphed.disabled_reason, measured)
     if less >= whole:
         return Decision("cuda_graph", "lm", False, "not faster here", measured)
     return Decision("cuda_graph", "lm", True, f"frames of two layers {whole / less:.1f} times as fast", measured)
 
 
 def first_layers(lm: DualAR) -> DualAR:
-    """The first layer of each stack between what is before and behind them, copied; tables of embeddings are shared."""
+    """Returns a copy with the first layer of each stack; embedding tables are shared."""
     small = copy.copy(lm)
     small._modules = {
         name: part if isinstance(part, nn.Embedding) else copy.deepcopy(_first(name, part))

@@ -1,4 +1,4 @@
-"""What is done to make models fast on this machine, and why: measured once, then remembered."""
+"""Plans the optimizations for models on this machine: measured once, then cached."""
 
 from __future__ import annotations
 
@@ -22,62 +22,64 @@ log = logging.getLogger(__name__)
 
 
 def make_plan(
-    lm: nn.Module | None, codec: nn.Module | None, device: torch.device, wishes: PlanOptions,
+    lm: nn.Module | None, codec: nn.Module | None, device: torch.device, options: PlanOptions,
     *, weights: str | None = None, folder: Path | None = None,
 ) -> Plan:  # fmt: skip
-    """Decide what to do with `lm` and `codec`, which stay as they are.
+    """Returns the plan for `lm` and `codec`, which do not change.
 
-    `weights` names their weights (a checkpoint hash; a fingerprint of the models if left out). A plan made on this
-    machine for these weights and wishes is read from `folder` (the user's cache) instead of measuring again, except one
-    that was measured beside the work of others as soon as they have gone.
+    `weights` identifies their weights (a checkpoint hash; default: a fingerprint of the models). A plan for this
+    machine, weights and options is read from `folder` (the user's cache) instead of measuring again, unless it was
+    measured under load and the machine is now idle.
     """
     folder = folder or plan_folder()
     models = [model for model in (lm, codec) if model is not None]
-    key = plan_key(device, wishes, weights or "-".join(map(fingerprint, models)))
+    key = plan_key(device, options, weights or "-".join(map(fingerprint, models)))
     kept = read_plan(key, folder)
     if kept is not None and (kept.busy_share <= BUSY_SHARE or busy_share_now() > BUSY_SHARE):
         return kept
     others = CpuLoad()
     with torch.inference_mode():
-        decisions, lm_threads = lm_decisions(lm, device, wishes) if lm is not None else ([], current_hardware().n_cores)
+        decisions, lm_threads = (
+            lm_decisions(lm, device, options) if lm is not None else ([], current_hardware().n_cores)
+        )
         if codec is not None:
-            decisions += codec_decisions(codec, device, wishes)
-    decisions += process_decisions(device, wishes, codec if lm is None else lm)
-    # The codec works beside the model; halves keep either from waiting for the other on few cores.
+            decisions += codec_decisions(codec, device, options)
+    decisions += process_decisions(device, options, codec if lm is None else lm)
+    # The codec runs concurrently with the model; half the cores keep them from blocking each other.
     plan = Plan(tuple(decisions), lm_threads, max(1, current_hardware().n_cores // 2), others.share)
     for decision in plan.decisions:
         log.info("%s %s", "applied" if decision.is_applied else "refused", decision)
     if plan.busy_share > BUSY_SHARE:
         log.info(
-            "Other programs kept %.0f %% of the processor busy meanwhile; a start without them measures again.",
+            "Other programs used %.0f %% of the CPU during the measurement; the next start on an idle machine measures again.",
             100 * plan.busy_share,
         )
     write_plan(plan, key, folder)
     return plan
 
 
-def process_decisions(device: torch.device, wishes: PlanOptions, model: nn.Module | None) -> list[Decision]:
+def process_decisions(device: torch.device, options: PlanOptions, model: nn.Module | None) -> list[Decision]:
     found = []
     for name, optimization in (
-        ("streams", CudaStreams(wishes.num_streams)),
+        ("streams", CudaStreams(options.num_streams)),
         ("backend_flags", OPTIMIZATIONS["backend_flags"]()),
     ):
         support = optimization.supported(device, model)
-        # Reduced float32 is a wish, not a default.
-        is_wished = name != "backend_flags" or wishes.mixed_precision != "fp32"
-        reason = support.reason if is_wished else "MIXED_PRECISION=fp32 asks for whole float32"
-        found.append(Decision(name, "process", support.ok and is_wished, reason))
+        # MIXED_PRECISION=fp32 excludes reduced float32.
+        is_allowed = name != "backend_flags" or options.mixed_precision != "fp32"
+        reason = support.reason if is_allowed else "MIXED_PRECISION=fp32 requires full float32"
+        found.append(Decision(name, "process", support.ok and is_allowed, reason))
     return found
 
 
 def apply_plan(plan: Plan, lm: nn.Module | None, codec: nn.Module | None) -> tuple[nn.Module | None, nn.Module | None]:
-    """Do to the models what the plan says, in place. Threads are left to the workers: `plan.lm_threads`."""
+    """Applies the plan to the models in place. The workers set their threads: `plan.lm_threads`."""
     return _applied(plan, lm, "lm"), _applied(plan, codec, "codec")
 
 
-def prepare_process(plan: Plan, wishes: PlanOptions, model: nn.Module) -> CudaStreams:
-    """Switch what belongs to the process; returns the streams for its threads, closed where they were refused."""
-    streams, applied = CudaStreams(wishes.num_streams), plan.applied("process")
+def prepare_process(plan: Plan, options: PlanOptions, model: nn.Module) -> CudaStreams:
+    """Applies process-wide optimizations; returns the streams for its threads, closed if they were refused."""
+    streams, applied = CudaStreams(options.num_streams), plan.applied("process")
     if "backend_flags" in applied:
         OPTIMIZATIONS["backend_flags"]().apply(model)
     if "streams" in applied:

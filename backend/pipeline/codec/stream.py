@@ -1,4 +1,4 @@
-"""Sound to codes and back through the streaming state: the codec never sees more than a few seconds at once."""
+"""Streaming encode and decode of whole recordings, a few seconds per codec call."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def encode_waveform(
     waveform: Waveform, codec: CausalCodec, weights_hash: str, file: BinaryIO,
     n_codebooks: int | None = None, progress: Progress | None = None,
 ) -> ContainerHeader:  # fmt: skip
-    """Write the code file of a sound to `file` and return its header.
+    """Encode audio to a code file and return its header.
 
-    The sound is mixed and resampled to what the codec takes, and followed by as much silence as the
-    codec lags, so that decoding can return all of it. Raises `BadAudio` for a sound without samples or
-    with channels the codec cannot take, and `BadCodes` for a codebook count it does not have.
+    The audio is converted to the codec's channels and rate and padded with silence for the codec's latency, so that
+    decoding returns every sample. Raises `BadAudio` for empty audio or unsupported channels, and `BadCodes` for an
+    unsupported codebook count.
     """
     spec = codec.spec
     n_codebooks = codec.check_codebooks(n_codebooks)
-    sound = fit_to_codec(waveform, spec)
-    n_samples = sound.n_samples
+    audio = convert_for_codec(waveform, spec)
+    n_samples = audio.n_samples
     n_frames = frames_for(n_samples, spec)
     header = ContainerHeader.of(spec, weights_hash, n_codebooks, n_samples, n_frames)
     writer = ContainerWriter(file, header)
@@ -42,7 +42,7 @@ def encode_waveform(
     with torch.inference_mode():
         state = codec.init_state(1)
         for start in range(0, n_samples, piece_samples):
-            piece = torch.from_numpy(sound.samples[:, start : start + piece_samples])[None].to(device)
+            piece = torch.from_numpy(audio.samples[:, start : start + piece_samples])[None].to(device)
             writer.push(_indices(codec.encode(piece, state, n_codebooks)))
             if progress is not None:
                 progress(min(start + piece_samples, n_samples), n_samples)
@@ -56,18 +56,18 @@ def encode_waveform(
 def decode_pieces(
     file: BinaryIO, header: ContainerHeader, codec: CausalCodec, weights_hash: str, progress: Progress | None = None
 ) -> Iterator[np.ndarray]:
-    """The sound of a code file as samples [C, n], piece by piece: exactly `header.n_samples` together.
+    """Yield the audio of a code file in chunks [C, n], exactly `header.n_samples` samples in total.
 
-    `header` is the file's own with its counts known, as a survey gives it. Damage that only shows at the
-    end of the file is raised after the last piece, so nothing may be kept if this raises. Raises
-    `BadContainer` for damage and for a file written with other weights.
+    `header` is the file's header with known counts, as a survey returns it. Damage found only at the end of the file
+    is raised after the last chunk, so discard the output if this raises. Raises `BadContainer` for a damaged file and
+    for one written with other weights.
     """
-    check_written_by(header, codec.spec, weights_hash)
+    check_weights(header, codec.spec, weights_hash)
     spec = codec.spec
     assert header.n_samples is not None, header
     n_samples, n_done, n_lag = header.n_samples, 0, spec.latency_samples
     device = next(codec.parameters()).device
-    # A block may be far longer than ours; what is decoded at once must not be.
+    # Blocks of any length are decoded in pieces of bounded length.
     piece_frames = max(1, round(PIECE_S * spec.frame_rate_hz))
     with torch.inference_mode():
         state = codec.init_state(1)
@@ -85,8 +85,8 @@ def decode_pieces(
             yield samples
 
 
-def fit_to_codec(waveform: Waveform, spec: CodecSpec) -> Waveform:
-    """The sound with the channels and the rate of a codec. Raises `BadAudio` where that cannot be."""
+def convert_for_codec(waveform: Waveform, spec: CodecSpec) -> Waveform:
+    """Convert audio to a codec's channels and sample rate. Raises `BadAudio` for unsupported or empty audio."""
     if not waveform.n_samples:
         raise BadAudio("The audio holds no samples; expected at least one. Give a longer recording.")
     if spec.channels == 1:
@@ -97,19 +97,19 @@ def fit_to_codec(waveform: Waveform, spec: CodecSpec) -> Waveform:
         raise BadAudio(
             f"The audio has {waveform.n_channels} channels; codec '{spec.name}' takes {spec.channels}. Mix it down first."
         )
-    fitted = resample(waveform, spec.sample_rate_hz).require_finite()
-    if not fitted.n_samples:
+    converted = resample(waveform, spec.sample_rate_hz).require_finite()
+    if not converted.n_samples:
         raise BadAudio(f"The audio is shorter than one sample at {spec.sample_rate_hz} Hz. Give a longer recording.")
-    return fitted
+    return converted
 
 
 def frames_for(n_samples: int, spec: CodecSpec) -> int:
-    """Frames that hold `n_samples` and the codec's lag."""
+    """Return the number of frames for `n_samples` plus the codec's latency."""
     return -(-(n_samples + spec.latency_samples) // spec.hop_samples)
 
 
-def check_written_by(header: ContainerHeader, spec: CodecSpec, weights_hash: str) -> None:
-    """Raise `BadContainer` unless these weights wrote the file and it says of them what is so."""
+def check_weights(header: ContainerHeader, spec: CodecSpec, weights_hash: str) -> None:
+    """Raise `BadContainer` unless the header matches this codec and these weights."""
     if header.weights_hash != weights_hash[:HASH_DIGITS]:
         raise BadContainer(
             f"The file was written by '{header.codec}' with weights {header.weights_hash[:8]}; those loaded are "
@@ -121,8 +121,8 @@ def check_written_by(header: ContainerHeader, spec: CodecSpec, weights_hash: str
     )  # fmt: skip
     if header != expected:
         raise BadContainer(
-            f"The file contradicts the codec that wrote it: it says {header} and must say {expected}. "
-            "Copy it again, or encode the sound again."
+            f"The header does not match the codec that wrote the file: got {header}, expected {expected}. "
+            "Copy the file again, or encode the audio again."
         )
 
 

@@ -1,4 +1,4 @@
-"""Whole sounds to codes and back on the codec's thread, in pieces, so that live streams are not held up."""
+"""Encode and decode tasks for the codec thread, run in short steps so that live streams are not delayed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from backend.codec.base import CausalCodec
 from backend.codes import CodecSpec, Codes
 from backend.errors import PhonogramError
 from backend.monitor.log_format import REQUEST_ID
-from backend.pipeline.codec.stream import fit_to_codec
+from backend.pipeline.codec.stream import convert_for_codec
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 PIECE_S = 1.0
 
 
-class _Whole(Generic[Made]):
-    """A task of its own on the codec's thread: `future` becomes what is made, piece by piece."""
+class _StepTask(Generic[Result]):
+    """Base of tasks that run step by step on the codec thread and set `future`."""
 
     def __init__(self) -> None:
-        self.future: Future[Made] = Future()
+        self.future: Future[Result] = Future()
         self.request_id = REQUEST_ID.get()
         self.due_s = time.monotonic()
         self._n_done = 0
@@ -43,15 +43,15 @@ class _Whole(Generic[Made]):
             self.future.set_exception(error)
 
 
-class EncodeTask(_Whole[Codes]):
-    """`future` becomes the codes [1, K, T] of a sound.
+class EncodeTask(_StepTask[Codes]):
+    """Encodes audio; `future` gives the codes [1, K, T].
 
-    `with_lag` follows the sound by as much silence as the codec lags, so that decoding can return all of it.
+    `with_lag` pads the audio with silence for the codec's latency, so that decoding returns every sample.
     """
 
     def __init__(self, waveform: Waveform, spec: CodecSpec, with_lag: bool = False):
         super().__init__()
-        samples = fit_to_codec(waveform, spec).samples
+        samples = convert_for_codec(waveform, spec).samples
         if with_lag:
             samples = np.pad(samples, ((0, 0), (0, spec.latency_samples)))
         self._samples = samples
@@ -71,8 +71,8 @@ class EncodeTask(_Whole[Codes]):
             self.future.set_result(Codes(torch.cat(self._done, dim=2).cpu(), codec.spec.name))
 
 
-class DecodeTask(_Whole[Waveform]):
-    """`future` becomes the sound of codes [1, K, T], without the codec's lag: T * hop - latency samples."""
+class DecodeTask(_StepTask[Waveform]):
+    """Decodes codes [1, K, T]; `future` gives the audio without the codec's latency: T * hop - latency samples."""
 
     def __init__(self, codes: Codes, spec: CodecSpec):
         super().__init__()

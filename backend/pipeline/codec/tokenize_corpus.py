@@ -1,4 +1,4 @@
-"""A speech corpus to token shards: every utterance through the codec once."""
+"""Encode a speech corpus to token shards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.data.frame_alignment import frame_alignment
 from backend.data.token_shards import NO_SYMBOL, CodedUtterance, ShardWriter
 from backend.data.utterances import Utterance
 from backend.errors import BadAudio, LimitExceeded
-from backend.pipeline.codec.stream import fit_to_codec, frames_for
+from backend.pipeline.codec.stream import convert_for_codec, frames_for
 
 SHARD_UTTERANCES = 256
 MAX_DURATION_S = 60.0
@@ -22,7 +22,7 @@ MAX_DURATION_S = 60.0
 
 @dataclass(slots=True)
 class TokenizeReport:
-    """What a run did. `skipped` are utterances that could not be read, with the reason."""
+    """Counts of a run. `skipped` maps unreadable utterances to the reason."""
 
     n_written: int = 0
     n_present: int = 0
@@ -35,7 +35,7 @@ def tokenize_corpus(
     utterances: Sequence[Utterance], codec: CausalCodec, writer: ShardWriter,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizeReport:  # fmt: skip
-    """Code every utterance that `writer` does not hold yet; what was written stays, however a run ends.
+    """Encode every utterance that `writer` does not hold yet; an interrupted run can be resumed.
 
     Unreadable files are reported, not raised.
     """
@@ -61,13 +61,13 @@ def tokenize_corpus(
 
 
 def code_utterance(utterance: Utterance, codec: CausalCodec) -> CodedUtterance:
-    """One utterance with as many frames as decoding all of it takes. Raises `BadAudio` and `LimitExceeded`."""
+    """Encode one utterance, padded for the codec's latency. Raises `BadAudio` and `LimitExceeded`."""
     spec = codec.spec
-    sound = read_audio(utterance.path, max_duration_s=MAX_DURATION_S)
-    sound = fit_to_codec(replace(sound, rate_hz=round(sound.rate_hz * utterance.factor)), spec)
-    n_frames = frames_for(sound.n_samples, spec)
+    audio = read_audio(utterance.path, max_duration_s=MAX_DURATION_S)
+    audio = convert_for_codec(replace(audio, rate_hz=round(audio.rate_hz * utterance.factor)), spec)
+    n_frames = frames_for(audio.n_samples, spec)
     samples = np.zeros((1, spec.channels, n_frames * spec.hop_samples), np.float32)
-    samples[0, :, : sound.n_samples] = sound.samples
+    samples[0, :, : audio.n_samples] = audio.samples
     with torch.inference_mode():
         device = next(codec.parameters()).device
         codes = codec.encode(torch.from_numpy(samples).to(device)).indices[0].cpu().numpy().astype(np.int16)

@@ -1,4 +1,4 @@
-"""Speaks jobs sentence by sentence behind everyone else's back: never in the way of a request that someone waits for."""
+"""Background synthesis of jobs, sentence by sentence, with lower priority than interactive requests."""
 
 from __future__ import annotations
 
@@ -36,21 +36,19 @@ from backend.storage.jobs import JobStore
 
 log = logging.getLogger(__name__)
 
-# Whose requests they are: all jobs take turns with the others as one client.
+# The scheduler treats all jobs together as one client.
 CLIENT = "jobs"
-# How often to look whether the engine is loaded, or another process has let go of the jobs.
+# Polling interval for the engine to load, or for another process to release the jobs.
 POLL_S = 1.0
-GLANCE_S = 0.05
-# So long a sentence waits for people who are being spoken to; then it goes on beside them.
-PATIENCE_S = 10.0
-# All jobs together take one turn among those who wait.
-CLIENT = "jobs"
+OCCUPANCY_POLL_S = 0.05
+# Longest time a sentence yields to active interactive requests.
+MAX_YIELD_S = 10.0
 ATTEMPTS = 3
 QUOTA_EVERY_S = 5.0
 
 
 class Occupancy(Protocol):
-    """How many requests are being spoken and how many wait."""
+    """Numbers of active and waiting requests."""
 
     @property
     def active(self) -> int: ...
@@ -60,7 +58,7 @@ class Occupancy(Protocol):
 
 
 class SentenceStream(Protocol):
-    """One sentence being spoken."""
+    """Audio stream of one sentence."""
 
     @property
     def finish_reason(self) -> str: ...
@@ -71,7 +69,7 @@ class SentenceStream(Protocol):
 
 
 class SentenceEngine(Protocol):
-    """What jobs ask of the engine. `voice_key` changes when the same text and seed would sound otherwise."""
+    """Engine interface used by jobs. `voice_key` changes when the same text and seed would sound different."""
 
     @property
     def occupancy(self) -> Occupancy | None: ...
@@ -82,23 +80,23 @@ class SentenceEngine(Protocol):
 
 
 class JobRunner:
-    """Up to `n_rows` sentences at a time, the jobs in turns. What is spoken is kept at once, so nothing is spoken twice.
+    """Synthesizes up to `n_rows` sentences at a time, round-robin over the jobs, and stores each one at once.
 
-    A job that cannot go on is paused with the reason; where even that cannot be written down, it stands in `trouble`.
+    A job that fails is paused with the reason; `unsaved_reasons` holds reasons that could not be written to disk.
     """
 
     def __init__(
-        self, store: JobStore, engine_of: Callable[[], SentenceEngine], *, n_rows: int, quota_bytes: int,
-        patience_s: float = PATIENCE_S,
+        self, store: JobStore, get_engine: Callable[[], SentenceEngine], *, n_rows: int, quota_bytes: int,
+        max_yield_s: float = MAX_YIELD_S,
     ):  # fmt: skip
-        """`engine_of` may raise `NotReady`."""
-        self._store, self._engine_of = store, engine_of
-        self._quota_bytes, self._patience_s = quota_bytes, patience_s
-        self.trouble: dict[str, str] = {}
+        """`get_engine` may raise `NotReady`."""
+        self._store, self._get_engine = store, get_engine
+        self._quota_bytes, self._max_yield_s = quota_bytes, max_yield_s
+        self.unsaved_reasons: dict[str, str] = {}
         self._busy: dict[tuple[str, int, int], SentenceStream | None] = {}
         self._cancelled: set[tuple[str, int, int]] = set()
         self._written: str | None = None  # the job whose file is being written
-        self._at_work: dict[int, str] = {}
+        self._current_jobs: dict[int, str] = {}  # by worker
         self._attempts: dict[tuple[str, int, int], int] = {}
         self._quota_checked_s = 0.0
         self._is_swept = False
@@ -114,24 +112,24 @@ class JobRunner:
             worker.start()
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Check for work."""
         for worker in self._workers:
             worker.wake()
 
     def close(self) -> None:
-        """Stop at once; what was being spoken is spoken anew by the next runner. Twice is fine."""
+        """Stop at once; the next runner repeats interrupted sentences. Idempotent."""
         self._closing.set()
-        self.stop_speaking()
+        self.cancel_takes()
         for worker in self._workers:
             worker.close()
 
     def speaking(self, job: str) -> frozenset[tuple[int, int]]:
-        """The sentences and takes of a job that are being spoken right now."""
+        """Return the (sentence, take) pairs of a job that are in progress."""
         with self._lock:
             return frozenset((sentence, take) for owner, sentence, take in self._busy if owner == job)
 
-    def stop_speaking(self, job: str | None = None) -> None:
-        """Cut off what is being spoken of a job, or of all."""
+    def cancel_takes(self, job: str | None = None) -> None:
+        """Cancel the takes in progress of one job, or of all jobs."""
         with self._lock:
             for place, stream in self._busy.items():
                 if job in (None, place[0]):
@@ -142,21 +140,21 @@ class JobRunner:
     def _tick(self, number: int) -> bool:
         if self._closing.is_set():
             return False
-        self._at_work.pop(number, None)
-        if not self._store.runner.take():
+        self._current_jobs.pop(number, None)
+        if not self._store.runner.acquire():
             return self._rest(POLL_S)
         with self._lock:
             if not self._is_swept:
                 self._store.sweep()
                 self._is_swept = True
-            self._tell_trouble()
+            self._save_reasons()
             task = self._store.next_take(self._busy)
             job = None if task else self._complete_job()
             if task is not None:
                 self._busy[task.place] = None
-                self._at_work[number] = task.job
+                self._current_jobs[number] = task.job
             elif job is not None:
-                self._written = self._at_work[number] = job.id
+                self._written = self._current_jobs[number] = job.id
             else:
                 return False
         try:
@@ -174,26 +172,26 @@ class JobRunner:
             self.wake()
 
     def _complete_job(self) -> JobRecord | None:
-        """A job of which nothing is left to speak and whose file nobody writes."""
+        """Return a job whose sentences are all done, unless a file is being written already."""
         if self._written is not None:
             return None
         return next((job for job in self._store.runnable() if job.n_done >= job.n_sentences), None)
 
     def _speak(self, task: TakeTask) -> bool:
         try:
-            engine = self._engine_of()
-            self._give_way(engine, task)
+            engine = self._get_engine()
+            self._yield_to_requests(engine, task)
             voice_key = engine.voice_key(task.delivery.voice)
             if voice_key != task.voice_key:
                 self._stop(
-                    task, "The voice or the model is another than when the job was begun. Resume to go on with it."
+                    task, "The voice or the model has changed since the job was created. Resume to continue with it."
                 )
                 return True
             key = sound_key(task)
-            if not self._store.recall(task, key):
+            if not self._store.reuse(task, key):
                 self._require_quota()
                 self._store.set_state(task.job, "speaking", only_from=("waiting",))
-                self._keep(task, key, engine)
+                self._synthesize(task, key, engine)
             self._attempts.pop(task.place, None)
         except Cancelled:
             return not self._closing.is_set()
@@ -210,7 +208,7 @@ class JobRunner:
             self._stop(task, str(error))
         return True
 
-    def _keep(self, task: TakeTask, key: str, engine: SentenceEngine) -> None:
+    def _synthesize(self, task: TakeTask, key: str, engine: SentenceEngine) -> None:
         stream = engine.begin(request_of(task), CLIENT)
         with self._lock:
             self._busy[task.place] = stream
@@ -221,24 +219,24 @@ class JobRunner:
         finally:
             stream.cancel()
         if not pieces:
-            raise EngineFailure("The engine made no sound of it. Try another seed or voice.")
-        sound = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate_hz)
-        self._store.keep(task, key, encode_audio(sound, "flac"), sound.duration_s, stream.finish_reason)
+            raise EngineFailure("The engine generated no audio. Try another seed or voice.")
+        audio = Waveform(np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate_hz)
+        self._store.keep(task, key, encode_audio(audio, "flac"), audio.duration_s, stream.finish_reason)
 
-    def _give_way(self, engine: SentenceEngine, task: TakeTask) -> None:
-        """Let requests that someone waits for go first. Raises `Cancelled` if the task is not wanted any more."""
-        until_s = time.monotonic() + self._patience_s
+    def _yield_to_requests(self, engine: SentenceEngine, task: TakeTask) -> None:
+        """Wait for interactive requests. Raises `Cancelled` if the task is cancelled meanwhile."""
+        until_s = time.monotonic() + self._max_yield_s
         while (occupancy := engine.occupancy) is not None:
             with self._lock:
                 if self._closing.is_set() or task.place in self._cancelled:
-                    raise Cancelled("The job was stopped while it let others go first.")
+                    raise Cancelled("The job was stopped while it waited for other requests.")
                 n_own = sum(stream is not None for stream in self._busy.values())
             if not occupancy.waiting and (occupancy.active <= n_own or time.monotonic() > until_s):
                 return
-            self._closing.wait(GLANCE_S)
+            self._closing.wait(OCCUPANCY_POLL_S)
 
     def _write(self, job: JobRecord) -> bool:
-        if not self._store.set_state(job.id, "writing", only_from=RUNNABLE):  # it was paused just now
+        if not self._store.set_state(job.id, "writing", only_from=RUNNABLE):  # paused meanwhile
             return True
         revision = self._store.job(job.id).revision
 
@@ -267,14 +265,14 @@ class JobRunner:
             self._pause(job.id, str(error))
         except OSError as error:
             self._pause(
-                job.id, f"The sound file cannot be written ({error.strerror}). Free some disk space, then resume."
+                job.id, f"The audio file cannot be written ({error.strerror}). Free some disk space, then resume."
             )
         finally:
             (folder / partial_name).unlink(missing_ok=True)
         return True
 
     def _stop(self, task: TakeTask, reason: str) -> None:
-        """A job whose sentence cannot be spoken pauses; a take someone asked for is given up alone."""
+        """Pause the job of a failed sentence; skip a failed additional take."""
         if task.take:
             self._store.skip(task, reason)
         else:
@@ -286,14 +284,14 @@ class JobRunner:
         try:
             self._store.set_state(job, "paused", reason, only_from=RUNNABLE)
         except PhonogramError:
-            # The disk that has no room for the sound may have none for this.
-            self.trouble[job] = reason
+            # A disk that is full for audio may be full for the database too.
+            self.unsaved_reasons[job] = reason
 
-    def _tell_trouble(self) -> None:
-        """Write down what could not be written down before. Raises `StorageFull` while it still cannot."""
-        for job, reason in list(self.trouble.items()):
+    def _save_reasons(self) -> None:
+        """Write `unsaved_reasons` to the store. Raises `StorageFull` while the disk is full."""
+        for job, reason in list(self.unsaved_reasons.items()):
             self._store.set_state(job, "paused", reason, only_from=RUNNABLE)
-            del self.trouble[job]
+            del self.unsaved_reasons[job]
 
     def _require_quota(self) -> None:
         if time.monotonic() - self._quota_checked_s < QUOTA_EVERY_S:
@@ -307,26 +305,26 @@ class JobRunner:
         self._quota_checked_s = time.monotonic()
 
     def _fail(self, number: int, error: PhonogramError) -> None:
-        """A fault of ours, or a disk that cannot be written."""
-        job = self._at_work.get(number)
+        """Pause the worker's job after an internal error or a failed write."""
+        job = self._current_jobs.get(number)
         if job is not None and not isinstance(error, Cancelled):
             self._pause(job, str(error))
         self._closing.wait(POLL_S)
 
     def _rest(self, duration_s: float) -> bool:
-        """Wait a little; returns whether to go on."""
+        """Wait up to `duration_s`; return False if the runner is closing."""
         return not self._closing.wait(duration_s)
 
 
 def request_of(task: TakeTask) -> SpeechRequest:
-    """The request that speaks a take; nobody listens before it is complete."""
+    """Return the speech request of a take."""
     return SpeechRequest(
         text=task.text, seed=task.seed, whole=True, use_memory_cache=False, latency="normal", **asdict(task.delivery)
     )
 
 
 def sound_key(task: TakeTask) -> str:
-    """The same for takes that sound the same: shared between all jobs."""
+    """Return the key of a take's audio: equal for takes that sound the same, across jobs."""
     delivery = {name: value for name, value in asdict(task.delivery).items() if name != "voice"}
     return content_key(task.voice_key, task.text, task.seed, repr(sorted(delivery.items())))
 
@@ -338,4 +336,4 @@ def _delete_others(folder: Path, name: str) -> None:
 
 
 def _ignore(error: PhonogramError) -> None:
-    """Whoever waits for a job asks the store."""
+    """Ignore the error of a closing worker: clients read job states from the store."""

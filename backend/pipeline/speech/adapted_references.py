@@ -1,4 +1,4 @@
-"""Voices fitted to recordings that came along with requests: once for all requests that bring the same ones."""
+"""Voice adaptation to reference audio sent with requests, cached by content."""
 
 from __future__ import annotations
 
@@ -20,61 +20,63 @@ if TYPE_CHECKING:
 
     from backend.pipeline.speech.voice_adaptation import VoiceAdapter
 
-# Each is some 20 MB.
+# About 20 MB each.
 KEPT_VOICES = 4
-# A fit takes seconds of a whole core: whoever comes behind this many is told to come back.
+# Adaptation takes seconds of a whole core, so further requests are rejected with `Busy`.
 MAX_WAITING = 2
 RETRY_S = 10.0
 
 
 class AdaptedReferences:
-    """Fits one voice at a time, for any number of threads."""
+    """Adapts one voice at a time. Thread-safe."""
 
-    def __init__(self, fitter: VoiceAdapter, device: torch.device | str):
-        self._fitter, self._device = fitter, device
-        # Of what cannot be fitted, the reason.
+    def __init__(self, adapter: VoiceAdapter, device: torch.device | str):
+        self._adapter, self._device = adapter, device
+        # For references that cannot be adapted to, the value is the reason.
         self.cache: BoundedCache[VoiceConditioning | str] = BoundedCache(KEPT_VOICES, KEPT_VOICES, lambda _: 1)
-        self._turn, self._count = threading.Lock(), threading.Lock()
-        self._n_here = 0
+        self._adapting, self._counting = threading.Lock(), threading.Lock()
+        self._n_pending = 0
 
-    def voice(self, references: Sequence[PromptReference], start: Tensor, is_kept: bool) -> VoiceConditioning:
-        """The voice of `references`, beginning at the vector `start` [D] of who speaks in them.
+    def voice(self, references: Sequence[PromptReference], start: Tensor, use_cache: bool) -> VoiceConditioning:
+        """Return the voice adapted to `references`, starting from their speaker embedding `start` [D].
 
-        `is_kept` false fits anew and keeps nothing. Raises `VoiceAdaptationError`, for the same references again and at once, and
-        `Busy` if too many wait already.
+        Raises `VoiceAdaptationError`, which is cached too, and `Busy` if too many adaptations are pending.
         """
         text = " ".join(reference.text for reference in references)
         codes = np.concatenate([reference.codes for reference in references], axis=1)
-        name = content_key(self._fitter.key, text, codes.shape[1], np.ascontiguousarray(codes, np.int64).tobytes())
-        found = self.cache.get(name) if is_kept else None
-        if found is None:
-            with self._place(), self._turn:
-                # Somebody who came with the same may have gone before.
-                found = self.cache.get(name) if is_kept else None
-                if found is None:
-                    found = self._fit(text, codes, start, name)
-                    if is_kept:
-                        self.cache.put(name, found)
-        if isinstance(found, str):
-            raise VoiceAdaptationError(found)
-        return found
+        name = content_key(self._adapter.key, text, codes.shape[1], np.ascontiguousarray(codes, np.int64).tobytes())
+        voice = self.cache.get(name) if use_cache else None
+        if voice is None:
+            with self._pending(), self._adapting:
+                # A concurrent request with the same references may have filled the cache.
+                voice = self.cache.get(name) if use_cache else None
+                if voice is None:
+                    voice = self._adapt(text, codes, start, name)
+                    if use_cache:
+                        self.cache.put(name, voice)
+        if isinstance(voice, str):
+            raise VoiceAdaptationError(voice)
+        return voice
 
-    def _fit(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> VoiceConditioning | str:
+    def _adapt(self, text: str, codes: np.ndarray, start: Tensor, name: str) -> VoiceConditioning | str:
         try:
-            kept = self._fitter.fit(text, codes, start)
+            tensors = self._adapter.adapt(text, codes, start)
         except VoiceAdaptationError as error:
             return str(error)
-        voice = self._fitter.spoken(kept, name, self._device)
-        return voice or "The model changed while a voice was fitted to it. Try again."
+        voice = self._adapter.load(tensors, name, self._device)
+        return voice or "The model changed during voice adaptation. Try again."
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        with self._count:
-            if self._n_here > MAX_WAITING:
-                raise Busy(f"{self._n_here} voices are being fitted or wait for it. Try again soon.", RETRY_S)
-            self._n_here += 1
+    def _pending(self) -> Iterator[None]:
+        with self._counting:
+            if self._n_pending > MAX_WAITING:
+                raise Busy(
+                    f"{self._n_pending} voice adaptations are pending; the limit is {MAX_WAITING + 1}. Try again soon.",
+                    RETRY_S,
+                )
+            self._n_pending += 1
         try:
             yield
         finally:
-            with self._count:
-                self._n_here -= 1
+            with self._counting:
+                self._n_pending -= 1

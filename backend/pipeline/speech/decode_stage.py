@@ -1,4 +1,4 @@
-"""Frames to sound while they are made: streaming decode, joins and pauses, pieces of the size asked for."""
+"""Decode stage: streams frames of codes to audio chunks, with crossfades and pauses between segments."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Trace
 from backend.text.markup.speech_script import MAX_PITCH
 
-# Frames decoded at once, from the start of a segment on; the last number repeats. Fixed by the frame's number alone,
-# never by when frames arrive, so that the sound of the same codes is the same to the last bit. Sixteen frames cost the
-# codec less than twice what one does, so groups grow with what the listener has in hand by then.
+# Frames per decode call, from the start of a segment; the last number repeats. The grouping depends on the frame index
+# only, never on arrival times, so the same codes decode to bit-identical audio. Sixteen frames cost the codec less than
+# twice what one does, so groups grow as the client's buffer fills.
 GROUPS: dict[Latency, tuple[int, ...]] = {
     "low": (1, 1, 2, *[4] * 5, *[8] * 6, 16),
     "balanced": (2, 2, 4, 8, 8, 8, 16),
     "normal": (8, 8, 16),
 }
-# Sound that may wait for a slow listener before decoding pauses.
+# Audio buffered for a slow client before decoding pauses.
 PIECES_S = 8.0
 
 
-class _Mark(NamedTuple):
-    """Where a segment begins: what was before it, to go back to."""
+class _SegmentSnapshot(NamedTuple):
+    """Output state at the start of a segment, restored when the segment is regenerated."""
 
     joiner: CrossfadeStream
     n_ready: int
 
 
 class SpeechDecodeTask:
-    """One request on the codec's thread: takes frames from a session, puts waveforms into `pieces`.
+    """Decodes one request on the codec thread: reads frames from a session, writes waveforms to `pieces`.
 
-    `is_holding`: nothing of a segment is put out before the segment is complete, and it may start over until then.
+    With `buffers_segments`, a segment is emitted only when complete, so it can be regenerated until then.
     """
 
     def __init__(
         self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None,
-        speed: float = 1.0, pitch: float = 0.0, is_holding: bool = False, watermark_key: str | None = None,
+        speed: float = 1.0, pitch: float = 0.0, buffers_segments: bool = False, watermark_key: str | None = None,
     ):  # fmt: skip
         self.session, self.spec = session, spec
         self.pieces: BoundedStream[Waveform] = BoundedStream(
@@ -62,7 +62,7 @@ class SpeechDecodeTask:
         )
         self.n_samples = 0
         self._chunk_samples = chunk_samples
-        # Up to here what is decoded is handed on at once; a player that has to wait for a whole piece starts later.
+        # Until this sample, decoded audio is emitted at once, for a lower time to first audio.
         self._eager_samples = {"low": math.inf, "balanced": chunk_samples, "normal": 0}[latency]
         self._groups = GROUPS[latency]
         self._loudness_lufs = loudness_lufs
@@ -76,25 +76,25 @@ class SpeechDecodeTask:
         self._n_segments = 0
         self._joiner = CrossfadeStream(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
         self._ready = np.zeros((spec.channels, 0), np.float32)
-        self._speed, self._pitch, self._is_holding = speed, pitch, is_holding
+        self._speed, self._pitch, self._buffers_segments = speed, pitch, buffers_segments
         self._stretcher: StreamStretcher | None = None
         self._marker: StreamMarker | None = None
         if watermark_key is not None:
             self._marker = StreamMarker(watermark_key, spec.sample_rate_hz, spec.channels)
-        self._mark: _Mark | None = None
-        self.segments: list[SoundSpan] = []  # where each lies in the sound; the last one grows
+        self._snapshot: _SegmentSnapshot | None = None
+        self.segments: list[SoundSpan] = []  # the last one grows while it is decoded
 
     @property
     def request_id(self) -> str:
         return self.session.request_id
 
     @property
-    def is_marked(self) -> bool:
+    def is_watermarked(self) -> bool:
         return self._marker is not None
 
     @property
     def due_s(self) -> float:
-        """When a listener who started with the first piece will have heard everything so far."""
+        """Monotonic time at which playback from the first chunk runs out of audio."""
         return self._due_s if self._first_s is None else self._first_s + self.n_samples / self.spec.sample_rate_hz
 
     @property
@@ -117,8 +117,8 @@ class SpeechDecodeTask:
         self.pieces.cancel()
 
     def advance(self, codec: CausalCodec) -> None:
-        """Decode the next group of frames, or end the sound."""
-        # Asked before taking: frames may still arrive in between, but not after the end.
+        """Decode the next group of frames, or finish the audio."""
+        # Read before `take`: frames may still arrive in between, but not after the end.
         is_last = self.session.frames.is_over
         for item in self.session.frames.take(self._group_frames - len(self._pending)):
             if not isinstance(item, Frame):
@@ -129,26 +129,26 @@ class SpeechDecodeTask:
                 self._decode(codec)
         if is_last and not len(self.session.frames):
             self._end_segment(codec)
-            self._hand_on(self._joiner.finish(), is_last=True)
+            self._add_ready(self._joiner.finish(), is_last=True)
 
     def _start_segment(self, codec: CausalCodec, start: SegmentStart) -> None:
-        if start.is_again:
-            self._go_back()
+        if start.is_retry:
+            self._restore_snapshot()
         else:
             self._end_segment(codec)
             n_pause = round(start.pause_s * self.spec.sample_rate_hz)
             if self._n_segments or start.pause_s:
-                self._hand_on(self._joiner.next_piece(n_pause))
+                self._add_ready(self._joiner.next_piece(n_pause))
             self._n_segments += 1
             self._place_segment(n_pause)
-        if self._is_holding:
-            self._put_out()
-            self._mark = _Mark(copy.deepcopy(self._joiner), self._ready.shape[1])
+        if self._buffers_segments:
+            self._flush()
+            self._snapshot = _SegmentSnapshot(copy.deepcopy(self._joiner), self._ready.shape[1])
         speed = min(max(self._speed * start.speed, MIN_SPEED), MAX_SPEED)
         rate_hz = self.spec.sample_rate_hz
         self.segments[-1] = self.segments[-1]._replace(speed=speed, n_samples=0)
         self._stretcher = None if speed == 1 else StreamStretcher(self.spec.channels, rate_hz, speed)
-        # Every segment starts afresh: one spoken again leaves the others as they were.
+        # Each segment starts from a fresh codec state, so regenerating one does not change the others.
         self._state = codec.init_state(1)
         pitch = min(max(self._pitch + start.pitch, -MAX_PITCH), MAX_PITCH)
         if pitch and codec.has_pitch_control:
@@ -158,7 +158,7 @@ class SpeechDecodeTask:
         self._group_frames = next(self._group)
 
     def _place_segment(self, n_pause: int) -> None:
-        """A new segment begins after the pause, or inside the overlap with the one before."""
+        """Place a new segment after the pause, or inside the overlap with the previous one."""
         last = self.segments[-1] if self.segments else None
         at = n_pause if last is None else last.start_sample + last.n_samples + n_pause
         if last is not None and not n_pause:
@@ -172,17 +172,17 @@ class SpeechDecodeTask:
             self._stretcher = None
 
     def _join(self, samples: np.ndarray) -> None:
-        """More sound of the current segment."""
+        """Append audio to the current segment."""
         sound = self.segments[-1]
         self.segments[-1] = sound._replace(n_samples=sound.n_samples + samples.shape[1])
-        self._hand_on(self._joiner.push(samples))
+        self._add_ready(self._joiner.push(samples))
 
-    def _go_back(self) -> None:
-        """Forget the sound of the segment that is started over."""
-        assert self._mark is not None, "a segment was started over whose sound may have been handed on"
+    def _restore_snapshot(self) -> None:
+        """Discard the audio of the segment that is regenerated."""
+        assert self._snapshot is not None, "a segment was restarted whose audio may have been emitted"
         self._pending = []
-        self._joiner = self._mark.joiner
-        self._ready = self._ready[:, : self._mark.n_ready]
+        self._joiner = self._snapshot.joiner
+        self._ready = self._ready[:, : self._snapshot.n_ready]
 
     def _decode(self, codec: CausalCodec) -> None:
         if not self._pending:
@@ -200,27 +200,27 @@ class SpeechDecodeTask:
         samples = samples[:, n_dropped:]
         self._join(samples if self._stretcher is None else self._stretcher.push(samples))
 
-    def _hand_on(self, samples: np.ndarray, is_last: bool = False) -> None:
-        """Add settled samples and put out what makes whole pieces; at the end the rest too."""
+    def _add_ready(self, samples: np.ndarray, is_last: bool = False) -> None:
+        """Append final samples and emit complete chunks; at the end, the remainder too."""
         self._ready = np.concatenate([self._ready, samples], axis=1)
-        if is_last or not self._is_holding:
-            self._put_out(is_last)
+        if is_last or not self._buffers_segments:
+            self._flush(is_last)
 
-    def _put_out(self, is_last: bool = False) -> None:
+    def _flush(self, is_last: bool = False) -> None:
         if self._loudness_lufs is not None:
             if not is_last:
                 return
-            self._ready = self._leveled(self._ready)
+            self._ready = self._normalized(self._ready)
         while self._ready.shape[1] >= (1 if self.n_samples < self._eager_samples else self._chunk_samples):
-            self._put(min(self._chunk_samples, self._ready.shape[1]))
+            self._emit_chunk(min(self._chunk_samples, self._ready.shape[1]))
         if is_last:
             if self._ready.shape[1]:
-                self._put(self._ready.shape[1])
+                self._emit_chunk(self._ready.shape[1])
             if self._marker is not None:
                 self._emit(self._marker.finish())
             self.pieces.finish()
 
-    def _put(self, n_samples: int) -> None:
+    def _emit_chunk(self, n_samples: int) -> None:
         piece, self._ready = self._ready[:, :n_samples].copy(), self._ready[:, n_samples:]
         self._emit(piece if self._marker is None else self._marker.push(piece))
 
@@ -233,7 +233,7 @@ class SpeechDecodeTask:
         self.n_samples += piece.shape[1]
         self.pieces.put(Waveform(piece, self.spec.sample_rate_hz))
 
-    def _leveled(self, samples: np.ndarray) -> np.ndarray:
+    def _normalized(self, samples: np.ndarray) -> np.ndarray:
         if not samples.shape[1]:
             return samples
         assert self._loudness_lufs is not None
@@ -241,25 +241,25 @@ class SpeechDecodeTask:
 
 
 class DecodeStage:
-    """Puts a session's frames before the codec's thread."""
+    """Submits a session's frames to the codec thread."""
 
     name = "synthesis"
 
     def __init__(self, codec_worker: CodecWorker, chunk_samples: int, watermark_key: str | None = None):
         self._worker, self._chunk_samples, self._watermark_key = codec_worker, chunk_samples, watermark_key
 
-    def run(self, request: SpeechRequest, given: Session, timeline: Trace) -> SpeechDecodeTask:
+    def run(self, request: SpeechRequest, session: Session, timeline: Trace) -> SpeechDecodeTask:
         synthesis = SpeechDecodeTask(
-            given, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
-            loudness_lufs=request.loudness_lufs, speed=request.speed, pitch=request.pitch, is_holding=request.holds_segments,
-            watermark_key=self._watermark_key,
+            session, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
+            loudness_lufs=request.loudness_lufs, speed=request.speed, pitch=request.pitch,
+            buffers_segments=request.buffers_segments, watermark_key=self._watermark_key,
         )  # fmt: skip
 
         def wake() -> None:
-            # Most frames complete no group, and a thread woken for nothing takes the interpreter from those at work.
+            # Most frames complete no group, and a needless wake-up takes the GIL from the busy threads.
             if synthesis.is_ready:
                 self._worker.wake()
 
-        given.frames.on_item = synthesis.pieces.on_room = wake
+        session.frames.on_item = synthesis.pieces.on_room = wake
         self._worker.add(synthesis)
         return synthesis

@@ -1,4 +1,4 @@
-"""Stage one: recordings of a voice to codes, remembered by what the recording is."""
+"""Reference stage: encodes reference audio to codes, cached by content hash."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
     from backend.pipeline.speech.adapted_references import AdaptedReferences
 
 CACHE_BYTES = 64 * 2**20
-# A codec that takes longer than this is stuck: the slowest here needs a second for a second.
-BASE_S, PATIENCE = 60.0, 10.0
+# A codec that takes longer than BASE_S + TIMEOUT_RTF * duration is stuck: the slowest one runs at an RTF of 1.
+BASE_S, TIMEOUT_RTF = 60.0, 10.0
 
 
 class ReferenceStage:
-    """Encodes clips on the codec's thread.
+    """Encodes reference clips on the codec thread.
 
-    Only codes are remembered, under the hash of the clip's bytes and of the codec's weights; the words come from the
-    request each time, so that a corrected transcript is never answered with the one before.
+    Codes are cached under the hash of the clip's bytes and the codec's weights. Transcripts are not cached, so a
+    corrected transcript takes effect at once.
     """
 
     name = "reference"
 
     def __init__(
         self, codec_worker: CodecWorker, lm_worker: LMWorker, codes_hash: str, cache_entries: int,
-        encoder: SpeakerEncoder | None = None, fitted: AdaptedReferences | None = None,
+        encoder: SpeakerEncoder | None = None, adapted: AdaptedReferences | None = None,
     ):  # fmt: skip
         self._worker, self._codes_hash, self._max_frames = codec_worker, codes_hash, lm_worker.max_frames
-        self._lm_worker, self._encoder, self.fitted = lm_worker, encoder, fitted
+        self._lm_worker, self._encoder, self.adapted = lm_worker, encoder, adapted
         self.cache: BoundedCache[np.ndarray] = BoundedCache(cache_entries, CACHE_BYTES, lambda codes: codes.nbytes)
 
     @property
-    def can_tell_speakers(self) -> bool:
-        """Whether the model knows voices as vectors and comes with what makes one."""
+    def has_speaker_encoder(self) -> bool:
+        """Whether the model uses speaker embeddings and includes a speaker encoder."""
         return bool(self._lm_worker.lm.spec.conditioning_dim) and self._encoder is not None
 
-    def run(self, request: SpeechRequest, given: VoiceConditioning | None, timeline: Trace) -> VoiceConditioning:
-        """The voice given, or the one of the request's clips. Raises what is wrong with a clip."""
-        if given is not None:
-            return self._fitted((), given, request.use_memory_cache) if request.fit_reference else given
+    def run(self, request: SpeechRequest, named: VoiceConditioning | None, timeline: Trace) -> VoiceConditioning:
+        """Return the named voice, or the one of the request's clips. Raises an error for an unusable clip."""
+        if named is not None:
+            return self._adapted((), named, request.use_memory_cache) if request.fit_reference else named
         references, n_hits = [], 0
         for clip in request.references:
             key = content_key(self._codes_hash, clip.audio)
@@ -69,35 +69,35 @@ class ReferenceStage:
             else:
                 n_hits += 1
             references.append(PromptReference(clip.text, codes))
-        voice = self.voice_of(tuple(references))
+        voice = self.conditioning_of(tuple(references))
         if request.fit_reference:
-            voice = self._fitted(references, voice, request.use_memory_cache)
+            voice = self._adapted(references, voice, request.use_memory_cache)
         return replace(voice, cache_hits=n_hits)
 
-    def _fitted(
-        self, references: Sequence[PromptReference], heard: VoiceConditioning, is_kept: bool
+    def _adapted(
+        self, references: Sequence[PromptReference], voice: VoiceConditioning, use_cache: bool
     ) -> VoiceConditioning:
-        """The voice fitted to the references where that can be done; else as it is `heard`, and why."""
+        """Return the voice adapted to the references, or `voice` with the reason in `ignored`."""
         if not references:
-            return replace(heard, ignored=("fit_reference: no reference came along",))
-        if self.fitted is None or heard.conditioning is None:
-            return replace(heard, ignored=("fit_reference: this model is not fitted to voices",))
+            return replace(voice, ignored=("fit_reference: the request has no references",))
+        if self.adapted is None or voice.conditioning is None:
+            return replace(voice, ignored=("fit_reference: this model does not support voice adaptation",))
         try:
-            return self.fitted.voice(references, heard.conditioning, is_kept)
+            return self.adapted.voice(references, voice.conditioning, use_cache)
         except VoiceAdaptationError as error:
-            return replace(heard, ignored=(f"fit_reference: {error}",))
+            return replace(voice, ignored=(f"fit_reference: {error}",))
 
-    def voice_of(self, references: tuple[PromptReference, ...]) -> VoiceConditioning:
-        """Clips as the model takes them: to be continued, or as the vector of who speaks in them.
+    def conditioning_of(self, references: tuple[PromptReference, ...]) -> VoiceConditioning:
+        """Return clips as model conditioning: a prompt to continue, or a speaker embedding.
 
-        Raises `BadRequest` where the model knows voices as vectors and comes without what makes one.
+        Raises `BadRequest` if the model needs a speaker embedding and has no speaker encoder.
         """
         spec = self._lm_worker.lm.spec
         if not references or not spec.conditioning_dim:
             return VoiceConditioning(references)
         if self._encoder is None:
             raise BadRequest(
-                f"'{spec.name}' speaks with its own voices only. Leave the reference out, or name a voice."
+                f"'{spec.name}' supports its built-in voices only. Leave the reference out, or name a voice."
             )
         encoder, codes = self._encoder, np.concatenate([reference.codes for reference in references], axis=1)
 
@@ -108,11 +108,11 @@ class ReferenceStage:
         return VoiceConditioning(conditioning=self._lm_worker.worker.call(vector).result(BASE_S))
 
     def codes_of(self, waveform: Waveform) -> np.ndarray:
-        """Codes [K, T] of a sound, made on the codec's thread."""
+        """Encode audio to codes [K, T] on the codec thread."""
         task = EncodeTask(waveform, self._worker.codec.spec)
-        codes = self._worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
+        codes = self._worker.wait_for(task, task.future, BASE_S + TIMEOUT_RTF * waveform.duration_s)
         return codes.indices[0].numpy()
 
     def read(self, audio: bytes) -> Waveform:
-        """A clip's sound; raises `LimitExceeded` for one that no prompt could hold, whatever may be uploaded."""
+        """Decode a clip's file; raises `LimitExceeded` for a clip longer than any prompt can hold."""
         return read_audio(audio, max_duration_s=self._max_frames / self._worker.codec.spec.frame_rate_hz)

@@ -1,4 +1,4 @@
-"""Speech as callers get it: a stream of pieces, or the whole, and what it took."""
+"""Speech output: a stream of audio chunks or the whole waveform, with metrics."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from backend.pipeline.speech.timestamps import SpansOf, TimedSentence, timed_sen
 from backend.runtime.session import Session
 from backend.runtime.trace import Span
 
-# Waiting for a piece longer than the request's own deadline by this much means a thread is stuck.
+# If no chunk arrives for this long after the request's deadline, a thread is stuck.
 GRACE_S = 60.0
-# Recalled speech has no deadline, and a lock cannot count to infinity.
+# Cached speech has no deadline, and a lock cannot wait for infinity.
 LONGEST_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechMetrics:
-    """What one request took so far; final after the last piece.
+    """Metrics of one request; final after the last chunk.
 
-    `rtf` is seconds of work per second of sound, `frames_per_s` counts the time the text was being predicted.
-    `cache_hits` names what was found: reference, prefix, codes. `retries` counts segments that ran away and were
-    started over.
+    `rtf` is the real-time factor, seconds of work per second of audio. `frames_per_s` is measured over the time of
+    token generation. `cache_hits` names the caches that were hit: reference, prefix, codes. `retries` counts runaway
+    segments that were regenerated.
     """
 
     seed: int
@@ -52,7 +52,7 @@ class SpeechMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A text as sound, and the codes [1, K, T] it was made from."""
+    """Synthesized speech and the codes [1, K, T] it was decoded from."""
 
     waveform: Waveform
     codes: Codes
@@ -62,10 +62,10 @@ class Speech:
 
 
 class SpeechStream:
-    """Pieces of sound as they are made: a handle that exists from the moment the request has its place in the queue.
+    """Audio chunks of a queued or running request, in order.
 
-    Iterate once. A failure is raised by `first` and by the iteration. Left unfinished, it cancels itself. `on_end` is
-    called once: with the metrics after the last piece, with None after anything else.
+    Iterate once. Errors are raised by `first` and by the iteration. A stream that is dropped unfinished cancels its
+    request. `on_end` is called once: with the metrics after the last chunk, with None after an error or cancellation.
     """
 
     def __init__(
@@ -87,30 +87,30 @@ class SpeechStream:
             yield piece
 
     def first(self) -> Waveform:
-        """Wait for the first piece, which the iteration gives again. Raises what is wrong with the request."""
+        """Wait for the first chunk and return it; iteration yields it again. Raises request errors."""
         if not self._has_begun:
             self._has_begun = True
             self._first = self._next(is_first=True)
         if self._first is None:
-            raise EngineFailure("The first piece of this speech was taken already. Ask before iterating.")
+            raise EngineFailure("The first chunk of this stream was consumed already. Call `first` before iterating.")
         return self._first
 
     def cancel(self) -> None:
-        """Stop making sound nobody hears: a row is free within a frame, and what still waits never starts.
+        """Cancel the request: its batch row is free within a frame, and a queued request never starts.
 
-        From any thread; twice is fine. Whoever waits for a piece gets `Cancelled`.
+        Thread-safe and idempotent. A pending read raises `Cancelled`.
         """
         self._synthesis.cancel()
 
     @property
     def finish_reason(self) -> FinishReason:
-        """`length` if a limit cut a segment short, `repetition` if it went in circles. Final after the last piece."""
+        """`length` if a limit cut a segment short, `repetition` if it looped. Final after the last chunk."""
         return self._session.finish_reason
 
     @property
-    def is_marked(self) -> bool:
-        """Whether the sound carries the watermark of the settings."""
-        return self._synthesis.is_marked
+    def is_watermarked(self) -> bool:
+        """Whether the audio carries the configured watermark."""
+        return self._synthesis.is_watermarked
 
     @property
     def timeline(self) -> tuple[Span, ...]:
@@ -118,7 +118,7 @@ class SpeechStream:
 
     @property
     def sentences(self) -> tuple[TimedSentence, ...]:
-        """When what is said; complete after the last piece. Models without a pointer know no words' times."""
+        """Sentence timestamps, complete after the last chunk; word timestamps need a model with a text pointer."""
         spoken = self._session.source.spoken
         return timed_sentences(spoken, self._synthesis.segments, self.sample_rate_hz, self._spans_of)
 
@@ -127,7 +127,7 @@ class SpeechStream:
         session, timeline = self._session, self._session.timeline
         total_s = timeline.elapsed_s if self._total_s is None else self._total_s
         audio_s = self._synthesis.n_samples / self.sample_rate_hz
-        hits = {"reference": self._reference_hits, "prefix": session.n_prefix_hits, "codes": session.is_recalled}
+        hits = {"reference": self._reference_hits, "prefix": session.n_prefix_hits, "codes": session.is_cached}
         return SpeechMetrics(
             seed=session.seed, total_s=total_s, first_audio_s=timeline.total_s("first audio"), audio_s=audio_s,
             rtf=total_s / audio_s if audio_s else 0.0, frames=session.n_frames,
@@ -138,7 +138,7 @@ class SpeechStream:
         )  # fmt: skip
 
     def collect(self) -> Speech:
-        """The rest of the stream as one; called first, all of it."""
+        """Read the remaining chunks and return them as one `Speech`."""
         pieces = [piece.samples for piece in self]
         spoken = [segment.codes for segment in self._session.source.spoken]
         codes = torch.from_numpy(np.concatenate(spoken, axis=1))[None]
@@ -158,7 +158,7 @@ class SpeechStream:
         try:
             piece = self._synthesis.pieces.get(timeout_s)
             if piece is None and is_first:
-                raise EngineFailure("The model ended before it spoke. Change the text, the seed or the voice.")
+                raise EngineFailure("The model generated no audio. Change the text, the seed or the voice.")
         except PhonogramError:
             self._end(is_whole=False)
             raise

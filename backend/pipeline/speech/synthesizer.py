@@ -1,4 +1,4 @@
-"""One checkpoint at work: its two threads, its three stages and its caches."""
+"""`Synthesizer`: the two threads, three stages and caches that serve one checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backend.monitor.statistics import RunningSummary, RunningSummarySnapshot, R
 from backend.pipeline.codec.tasks import DecodeTask, EncodeTask
 from backend.pipeline.speech.adapted_references import AdaptedReferences
 from backend.pipeline.speech.decode_stage import DecodeStage
-from backend.pipeline.speech.reference_stage import BASE_S, PATIENCE, ReferenceStage
+from backend.pipeline.speech.reference_stage import BASE_S, TIMEOUT_RTF, ReferenceStage
 from backend.pipeline.speech.semantic_stage import SemanticStage
 from backend.pipeline.speech.stream import SpeechMetrics, SpeechStream
 from backend.pipeline.speech.voice_conditioning import VoiceConditioning
@@ -47,19 +47,19 @@ WARM_UP_FRAMES = 24
 
 @dataclass(frozen=True, slots=True)
 class SynthesizerLimits:
-    """How much a speaker may do at a time and keep."""
+    """Concurrency, queue and cache limits of a synthesizer."""
 
     n_rows: int
     max_waiting: int
     max_frames: int
     cache_entries: int
     chunk_samples: int
-    max_wait_s: float = math.inf  # for a place to speak
+    max_wait_s: float = math.inf  # longest time in the queue
 
 
 @dataclass(frozen=True, slots=True)
 class SynthesizerCounts:
-    """All requests since the start, and how the recent ones went."""
+    """Request counts since the start and summaries of recent requests."""
 
     done: int
     failed: int
@@ -76,45 +76,41 @@ class SynthesizerCounts:
 
 
 class Synthesizer:
-    """Speaks, encodes and decodes with one language model and one codec. Start it before use, close it after."""
+    """Synthesizes, encodes and decodes with one language model and one codec. Call `start` before use, then `close`."""
 
     def __init__(
         self, lm: TokenLM, codec: CausalCodec, tokenizer: Tokenizer, *, model_key: str, codes_hash: str,
         limits: SynthesizerLimits, encoder: SpeakerEncoder | None = None, side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lm_thread: ThreadSetup = PLAIN_THREAD,
         codec_thread: ThreadSetup = PLAIN_THREAD, lexicon: Lexicon | None = None, watermark_key: str | None = None,
-        fitter: VoiceAdapter | None = None,
+        voice_adapter: VoiceAdapter | None = None,
     ):  # fmt: skip
-        self.limits, self.pace, self.device = limits, ThroughputEstimate(), device
-        self.voice_named: Callable[[str], VoiceConditioning] = _no_voices
+        self.limits, self.throughput, self.device = limits, ThroughputEstimate(), device
+        self.find_voice: Callable[[str], VoiceConditioning] = _no_voices
         self.codec_worker = CodecWorker(codec, codec_thread)
         self.lm_worker = LMWorker(
             lm, n_rows=limits.n_rows, max_waiting=limits.max_waiting,
             max_frames=min(limits.max_frames, lm.spec.max_frames), cache_entries=limits.cache_entries,
-            pace=self.pace, setup=lm_thread,
+            throughput=self.throughput, setup=lm_thread,
         )  # fmt: skip
         self.reference = ReferenceStage(
             self.codec_worker, self.lm_worker, codes_hash, limits.cache_entries, encoder,
-            None if fitter is None else AdaptedReferences(fitter, device),
+            None if voice_adapter is None else AdaptedReferences(voice_adapter, device),
         )  # fmt: skip
         self.semantic = SemanticStage(
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
-            cache_entries=limits.cache_entries, voice_named=lambda name: self.voice_named(name), side_sizes=side_sizes,
+            cache_entries=limits.cache_entries, find_voice=lambda name: self.find_voice(name), side_sizes=side_sizes,
             device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
             has_pitch_control=codec.has_pitch_control,
         )  # fmt: skip
         self._spans_of = partial(word_spans, tokenizer) if isinstance(tokenizer, PhonemeTokenizer) else None
         self.synthesis = DecodeStage(self.codec_worker, limits.chunk_samples, watermark_key)
-        self._done, self._failed, self._refused, self._audio_s = (
-            RunningTotal(),
-            RunningTotal(),
-            RunningTotal(),
-            RunningTotal(),
-        )
-        self._tallies = {name: RunningSummary() for name in _TALLIED}
+        self._done, self._failed, self._refused = RunningTotal(), RunningTotal(), RunningTotal()
+        self._audio_s = RunningTotal()
+        self._summaries = {name: RunningSummary() for name in _SUMMARIZED}
 
     def start(self) -> None:
-        """Start the threads and speak once: what is slow the first time is over then, and the pace is known."""
+        """Start the threads and run a warm-up request, which also measures the throughput."""
         self.codec_worker.start()
         self.lm_worker.start()
         request = SpeechRequest(
@@ -125,18 +121,18 @@ class Synthesizer:
         except PhonogramError:
             self.close()
             raise
-        self._tallies = {name: RunningSummary() for name in _TALLIED}
+        self._summaries = {name: RunningSummary() for name in _SUMMARIZED}
         self._done, self._audio_s = RunningTotal(), RunningTotal()
 
     def close(self) -> None:
-        """End the threads; whoever still waits is told."""
+        """Stop the threads and fail pending requests."""
         self.lm_worker.close()
         self.codec_worker.close()
 
     def stream(
         self, request: SpeechRequest, voice: VoiceConditioning | None, on_end: Callable[[], None] = lambda: None
     ) -> SpeechStream:
-        """What `begin` gives, once its first piece exists."""
+        """Call `begin` and wait for the first chunk."""
         stream = self.begin(request, voice, on_end)
         stream.first()
         return stream
@@ -145,10 +141,9 @@ class Synthesizer:
         self, request: SpeechRequest, voice: VoiceConditioning | None, on_end: Callable[[], None] = lambda: None,
         client: str = "",
     ) -> SpeechStream:  # fmt: skip
-        """Speech that has its place in the queue. `voice` None: that of the request's own clips; `client`: whose it is.
+        """Queue a request for `client` and return its stream. `voice` None uses the request's reference clips.
 
-        `on_end` is called once, when the stream ends in any way. Raises `Busy` and whatever can be seen to be wrong
-        with the request before it is spoken.
+        `on_end` is called once, when the stream ends in any way. Raises `Busy` and errors found before generation.
         """
 
         def ended(metrics: SpeechMetrics | None) -> None:
@@ -158,31 +153,31 @@ class Synthesizer:
         timeline = Trace()
         try:
             with timeline.span(self.reference.name):
-                spoken = self.reference.run(request, voice, timeline)
-            session = self.semantic.run(request, spoken, timeline, client)
+                conditioning = self.reference.run(request, voice, timeline)
+            session = self.semantic.run(request, conditioning, timeline, client)
             synthesis = self.synthesis.run(request, session, timeline)
         except PhonogramError:
             self._refused.add()
             on_end()
             raise
         return SpeechStream(
-            session, synthesis, ignored=(*spoken.ignored, *session.ignored),
-            reference_hits=spoken.cache_hits, on_end=ended, spans_of=self._spans_of,
+            session, synthesis, ignored=(*conditioning.ignored, *session.ignored),
+            reference_hits=conditioning.cache_hits, on_end=ended, spans_of=self._spans_of,
         )  # fmt: skip
 
     def encode(self, waveform: Waveform) -> Codes:
-        """Codes [1, K, T] of a sound, enough of them that decoding returns all of it."""
+        """Encode audio to codes [1, K, T], padded so that decoding returns every sample."""
         task = EncodeTask(waveform, self.codec_worker.codec.spec, with_lag=True)
-        return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * waveform.duration_s)
+        return self.codec_worker.wait_for(task, task.future, BASE_S + TIMEOUT_RTF * waveform.duration_s)
 
     def decode(self, codes: Codes) -> Waveform:
-        """The sound of codes [1, K, T]."""
+        """Decode codes [1, K, T] to audio."""
         spec = self.codec_worker.codec.spec
         task = DecodeTask(codes, spec)
-        return self.codec_worker.wait_for(task, task.future, BASE_S + PATIENCE * codes.n_frames / spec.frame_rate_hz)
+        return self.codec_worker.wait_for(task, task.future, BASE_S + TIMEOUT_RTF * codes.n_frames / spec.frame_rate_hz)
 
     def codes_of_reference(self, audio: bytes) -> tuple[Waveform, np.ndarray]:
-        """A clip's sound and codes [K, T], not remembered."""
+        """Return a clip's audio and codes [K, T] without caching them."""
         waveform = self.reference.read(audio)
         return waveform, self.reference.codes_of(waveform)
 
@@ -199,22 +194,22 @@ class Synthesizer:
         caches: dict[str, BoundedCache[Any]] = {
             "references": self.reference.cache, "codes": self.semantic.cache, "prefixes": self.lm_worker.prefixes,
         }  # fmt: skip
-        return caches if self.reference.fitted is None else {**caches, "voices": self.reference.fitted.cache}
+        return caches if self.reference.adapted is None else {**caches, "voices": self.reference.adapted.cache}
 
     def clear_caches(self) -> dict[str, int]:
-        """Forget everything kept for reuse; returns how many entries each cache had."""
+        """Clear all caches and return the number of entries each one held."""
         return {name: cache.clear() for name, cache in self._caches.items()}
 
     @property
     def counts(self) -> SynthesizerCounts:
-        tallies = {name: tally.snapshot for name, tally in self._tallies.items()}
+        summaries = {name: summary.snapshot for name, summary in self._summaries.items()}
         return SynthesizerCounts(
             done=int(self._done.value), failed=int(self._failed.value), refused=int(self._refused.value),
-            audio_s=self._audio_s.value, **tallies,
+            audio_s=self._audio_s.value, **summaries,
         )  # fmt: skip
 
     def require_alive(self) -> None:
-        """Raise `EngineFailure` if a thread has ended: waiting for it would be for ever."""
+        """Raise `EngineFailure` if a thread has ended, since waiting for it would never return."""
         for worker in (self.lm_worker.worker, self.codec_worker.worker):
             if not worker.is_alive:
                 raise EngineFailure(f"The {worker.name} thread has ended. Restart the server.")
@@ -225,14 +220,14 @@ class Synthesizer:
             return
         self._done.add()
         self._audio_s.add(metrics.audio_s)
-        for name, tally in self._tallies.items():
-            tally.add(getattr(metrics, name))
+        for name, summary in self._summaries.items():
+            summary.add(getattr(metrics, name))
 
 
 def _no_voices(name: str) -> VoiceConditioning:
     raise UnknownVoice(f"There is no voice '{name}'. List the voices to see what there is.")
 
 
-_TALLIED = (
+_SUMMARIZED = (
     "first_audio_s", "total_s", "rtf", "frames_per_s", "queue_s", "reference_s", "semantic_s", "synthesis_s"
 )  # fmt: skip

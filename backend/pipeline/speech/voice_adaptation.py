@@ -1,4 +1,4 @@
-"""An added voice fitted to its sample: seconds of work once, for a voice that is more like its owner."""
+"""Voice adaptation: fine-tunes an added voice on its sample once, for a higher speaker similarity."""
 
 from __future__ import annotations
 
@@ -22,69 +22,70 @@ if TYPE_CHECKING:
     from backend.lm.dual_ar import DualAR
 
 VECTOR = "conditioning"
-# Of a sample: more than this is not read along, and more than that says little new of a voice and takes longer.
-MOST_READ_FRAMES, MOST_FRAMES = 750, 400
+# Longest sample accepted, and the part used for training: more adds little and takes longer.
+MAX_SAMPLE_FRAMES, MAX_TRAIN_FRAMES = 750, 400
 
 
 class VoiceAdapter:
-    """Fits with weights of its own, read when they are needed: those that speak may be quantized, and are busy.
+    """Adapts voices with a separate copy of the weights, since the serving copy may be quantized and is in use.
 
-    `key` names what its voices are good for: a model, a way of fitting and a number of steps. `open_drawer` makes what
-    speaks of a model as it was read.
+    `key` identifies the model, method and step count that an adapted voice depends on. `build_sampler` optimizes a
+    loaded model for serving.
     """
 
     def __init__(
-        self, open_lm: Callable[[], DualAR], open_drawer: Callable[[DualAR], FrameSampler], tokenizer: PhonemeTokenizer,
+        self, open_lm: Callable[[], DualAR], build_sampler: Callable[[DualAR], FrameSampler], tokenizer: PhonemeTokenizer,
         model_key: str, n_steps: int,
     ):  # fmt: skip
-        self._open_lm, self._open_drawer, self._tokenizer, self._n_steps = open_lm, open_drawer, tokenizer, n_steps
+        self._open_lm, self._build_sampler, self._tokenizer, self._n_steps = open_lm, build_sampler, tokenizer, n_steps
         self.key = f"{model_key} fast {n_steps}"
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def fit(self, text: str, codes: np.ndarray, start: Tensor) -> dict[str, Tensor]:
-        """What is to be kept of who says `text` in `codes` [K, T], beginning at the vector `start` [D].
+    def adapt(self, text: str, codes: np.ndarray, start: Tensor) -> dict[str, Tensor]:
+        """Adapt to `codes` [K, T] with transcript `text`, starting from the speaker embedding `start` [D].
 
-        Raises `VoiceAdaptationError` where there is nothing to go by: no words, other words than are heard, or too long a sample.
+        Returns the tensors to store. Raises `VoiceAdaptationError` if the transcript is empty or does not match the
+        recording, or if the sample is too long.
         """
         ids = self._tokenizer.encode(text)
         if not ids:
             raise VoiceAdaptationError(
-                "There are no words to fit a voice by. Give those that are said in the recording."
+                "The reference has no transcript; voice adaptation needs the words spoken in the recording. Send them."
             )
-        if codes.shape[1] > MOST_READ_FRAMES:
+        if codes.shape[1] > MAX_SAMPLE_FRAMES:
             raise VoiceAdaptationError(
-                f"The recording has {codes.shape[1]} frames; a voice is fitted to {MOST_READ_FRAMES} at most. Cut it."
+                f"The recording has {codes.shape[1]} frames; voice adaptation takes {MAX_SAMPLE_FRAMES} at most. Cut it."
             )
         symbols = np.array([self._tokenizer.begin_id, *ids, self._tokenizer.finish_id], np.int64)
-        with self._turn:
-            fitted = self._fitted(symbols, codes, start.detach().cpu().float())
-            # 0.3 GB for a few seconds.
+        with self._lock:
+            adapted = self._adapt(symbols, codes, start.detach().cpu().float())
+            # Adaptation takes 0.3 GB for a few seconds.
             return_freed_memory()
-        return {VECTOR: fitted.vector, **{name: tensor.half() for name, tensor in fitted.fast.items()}}
+        return {VECTOR: adapted.vector, **{name: tensor.half() for name, tensor in adapted.fast.items()}}
 
-    def _fitted(self, symbols: np.ndarray, codes: np.ndarray, start: Tensor) -> AdaptedVoice:
+    def _adapt(self, symbols: np.ndarray, codes: np.ndarray, start: Tensor) -> AdaptedVoice:
         lm = self._open_lm()
         codes = codes[: lm.spec.n_codebooks].astype(np.int64)
-        fits = codes.shape[1] * max_advance(lm) >= len(symbols)
-        place = force_align(lm, symbols, codes, start) if fits else None
-        if place is None:
+        can_align = codes.shape[1] * max_advance(lm) >= len(symbols)
+        alignment = force_align(lm, symbols, codes, start) if can_align else None
+        if alignment is None:
             raise VoiceAdaptationError(
-                "The words given are not what is heard in the recording. Correct them, or do without fitting."
+                "The transcript does not match the recording. Correct it, or turn voice adaptation off."
             )
-        return adapt_voice(lm, start, AdaptationClip(symbols, codes, place).first(MOST_FRAMES), self._n_steps)
+        return adapt_voice(lm, start, AdaptationClip(symbols, codes, alignment).first(MAX_TRAIN_FRAMES), self._n_steps)
 
-    def spoken(self, kept: Mapping[str, Tensor], name: str, device: torch.device | str) -> VoiceConditioning | None:
-        """The voice of what `fit` gave, `name` telling it from others; None if it is not of this model."""
-        with self._turn:
-            frame_sampler = self._frame_sampler({key: tensor for key, tensor in kept.items() if key != VECTOR})
+    def load(self, tensors: Mapping[str, Tensor], name: str, device: torch.device | str) -> VoiceConditioning | None:
+        """Return the voice for tensors from `adapt`, with the unique `name`; None if they are of another model."""
+        with self._lock:
+            frame_sampler = self._frame_sampler({key: tensor for key, tensor in tensors.items() if key != VECTOR})
             return_freed_memory()
-        if frame_sampler is None or VECTOR not in kept:
+        if frame_sampler is None or VECTOR not in tensors:
             return None
-        return VoiceConditioning(conditioning=kept[VECTOR].to(device), frame_sampler=frame_sampler, drawer_key=name)
+        return VoiceConditioning(conditioning=tensors[VECTOR].to(device), frame_sampler=frame_sampler, sampler_key=name)
 
     def _frame_sampler(self, fast: dict[str, Tensor]) -> FrameSampler | None:
         lm = self._open_lm()
         if {key: tensor.shape for key, tensor in fast.items()} != {key: t.shape for key, t in lm.fast_tensors.items()}:
             return None
         lm.load_state_dict(fast, strict=False)
-        return self._open_drawer(lm)
+        return self._build_sampler(lm)

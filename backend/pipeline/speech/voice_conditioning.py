@@ -1,4 +1,4 @@
-"""A voice as the language model takes it: clips to continue, or a vector beside the prompt, or neither."""
+"""Voice conditioning of the language model: reference clips, a speaker embedding, or neither."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceConditioning:
-    """`conditioning` [D] is for models that have such vectors. No references and none: the model's own choice.
+    """A voice given by `references`, by a speaker embedding `conditioning` [D], or left to the model.
 
-    `cache_hits` and `ignored` are of the request it was made for: what was found, and what was asked in vain, in words.
-    `frame_sampler` is the fast stack of a voice that has its own, and `drawer_key` names what is in it.
+    `cache_hits` and `ignored` describe the request it was made for: cached references, and options not applied.
+    `frame_sampler` is the fast stack of an adapted voice, identified by `sampler_key`.
     """
 
     references: tuple[PromptReference, ...] = ()
     conditioning: Tensor | None = None
     frame_sampler: FrameSampler | None = None
-    drawer_key: str = ""
+    sampler_key: str = ""
     cache_hits: int = 0
     ignored: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """The same for voices that are the same to the model: words, codes and vector."""
+        """A hash of everything the model sees of the voice: transcripts, codes and embedding."""
         parts: list[bytes | str | int] = []
         for reference in self.references:
             codes = np.ascontiguousarray(reference.codes, dtype=np.int64)
@@ -41,5 +41,5 @@ class VoiceConditioning:
         if self.conditioning is not None:
             parts.append(self.conditioning.float().cpu().numpy().tobytes())
         if self.frame_sampler is not None:
-            parts.append(self.drawer_key)
+            parts.append(self.sampler_key)
         return content_key(*parts)

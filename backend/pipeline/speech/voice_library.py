@@ -1,4 +1,4 @@
-"""The voices of an engine: those that come with the checkpoint, and those people added."""
+"""Voice library: the checkpoint's built-in voices and the voices added by users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.codes import Codes
 from backend.errors import BadVoice, NotSupported, OutputError, UnknownVoice, VoiceAdaptationError, VoiceExists
 from backend.pipeline.speech.voice_conditioning import VoiceConditioning
 from backend.runtime.lru_cache import BoundedCache
-from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, plain_name, shown
+from backend.storage.voices import VoiceRecord, VoiceStore, check_new_voice, normalized_name, printable
 from backend.text.prompts.layout import PromptReference
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from backend.runtime.request import ReferenceClip
 
 log = logging.getLogger(__name__)
-# Fitted voices that are ready to speak, some 20 MB each; others are read when they are asked for.
-OPENED_VOICES = 8
+# Adapted voices kept in memory, about 20 MB each; others are loaded on demand.
+LOADED_VOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice as callers see it. Built-in ones cannot be deleted."""
+    """Public description of a voice. Built-in voices cannot be deleted."""
 
     id: str
     name: str
@@ -43,145 +43,149 @@ class Voice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltInVoice:
-    """A voice of the checkpoint itself."""
+    """A voice included in the checkpoint."""
 
     voice: Voice
-    spoken: VoiceConditioning
+    conditioning: VoiceConditioning
 
 
 class VoiceLibrary:
-    """Finds voices by id or name. A stored voice's codes are made anew where the codec has changed since.
+    """Resolves voices by id or name. Stored voices are encoded again after the codec changes.
 
-    With a `fitter` an added voice whose words are known is fitted to its sample when it is added; with another model
-    loaded since, it is what the encoder hears.
+    With a `voice_adapter`, an added voice with a transcript is adapted to its sample when it is added. If another
+    model is loaded later, the speaker encoder's embedding is used instead.
     """
 
     def __init__(
-        self, store: VoiceStore, speaker: Synthesizer, codes_hash: str, built_in: Sequence[BuiltInVoice],
-        fitter: VoiceAdapter | None = None,
+        self, store: VoiceStore, synthesizer: Synthesizer, codes_hash: str, built_in: Sequence[BuiltInVoice],
+        voice_adapter: VoiceAdapter | None = None,
     ):  # fmt: skip
-        self._store, self._speaker, self._codes_hash, self._fitter = store, speaker, codes_hash, fitter
+        self._store, self._synthesizer, self._codes_hash, self._adapter = store, synthesizer, codes_hash, voice_adapter
         self._built_in = tuple(built_in)
-        self._opened: BoundedCache[VoiceConditioning] = BoundedCache(OPENED_VOICES, OPENED_VOICES, lambda _: 1)
+        self._loaded: BoundedCache[VoiceConditioning] = BoundedCache(LOADED_VOICES, LOADED_VOICES, lambda _: 1)
 
     def all(self) -> tuple[Voice, ...]:
-        """Built-in voices in the checkpoint's order, then the others by name."""
+        """Return the built-in voices in the checkpoint's order, then the added ones by name."""
         return (*(one.voice for one in self._built_in), *map(_as_voice, self._store.all()))
 
-    def spoken(self, name_or_id: str | None) -> VoiceConditioning:
-        """The voice to speak with; None takes the checkpoint's first, or its own choice if it has none.
+    def conditioning(self, name_or_id: str | None) -> VoiceConditioning:
+        """Return a voice's conditioning; None is the first built-in voice, or the model's default without any.
 
-        Raises `UnknownVoice`; a voice that is not there is never replaced by another.
+        Raises `UnknownVoice`; an unknown voice is never replaced by another.
         """
         if name_or_id is None:
-            return self._built_in[0].spoken if self._built_in else VoiceConditioning()
+            return self._built_in[0].conditioning if self._built_in else VoiceConditioning()
         built_in = self._find_built_in(name_or_id)
         if built_in is not None:
-            return built_in.spoken
+            return built_in.conditioning
         record = self._store.find(name_or_id)
         if record is None:
-            raise UnknownVoice(f"There is no voice '{shown(name_or_id)}'. List the voices to see what there is.")
-        return self._fitted(record) or self._encoded(record)
+            raise UnknownVoice(
+                f"There is no voice '{printable(name_or_id)}'. List the voices to see what is available."
+            )
+        return self._adapted(record) or self._encoded(record)
 
     def add(self, name: str, clip: ReferenceClip, text: str, consent: bool) -> Voice:
-        """Keep a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before anything is written."""
+        """Add a voice. Raises `BadVoice`, `VoiceExists`, `BadAudio` or `LimitExceeded` before writing anything."""
         check_new_voice(name, text, consent)
         if self._find_built_in(name) is not None or self._store.find(name) is not None:
-            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
-        sample, codes = self._speaker.codes_of_reference(clip.audio)
-        codec = self._speaker.codec_worker.codec.spec.name
-        kept = Codes(torch.from_numpy(codes)[None], codec)
-        record = self._store.add(name, text, sample, kept, self._codes_hash, consent)
-        self._fit(record, codes)
+            raise VoiceExists(f"There is a voice named '{printable(name)}' already. Choose another name.")
+        sample, codes = self._synthesizer.codes_of_reference(clip.audio)
+        codec = self._synthesizer.codec_worker.codec.spec.name
+        stored = Codes(torch.from_numpy(codes)[None], codec)
+        record = self._store.add(name, text, sample, stored, self._codes_hash, consent)
+        self._adapt(record, codes)
         return _as_voice(record)
 
     def delete(self, name_or_id: str) -> None:
         """Remove an added voice. Raises `UnknownVoice`, and `BadVoice` for a built-in one."""
         if self._find_built_in(name_or_id) is not None:
-            raise BadVoice(f"'{shown(name_or_id)}' comes with the model and stays. Delete only voices that were added.")
+            raise BadVoice(f"'{printable(name_or_id)}' is built in and cannot be deleted. Delete added voices only.")
         self._store.delete(name_or_id)
 
     def rename(self, name_or_id: str, name: str) -> Voice:
-        """Call an added voice something else. Raises `UnknownVoice`, `VoiceExists`, `BadVoice` for a built-in one."""
+        """Rename an added voice. Raises `UnknownVoice`, `VoiceExists`, and `BadVoice` for a built-in one."""
         if self._find_built_in(name_or_id) is not None:
-            raise BadVoice(f"'{shown(name_or_id)}' comes with the model and keeps its name. Rename added voices only.")
+            raise BadVoice(f"'{printable(name_or_id)}' is built in and cannot be renamed. Rename added voices only.")
         if self._find_built_in(name) is not None:
-            raise VoiceExists(f"There is a voice named '{shown(name)}' already. Choose another name.")
+            raise VoiceExists(f"There is a voice named '{printable(name)}' already. Choose another name.")
         return _as_voice(self._store.rename(name_or_id, name))
 
     def require_similarity(self, name_or_id: str) -> None:
-        """Raise `UnknownVoice`, or `NotSupported` where takes cannot be compared with a voice."""
-        self.spoken(name_or_id)
-        if not self._speaker.reference.can_tell_speakers:
+        """Raise `UnknownVoice`, or `NotSupported` if the checkpoint cannot measure speaker similarity."""
+        self.conditioning(name_or_id)
+        if not self._synthesizer.reference.has_speaker_encoder:
             raise NotSupported(
-                "The loaded checkpoint comes without a speaker encoder, so takes cannot be compared with a voice. "
+                "The loaded checkpoint has no speaker encoder, so speaker similarity cannot be measured. "
                 "Load one that has it, such as the built-in voice."
             )
 
     def similarity(self, name_or_id: str, codes: Codes) -> float:
-        """The cosine, -1...1, of a voice's vector and that of who speaks in codes [1, K, T]."""
-        heard = self._speaker.reference.voice_of((PromptReference("", codes.indices[0].cpu().numpy()),)).conditioning
-        # As the encoder hears both: a fitted vector is elsewhere in the same room.
+        """Return the cosine similarity, -1...1, of a voice's speaker embedding and that of codes [1, K, T]."""
+        reference = PromptReference("", codes.indices[0].cpu().numpy())
+        actual = self._synthesizer.reference.conditioning_of((reference,)).conditioning
+        # Both by the encoder: an adapted vector lies elsewhere in the embedding space.
         record = None if self._find_built_in(name_or_id) else self._store.find(name_or_id)
-        wanted = (self.spoken(name_or_id) if record is None else self._encoded(record)).conditioning
-        assert heard is not None and wanted is not None, "asked of a checkpoint without a speaker encoder"
-        return torch.nn.functional.cosine_similarity(wanted.flatten().float(), heard.flatten().float(), dim=0).item()
+        expected = (self.conditioning(name_or_id) if record is None else self._encoded(record)).conditioning
+        assert actual is not None and expected is not None, "the checkpoint has no speaker encoder"
+        return torch.nn.functional.cosine_similarity(expected.flatten().float(), actual.flatten().float(), dim=0).item()
 
     def _find_built_in(self, name_or_id: str) -> BuiltInVoice | None:
-        wanted = plain_name(name_or_id)
+        plain = normalized_name(name_or_id)
         for one in self._built_in:
-            if wanted in (plain_name(one.voice.id), plain_name(one.voice.name)):
+            if plain in (normalized_name(one.voice.id), normalized_name(one.voice.name)):
                 return one
         return None
 
     def _encoded(self, record: VoiceRecord) -> VoiceConditioning:
-        """A stored voice as it is heard at once."""
-        return self._speaker.reference.voice_of((PromptReference(record.text, self._codes(record).indices[0].numpy()),))
+        """Return the conditioning of a stored voice without adaptation."""
+        reference = PromptReference(record.text, self._codes(record).indices[0].numpy())
+        return self._synthesizer.reference.conditioning_of((reference,))
 
-    def _fitted(self, record: VoiceRecord) -> VoiceConditioning | None:
-        """A stored voice as it was fitted, if it was for this model."""
-        if self._fitter is None:
+    def _adapted(self, record: VoiceRecord) -> VoiceConditioning | None:
+        """Return a stored voice's adapted conditioning; None if it was not adapted for this model."""
+        if self._adapter is None:
             return None
-        name = f"{record.id} {self._fitted_to(record, self._fitter)}"
-        voice = self._opened.get(name)
+        key = _adaptation_key(record, self._adapter)
+        name = f"{record.id} {key}"
+        voice = self._loaded.get(name)
         if voice is None:
-            kept = self._store.fitted(record, self._fitted_to(record, self._fitter))
-            voice = None if kept is None else self._fitter.spoken(kept, name, self._speaker.device)
+            tensors = self._store.adaptation(record, key)
+            voice = None if tensors is None else self._adapter.load(tensors, name, self._synthesizer.device)
             if voice is None:
                 return None
-            self._opened.put(name, voice)
+            self._loaded.put(name, voice)
         return voice
 
-    def _fit(self, record: VoiceRecord, codes: np.ndarray) -> None:
-        """Fit a voice to its `codes` [K, T], where that can be done."""
-        if self._fitter is None:
+    def _adapt(self, record: VoiceRecord, codes: np.ndarray) -> None:
+        """Adapt a voice to its `codes` [K, T], if the model supports it, and store the result."""
+        if self._adapter is None:
             return
-        start = self._speaker.reference.voice_of((PromptReference(record.text, codes),)).conditioning
-        assert start is not None, "voices are fitted where they are vectors"
+        start = self._synthesizer.reference.conditioning_of((PromptReference(record.text, codes),)).conditioning
+        assert start is not None, "voice adaptation needs a model with speaker embeddings"
         try:
-            kept = self._fitter.fit(record.text, codes, start)
-            self._store.keep_fitted(record, kept, self._fitted_to(record, self._fitter))
+            tensors = self._adapter.adapt(record.text, codes, start)
+            self._store.keep_adaptation(record, tensors, _adaptation_key(record, self._adapter))
         except VoiceAdaptationError as error:
-            log.info("Voice '%s' is kept as it is heard: %s", record.name, error)
+            log.info("Voice '%s' is stored without adaptation: %s", record.name, error)
             return
         except OutputError as error:
-            log.warning("Voice '%s' is kept as it is heard: %s", record.name, error)
+            log.warning("Voice '%s' is stored without adaptation: %s", record.name, error)
             return
-        self._fitted(record)  # opened before it is asked to speak
-
-    @staticmethod
-    def _fitted_to(record: VoiceRecord, fitter: VoiceAdapter) -> str:
-        """What a fitted voice is good for."""
-        return f"{fitter.key} {record.codes_hash}"
+        self._adapted(record)  # load it before the first request
 
     def _codes(self, record: VoiceRecord) -> Codes:
         if record.codes_hash == self._codes_hash:
             return self._store.codes(record)
-        log.info("Voice '%s' is encoded again: the codec has changed.", record.name)
-        codes = self._speaker.reference.codes_of(self._store.sample(record))
-        renewed = Codes(torch.from_numpy(codes)[None], self._speaker.codec_worker.codec.spec.name)
+        log.info("Encoding voice '%s' again: the codec has changed.", record.name)
+        codes = self._synthesizer.reference.codes_of(self._store.sample(record))
+        renewed = Codes(torch.from_numpy(codes)[None], self._synthesizer.codec_worker.codec.spec.name)
         self._store.replace_codes(record, renewed, self._codes_hash)
         return renewed
+
+
+def _adaptation_key(record: VoiceRecord, adapter: VoiceAdapter) -> str:
+    return f"{adapter.key} {record.codes_hash}"
 
 
 def _as_voice(record: VoiceRecord) -> Voice:

@@ -1,1 +1,1 @@
-"""Books and articles: files to chapters, chapters to sentences."""
+"""Read books and articles into chapters and sentences."""

@@ -1,4 +1,4 @@
-"""A book or an article as values: chapters of blocks, and the sentences to speak."""
+"""Document model: chapters of text blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BlockKind = Literal["heading", "paragraph", "break"]
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """A run of text that stands by itself, white space made plain; a `break` has none."""
+    """A block of text with normalized white space; a `break` has no text."""
 
     text: str
     kind: BlockKind = "paragraph"
@@ -18,7 +18,7 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A part with a name of its own; `title` may be empty."""
+    """A chapter; `title` may be empty."""
 
     title: str
     blocks: tuple[TextBlock, ...]
@@ -26,7 +26,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was read from a file. `title` and `author` are empty where the file does not say."""
+    """A parsed file. `title` and `author` are empty if the file does not state them."""
 
     title: str
     author: str
@@ -34,12 +34,12 @@ class Document:
 
     @property
     def n_chars(self) -> int:
-        """Characters to speak."""
+        """Number of characters in all blocks."""
         return sum(len(block.text) for chapter in self.chapters for block in chapter.blocks)
 
 
 def plain_space(text: str) -> str:
-    """The text with every run of white space as one blank, without the signs that only say where a word may break."""
+    """Collapse white space to single spaces and remove soft hyphens and zero-width characters."""
     return " ".join(text.translate(INVISIBLE).split())
 
 

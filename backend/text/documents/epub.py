@@ -1,4 +1,4 @@
-"""EPUB 2 and 3: the pages in reading order, cut into chapters by the table of contents."""
+"""EPUB 2 and 3 reader: pages in reading order, split into chapters by the table of contents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPE = "{http://www.idpf.org/2007/ops}type"
 
 
 class _Item(NamedTuple):
-    """A file of the book as its package lists it."""
+    """A manifest item of the package."""
 
     path: str
     media_type: str
@@ -32,7 +32,7 @@ class _Item(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A line of the table of contents: its words, the page it leads to and the place on it."""
+    """An entry of the table of contents: title, target page and anchor."""
 
     title: str
     path: str
@@ -40,11 +40,11 @@ class _Entry(NamedTuple):
 
 
 def read_epub(content: bytes) -> Document:
-    """The chapters of an EPUB file. Raises `BadDocument` for one that is damaged or locked, and `LimitExceeded`."""
+    """Read an EPUB file. Raises `BadDocument` for a damaged or encrypted one, and `LimitExceeded`."""
     archive = Archive(content)
     root = next((node for node in _all(_xml(archive, CONTAINER), "rootfile") if node.get("full-path")), None)
     if root is None:
-        raise BadDocument("The EPUB does not say where its package is. Export it again.")
+        raise BadDocument("The EPUB container does not name a package file. Export it again.")
     package_path = str(root.get("full-path"))
     package = _xml(archive, package_path)
     items = {
@@ -63,7 +63,7 @@ def read_epub(content: bytes) -> Document:
     if not pages:
         raise BadDocument("The EPUB lists no pages to read. Export it again.")
     _require_unlocked(archive, pages)
-    title, author = _said(package, "title"), _said(package, "creator")
+    title, author = _metadata(package, "title"), _metadata(package, "creator")
     return Document(title, author, _chapters(archive, pages, _contents(archive, package, items), title))
 
 
@@ -82,7 +82,7 @@ def _chapters(archive: Archive, pages: list[str], contents: list[_Entry], title:
     for entry in contents:
         place = places.get((entry.path, entry.anchor), page_starts.get(entry.path))
         if place is not None:
-            # A part and its first chapter may begin at the same place.
+            # A part and its first chapter may start at the same block.
             starts[place] = f"{starts[place]}, {entry.title}" if place in starts else entry.title
     if not starts:
         starts = dict.fromkeys(page_starts.values(), "")
@@ -99,7 +99,7 @@ def _chapters(archive: Archive, pages: list[str], contents: list[_Entry], title:
 
 
 def _contents(archive: Archive, package: Element, items: dict[str, _Item]) -> list[_Entry]:
-    """The table of contents: that of EPUB 3 where there is one, else that of EPUB 2, else nothing."""
+    """Return the table of contents of EPUB 3, else that of EPUB 2, else an empty list."""
     nav = next((item for item in items.values() if "nav" in item.properties and item.path in archive.names), None)
     spine = next(iter(_all(package, "spine")), None)
     ncx = items.get(spine.get("toc", "") if spine is not None else "")
@@ -126,10 +126,10 @@ def _contents(archive: Archive, package: Element, items: dict[str, _Item]) -> li
 def _require_unlocked(archive: Archive, pages: list[str]) -> None:
     if ENCRYPTION not in archive.names:
         return
-    # Fonts are often scrambled, which is no obstacle; pages are only if the book is locked.
+    # Encrypted fonts are common and harmless; encrypted pages mean DRM.
     locked = {unquote(node.get("URI", "")) for node in _all(_xml(archive, ENCRYPTION), "CipherReference")}
     if locked.intersection(pages):
-        raise BadDocument("The EPUB is locked by its seller, so its text cannot be read. Use one without a lock.")
+        raise BadDocument("The EPUB is encrypted (DRM), so its text cannot be read. Use one without DRM.")
 
 
 def _xml(archive: Archive, path: str) -> Element:
@@ -137,26 +137,26 @@ def _xml(archive: Archive, path: str) -> Element:
         root = fromstring(archive.read(path), forbid_dtd=False, forbid_entities=True, forbid_external=True)
     except (ParseError, ValueError, LookupError, DefusedXmlException) as error:
         raise BadDocument(
-            f"'{path[:80]}' in the EPUB is no well-formed XML, or declares entities. Export it again."
+            f"'{path[:80]}' in the EPUB is not well-formed XML, or declares entities. Export it again."
         ) from error
     return root
 
 
 def _all(node: Element, name: str) -> Iterator[Element]:
-    """Every element of that name below `node`, whatever its namespace."""
-    return (found for found in node.iter() if _name(found) == name)
+    """Yield every element called `name` below `node`, in any namespace."""
+    return (element for element in node.iter() if _name(element) == name)
 
 
 def _name(node: Element) -> str:
     return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
 
 
-def _said(package: Element, name: str) -> str:
+def _metadata(package: Element, name: str) -> str:
     return next((plain_space(node.text) for node in _all(package, name) if node.text and node.text.strip()), "")
 
 
 def _resolved(base: str, link: str) -> tuple[str, str]:
-    """The path inside the archive and the anchor that a link on the file `base` leads to."""
+    """Resolve a link in file `base` to a path inside the archive and an anchor."""
     path, _, anchor = link.partition("#")
     whole = posixpath.normpath(posixpath.join(posixpath.dirname(base), unquote(path))) if path else base
     return whole, unquote(anchor)

@@ -1,4 +1,4 @@
-"""Markdown (CommonMark with tables): chapters by headings; code, pictures and raw HTML are left out."""
+"""Markdown reader (CommonMark with tables): chapters by headings, without code, images and raw HTML."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from backend.text.documents.document import Chapter, Document, TextBlock, plain_
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<fields>(?:[^\n]{0,1000}\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 FIELD = re.compile(r"""^(title|author):[ \t]*["']?([^\n]{1,300}?)["']?[ \t]*$""", re.M | re.I)
 REFERENCE = re.compile(r"^ {0,3}\[([^\[\]\n]{1,200})\]:[ \t]*\S[^\n]*$", re.M)
-# Marks inside a longer paragraph are not worth the time that hostile ones take to pair up.
+# Inline marks of longer paragraphs are not parsed: hostile input takes too long.
 MAX_MARKED_CHARS = 5000
 
 
 def read_markdown(text: str) -> Document:
-    """The chapters of a Markdown text: its headings of the highest level that occurs more than once begin them."""
+    """Read a Markdown text; chapters start at the highest heading level that occurs more than once."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     front = FRONT_MATTER.match(text)
     fields = {name.lower(): value for name, value in FIELD.findall(front["fields"])} if front else {}
@@ -29,7 +29,7 @@ def read_markdown(text: str) -> Document:
     first = leveled[0] if leveled else (0, TextBlock(""))
     repeated = [level for level in sorted(set(levels)) if levels.count(level) > 1]
     chapter_level = repeated[0] if repeated else min(levels, default=0)
-    # A single heading on top of the others is the title of the whole.
+    # A single heading above the others is the document title.
     title = first[1].text if first[0] and first[0] < chapter_level else ""
     return Document(fields.get("title", title), fields.get("author", ""), tuple(_chapters(leveled, chapter_level)))
 
@@ -42,7 +42,7 @@ def _chapters(leveled: list[tuple[int, TextBlock]], chapter_level: int) -> Itera
             if any(one.kind == "paragraph" for one in parts[-1]) or titles[-1]:
                 parts.append([])
                 titles.append("")
-            # Headings with nothing below them go to the chapter they stand before.
+            # A heading without text below it joins the next chapter.
             titles[-1] = block.text
         parts[-1].append(block)
     for title, blocks in zip(titles, parts, strict=True):
@@ -51,8 +51,8 @@ def _chapters(leveled: list[tuple[int, TextBlock]], chapter_level: int) -> Itera
 
 
 def _blocks(text: str) -> list[tuple[int, TextBlock]]:
-    """Blocks with the level of the heading each one is, 0 for other text."""
-    # The parser's own rule for these takes quadratic time where they follow one another.
+    """Return blocks with their heading level, 0 for other text."""
+    # The parser's own rule for link references takes quadratic time for consecutive ones.
     targets = {normalizeReference(name): {"href": "", "title": ""} for name in REFERENCE.findall(text)}
     marks = MarkdownIt("commonmark", {"html": True})
     parser = MarkdownIt("commonmark", {"html": True}).enable("table").disable(["inline", "reference"])
@@ -66,7 +66,7 @@ def _blocks(text: str) -> list[tuple[int, TextBlock]]:
         elif token.type == "inline":
             words = _words(token.content, marks, {"references": targets})
             if words and row and row == last_row:
-                # The cells of one row are said as one sentence.
+                # The cells of one row form one sentence.
                 leveled[-1] = (0, TextBlock(f"{leveled[-1][1].text}, {words}"))
             elif words:
                 leveled.append((level, TextBlock(words, "heading" if level else "paragraph")))
@@ -76,7 +76,7 @@ def _blocks(text: str) -> list[tuple[int, TextBlock]]:
 
 
 def _with_rows(tokens: Iterable[Token]) -> Iterator[tuple[int, Token]]:
-    """Tokens with the number of the table row they stand in, 0 outside of tables."""
+    """Yield tokens with their table row number, 0 outside of tables."""
     n_rows, row = 0, 0
     for token in tokens:
         if token.type == "tr_open":

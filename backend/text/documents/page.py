@@ -1,4 +1,4 @@
-"""The text of an HTML page in blocks, and where its anchors stand."""
+"""HTML page reader: text blocks and anchor positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCKS = HEADINGS | {
     "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul",
 }  # fmt: skip
 SPACES = {"br", "td", "th", "wbr"}
-# Not said aloud. `rt` and `rp` repeat in small letters what stands below them.
+# Not spoken. `rt` and `rp` are ruby annotations that repeat the base text.
 SILENT = {"audio", "canvas", "head", "math", "noscript", "object", "rp", "rt", "script", "style", "svg", "template",
           "video"}  # fmt: skip
 SILENT_ROLES = {"noteref", "footnote", "endnote", "pagebreak", "doc-noteref", "doc-footnote", "doc-endnote",
@@ -25,14 +25,14 @@ DECLARED = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([A-Za-z0-9._-]{2,40}
 
 @dataclass(slots=True)
 class Page:
-    """Blocks in order; `anchors` holds for each id the number of the block it stands in or before."""
+    """Blocks in order; `anchors` maps each id to the index of the block it is in or before."""
 
     blocks: list[TextBlock] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
 
 
 def read_page(content: bytes) -> Page:
-    """The blocks of an HTML or XHTML page. Never fails: what is broken is read as far as it makes sense."""
+    """Read the blocks of an HTML or XHTML page. Never fails on malformed markup."""
     reader = _PageReader()
     reader.feed(decoded(content))
     reader.close()
@@ -41,7 +41,7 @@ def read_page(content: bytes) -> Page:
 
 
 def decoded(content: bytes) -> str:
-    """The text of a page in the encoding it declares, UTF-8 if it does not; wrong bytes become replacement signs."""
+    """Decode a page in its declared encoding, else UTF-8; invalid bytes become replacement characters."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if content.startswith(mark):
             return content.decode(name, "replace")
@@ -58,7 +58,7 @@ class _PageReader(HTMLParser):
         self.page = Page()
         self._text: list[str] = []
         self._kind: BlockKind = "paragraph"
-        self._silent: tuple[str, int] | None = None  # the element that is left out, and how many of its name are open
+        self._silent: tuple[str, int] | None = None  # the skipped element and its nesting depth
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._silent is not None:
@@ -97,7 +97,7 @@ class _PageReader(HTMLParser):
             self._text.append(data)
 
     def flush(self) -> None:
-        """End the block that is open."""
+        """Finish the current block."""
         text = plain_space("".join(self._text))
         if text:
             self.page.blocks.append(TextBlock(text, self._kind))

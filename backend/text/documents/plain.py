@@ -1,4 +1,4 @@
-"""Plain text: paragraphs between empty lines, chapters where a line says so."""
+"""Plain text reader: paragraphs between empty lines, chapters at lines such as "Chapter 3"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BREAK = re.compile(r"[\W_]{1,40}")
 
 
 def read_plain(text: str) -> Document:
-    """The chapters of a plain text; one without a name if no paragraph is a line such as "Chapter 3"."""
+    """Read a plain text; it is one untitled chapter if it has no chapter lines."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     titles: list[str] = [""]
     parts: list[list[TextBlock]] = [[]]

@@ -1,4 +1,4 @@
-"""A file's bytes to a document, by its kind."""
+"""Read a document from bytes, by file type."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ SUFFIXES: dict[str, DocumentKind] = {
 
 
 def read_document(content: bytes, kind: DocumentKind = "auto", max_chars: int = 4_000_000) -> Document:
-    """The chapters of a plain text, a Markdown text or an EPUB file; `auto` looks at the bytes.
+    """Read a plain text, Markdown or EPUB file; `auto` detects the type from the bytes.
 
-    Raises `BadDocument` for a file that cannot be read, `BadText` if it holds no words, and `LimitExceeded` beyond
-    `max_chars` characters to speak.
+    Raises `BadDocument` for an unreadable file, `BadText` if it contains no words, and `LimitExceeded` beyond
+    `max_chars` characters of text.
     """
     if kind == "auto":
         kind = kind_of(content)
     if kind not in READERS:
         raise BadDocument(f"The kind of document is {kind!r}; expected auto, {', '.join(READERS)}. Correct it.")
-    # A character takes four bytes at most.
+    # A character takes at most four bytes.
     if kind != "epub" and len(content) > 4 * max_chars:
         raise _too_long(len(content), max_chars)
     document = READERS[kind](content)
     if document.n_chars > max_chars:
         raise _too_long(document.n_chars, max_chars)
     if not any(character.isalnum() for chapter in document.chapters for b in chapter.blocks for character in b.text):
-        raise BadText("The document holds no words to speak. Send one with text.")
+        raise BadText("The document contains no words. Send one with text.")
     return document
 
 
 def kind_of(content: bytes) -> DocumentKind:
-    """What a file seems to be: a zip is an EPUB, a text with `#` headings is Markdown."""
+    """Detect the file type: a zip is an EPUB, a text with `#` headings is Markdown."""
     if content.startswith(ZIP):
         return "epub"
     return "markdown" if MARKDOWN_HEADING.search(content[: 2**20]) else "text"
@@ -60,7 +60,7 @@ def kind_of(content: bytes) -> DocumentKind:
 
 def _text(content: bytes) -> str:
     if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadDocument("The file is no text. Send plain text, Markdown or EPUB.")
+        raise BadDocument("The file is not a text file. Send plain text, Markdown or EPUB.")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return decoded(content)
     try:

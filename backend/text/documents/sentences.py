@@ -1,4 +1,4 @@
-"""A document as sentences to be spoken one by one, each with the silence after it."""
+"""Split a document into sentences with pauses."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple
 from backend.text.documents.document import BlockKind, Document, TextBlock
 from backend.text.segmentation.sentences import split_sentences, split_to_length
 
-# A model speaks single words badly and needs seconds for a page: both are kept out.
+# Models speak single words badly and need seconds for a page, so sentences have bounds.
 MIN_CHARS = 24
 MAX_BYTES = 400
-# The built-in voices leave 0.27 s at the edges of a sentence and 0.47 s between two that they speak in one go.
+# The built-in voices leave 0.27 s at the edges of a sentence and 0.47 s between two sentences of one segment.
 SENTENCE_PAUSE_S = 0.2
-# As long as between two paragraphs of SSML; more around what stands apart.
+# The same pause as between two SSML paragraphs; longer around headings and breaks.
 BLOCK_PAUSE_S: dict[BlockKind, float] = {"paragraph": 0.4, "heading": 0.8, "break": 0.8}
 CHAPTER_PAUSE_S = 1.5
 
 
 class DocumentSentence(NamedTuple):
-    """One sentence, or several short ones; `chapter` counts from 0."""
+    """One sentence, or several short ones. `chapter` counts from 0."""
 
     chapter: int
     text: str
@@ -26,9 +26,9 @@ class DocumentSentence(NamedTuple):
 
 
 def sentences_of(document: Document) -> list[DocumentSentence]:
-    """Everything to be spoken, in order; the last one is followed by no pause.
+    """Return all sentences in order; the last one has no pause.
 
-    Chapters without words give no sentence; see `spoken_chapters` for those that remain.
+    Chapters without words are skipped; see `spoken_chapters`.
     """
     sentences: list[DocumentSentence] = []
     for number, chapter in enumerate(spoken_chapters(document)):
@@ -49,12 +49,12 @@ def sentences_of(document: Document) -> list[DocumentSentence]:
 
 
 def spoken_chapters(document: Document) -> list[tuple[TextBlock, ...]]:
-    """The blocks of every chapter that has words."""
+    """Return the blocks of every chapter that has words."""
     return [chapter.blocks for chapter in document.chapters if any(map(_has_words, chapter.blocks))]
 
 
 def chapter_titles(document: Document) -> list[str]:
-    """A name for each of `spoken_chapters`; "Chapter 3" where the document gives none."""
+    """Return a title for each of `spoken_chapters`; "Chapter 3" if the document gives none."""
     spoken = [chapter for chapter in document.chapters if any(map(_has_words, chapter.blocks))]
     if len(spoken) == 1 and not spoken[0].title:
         return [document.title or "Text"]
@@ -62,12 +62,12 @@ def chapter_titles(document: Document) -> list[str]:
 
 
 def _closed(block: TextBlock) -> str:
-    """Headings rarely end in a point, and without one a voice goes on as if more were to come."""
+    """Add a full stop to headings: without one, the voice does not lower its pitch at the end."""
     return block.text if block.kind != "heading" or not block.text[-1].isalnum() else f"{block.text}."
 
 
 def _pieces(text: str) -> list[str]:
-    """The sentences of a paragraph: short ones together, long ones cut at clauses."""
+    """Split a paragraph into sentences; merge short ones and cut long ones at clauses."""
     pieces: list[str] = []
     for sentence in split_sentences(text):
         sentence = sentence.strip()
@@ -76,7 +76,7 @@ def _pieces(text: str) -> list[str]:
             pieces[-1] = f"{pieces[-1]} {sentence}"
         else:
             pieces += [cut.strip() for cut in split_to_length(sentence, MAX_BYTES)]
-    # A cut may leave nothing but signs; they belong to the words before them.
+    # A cut may leave only punctuation; append it to the previous piece.
     spoken: list[str] = []
     for piece in pieces:
         if any(character.isalnum() for character in piece) or not spoken:

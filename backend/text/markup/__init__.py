@@ -1,1 +1,1 @@
-"""Markup in text: brackets, SSML, emotions."""
+"""Text markup: brackets, SSML and emotion markers."""

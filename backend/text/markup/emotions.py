@@ -1,4 +1,4 @@
-"""Emotion and sound markers: which a checkpoint knows, and what becomes of the others."""
+"""Emotion and sound markers: the names each model family supports, and conversion between families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ S1_MARKERS: dict[str, tuple[str, ...]] = {
         "background laughter", "audience laughing",
     ),
 }  # fmt: skip
-# Examples: this family reads any short description in square brackets.
+# Examples: this family accepts any short description in square brackets.
 S2_MARKERS: dict[str, tuple[str, ...]] = {
     "emotions": ("excited", "angry", "sad", "surprised", "shocked", "delight"),
     "tones": (
@@ -40,7 +40,7 @@ S2_MARKERS: dict[str, tuple[str, ...]] = {
 MARKERS: dict[str, Mapping[str, tuple[str, ...]]] = {"s1": S1_MARKERS, "s2": S2_MARKERS, "v15": {}, "phonogram": {}}
 BRACKETS = {"s1": "()", "s2": "[]"}
 FREE_FORM = frozenset({"s2"})
-# The same sound under the name the other family has for it.
+# Markers of the other family with the same meaning.
 ALIASES = {
     "s1": {
         "whisper": "whispering", "sigh": "sighing", "chuckle": "chuckling", "laugh": "laughing", "sob": "sobbing",
@@ -50,14 +50,14 @@ ALIASES = {
 
 NAMES = {family: frozenset(name for group in groups.values() for name in group) for family, groups in MARKERS.items()}
 ANY_NAME = NAMES["s1"] | NAMES["s2"]
-# Square brackets hold any few small words; round ones are ordinary writing unless a marker's name is in them.
+# Any short phrase in square brackets is a marker; parentheses are a marker only around a known name.
 SQUARE = re.compile(r"\[([a-z][a-z' -]{0,48})\]", re.IGNORECASE)
 ROUND = re.compile(r"\(([a-z][a-z ]{0,48})\)", re.IGNORECASE)
 EITHER = re.compile(f"{SQUARE.pattern}|{ROUND.pattern}", re.IGNORECASE)
 
 
 class Marker(NamedTuple):
-    """A marker in a text: its name in small letters, and where it stands with its brackets."""
+    """A marker in a text: its lower-case name and its position, brackets included."""
 
     name: str
     start: int
@@ -71,7 +71,7 @@ class MarkersFound(NamedTuple):
 
 
 def markers(family: str) -> dict[str, tuple[str, ...]]:
-    """The markers of an family by group, as they are written, brackets included; {} if it has none."""
+    """Return the markers of a family by group, with brackets; {} if it has none."""
     return {group: tuple(written(name, family) for name in names) for group, names in MARKERS[family].items()}
 
 
@@ -80,8 +80,8 @@ def written(name: str, family: str) -> str:
 
 
 def find_markers(text: str, family: str) -> MarkersFound:
-    """The markers in a text. A marker is known if the family has its name, whichever brackets it is written in."""
-    found = MarkersFound([], [])
+    """Find the markers in a text. A marker is known if the family supports its name, in either kind of brackets."""
+    result = MarkersFound([], [])
     for match in EITHER.finditer(text):
         is_square = match[1] is not None
         name = " ".join((match[1] or match[2]).lower().split())
@@ -89,26 +89,26 @@ def find_markers(text: str, family: str) -> MarkersFound:
             continue
         name = ALIASES.get(family, {}).get(name, name)
         is_known = name in NAMES[family] or family in FREE_FORM
-        (found.known if is_known else found.unknown).append(Marker(name, *match.span(), is_square))
-    return found
+        (result.known if is_known else result.unknown).append(Marker(name, *match.span(), is_square))
+    return result
 
 
 def adapt_markers(text: str, family: str) -> tuple[str, tuple[str, ...]]:
-    """The text with its markers as the family writes them, those it does not know taken out, and the names of these."""
-    found = find_markers(text, family)
-    known = set(found.known)
+    """Rewrite markers in the family's form and remove unknown ones; returns the text and the removed names."""
+    result = find_markers(text, family)
+    known = set(result.known)
     pieces, position, ignored = [], 0, []
-    for marker in sorted([*found.known, *found.unknown], key=lambda marker: marker.start):
+    for marker in sorted([*result.known, *result.unknown], key=lambda marker: marker.start):
         before, after = text[position : marker.start], text[marker.end : marker.end + 1]
         if marker in known:
             before += written(marker.name, family)
         else:
             ignored.append(marker.name)
-            # One of the two spaces around it goes with it.
+            # Remove one of the two surrounding spaces too.
             before = before.rstrip(" ") if not after or after in " .,;:!?" else before
         pieces.append(before)
         position = marker.end
     adapted = "".join([*pieces, text[position:]])
-    # Where a marker opened the text, the space behind it goes too.
+    # Remove the space after a marker at the start of the text.
     adapted = adapted if not ignored or text[:1] == " " else adapted.lstrip(" ")
     return adapted, tuple(dict.fromkeys(ignored))

@@ -1,4 +1,4 @@
-"""What a request's text says: spoken pieces and pauses, in order."""
+"""Speech script: the spoken pieces and pauses of a text, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PIECES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PlainText:
-    """Text as written. `is_final` text is said as it stands: no lexicon and no normalization touches it."""
+    """Text as written. `is_final` text skips the lexicon and normalization."""
 
     text: str
     is_final: bool = False
@@ -30,10 +30,10 @@ class Pronunciation:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
-    """Words spoken by one voice at one speed and pitch.
+class SpokenText:
+    """Text spoken by one voice at one speed and pitch.
 
-    `voice` None, `speed` 1 and `pitch` 0 (semitones) are the request's own.
+    `voice` None, `speed` 1 and `pitch` 0 (semitones) are those of the request.
     """
 
     spans: tuple[PlainText | Pronunciation, ...]
@@ -43,50 +43,54 @@ class Say:
 
     @property
     def text(self) -> str:
-        """The words without their pronunciations."""
+        """The words, without pronunciations."""
         return "".join(span.text if isinstance(span, PlainText) else span.word for span in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Silence. Neighboring pauses add up."""
+    """Silence. Adjacent pauses add up."""
 
     duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Pieces in order. `ignored` says in words what was asked for and is not done."""
+    """Pieces in order. `ignored` describes unsupported markup."""
 
-    pieces: tuple[Say | Pause, ...]
+    pieces: tuple[SpokenText | Pause, ...]
     ignored: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """All words, pauses left out."""
-        return "".join(piece.text for piece in self.pieces if isinstance(piece, Say))
+        """All words, without pauses."""
+        return "".join(piece.text for piece in self.pieces if isinstance(piece, SpokenText))
 
 
 class ScriptWriter:
-    """Collects spans under the voice, speed and pitch of the moment. Raises `BadText` beyond `MAX_PIECES`."""
+    """Collects spans under the current voice, speed and pitch. Raises `BadText` beyond `MAX_PIECES`."""
 
     def __init__(self) -> None:
         self.voice: str | None = None
         self.speed, self.pitch = 1.0, 0.0
-        self._pieces: list[Say | Pause] = []
+        self._pieces: list[SpokenText | Pause] = []
         self._ignored: dict[str, None] = {}
 
-    def say(self, span: PlainText | Pronunciation) -> None:
+    def add(self, span: PlainText | Pronunciation) -> None:
         if isinstance(span, PlainText) and not span.text:
             return
         last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, Say) and (last.voice, last.speed, last.pitch) == (self.voice, self.speed, self.pitch):
+        if isinstance(last, SpokenText) and (last.voice, last.speed, last.pitch) == (
+            self.voice,
+            self.speed,
+            self.pitch,
+        ):
             spans = list(last.spans)
             if isinstance(span, PlainText) and isinstance(spans[-1], PlainText) and spans[-1].is_final == span.is_final:
                 span = PlainText(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
-            self._pieces[-1] = Say((*spans, span), self.voice, self.speed, self.pitch)
+            self._pieces[-1] = SpokenText((*spans, span), self.voice, self.speed, self.pitch)
         else:
-            self._pieces.append(Say((span,), self.voice, self.speed, self.pitch))
+            self._pieces.append(SpokenText((span,), self.voice, self.speed, self.pitch))
         self._check()
 
     def pause(self, duration_s: float) -> None:
@@ -94,14 +98,14 @@ class ScriptWriter:
             self._pieces.append(Pause(duration_s))
             self._check()
 
-    def ignore(self, what: str) -> None:
-        self._ignored[what] = None
+    def ignore(self, message: str) -> None:
+        self._ignored[message] = None
 
     def script(self) -> Script:
-        """What was collected. Raises `BadText` if no piece has words."""
+        """Return the collected script. Raises `BadText` if no piece has words."""
         script = Script(tuple(self._pieces), tuple(self._ignored))
         if not script.text.strip():
-            raise BadText("There is nothing to speak in it. Send at least one word.")
+            raise BadText("The text contains no words. Send at least one word.")
         return script
 
     def _check(self) -> None:
@@ -111,19 +115,19 @@ class ScriptWriter:
 
 def checked_speed(speed: float, where: str) -> float:
     if not MIN_SPEED <= speed <= MAX_SPEED:
-        raise BadText(f"{where} asks for speed {speed:g}; possible are {MIN_SPEED:g} to {MAX_SPEED:g}. Change it.")
+        raise BadText(f"{where} sets speed {speed:g}; expected {MIN_SPEED:g} to {MAX_SPEED:g}. Change it.")
     return speed
 
 
 def checked_pitch(semitones: float, where: str) -> float:
     if not abs(semitones) <= MAX_PITCH:
         raise BadText(
-            f"{where} asks for a pitch of {semitones:g} semitones; possible are -{MAX_PITCH:g} to {MAX_PITCH:g}. Change it."
+            f"{where} sets a pitch of {semitones:g} semitones; expected -{MAX_PITCH:g} to {MAX_PITCH:g}. Change it."
         )
     return semitones
 
 
 def checked_pause(duration_s: float, where: str) -> float:
     if not 0 <= duration_s <= MAX_PAUSE_S:
-        raise BadText(f"{where} asks for {duration_s:g} s; a pause lasts 0 to {MAX_PAUSE_S:g} s. Change it.")
+        raise BadText(f"{where} sets a pause of {duration_s:g} s; expected 0 to {MAX_PAUSE_S:g} s. Change it.")
     return duration_s

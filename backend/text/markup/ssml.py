@@ -1,7 +1,7 @@
-"""A safe part of SSML: speak, p, s, break, prosody rate and pitch, phoneme, sub, voice and say-as.
+"""A safe subset of SSML: speak, p, s, break, prosody rate and pitch, phoneme, sub, voice and say-as.
 
-Unknown elements are reported and their text is spoken. Document types, entities of one's own and processing
-instructions are refused, so that a small document cannot grow or reach for files.
+Unknown elements are reported and their text is spoken. Document types, entity declarations and processing
+instructions are rejected, which prevents entity expansion and file access.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALPHABETS = {
     "cmu-arpabet": "arpabet",
     "x-symbols": "symbols",
 }
-# What is understood of each element; other attributes are reported.
+# Supported attributes of each element; others are reported.
 ATTRIBUTES = {
     "speak": {"version", "xml:lang", "xmlns", "xmlns:xsi", "xsi:schemaLocation", "xml:base"},
     "p": set(), "s": set(), "break": {"time", "strength"}, "prosody": {"rate", "pitch"}, "phoneme": {"alphabet", "ph"},
@@ -52,7 +52,7 @@ ATTRIBUTES = {
 
 
 def parse_ssml(text: str) -> Script:
-    """The script of an SSML document. Raises `BadText` with line and column, and `LimitExceeded`."""
+    """Parse an SSML document. Raises `BadText` with line and column, and `LimitExceeded`."""
     content = text.encode("utf-8", "replace")
     if len(content) > MAX_BYTES:
         raise LimitExceeded(f"The SSML has {len(content)} bytes; the limit is {MAX_BYTES}. Send it in parts.")
@@ -60,7 +60,7 @@ def parse_ssml(text: str) -> Script:
 
 
 class _Reader:
-    """Walks a document once. Elements whose text is replaced collect it instead of saying it."""
+    """Parses a document in one pass. Elements whose text is replaced collect it first."""
 
     def __init__(self) -> None:
         self.writer = ScriptWriter()
@@ -75,7 +75,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self.characters
         self.parser.StartDoctypeDeclHandler = self.refuse_doctype
         self.parser.ProcessingInstructionHandler = self.refuse_instruction
-        # Should a declaration ever pass the two above, nothing of it may be used.
+        # A second line of defense if a declaration passes the two handlers above.
         self.parser.EntityDeclHandler = self.refuse_doctype
         self.parser.ExternalEntityRefHandler = lambda *_: 0
 
@@ -94,10 +94,10 @@ class _Reader:
         return f"line {self.parser.CurrentLineNumber}, column {self.parser.CurrentColumnNumber}"
 
     def refuse_doctype(self, *_: object) -> None:
-        raise BadText(f"The SSML declares a document type ({self.where}), which is refused. Remove it.")
+        raise BadText(f"The SSML declares a document type ({self.where}), which is not allowed. Remove it.")
 
     def refuse_instruction(self, *_: object) -> None:
-        raise BadText(f"The SSML holds a processing instruction ({self.where}), which is refused. Remove it.")
+        raise BadText(f"The SSML has a processing instruction ({self.where}), which is not allowed. Remove it.")
 
     def start(self, qualified: str, attributes: dict[str, str]) -> None:
         name = qualified.rpartition(":")[2]
@@ -143,32 +143,32 @@ class _Reader:
         if self.replaced is None and name == "p":
             self.writer.pause(PARAGRAPH_S)
         elif self.replaced is None and name == "s":
-            self.writer.say(PlainText("\n"))
+            self.writer.add(PlainText("\n"))
 
     def characters(self, text: str) -> None:
         if self.replaced is not None:
             self.replaced.append(text)
         else:
-            # The layout of the source means nothing.
-            self.writer.say(PlainText(re.sub(r"\s+", " ", text)))
+            # White space in the source is not significant.
+            self.writer.add(PlainText(re.sub(r"\s+", " ", text)))
 
     def replace(self, name: str, attributes: dict[str, str], inside: str) -> None:
         inside = re.sub(r"\s+", " ", inside)
         if name == "sub":
-            self.writer.say(PlainText(self.needed("alias", name, attributes)))
+            self.writer.add(PlainText(self.needed("alias", name, attributes)))
         elif name == "say-as":
             kind = self.needed("interpret-as", name, attributes)
-            said = say_as(inside, kind, attributes.get("format", ""))
-            if said is None:
-                self.writer.ignore(f"<say-as> of '{kind}' ({self.where}); its text is spoken as it stands")
-            self.writer.say(PlainText(inside) if said is None else PlainText(said, is_final=True))
+            words = say_as(inside, kind, attributes.get("format", ""))
+            if words is None:
+                self.writer.ignore(f"<say-as> of '{kind}' ({self.where}); its text is spoken as written")
+            self.writer.add(PlainText(inside) if words is None else PlainText(words, is_final=True))
         else:
             alphabet = attributes.get("alphabet", "ipa").lower()
             if alphabet not in ALPHABETS:
                 self.writer.ignore(f"the alphabet '{alphabet}' of <phoneme> ({self.where}); its text is spoken")
-                self.writer.say(PlainText(inside))
+                self.writer.add(PlainText(inside))
             else:
-                self.writer.say(Pronunciation(inside, self.needed("ph", name, attributes), ALPHABETS[alphabet]))
+                self.writer.add(Pronunciation(inside, self.needed("ph", name, attributes), ALPHABETS[alphabet]))
 
     def needed(self, attribute: str, name: str, attributes: dict[str, str]) -> str:
         value = attributes.get(attribute, "").strip()
@@ -182,11 +182,11 @@ class _Reader:
             return parse_duration(attributes["time"].strip().removeprefix("+"), where)
         strength = attributes.get("strength", "medium")
         if strength not in BREAK_S:
-            raise BadText(f"{where} has the strength '{strength}'; known are {', '.join(BREAK_S)}. Choose one of them.")
+            raise BadText(f"{where} has the strength '{strength}'; expected one of {', '.join(BREAK_S)}. Correct it.")
         return BREAK_S[strength]
 
     def pitch_of(self, pitch: str) -> float:
-        """Semitones of `high`, `+2st` or `+10%`. Hertz are reported and move nothing: each voice has its own."""
+        """Parse `high`, `+2st` or `+10%` to semitones. Values in hertz are reported and ignored."""
         pitch = pitch.strip()
         if pitch in PITCHES:
             return PITCHES[pitch]

@@ -1,1 +1,1 @@
-"""Text normalization: numbers, abbreviations, letter case."""
+"""Text normalization: numbers, abbreviations and letter case."""

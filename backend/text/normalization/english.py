@@ -1,7 +1,6 @@
-"""Written English as it is said: numbers, dates, money, times, units, abbreviations, addresses.
+"""English text normalization: numbers, dates, money, times, units, abbreviations and addresses.
 
-A model that reads digits well does not need it; it is on a switch. What stands in control tags, brackets of markers
-or phoneme pairs is never touched.
+It is optional, for models that read digits well. Control tags, bracketed markers and phoneme pairs are not changed.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ ABBREVIATIONS = {
     "jr.": "junior", "e.g.": "for example", "i.e.": "that is", "vs.": "versus", "a.k.a.": "also known as",
     "etc.": "et cetera", "approx.": "approximately", "dept.": "department", "ave.": "avenue", "blvd.": "boulevard",
 }  # fmt: skip
-# Of these the point may be the end of a sentence too.
+# The period of these may also end a sentence.
 MAYBE_LAST = ("etc.", "jr.", "dept.", "ave.", "blvd.")
 BEFORE_NAMES = {
     "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant", "Rev": "Reverend",
@@ -68,9 +67,9 @@ FRACTIONS = {
     "½": "a half", "⅓": "a third", "⅔": "two thirds", "¼": "a quarter", "¾": "three quarters", "⅛": "an eighth",
     "⅕": "a fifth", "⅖": "two fifths", "⅜": "three eighths", "⅝": "five eighths", "⅞": "seven eighths",
 }  # fmt: skip
-# The point of "12 ft. tall", which ends no sentence.
+# The period of "12 ft. tall", which does not end a sentence.
 UNIT_POINT = r"(?:(?:(?<=ft|lb|oz|hr|yd|kg|mg|km|cm|mm|ml)|(?<=lbs|hrs|min|sec|tsp)|(?<=mins|secs|tbsp))\.(?= [a-z]))?"
-# Units that stand behind ½.
+# Units that may follow ½.
 HALVED = ("tsp", "tbsp", "oz", "lb", "ft", "kg", "km", "mi", "cm", "ml", "l", "hrs", "hr", "h", "min")
 PARTS = {2: "half", 3: "third", 4: "quarter"}
 SYMBOLS = {
@@ -87,13 +86,13 @@ NO_DIGIT_BEFORE, NO_DIGIT_AFTER = r"(?<![\w.,])", r"(?![\d]|[.,]\d)"
 
 
 def normalize_english(text: str) -> str:
-    """The text with everything written in figures and signs as words."""
+    """Write out all numbers and symbols as words."""
     pieces = PROTECTED.split(text)
-    # Every second piece is a protected one.
-    return "".join(piece if index % 2 else _say(piece) for index, piece in enumerate(pieces))
+    # Every second piece is protected.
+    return "".join(piece if index % 2 else _apply_rules(piece) for index, piece in enumerate(pieces))
 
 
-def _say(text: str) -> str:
+def _apply_rules(text: str) -> str:
     text = "".join(_plain_digit(character) for character in text)
     for pattern, words in RULES:
         text = pattern.sub(words, text)
@@ -101,12 +100,12 @@ def _say(text: str) -> str:
 
 
 def _plain_digit(character: str) -> str:
-    # Digits of other scripts and full-width ones; ² and ① are no decimals and stay.
+    # Digits of other scripts and full-width digits; ² and ① are not decimals and stay.
     return str(unicodedata.decimal(character)) if character.isdecimal() and not character.isascii() else character
 
 
-def _address(found: re.Match[str]) -> str:
-    address = re.sub(r"^[a-z]{2,8}://|^www\.(?=.)", "", found[0], flags=re.IGNORECASE)
+def _address(match: re.Match[str]) -> str:
+    address = re.sub(r"^[a-z]{2,8}://|^www\.(?=.)", "", match[0], flags=re.IGNORECASE)
     address = re.sub(r"^www\.", "", address, flags=re.IGNORECASE).rstrip("/")
     signs = {".": " dot ", "/": " slash ", "@": " at ", "-": " dash ", "_": " underscore ", ":": " colon ",
              "?": " question mark ", "=": " equals ", "&": " and ", "#": " hash ", "%": " percent ", "~": " tilde ",
@@ -119,20 +118,20 @@ def _words_and_digits(text: str) -> str:
     return re.sub(r"\d+", lambda run: f" {digits(run[0]) if len(run[0]) > 2 else cardinal(run[0])} ", text)
 
 
-def _dotted(found: re.Match[str]) -> str:
-    return " ".join(("v " if found[1] else "").split() + " dot ".join(map(cardinal, found[2].split("."))).split())
+def _dotted(match: re.Match[str]) -> str:
+    return " ".join(("v " if match[1] else "").split() + " dot ".join(map(cardinal, match[2].split("."))).split())
 
 
-def _money(found: re.Match[str]) -> str:
-    minus = "minus " if found["minus"] or found["before"] else ""
-    return minus + _amount_of(found["sign"], found["amount"].replace(",", ""), found["scale"])
+def _money(match: re.Match[str]) -> str:
+    minus = "minus " if match["minus"] or match["before"] else ""
+    return minus + _amount_of(match["sign"], match["amount"].replace(",", ""), match["scale"])
 
 
-def _money_as_kind(found: re.Match[str]) -> str:
-    """`a $20 bill`: the kind is in the singular."""
-    scale = f" {SCALES[found['scale'].lower()]}" if found["scale"] else ""
-    minus = "minus " if found["minus"] else ""
-    return f"{found['article']} {minus}{cardinal(found['amount'])}{scale} {CURRENCIES[found['sign']][0]}"
+def _money_as_kind(match: re.Match[str]) -> str:
+    """`a $20 bill`: the currency is singular."""
+    scale = f" {SCALES[match['scale'].lower()]}" if match["scale"] else ""
+    minus = "minus " if match["minus"] else ""
+    return f"{match['article']} {minus}{cardinal(match['amount'])}{scale} {CURRENCIES[match['sign']][0]}"
 
 
 def _amount_of(sign: str, amount: str, scale: str | None) -> str:
@@ -149,8 +148,8 @@ def _amount_of(sign: str, amount: str, scale: str | None) -> str:
     return small if int(whole) == 0 else f"{words} and {small}"
 
 
-def _money_behind(found: re.Match[str]) -> str:
-    return _counted(found[1].replace(",", ""), CURRENCIES[found[2]][0])
+def _money_behind(match: re.Match[str]) -> str:
+    return _counted(match[1].replace(",", ""), CURRENCIES[match[2]][0])
 
 
 def _counted(number: str, unit: str) -> str:
@@ -166,28 +165,28 @@ def _plural(unit: str) -> str:
     return first + space + plural(noun) + rest
 
 
-def _measure(found: re.Match[str]) -> str:
-    return _counted(found["amount"].replace(",", ""), UNITS[found["unit"]])
+def _measure(match: re.Match[str]) -> str:
+    return _counted(match["amount"].replace(",", ""), UNITS[match["unit"]])
 
 
-def _abbreviation(found: re.Match[str]) -> str:
-    written = found[0].lower()
-    return ABBREVIATIONS[written] + ("." if written in MAYBE_LAST and _ends_sentence(found) else "")
+def _abbreviation(match: re.Match[str]) -> str:
+    written = match[0].lower()
+    return ABBREVIATIONS[written] + ("." if written in MAYBE_LAST and _ends_sentence(match) else "")
 
 
-def _ends_sentence(found: re.Match[str]) -> bool:
-    """Whether the point that is about to go was the end of a sentence too."""
-    after = found.string[found.end() : found.end() + 3]
-    # "5 p.m. EST" goes on.
+def _ends_sentence(match: re.Match[str]) -> bool:
+    """Whether the period about to be removed also ended a sentence."""
+    after = match.string[match.end() : match.end() + 3]
+    # "5 p.m. EST" does not end a sentence.
     begins = after[1:2].isupper() and not after[2:].isupper()
-    return found[0].endswith(".") and (not after.strip() or after[0] == "\n" or begins)
+    return match[0].endswith(".") and (not after.strip() or after[0] == "\n" or begins)
 
 
-def _fraction_behind(found: re.Match[str]) -> str:
-    """`2 1/4`; other pairs of numbers are no amount."""
-    whole, above, below = found.groups()
+def _fraction_behind(match: re.Match[str]) -> str:
+    """`2 1/4`; other pairs of numbers are not fractions."""
+    whole, above, below = match.groups()
     if not int(above) < int(below):
-        return found[0]
+        return match[0]
     part = PARTS.get(int(below)) or ordinal(below)
     if above == "1":
         return f"{cardinal(whole)} and {'an' if part[0] == 'e' else 'a'} {part}"
@@ -201,21 +200,21 @@ def _roman(numeral: str) -> str:
     return cardinal(str(sum(signed)))
 
 
-def _parted_thousands(found: re.Match[str]) -> str:
-    return re.sub(r"\D", ",", found[0])
+def _parted_thousands(match: re.Match[str]) -> str:
+    return re.sub(r"\D", ",", match[0])
 
 
-def _telephone(found: re.Match[str]) -> str:
-    return _telephone_parts(found[0])
+def _telephone(match: re.Match[str]) -> str:
+    return _telephone_parts(match[0])
 
 
 def _telephone_parts(number: str) -> str:
     return ", ".join(digits(part) for part in re.findall(r"\d+", number))
 
 
-def speak_time(found: re.Match[str]) -> str:
-    hour, minute = found["hour"], found["minute"]
-    half = re.sub(r"[^apm]", "", (found["half"] or "").lower()).upper() + "." * _ends_sentence(found)
+def speak_time(match: re.Match[str]) -> str:
+    hour, minute = match["hour"], match["minute"]
+    half = re.sub(r"[^apm]", "", (match["half"] or "").lower()).upper() + "." * _ends_sentence(match)
     if not minute:
         return f"{cardinal(str(int(hour)))} {half}"
     if minute == "00":
@@ -232,36 +231,36 @@ def speak_date(day: str, month: str, of_year: str | None) -> str:
     return f"{words}, {year(of_year)}" if of_year else words
 
 
-def _named_date(found: re.Match[str]) -> str:
-    month = MONTH_OF.get(found["month"][:4].lower()) or MONTH_OF[found["month"][:3].lower()]
-    if not month.lower().startswith(found["month"].lower()) and found["month"].lower() != "sept":
-        return found[0]
-    if " of " in found[0]:
-        spoken_year = f", {year(found['year'])}" if found["year"] else ""
-        return f"{ordinal(str(int(found['day'])))} of {month}{spoken_year}"
-    return speak_date(found["day"], month, found["year"])
+def _named_date(match: re.Match[str]) -> str:
+    month = MONTH_OF.get(match["month"][:4].lower()) or MONTH_OF[match["month"][:3].lower()]
+    if not month.lower().startswith(match["month"].lower()) and match["month"].lower() != "sept":
+        return match[0]
+    if " of " in match[0]:
+        spoken_year = f", {year(match['year'])}" if match["year"] else ""
+        return f"{ordinal(str(int(match['day'])))} of {month}{spoken_year}"
+    return speak_date(match["day"], month, match["year"])
 
 
-def _iso_date(found: re.Match[str]) -> str:
-    return speak_date(found[3], MONTHS[int(found[2]) - 1], found[1])
+def _iso_date(match: re.Match[str]) -> str:
+    return speak_date(match[3], MONTHS[int(match[2]) - 1], match[1])
 
 
-def _american_date(found: re.Match[str]) -> str:
-    return speak_date(found[2], MONTHS[int(found[1]) - 1], found[3])
+def _american_date(match: re.Match[str]) -> str:
+    return speak_date(match[2], MONTHS[int(match[1]) - 1], match[3])
 
 
-def speak_fraction(found: re.Match[str]) -> str:
-    above, below = int(found[1]), int(found[2])
+def speak_fraction(match: re.Match[str]) -> str:
+    above, below = int(match[1]), int(match[2])
     if not 1 < below <= 100 or above >= 100:
-        return f"{cardinal(found[1])} slash {cardinal(found[2])}"
+        return f"{cardinal(match[1])} slash {cardinal(match[2])}"
     part = PARTS.get(below) or ordinal(str(below))
     if above != 1:
         part = "halves" if below == 2 else part + "s"
-    return f"{cardinal(found[1])} {part}"
+    return f"{cardinal(match[1])} {part}"
 
 
 RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    # Addresses first: they hold every other sign.
+    # Addresses first: they contain every other symbol.
     (re.compile(r"\b(?:https?://|www\.)[^\s<>\"')\]]{1,512}(?<![.,;:!?])"), _address),
     (re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"), _address),
     (re.compile(rf"(?<![\w@./-])[a-z0-9-]{{1,63}}(?:\.[a-z0-9-]{{1,63}}){{0,2}}\.(?:{TOP_LEVEL})(?:/[\w/.-]{{0,256}}\w)?(?![\w.-]*\w)",
@@ -327,39 +326,39 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
                 r"(1\d{3}|20\d\d)(?![\w%]|[.,]\d)(?! (?:[a-z]+s|people|percent)\b)", re.IGNORECASE), lambda m: m[1] + year(m[2])),
     (re.compile(r"(?<![\w.])[-−](?=\d)"), lambda m: "minus "),
     (re.compile(r"(?<=\d):(?=\d)"), lambda m: " "),
-    # What is left: a figure inside a word is set apart, a long run of digits is read one by one.
+    # Remaining numbers: digits inside a word are separated, long runs are read digit by digit.
     (re.compile(rf"(?<![\d.,])(?:{NUMBER}){NO_DIGIT_AFTER}"), lambda m: _set_apart(m, _amount(m[0]))),
     (re.compile(r"(?<=\d),(?=\d)"), lambda m: ", "),
     (re.compile(r"(?<=\d)\.(?=\d)"), lambda m: " point "),
     (re.compile(r"\d+"), lambda m: _set_apart(m, digits(m[0]))),
     (re.compile(r" ?[" + re.escape("".join(SYMBOLS)) + r"] ?"), lambda m: _symbol(m)),
     (re.compile(r" ?[²³]"), lambda m: " squared" if m[0][-1] == "²" else " cubed"),
-    # Marks of Markdown that a reader would name.
+    # Markdown marks that would otherwise be spoken.
     (re.compile(r"^(?:#{1,6}[ \t]+){1,9}(?=[^\s#])", re.MULTILINE), lambda m: ""),
     (re.compile(r"~{2,}"), lambda m: ""),
-    # A sentence that sticks to the one before it.
+    # A sentence without a space before it.
     (re.compile(r"(?<=[a-z]{2}[!?])(?=[A-Z])|(?<=[a-z]{2}\.)(?=[A-Z][a-z]+[ ,'’])"), lambda m: " "),
 )  # fmt: skip
 
 
 def _amount(number: str) -> str:
     whole = number.replace(",", "").partition(".")[0]
-    # Telephone and serial numbers: nobody writes an amount of seven digits without commas.
+    # Seven digits without commas are a telephone or serial number.
     if "," not in number and "." not in number and len(whole) >= 7:
         return digits(whole)
     return cardinal(number)
 
 
-def _set_apart(found: re.Match[str], words: str) -> str:
-    text = found.string
-    before = text[found.start() - 1 : found.start()]
-    after = text[found.end() : found.end() + 1]
+def _set_apart(match: re.Match[str], words: str) -> str:
+    text = match.string
+    before = text[match.start() - 1 : match.start()]
+    after = text[match.end() : match.end() + 1]
     return (" " if before.isalnum() else "") + words + (" " if after.isalnum() else "")
 
 
-def _symbol(found: re.Match[str]) -> str:
-    sign = found[0].strip()
+def _symbol(match: re.Match[str]) -> str:
+    sign = match[0].strip()
     words = SYMBOLS[sign]
-    after = found.string[found.end() : found.end() + 1]
-    spaced = words if words.endswith(" ") else words + (" " if found[0].endswith(" ") or after.isalnum() else "")
+    after = match.string[match.end() : match.end() + 1]
+    spaced = words if words.endswith(" ") else words + (" " if match[0].endswith(" ") or after.isalnum() else "")
     return spaced

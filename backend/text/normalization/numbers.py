@@ -1,11 +1,11 @@
-"""English numbers as words: cardinals, ordinals, decimals, years, digits one by one.
+"""English numbers as words: cardinals, ordinals, decimals, years and single digits.
 
-Written here because the packages that do it cost more than they save: inflect takes two seconds to load.
+Own code because inflect takes two seconds to import.
 """
 
 from __future__ import annotations
 
-# Longer than this nobody says a number: its digits are read one by one.
+# Longer numbers are read digit by digit.
 MAX_DIGITS = 15
 UNDER_TWENTY = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -42,7 +42,7 @@ def ordinal(number: str) -> str:
 
 
 def digits(number: str) -> str:
-    """`042` as zero four two; whatever is no digit stays."""
+    """`042` as zero four two; other characters stay."""
     return " ".join(UNDER_TWENTY[int(character)] if character.isdecimal() else character for character in number)
 
 
@@ -70,7 +70,7 @@ def plural(unit: str) -> str:
 
 
 def letters(text: str) -> str:
-    """`a1` as A one: every letter and digit said alone, the rest left out."""
+    """`a1` as A one: every letter and digit separately, other characters removed."""
     return " ".join(UNDER_TWENTY[int(c)] if c.isdecimal() else c.upper() for c in text if c.isdecimal() or c.isalpha())
 
 

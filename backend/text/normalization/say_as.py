@@ -1,4 +1,4 @@
-"""Text said as SSML's `interpret-as` wants it: as a number, a date, letter by letter..."""
+"""SSML `say-as`: text as a number, a date, single letters and so on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from backend.text.normalization.numbers import cardinal, letters, ordinal, year
 
 
 def say_as(text: str, kind: str, form: str = "") -> str | None:
-    """The words for `text`; None for a kind that is not known or a text that is not of it. `form`: the order of a
-    date's parts, such as dmy."""
-    speaker = SAY_AS.get(kind)
-    return speaker(text.strip(), form) if speaker else None
+    """Return the words for `text`; None for an unknown kind or text that does not match it.
+
+    `form`: the order of a date's parts, such as dmy.
+    """
+    convert = SAY_AS.get(kind)
+    return convert(text.strip(), form) if convert else None
 
 
 def _as_time(text: str, form: str) -> str | None:
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?: ?(?P<half>[ap]\.?m\.?))?", text, re.IGNORECASE
     )
-    return speak_time(found) if found else None
+    return speak_time(match) if match else None
 
 
 def _as_date(text: str, form: str) -> str | None:

@@ -1,1 +1,1 @@
-"""Grapheme to phoneme conversion, phonetic alphabets and lexicons."""
+"""Grapheme-to-phoneme conversion, phonetic alphabets and lexicons."""

@@ -1,7 +1,7 @@
-"""How a word sounds, in three alphabets: IPA, ARPAbet, and the symbols of the built-in voice.
+"""Conversion between three phonetic alphabets: IPA, ARPAbet, and the symbols of the built-in voice.
 
-Stress stands before its syllable in IPA, before the vowel in the built-in voice's symbols, and is a digit after the
-vowel in ARPAbet.
+Stress is written before the syllable in IPA, before the vowel in the built-in voice's symbols, and as a digit after
+the vowel in ARPAbet.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 from backend.errors import BadText
 
 ALPHABETS = ("ipa", "arpabet", "symbols")
-# What each model family's phoneme pair was trained with; None: it has no such pair.
+# The alphabet of each model family's phoneme pair; None: the family has no phoneme pair.
 FAMILY_ALPHABET: dict[str, str | None] = {"s1": "arpabet", "s2": "arpabet", "v15": None, "phonogram": "symbols"}
 
-# ARPAbet, IPA, built-in symbols. The first row of an ARPAbet sound is the one written back.
+# ARPAbet, IPA, built-in symbols. The first row of an ARPAbet sound is used for output.
 VOWELS = (
     ("AA", "ɑ", "ɑ"), ("AE", "æ", "æ"), ("AH", "ʌ", "ʌ"), ("AO", "ɔ", "ɔ"), ("AW", "aʊ", "W"), ("AY", "aɪ", "I"),
     ("EH", "ɛ", "ɛ"), ("ER", "ɝ", "ɜɹ"), ("EY", "eɪ", "A"), ("IH", "ɪ", "ɪ"), ("IY", "i", "i"), ("OW", "oʊ", "O"),
@@ -34,46 +34,46 @@ IS_VOWEL = {arpabet for arpabet, _, _ in VOWELS}
 IPA_OF = {arpabet: ipa for arpabet, ipa, _ in reversed(TABLE)}
 BY_IPA = {ipa: (arpabet, symbol) for arpabet, ipa, symbol in TABLE}
 IPA_SOUND = re.compile("|".join(sorted(map(re.escape, BY_IPA), key=len, reverse=True)))
-# Ties, syllable dots and brackets say nothing these alphabets can hold; length only some vowels of the symbols keep.
+# Ties, syllable dots and brackets have no equivalent in the other alphabets; only some vowel symbols have a length mark.
 IPA_SILENT = re.compile("[\u0361\u035c.‿|/\\[\\]\u0329\u032f\u02b0]")
 STRESS = {"ˈ": "1", "ˌ": "2", "'": "1", ",": "2"}
 MAX_CHARS = 400
 
 
 def convert(phonemes: str, alphabet: str, family: str) -> str | None:
-    """Phonemes in the alphabet of an family; None if its vocabulary has no way to write them.
+    """Convert phonemes to the alphabet of a family; None if the family cannot represent them.
 
-    Raises `BadText` for an unknown alphabet or a sound it does not have.
+    Raises `BadText` for an unknown alphabet or sound.
     """
     if alphabet not in ALPHABETS:
-        raise BadText(f"The phonetic alphabet is '{alphabet}'; known are {', '.join(ALPHABETS)}. Choose one of them.")
+        raise BadText(f"The phonetic alphabet is '{alphabet}'; expected one of {', '.join(ALPHABETS)}. Correct it.")
     if not phonemes.strip() or len(phonemes) > MAX_CHARS or "<|" in phonemes:
-        raise BadText(f"'{phonemes[:40]}' is no pronunciation; expected 1 to {MAX_CHARS} phonemes. Correct it.")
-    wanted = FAMILY_ALPHABET[family]
+        raise BadText(f"'{phonemes[:40]}' is not a pronunciation; expected 1 to {MAX_CHARS} phonemes. Correct it.")
+    target = FAMILY_ALPHABET[family]
     ipa = arpabet_to_ipa(phonemes) if alphabet == "arpabet" else phonemes
     if alphabet != "symbols":
-        # Both ways of writing are checked, whatever this family needs, so that a lexicon is right for all or refused.
+        # Validated for every family, so that a lexicon is either valid for all or rejected.
         sounds = _sounds(ipa)
-        if wanted is None:
+        if target is None:
             return None
-        return _arpabet(sounds) if wanted == "arpabet" else _symbols(sounds)
-    return phonemes.strip() if wanted == "symbols" else None
+        return _arpabet(sounds) if target == "arpabet" else _symbols(sounds)
+    return phonemes.strip() if target == "symbols" else None
 
 
 def arpabet_to_ipa(phonemes: str) -> str:
-    """`HH AH0 L OW1` to `hʌlˈoʊ`; an unstressed AH is ə, an unstressed ER is ɚ. Raises `BadText`."""
+    """Convert `HH AH0 L OW1` to `hʌlˈoʊ`; unstressed AH is ə, unstressed ER is ɚ. Raises `BadText`."""
     ipa = []
     for sound in phonemes.upper().split():
         name, stress = (sound[:-1], sound[-1]) if sound[-1] in "012" else (sound, "")
         if name not in IPA_OF or (stress and name not in IS_VOWEL):
-            raise BadText(f"'{sound}' is no ARPAbet sound. Write sounds apart, such as HH AH0 L OW1.")
+            raise BadText(f"'{sound}' is not an ARPAbet sound. Separate sounds with spaces, as in HH AH0 L OW1.")
         weak = {"AH": "ə", "ER": "ɚ"}.get(name) if stress == "0" else None
         ipa.append({"1": "ˈ", "2": "ˌ"}.get(stress, "") + (weak or IPA_OF[name]))
     return "".join(ipa)
 
 
 def _sounds(ipa: str) -> list[tuple[str, str, str]]:
-    """ARPAbet name, built-in symbol and stress ("", "1", "2") of each sound; a space is a sound without name."""
+    """Return ARPAbet name, built-in symbol and stress ("", "1", "2") of each sound; a space has no name."""
     text = IPA_SILENT.sub("", ipa.strip())
     sounds: list[tuple[str, str, str]] = []
     position, stress = 0, ""
@@ -88,14 +88,14 @@ def _sounds(ipa: str) -> list[tuple[str, str, str]]:
         elif character.isspace():
             sounds.append(("", " ", ""))
             position += 1
-        elif found := IPA_SOUND.match(text, position):
-            arpabet, symbol = BY_IPA[found[0]]
+        elif match := IPA_SOUND.match(text, position):
+            arpabet, symbol = BY_IPA[match[0]]
             is_vowel = arpabet in IS_VOWEL
             sounds.append((arpabet, symbol, stress if is_vowel else ""))
             stress = "" if is_vowel else stress
-            position = found.end()
+            position = match.end()
         else:
-            raise BadText(f"'{character}' is no sound of English IPA in '{ipa[:40]}'. Correct it or respell the word.")
+            raise BadText(f"'{character}' in '{ipa[:40]}' is not English IPA. Correct it or respell the word.")
     return sounds
 
 

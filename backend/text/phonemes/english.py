@@ -1,6 +1,6 @@
-"""English as phoneme symbols: what the built-in voice reads.
+"""English grapheme-to-phoneme conversion for the built-in voice.
 
-The symbols are those of misaki: one character a sound, capitals for diphthongs, marks for stress and length.
+The symbols are those of misaki: one character per sound, capitals for diphthongs, marks for stress and length.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
-from backend.text.normalization.letter_case import plainly_written
+from backend.text.normalization.letter_case import normalize_emphasis
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P
 
-# The silence before the first sound and after the last one. No text turns into these.
+# Silence before the first and after the last sound. No text maps to these.
 BEGIN, END = "^", "$"
 PUNCTUATION = " ;:,.!?—…“”()"
-# Both accents. Checkpoints keep ids by place in this list: new symbols go to the end.
+# Symbols of both accents. Checkpoints store ids by position: append new symbols at the end.
 SOUNDS = "AIOQTWYabdfhijklmnpstuvwzæðŋɑɐɒɔəɛɜɡɪɹʃʊʌʒʤʧˈˌːθᵊᵻ"
 SYMBOLS = (BEGIN, END, *PUNCTUATION, *SOUNDS)
-ACCENTS = {"en-us": False, "en-gb": True}  # is it the British one
+ACCENTS = {"en-us": False, "en-gb": True}  # whether the accent is British
 
-# Sounds of the reader for unknown words that no recording of ours has, as the nearest that one has.
+# Symbols that hibari emits for unknown words but the training data lacks, mapped to the nearest one.
 NEAREST = str.maketrans({"y": "u", "ʀ": "ɹ", "ɾ": "T", "ʔ": "t", "ɚ": "əɹ", "g": "ɡ"})
 NOT_SYMBOL = re.compile(f"[^{re.escape(PUNCTUATION + SOUNDS)}]")
-# Time grows with the cube of the parts of a word: 64 parts take a tenth of a second, 1,000 take minutes.
+# Time is cubic in the parts of a word: 64 parts take a tenth of a second, 1,000 take minutes.
 PARTS = re.compile(r"[^\W\d_]+|\d+|[^\s]")
 MAX_PARTS = 12
 MAX_LETTERS = 60
-# There are names for numbers up to 36 digits; the reader fails at longer ones, which nobody says as a number anyway.
+# hibari fails on numbers of more than 36 digits, so long ones are read digit by digit.
 ENDLESS_NUMBER = re.compile(r"\d(?:,?\d){32,}")
-# "He said no." is no number, and what was eaten no figure.
-NO_ABBREVIATION = re.compile(r"\b([Nn]o|[Ff]ig)\.(?! ?\d)")
+# "No." and "fig." not followed by a number are words, as in "He said no."
+NOT_ABBREVIATION = re.compile(r"\b([Nn]o|[Ff]ig)\.(?! ?\d)")
 GIVEN = re.compile(r"(\[[^\]]+\]\([^)]*\))")
 ENDINGS = ("s", "d", "es", "ed", "ing")
 GREEK = re.compile("[\u0370-\u03ff]")
@@ -44,99 +44,99 @@ ENDS_WITH_POINT = re.compile(r"\.[\"'”’)\]\s]*\Z")
 
 
 class PhonemeReading(NamedTuple):
-    """The symbols of a text, and the stretches of it that nothing was said for: other scripts, pictograms."""
+    """The symbols of a text, and the skipped parts: other scripts and pictograms."""
 
     symbols: str
     skipped: tuple[str, ...]
 
 
 class EnglishPhonemizer:
-    """Written English to symbols, with numbers, dates, money and abbreviations spoken out.
+    """Converts English text to symbols, including numbers, dates, money and abbreviations.
 
-    `[word](/symbols/)` in a text gives the symbols of a word. May be shared by threads. The dictionaries (about
-    0.5 s and 140 MB) are read on first use.
+    `[word](/symbols/)` in a text gives the symbols of a word. Thread-safe. The dictionaries (about 0.5 s and 140 MB)
+    are loaded on first use.
     """
 
     def __init__(self, language: str = "en-us") -> None:
         """Raises `BadSettings` for a language that is not one of `ACCENTS`."""
         if language not in ACCENTS:
-            raise BadSettings(f"The language is '{language}'; texts are read as {' or '.join(ACCENTS)}. Choose one.")
+            raise BadSettings(f"The language is '{language}'; expected {' or '.join(ACCENTS)}. Choose one.")
         self.language = language
         self._lock = Lock()
-        self._reader: G2P | None = None
+        self._g2p: G2P | None = None
 
     def __call__(self, text: str) -> str:
-        """The symbols of a text; what cannot be spoken is left out."""
+        """Return the symbols of a text, without unsupported characters."""
         return self.read(text).symbols
 
     def read(self, text: str) -> PhonemeReading:
-        """The symbols of a text, all of them in `SYMBOLS`, and what was left out."""
-        text = _written(unicodedata.normalize("NFC", text), _letters_named)
-        kept, skipped = self._speakable(text)
+        """Return the symbols of a text, all of them in `SYMBOLS`, and the skipped parts."""
+        text = _change_words(unicodedata.normalize("NFC", text), _letters_named)
+        kept, skipped = self._supported(text)
         with self._lock:
-            reader = self._load()
-            plain = _written(kept, lambda words: _plain(reader, words))
-            spoken = reader(_without_giants(plain))
-        symbols = NOT_SYMBOL.sub("", spoken.translate(NEAREST))
+            g2p = self._load()
+            plain = _change_words(kept, lambda words: _plain(g2p, words))
+            phonemes = g2p(_without_giants(plain))
+        symbols = NOT_SYMBOL.sub("", phonemes.translate(NEAREST))
         symbols = re.sub(r" +(?=[;:,.!?…)]|$)|(?<=[(]) +|^ +", "", re.sub(r" +", " ", symbols))
-        # The point of "D.C." goes with its letters, also where it ends the sentence.
+        # The period of "D.C." is dropped with its letters even at the end of a sentence; restore it.
         if symbols and symbols[-1] in SOUNDS and ENDS_WITH_POINT.search(text):
             symbols += "."
         return PhonemeReading(symbols, skipped)
 
-    def _speakable(self, text: str) -> tuple[str, tuple[str, ...]]:
-        """The text with spaces in place of what has no English reading, and those stretches."""
-        is_said = [character.isascii() or _is_said(self, character) for character in text]
-        kept = "".join(character if said else " " for character, said in zip(text, is_said, strict=True))
-        lost = "".join("\0" if said and not character.isspace() else character
-                       for character, said in zip(text, is_said, strict=True))  # fmt: skip
+    def _supported(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """Replace characters without an English reading with spaces; also returns the replaced parts."""
+        is_kept = [character.isascii() or _is_supported(self, character) for character in text]
+        kept = "".join(character if keep else " " for character, keep in zip(text, is_kept, strict=True))
+        lost = "".join("\0" if keep and not character.isspace() else character
+                       for character, keep in zip(text, is_kept, strict=True))  # fmt: skip
         return kept, tuple(piece.strip() for piece in lost.split("\0") if piece.strip())
 
     def _load(self) -> G2P:
-        if self._reader is None:
-            # Here, not on top: a server that speaks with another voice never reads these dictionaries.
+        if self._g2p is None:
+            # Imported late: servers with another model never load these dictionaries.
             from hibari.g2p import G2P
 
-            self._reader = G2P(british=ACCENTS[self.language])
-        return self._reader
+            self._g2p = G2P(british=ACCENTS[self.language])
+        return self._g2p
 
-    def says(self, character: str) -> bool:
-        """Whether one character alone is read as anything at all."""
+    def has_reading(self, character: str) -> bool:
+        """Whether a single character has a reading."""
         with self._lock:
             return bool(self._load()(character).strip())
 
 
 @lru_cache(maxsize=4096)
-def _is_said(phonemizer: EnglishPhonemizer, character: str) -> bool:
-    """Whether a character beyond ASCII has a reading or may be passed over in silence."""
+def _is_supported(phonemizer: EnglishPhonemizer, character: str) -> bool:
+    """Whether a non-ASCII character has a reading or can be skipped silently."""
     category = unicodedata.category(character)
     if category[0] == "L":
         name = unicodedata.name(character, "")
-        # Greek letters stand in formulas: single ones have names. Other scripts would be spelled as gibberish.
+        # Single Greek letters in formulas have names. Other scripts would be spelled as gibberish.
         return name.startswith(("LATIN", "FULLWIDTH LATIN", "MODIFIER", "FEMININE", "MASCULINE", "MICRO")) or (
-            name.startswith("GREEK") and phonemizer.says(character)
+            name.startswith("GREEK") and phonemizer.has_reading(character)
         )
     if category[0] in "ZP" or category in ("Cc", "Cf", "Sc"):
-        # Spaces, punctuation, invisible marks, and currency signs, which are read with their amounts.
+        # Spaces, punctuation, invisible characters, and currency signs, which are read with their amounts.
         return True
     if category[0] == "M":
-        # A mark follows its letter: one that belongs to Latin was joined to it before.
+        # NFC has composed the marks of Latin letters already; the others belong to other scripts.
         return False
-    return phonemizer.says(character)
+    return phonemizer.has_reading(character)
 
 
-def _written(text: str, change: Callable[[str], str]) -> str:
-    """The text with its words changed, but not where symbols are given."""
+def _change_words(text: str, change: Callable[[str], str]) -> str:
+    """Apply `change` to the text outside of explicit pronunciations."""
     pieces = GIVEN.split(text)
     return "".join(piece if index % 2 else change(piece) for index, piece in enumerate(pieces))
 
 
-def _plain(reader: G2P, words: str) -> str:
-    return NO_ABBREVIATION.sub(r"\1 .", plainly_written(words, lambda word: _has_word(reader, word)))
+def _plain(g2p: G2P, words: str) -> str:
+    return NOT_ABBREVIATION.sub(r"\1 .", normalize_emphasis(words, lambda word: _has_word(g2p, word)))
 
 
 def _letters_named(text: str) -> str:
-    """Greek letters as their names, which the reader would cut short."""
+    """Replace Greek letters with their full names, which hibari shortens."""
     return GREEK.sub(lambda letter: _greek_name(letter[0], text, letter.start()), text)
 
 
@@ -149,19 +149,19 @@ def _greek_name(letter: str, text: str, place: int) -> str:
     return (" " if before.isalnum() else "") + word + (" " if after.isalnum() else "")
 
 
-def _has_word(reader: G2P, word: str) -> bool:
-    """Whether a word in small letters is in the dictionary, or a form of one that is."""
-    golds = reader.lexicon.golds
+def _has_word(g2p: G2P, word: str) -> bool:
+    """Whether a lower-case word or its stem is in the dictionary."""
+    golds = g2p.lexicon.golds
     return word in golds or any(word.endswith(end) and word[: -len(end)] in golds for end in ENDINGS)
 
 
 def _without_giants(text: str) -> str:
-    """Spaces inside words of more parts than any real one has, and between the digits of endless numbers."""
+    """Insert spaces into overlong words and numbers, to bound the running time."""
     text = ENDLESS_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), text)
-    return re.sub(r"\S+", lambda word: _parted(word[0]), text)
+    return re.sub(r"\S+", lambda word: _split_word(word[0]), text)
 
 
-def _parted(word: str) -> str:
+def _split_word(word: str) -> str:
     if len(word) <= MAX_PARTS:
         return word
     parts = [piece for part in PARTS.findall(word) for piece in _cut(part)]

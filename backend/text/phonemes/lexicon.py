@@ -1,7 +1,7 @@
-"""How a user wants words said: a text file of words with respellings or pronunciations.
+"""Pronunciation lexicon: a text file of words with respellings or pronunciations.
 
-A line is `word = respelling` or `word = /pronunciation/`, the latter with the alphabet behind it if it is not IPA.
-`#` starts a comment. A word all in small letters stands for every casing; one with a capital only for itself.
+A line is `word = respelling` or `word = /pronunciation/`, followed by the alphabet if it is not IPA. `#` starts a
+comment. A lower-case word matches any casing; one with a capital matches exactly.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ PRONOUNCED = re.compile(r"/([^/]+)/\s*([a-z]*)")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said in place of a word: `said`, or the sounds `phonemes` in `alphabet`."""
+    """Replacement of a word: `respelling`, or `phonemes` in `alphabet`."""
 
-    said: str = ""
+    respelling: str = ""
     phonemes: str = ""
     alphabet: str = "ipa"
 
 
 class Lexicon:
-    """Words of up to six parts and what to say for them; the longest match wins, an exact casing before any casing."""
+    """Maps phrases of up to six words to replacements; the longest match wins, exact casing before any casing."""
 
     def __init__(self, entries: dict[str, Entry]) -> None:
         self.entries = entries
@@ -42,7 +42,7 @@ class Lexicon:
 
     @classmethod
     def parse(cls, lines: Iterable[str], name: str = "The lexicon") -> Lexicon:
-        """Read a lexicon line by line. Raises `BadText` naming the line that is wrong."""
+        """Parse a lexicon. Raises `BadText` naming the invalid line."""
         entries: dict[str, Entry] = {}
         for number, line in enumerate(lines, 1):
             content = line.partition("#")[0].strip()
@@ -50,16 +50,16 @@ class Lexicon:
                 continue
             if len(entries) >= MAX_ENTRIES:
                 raise LimitExceeded(f"{name} has more than {MAX_ENTRIES} entries. Keep those that are needed.")
-            word, equals, said = (part.strip() for part in content.partition("="))
+            word, equals, value = (part.strip() for part in content.partition("="))
             where = f"{name}, line {number}"
-            if not equals or not word or not said:
+            if not equals or not word or not value:
                 raise BadText(f"{where}: '{content[:60]}' is not 'word = respelling' or 'word = /sounds/'. Correct it.")
             if not 0 < len(_words(word)) <= MAX_WORDS or WORD.sub("", word).strip():
                 raise BadText(f"{where}: '{word[:60]}' is not one to {MAX_WORDS} words. Write words and spaces only.")
             key = " ".join(_words(word))
             if key in entries:
-                raise BadText(f"{where}: '{word}' is there already. Remove one of the two.")
-            entries[key] = _entry(said, where)
+                raise BadText(f"{where}: '{word}' is a duplicate entry. Remove one of the two.")
+            entries[key] = _entry(value, where)
         return cls(entries)
 
     @classmethod
@@ -74,7 +74,7 @@ class Lexicon:
         return cls.parse(content.splitlines(), path.name)
 
     def apply(self, text: str) -> list[PlainText | Pronunciation]:
-        """The text with its known words replaced; the spans' words joined are the text with respellings in it."""
+        """Replace known words in a text; the joined words of the spans are the text with respellings."""
         spans: list[PlainText | Pronunciation] = []
         words = list(WORD.finditer(text)) if self._n_words else []
         position = index = 0
@@ -88,7 +88,7 @@ class Lexicon:
             if entry.phonemes:
                 spans.append(Pronunciation(text[start:end], entry.phonemes, entry.alphabet))
             else:
-                spans.append(PlainText(entry.said))
+                spans.append(PlainText(entry.respelling))
             position, index = end, index + n_words
         spans.append(PlainText(text[position:]))
         return [span for span in spans if not isinstance(span, PlainText) or span.text]
@@ -96,7 +96,7 @@ class Lexicon:
     def _longest(self, text: str, words: list[re.Match[str]], index: int) -> tuple[int, Entry | None]:
         for n_words in range(min(self._n_words, len(words) - index), 0, -1):
             run = words[index : index + n_words]
-            # Words of one entry have nothing but space between them.
+            # Only white space may separate the words of one entry.
             if any(text[a.end() : b.start()].strip() for a, b in pairwise(run)):
                 continue
             exact = tuple(word[0] for word in run)
@@ -110,17 +110,17 @@ def _words(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-def _entry(said: str, where: str) -> Entry:
-    if not said.startswith("/"):
-        return Entry(said=said)
-    found = PRONOUNCED.fullmatch(said)
-    if not found:
-        raise BadText(f"{where}: '{said[:60]}' is no pronunciation. Write it between two slashes.")
-    alphabet = found[2] or "ipa"
+def _entry(value: str, where: str) -> Entry:
+    if not value.startswith("/"):
+        return Entry(respelling=value)
+    match = PRONOUNCED.fullmatch(value)
+    if not match:
+        raise BadText(f"{where}: '{value[:60]}' is not a pronunciation. Write it between two slashes.")
+    alphabet = match[2] or "ipa"
     if alphabet not in ALPHABETS:
-        raise BadText(f"{where}: the alphabet is '{alphabet}'; known are {', '.join(ALPHABETS)}. Choose one of them.")
+        raise BadText(f"{where}: the alphabet is '{alphabet}'; expected one of {', '.join(ALPHABETS)}. Correct it.")
     try:
-        convert(found[1], alphabet, "s1")
+        convert(match[1], alphabet, "s1")
     except BadText as error:
         raise BadText(f"{where}: {error}") from error
-    return Entry(phonemes=found[1].strip(), alphabet=alphabet)
+    return Entry(phonemes=match[1].strip(), alphabet=alphabet)

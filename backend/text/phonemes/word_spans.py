@@ -1,4 +1,4 @@
-"""Which symbols of a phoneme reading belong to which written word."""
+"""Map written words to spans of phoneme symbols."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from backend.text.prompts.turns import SPEAKER_TAG
 from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START
 from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
-# A pronunciation given in the text may hold spaces and is one word.
+# An explicit pronunciation may contain spaces and is one word.
 WORD = re.compile(rf"(?:{re.escape(PHONEME_START)}.*?{re.escape(PHONEME_END)}|\S)+", re.DOTALL)
 
 
 class WordSpan(NamedTuple):
-    """A word as written, and its symbols `start` to `end` of the reading; those of the silences are not counted."""
+    """A written word and its symbols `start` to `end`, not counting the silences at the edges."""
 
     word: str
     start: int
@@ -24,10 +24,10 @@ class WordSpan(NamedTuple):
 
 
 def word_spans(tokenizer: PhonemeTokenizer, text: str) -> list[WordSpan]:
-    """The words of a text that are heard, in order, over the symbols that `tokenizer.encode(text)` gives.
+    """Return the spoken words of a text in order, with their spans in `tokenizer.encode(text)`.
 
-    Readings of one word each are matched in order. Where a word is read as several ("$5"), each is read once more by
-    itself to see how many; where that does not add up either, the readings are spread evenly.
+    Words and symbol groups are matched in order. If a word has several groups ("$5"), each word is encoded alone to
+    count its groups; if the counts still do not match, the groups are distributed evenly.
     """
     text = SPEAKER_TAG.sub(" ", text).strip()
     groups = _groups(tokenizer, tokenizer.encode(text))
@@ -50,7 +50,7 @@ def word_spans(tokenizer: PhonemeTokenizer, text: str) -> list[WordSpan]:
 
 
 def _groups(tokenizer: PhonemeTokenizer, ids: list[int]) -> list[tuple[int, int]]:
-    """Runs of sounds between spaces, without the punctuation around them."""
+    """Return the runs of sounds between spaces, without punctuation."""
     groups: list[tuple[int, int]] = []
     is_new = True
     for index, symbol in enumerate(tokenizer.symbols[symbol_id] for symbol_id in ids):

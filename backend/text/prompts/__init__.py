@@ -1,1 +1,1 @@
-"""Prompts of each family: what a model reads before it speaks."""
+"""Prompt formats of each model family."""

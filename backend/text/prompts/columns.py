@@ -1,7 +1,7 @@
 """Prompt columns: text, control tokens and codes as one array of ids.
 
-A column has 1 + n_codebooks rows. Row 0 is the main id: a token of the vocabulary, or for a frame of speech the
-semantic id of its first code. The rows below hold the codes of the frame and are 0 at text.
+A column has 1 + n_codebooks rows. Row 0 is a vocabulary token, or for a frame of speech the semantic id of its first
+code. The other rows hold the codes of the frame, and 0 for text.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ class Columns:
     """Writes columns [1 + n_codebooks, n] (int64) with one tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer, n_codebooks: int, *, parse_controls: bool = False) -> None:
-        """`parse_controls`: let users' text hold control tokens, as upstream does. Only to compare with it."""
+        """`parse_controls` allows control tokens in user text, as upstream does; for comparison only."""
         self.tokenizer, self.n_codebooks, self.parse_controls = tokenizer, n_codebooks, parse_controls
 
-    def words(self, text: str) -> np.ndarray:
-        """Text that a user wrote; it cannot hold a control token, the phoneme pair aside."""
+    def user_text(self, text: str) -> np.ndarray:
+        """Encode user text, in which no control token except the phoneme pair is recognized."""
         encode = self.tokenizer.encode_with_controls if self.parse_controls else self.tokenizer.encode
         return self.ids(encode(text))
 
-    def wording(self, text: str) -> np.ndarray:
-        """Text of the prompt's own, in which control tokens are meant."""
+    def prompt_text(self, text: str) -> np.ndarray:
+        """Encode fixed prompt text with control tokens."""
         return self.ids(self.tokenizer.encode_with_controls(text))
 
     def control(self, name: str) -> np.ndarray:
@@ -39,16 +39,16 @@ class Columns:
         return columns
 
     def stop(self, codes: np.ndarray | None) -> np.ndarray:
-        """The column that ends speech; `codes` [C] if the model gave it any."""
+        """Return the stop column; `codes` [C] if the model generated any for it."""
         columns = self.ids([self.tokenizer.end_id])
         if codes is not None:
             columns[1:, 0] = codes
         return columns
 
     def frames(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [C, T] as frames of speech. Raises `BadCodes` if there are too few codebooks or a code is too large.
+        """Encode codes [C, T] as speech frames. Raises `BadCodes` for too few codebooks or an out-of-range code.
 
-        Codebooks beyond the model's are left out: each refines those before it.
+        Codebooks beyond the model's are dropped: they only refine the others.
         """
         codes = np.asarray(codes)
         if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
@@ -58,14 +58,14 @@ class Columns:
             )
         if len(codes) < self.n_codebooks:
             raise BadCodes(
-                f"Codes have {len(codes)} codebooks; this model speaks in {self.n_codebooks}. "
+                f"Codes have {len(codes)} codebooks; this model needs {self.n_codebooks}. "
                 "Encode the clip with the codec that belongs to the model."
             )
         codes = codes[: self.n_codebooks].astype(np.int64)
         begin, n_semantic = self.tokenizer.semantic_begin_id, self.n_semantic
         if codes.size and (codes.min() < 0 or codes[0].max() >= n_semantic):
             raise BadCodes(
-                f"Codes run from {codes.min()} to {codes[0].max()} in the first codebook; this model knows 0 to "
+                f"Codes run from {codes.min()} to {codes[0].max()} in the first codebook; expected 0 to "
                 f"{n_semantic - 1}. Encode the clip with the codec that belongs to the model."
             )
         return np.concatenate([codes[:1] + begin, codes])
@@ -76,14 +76,3 @@ class Columns:
     @property
     def n_semantic(self) -> int:
         return self.tokenizer.semantic_end_id - self.tokenizer.semantic_begin_id + 1
-
-
-def split_stop(columns: np.ndarray, end_id: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Generated columns [1 + C, n] as the codes to be heard [C, T] and the codes [C] of the stop column.
-
-    Everything from the first stop on is not speech. Without one, every frame is, and the second value is None.
-    """
-    stops = np.flatnonzero(columns[0] == end_id)
-    if not len(stops):
-        return columns[1:], None
-    return columns[1:, : stops[0]], columns[1:, stops[0]]

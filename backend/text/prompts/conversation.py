@@ -1,4 +1,4 @@
-"""A text on its way to speech: its segments, and the prompt for each, given what was spoken before."""
+"""Conversation: the segments of a text and the prompt of each, including previous segments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.text.prompts.turns import TurnSegment, is_silent
 from backend.text.prompts.v15 import V15PromptFormat
 from backend.text.tokenizers.base import Tokenizer
 
-# Frames a prompt leaves to the speech that follows it, unless the model's whole memory is small.
+# Frames reserved for generation, unless the model's context is small.
 N_RESERVED = 2048
 V15_WINDOW = 4096
 
@@ -31,9 +31,9 @@ LAYOUTS: dict[str, Callable[[Columns, bool, int], PromptFormat]] = {
 
 
 class Conversation:
-    """Segments in speaking order. Ask for `prompt(k)`, then `add` what was spoken, then ask for the next.
+    """Segments in order. Call `prompt(k)`, then `add` the generated codes, then continue with the next segment.
 
-    `n_shared`: leading columns that every prompt with these references has in common, whatever the text is.
+    `n_shared`: leading columns shared by every prompt with these references, for any text.
     """
 
     def __init__(
@@ -53,32 +53,34 @@ class Conversation:
         self.n_shared = self._head.shape[1] + layout.lead.shape[1]
 
     def prompt(self, k: int) -> np.ndarray:
-        """The columns [1 + C, S] (int64) to speak segment `k` from, with the segments before it that were added.
+        """Return the prompt [1 + C, S] (int64) of segment `k`, including the previous segments that were added.
 
-        Raises `LimitExceeded` if the model has no room for it.
+        Raises `LimitExceeded` if it exceeds the model's context.
         """
         opened = self._open(k)
         past = [self._closed[index] for index in sorted(self._closed) if index < k]
-        room = PromptBudget(self.n_limit, self._head.shape[1], opened.shape[1], self._has_voice)
-        kept = [past[index] for index in self._layout.kept(past, room)]
+        budget = PromptBudget(self.n_limit, self._head.shape[1], opened.shape[1], self._has_voice)
+        kept = [past[index] for index in self._layout.kept(past, budget)]
         prompt = np.concatenate([self._head, *kept, opened], axis=1)
         self._check(prompt.shape[1])
         return prompt
 
     def add(self, k: int, codes: np.ndarray, stop_codes: np.ndarray | None = None) -> None:
-        """Take the codes [C, T] of segment `k` into the prompts of later ones.
+        """Add the codes [C, T] of segment `k` to the prompts of later segments.
 
-        `stop_codes` [C]: what the model gave the stop column, if it stopped and gave any.
+        `stop_codes` [C]: the codes generated for the stop column, if any.
         """
         self._closed[k] = self._layout.closed(SpokenTurn(self.segments[k], codes, stop_codes))
 
     def opened(self, k: int) -> np.ndarray:
-        """The last columns of `prompt(k)`, those of segment `k` itself. Row 0 of the built-in voice's are the symbols
-        a pointer walks along, from the silence before to the silence after."""
+        """Return the last columns of `prompt(k)`, those of segment `k` itself.
+
+        For the built-in voice, row 0 holds the symbols of the text pointer, with the silences at both ends.
+        """
         return self._open(k)
 
     def check(self) -> None:
-        """Raise `LimitExceeded` now if some segment could not be spoken later."""
+        """Raise `LimitExceeded` if any segment would exceed the context."""
         for k in range(len(self.segments)):
             self._check(self._head.shape[1] + self._open(k).shape[1])
 
@@ -90,8 +92,8 @@ class Conversation:
     def _check(self, n_columns: int) -> None:
         if n_columns > self.n_limit:
             raise LimitExceeded(
-                f"The prompt is {n_columns} tokens, {self._head.shape[1]} of them the references; this model has room "
-                f"for {max(self.n_limit, 0)}. Use shorter references or a smaller chunk length, or raise MAX_SEQ_LEN."
+                f"The prompt is {n_columns} tokens, {self._head.shape[1]} of them the references; the limit is "
+                f"{max(self.n_limit, 0)}. Use shorter references or a smaller chunk length, or raise MAX_SEQ_LEN."
             )
 
 
@@ -109,15 +111,15 @@ def start_conversation(
     split_long: bool = True,
     as_upstream: bool = False,
 ) -> Conversation:
-    """Cut `text` into segments and prepare their prompts.
+    """Split `text` into segments and prepare their prompts.
 
-    `chunk_length`: bytes of UTF-8 a segment should not exceed. `n_reserved`: columns of `max_seq_len` kept for speech
-    (None: 2048, or half of a smaller memory). `max_length`: the window of v1.5. `split_long` off: only speaker tags
-    cut. `as_upstream` reproduces the reference implementation with its defects, for comparison only: it lets users'
-    text hold control tokens, drops text before the first speaker tag and accepts empty text.
+    `chunk_length`: target size of a segment in UTF-8 bytes. `n_reserved`: columns of `max_seq_len` reserved for speech
+    (None: 2048, or half of a smaller context). `max_length`: the window of v1.5. `split_long` False splits only at
+    speaker tags. `as_upstream` reproduces the defects of the reference implementation, for comparison only: control
+    tokens in user text, dropped text before the first speaker tag, empty text.
 
-    Raises `BadText` for text without words, `LimitExceeded` for text or references the model has no room for, and
-    `BadCodes` for references of another codec.
+    Raises `BadText` for text without words, `LimitExceeded` if text or references exceed the context, and `BadCodes`
+    for references of another codec.
     """
     if not as_upstream and is_silent(text):
         raise BadText("There is no text to speak. Send at least one word.")
@@ -129,7 +131,7 @@ def start_conversation(
     if not as_upstream:
         segments = [segment for segment in segments if not is_silent(segment.text)]
         if not segments:
-            raise BadText("The text holds nothing but punctuation. Send at least one word.")
+            raise BadText("The text contains only punctuation. Send at least one word.")
     conversation = Conversation(layout, segments, references, max_seq_len - n_reserved)
     if not as_upstream:
         conversation.check()

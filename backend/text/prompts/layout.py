@@ -1,4 +1,4 @@
-"""What an family must know to write its prompts, and what it is given."""
+"""Prompt format interface and its values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from backend.text.prompts.turns import TurnSegment
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptReference:
-    """A clip of the voice to speak with: its words and its codes [C, T]."""
+    """A reference clip: transcript and codes [C, T]."""
 
     text: str
     codes: np.ndarray
 
 
 class SpokenTurn(NamedTuple):
-    """A segment already spoken. `stop_codes` [C] are those the model gave the stop column, None if it never stopped."""
+    """A generated segment. `stop_codes` [C] are the codes of the stop column, None if generation did not stop."""
 
     segment: TurnSegment
     codes: np.ndarray
@@ -28,8 +28,10 @@ class SpokenTurn(NamedTuple):
 
 
 class PromptBudget(NamedTuple):
-    """Columns there are for a prompt: `n_limit` in all, of them `n_head` taken by the head and `n_new` by the segment
-    to speak next. `has_voice` says that the head holds a voice."""
+    """Columns available for a prompt: `n_limit` in total, `n_head` for the head, `n_new` for the next segment.
+
+    `has_voice`: the head contains a reference.
+    """
 
     n_limit: int
     n_head: int
@@ -38,33 +40,33 @@ class PromptBudget(NamedTuple):
 
 
 class PromptFormat(Protocol):
-    """One family. Every prompt is head, turns already spoken, then an open turn whose first columns are `lead`."""
+    """Prompt format of one family: head, generated turns, then an open turn that starts with `lead`."""
 
     lead: np.ndarray
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
-        """Cut a text into what is spoken in one generation each; `chunk_length` in bytes of UTF-8."""
+        """Split a text into segments generated one at a time; `chunk_length` in UTF-8 bytes."""
 
     def head(self, references: Sequence[PromptReference] | None) -> np.ndarray: ...
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        """The turn up to where the model is to speak."""
+        """Return the turn up to the position where generation starts."""
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
-        """The turn with its speech."""
+        """Return the turn including its speech."""
 
-    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
-        """Which of the turns spoken so far (their columns) go into the next prompt, in order."""
+    def kept(self, past: Sequence[np.ndarray], budget: PromptBudget) -> list[int]:
+        """Return the indices of the previous turns to include in the next prompt, in order."""
 
 
-def newest_that_fit(past: Sequence[np.ndarray], room: PromptBudget, n_history: int | None = None) -> list[int]:
-    """The newest turns that fit the room, and at most `n_history` columns of them unless it is None.
+def newest_that_fit(past: Sequence[np.ndarray], budget: PromptBudget, n_history: int | None = None) -> list[int]:
+    """Return the newest turns within the budget, at most `n_history` columns unless it is None.
 
-    Without a voice in the head the first turn comes before all others: it is what the voice is taken from.
+    Without a voice in the head, the first turn is always included, since it defines the voice.
     """
-    left = room.n_limit - room.n_head - room.n_new
+    left = budget.n_limit - budget.n_head - budget.n_new
     kept: list[int] = []
-    if past and not room.has_voice and past[0].shape[1] <= left:
+    if past and not budget.has_voice and past[0].shape[1] <= left:
         kept.append(0)
         left -= past[0].shape[1]
     if n_history is not None:

@@ -1,4 +1,4 @@
-"""Prompts of the built-in voice: the symbols of a text between silences, then speech."""
+"""Prompt format of the built-in voice: the symbols of a text between silences, then speech."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 
 class PhonogramPromptFormat:
-    """Each reference is `begin | symbols | end | speech | im_end`, and the open turn is `begin | symbols | end`.
+    """Each reference is `begin | symbols | end | speech | im_end`; the open turn is `begin | symbols | end`.
 
-    A named voice is a conditioning vector beside the prompt, so every segment stands alone: nothing is said before.
+    A voice is a conditioning vector outside the prompt, so prompts contain no previous segments.
     """
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self.tokenizer = cast(PhonemeTokenizer, columns.tokenizer)
         self.lead = columns.ids([self.tokenizer.begin_id])
-        self._read: dict[str, list[int]] = {}
+        self._symbols_of: dict[str, list[int]] = {}
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         turns = split_turns(text) or [text]
         segments = segments_of(cut_turns(turns, chunk_length) if split_long else turns)
-        # A sentence in a script this voice cannot read must not silence the others; scripts.py reports it.
+        # Drop sentences without readable symbols; `unicode_scripts.py` reports them.
         return [segment for segment in segments if self._symbols(segment.text)] or segments
 
     def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
@@ -40,7 +40,7 @@ class PhonogramPromptFormat:
         symbols = self._symbols(segment.text)
         if not symbols and segment.text.strip():
             raise BadText(
-                f"Nothing in '{segment.text.strip()[:40]}' can be read aloud by this voice. Use words it can read."
+                f"'{segment.text.strip()[:40]}' contains no text that this voice can read. Use English words."
             )
         return self.columns.ids([self.tokenizer.begin_id, *symbols, self.tokenizer.finish_id])
 
@@ -48,11 +48,11 @@ class PhonogramPromptFormat:
         speech = self.columns.frames(spoken.codes)
         return self.columns.join(self.opened(spoken.segment), speech, self.columns.control("im_end"))
 
-    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
+    def kept(self, past: Sequence[np.ndarray], budget: PromptBudget) -> list[int]:
         return []
 
     def _symbols(self, text: str) -> list[int]:
-        if text not in self._read:
-            # Speaker tags choose a voice, they are not said.
-            self._read[text] = self.tokenizer.encode(SPEAKER_TAG.sub(" ", text).strip())
-        return self._read[text]
+        if text not in self._symbols_of:
+            # Speaker tags select a voice and are not spoken.
+            self._symbols_of[text] = self.tokenizer.encode(SPEAKER_TAG.sub(" ", text).strip())
+        return self._symbols_of[text]

@@ -1,4 +1,4 @@
-"""Prompts of openaudio-s1: speaker, text, speech, speaker, text, ... in one stream without roles."""
+"""Prompt format of openaudio-s1: speaker, text, speech, speaker, text, ... without roles."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from backend.text.prompts.layout import PromptBudget, PromptReference, SpokenTur
 from backend.text.prompts.turns import TurnSegment, cut_turns, segments_of, split_turns
 
 SPEAKER = "<|speaker:0|>"
-# Enough for the segment before, so that voice and tone carry over; more costs attention in every frame.
+# Enough for the previous segment, for consistent voice and tone; more costs attention in every frame.
 N_HISTORY = 1024
 
 
 class S1PromptFormat:
-    """Each reference, and each segment already spoken, is `speaker | text | speech | im_end`.
+    """Each reference and generated segment is `speaker | text | speech | im_end`.
 
-    The speaker tag is plain text to this vocabulary. It always names speaker 0, even before text with tags of its own.
+    The speaker tag is plain text in this vocabulary. It is always speaker 0, even before text with other tags.
     """
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self.lead = columns.words(SPEAKER)
+        self.lead = columns.user_text(SPEAKER)
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         if not split_long or len(text.encode("utf-8", "surrogatepass")) <= chunk_length:
@@ -35,11 +35,11 @@ class S1PromptFormat:
         return self.columns.join(self.columns.control("interleave"), *turns)
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        return self.columns.join(self.lead, self.columns.words(segment.text))
+        return self.columns.join(self.lead, self.columns.user_text(segment.text))
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         speech = self.columns.frames(spoken.codes)
         return self.columns.join(self.opened(spoken.segment), speech, self.columns.control("im_end"))
 
-    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
-        return newest_that_fit(past, room, N_HISTORY)
+    def kept(self, past: Sequence[np.ndarray], budget: PromptBudget) -> list[int]:
+        return newest_that_fit(past, budget, N_HISTORY)

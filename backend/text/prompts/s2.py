@@ -1,4 +1,4 @@
-"""Prompts of s2: a conversation in ChatML, one user message a group of turns."""
+"""Prompt format of s2: a ChatML conversation with one user message per group of turns."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SPEECH_HEADING = "\n\nSpeech:\n"
 
 
 class S2PromptFormat:
-    """A system message with all references, then user and assistant messages in turn.
+    """A system message with all references, then alternating user and assistant messages.
 
-    `as_upstream` drops what stands before the first speaker tag and keeps history beyond what fits.
+    `as_upstream` drops text before the first speaker tag and keeps history beyond the context.
     """
 
     def __init__(self, columns: Columns, *, as_upstream: bool = False) -> None:
         self.columns, self.as_upstream = columns, as_upstream
-        self.lead = columns.wording("<|im_start|>user\n")
-        self._end = columns.wording("<|im_end|>\n")
-        self._answer = columns.wording("<|im_start|>assistant\n<|voice|>")
+        self.lead = columns.prompt_text("<|im_start|>user\n")
+        self._end = columns.prompt_text("<|im_end|>\n")
+        self._answer = columns.prompt_text("<|im_start|>assistant\n<|voice|>")
 
     def segments(self, text: str, chunk_length: int, *, split_long: bool) -> list[TurnSegment]:
         turns = split_turns(text, keep_lead=not self.as_upstream)
@@ -35,23 +35,23 @@ class S2PromptFormat:
 
     def head(self, references: Sequence[PromptReference] | None) -> np.ndarray:
         columns = self.columns
-        task = [columns.wording(TASK)]
+        task = [columns.prompt_text(TASK)]
         if references:
             texts = [
                 r.text if SPEAKER_TAG.search(r.text) else f"<|speaker:{index}|>{r.text}"
                 for index, r in enumerate(references)
             ]
             speech = [columns.frames(r.codes) for r in references]
-            task = [columns.wording(TASK_WITH_VOICES), columns.words("\n".join(texts))]
-            task += [columns.wording(SPEECH_HEADING), *speech]
-        return columns.join(columns.wording("<|im_start|>system\n"), *task, self._end)
+            task = [columns.prompt_text(TASK_WITH_VOICES), columns.user_text("\n".join(texts))]
+            task += [columns.prompt_text(SPEECH_HEADING), *speech]
+        return columns.join(columns.prompt_text("<|im_start|>system\n"), *task, self._end)
 
     def opened(self, segment: TurnSegment) -> np.ndarray:
-        return self.columns.join(self.lead, self.columns.words(segment.text), self._end, self._answer)
+        return self.columns.join(self.lead, self.columns.user_text(segment.text), self._end, self._answer)
 
     def closed(self, spoken: SpokenTurn) -> np.ndarray:
         return self.columns.join(self.opened(spoken.segment), self.columns.frames(spoken.codes), self._end)
 
-    def kept(self, past: Sequence[np.ndarray], room: PromptBudget) -> list[int]:
-        # The model was trained on whole conversations: all that fits stays.
-        return list(range(len(past))) if self.as_upstream else newest_that_fit(past, room)
+    def kept(self, past: Sequence[np.ndarray], budget: PromptBudget) -> list[int]:
+        # The model was trained on whole conversations, so keep all that fits.
+        return list(range(len(past))) if self.as_upstream else newest_that_fit(past, budget)

@@ -1,4 +1,4 @@
-"""Who says what: text with speaker tags as turns, and turns as the segments that are spoken one by one."""
+"""Speaker turns: split text at speaker tags, and group turns into segments."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MAX_GROUP_TURNS = 5
 
 @dataclass(frozen=True, slots=True)
 class TurnSegment:
-    """Text spoken in one generation. `speaker` is None if it has no speaker tag, or several that differ."""
+    """Text generated in one pass. `speaker` is None without a speaker tag or with different ones."""
 
     text: str
     speaker: int | None = None
 
 
 def split_turns(text: str, *, keep_lead: bool = True) -> list[str]:
-    """The turns of a text, each from its speaker tag to the next, stripped; [] if there is no tag.
+    """Split a text at speaker tags into stripped turns; [] if there is no tag.
 
-    Text before the first tag is a turn without one. `keep_lead` off drops it, as upstream does.
+    Text before the first tag is a turn too; `keep_lead` False drops it, as upstream does.
     """
-    starts = [found.start() for found in SPEAKER_TAG.finditer(text)]
+    starts = [match.start() for match in SPEAKER_TAG.finditer(text)]
     if not starts:
         return []
     lead = [text[: starts[0]].strip()] if keep_lead and text[: starts[0]].strip() else []
@@ -34,17 +34,17 @@ def split_turns(text: str, *, keep_lead: bool = True) -> list[str]:
 
 
 def split_long_turn(turn: str, max_bytes: int) -> list[str]:
-    """A turn in pieces of at most `max_bytes` where sentences allow it, each with the turn's own speaker tag."""
-    found = SPEAKER_TAG.match(turn)
-    tag = found[0] if found else ""
-    # A limit smaller than the tag itself still has to leave room for words.
-    room = max(max_bytes - len(tag.encode()), max_bytes // 2, 1)
-    pieces = [piece.strip() for piece in split_to_length(turn[len(tag) :], room)]
+    """Split a turn into pieces of at most `max_bytes` where possible, each with the turn's speaker tag."""
+    match = SPEAKER_TAG.match(turn)
+    tag = match[0] if match else ""
+    # Leave space for words even if the limit is smaller than the tag.
+    text_bytes = max(max_bytes - len(tag.encode()), max_bytes // 2, 1)
+    pieces = [piece.strip() for piece in split_to_length(turn[len(tag) :], text_bytes)]
     return [tag + piece for piece in pieces if piece] or [turn]
 
 
 def group_turns(turns: list[str], max_bytes: int) -> list[str]:
-    """Neighboring turns joined by newlines: at most five, and `max_bytes` of UTF-8 unless one alone is longer."""
+    """Join adjacent turns with newlines: at most five, and `max_bytes` of UTF-8 unless one alone is longer."""
     groups: list[list[str]] = []
     n_bytes = 0
     for turn in turns:
@@ -58,7 +58,7 @@ def group_turns(turns: list[str], max_bytes: int) -> list[str]:
 
 
 def cut_turns(turns: list[str], max_bytes: int) -> list[str]:
-    """Turns cut where they are too long, then neighbors grouped while they fit."""
+    """Split long turns, then group adjacent ones."""
     return group_turns([piece for turn in turns for piece in split_long_turn(turn, max_bytes)], max_bytes)
 
 
@@ -72,5 +72,5 @@ def _speaker(text: str) -> int | None:
 
 
 def is_silent(text: str) -> bool:
-    """Whether nothing is left to say once the speaker tags are taken out."""
+    """Whether the text is empty apart from speaker tags."""
     return not SPEAKER_TAG.sub("", text).strip()

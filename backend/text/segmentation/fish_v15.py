@@ -1,6 +1,6 @@
-"""The cleaning and splitting that fish-speech 1.x models were run with, kept as it was.
+"""Text cleaning and splitting as in fish-speech 1.x, for 1.x checkpoints.
 
-Our own rules are in `split.py` and `normalize.py`; a 1.x checkpoint gets these, oddities included.
+All other checkpoints use `sentences.py` and the normalization package. Oddities are kept for identical prompts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 CURLY_APOSTROPHES = str.maketrans("‘’", "''")
 EMOJI = re.compile("[\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f1e0-\U0001f1ff]+")
 COMMAS = re.compile(r",{2,}")
-# Only the first point between digits is protected: of 1.2.3 the second one may still be cut at.
+# Only the first point between digits is protected: 1.2.3 may be cut at the second one.
 # The lookbehind finds the same numbers; without it a long run of digits takes quadratic time.
 POINT = re.compile(r"(?<!\d)(\d+)\.(\d+)")
 GUARDED_POINT = re.compile(r"<(\d+)_f_(\d+)>")
@@ -21,15 +21,15 @@ NOT_SPEECH = frozenset(string.punctuation + string.whitespace)
 
 
 def clean_v15(text: str) -> str:
-    """Text without surrounding space, emoji of the older blocks, curly apostrophes and repeated commas."""
+    """Strip white space, older emoji and repeated commas, and straighten curly apostrophes."""
     text = EMOJI.sub("", text.strip().translate(CURLY_APOSTROPHES))
     return COMMAS.sub(",", text)
 
 
 def split_v15(text: str, max_bytes: int) -> list[str]:
-    """Cleaned pieces of at most `max_bytes` of UTF-8, or up to 3 more where a character straddles the limit.
+    """Clean a text and split it into pieces of at most `max_bytes` of UTF-8, plus up to 3 at a character border.
 
-    Pieces of ASCII punctuation alone are dropped.
+    Pieces of only ASCII punctuation are dropped.
     """
     parts: Iterable[str] = [POINT.sub(r"<\1_f_\2>", clean_v15(text))]
     parts = [GUARDED_POINT.sub(r"\1.\2", part) for part in _cut_after(parts, max_bytes, SENTENCE_ENDS)]

@@ -1,4 +1,4 @@
-"""Text that arrives piece by piece, cut into sentences as soon as each is known to be complete."""
+"""Incremental sentence splitting of streamed text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import re
 
 from backend.text.segmentation.sentences import split_sentences, split_to_length
 
-# What may stand open at the end of the text so far: its closing part may come, and no cut may fall inside.
+# An unclosed bracket or tag at the end of the text so far: it may still be closed, so it is not split.
 OPEN_MARK = re.compile(
     r"\[[^\[\]\n]{0,64}\Z|<\|phoneme_start\|>(?:(?!<\|phoneme_end\|>)[\s\S]){0,400}\Z|<(?:\|[^|<>\s]{0,32}\|?)?\Z"
 )
-# A sentence longer than this is spoken in parts rather than waited for.
+# A longer sentence is emitted in parts before it is complete.
 MAX_SENTENCE_BYTES = 600
 
 
 class SentenceBuffer:
-    """Collects text and gives sentences. Where sentences end does not depend on how the text was cut on its way,
-    unless one is longer than `MAX_SENTENCE_BYTES`."""
+    """Collects text and returns complete sentences.
+
+    Sentence borders do not depend on how the text was chunked, except beyond `MAX_SENTENCE_BYTES`.
+    """
 
     def __init__(self) -> None:
         self._text = ""
@@ -25,7 +27,7 @@ class SentenceBuffer:
         return len(self._text)
 
     def push(self, text: str) -> list[str]:
-        """More text; returns the sentences that are complete: something else has begun after them."""
+        """Add text; returns the complete sentences, those followed by further text."""
         self._text += text
         open_mark = OPEN_MARK.search(self._text)
         settled = self._text if open_mark is None else self._text[: open_mark.start()]
@@ -35,17 +37,17 @@ class SentenceBuffer:
             first = split_to_length(self._text, MAX_SENTENCE_BYTES // 2)[0]
             complete.append(first)
             self._text = self._text[len(first) :]
-        return _spoken(complete)
+        return _with_words(complete)
 
     def flush(self) -> list[str]:
-        """Everything that is left."""
+        """Return the remaining sentences."""
         rest, self._text = split_sentences(self._text), ""
-        return _spoken(rest)
+        return _with_words(rest)
 
     def clear(self) -> None:
         self._text = ""
 
 
-def _spoken(sentences: list[str]) -> list[str]:
-    """Without white space around them, and without those that hold nothing to say."""
+def _with_words(sentences: list[str]) -> list[str]:
+    """Strip the sentences and drop those without letters or digits."""
     return [sentence.strip() for sentence in sentences if any(character.isalnum() for character in sentence)]

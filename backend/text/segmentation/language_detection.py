@@ -1,4 +1,4 @@
-"""Whether a text is English: figures are only spoken out where they are read in English."""
+"""English detection, which decides whether numbers are written out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from backend.text.segmentation.unicode_scripts import script_of
 
-# Small words that tell a language.
+# Function words that identify a language.
 ENGLISH = frozenset({
     "the", "of", "and", "to", "in", "is", "it", "you", "that", "was", "for", "on", "are", "with", "as", "at", "be",
     "this", "have", "from", "or", "by", "not", "but", "what", "all", "were", "we", "when", "your", "can", "said",
@@ -25,12 +25,12 @@ FOREIGN = frozenset({
 
 
 def looks_english(text: str) -> bool:
-    """Whether a text is to be read as English: in Latin letters, and not full of another language's small words."""
+    """Whether a text is English: mostly Latin letters, and no more foreign than English function words."""
     letters_in = [character for character in text if character.isalpha()]
     if not letters_in or sum(script_of(character) == "Latin" for character in letters_in) < 0.9 * len(letters_in):
         return False
     words = re.findall(r"[^\W\d_]+", text.lower())
-    n_english, n_foreign = (sum(word in small for word in words) for small in (ENGLISH, FOREIGN))
+    n_english, n_foreign = (sum(word in known for word in words) for known in (ENGLISH, FOREIGN))
     if n_english or n_foreign:
         return n_english >= n_foreign
     return sum(not character.isascii() for character in letters_in) <= len(letters_in) // 20

@@ -1,4 +1,4 @@
-"""Long text in pieces that are spoken one after another. Nothing is lost: the pieces joined are the text."""
+"""Sentence and length splitting. The joined pieces are always the original text."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 CLOSERS = re.escape("\"'”’»)]}」』）】")
-# Every repeat is bounded or guarded by what may stand before it, so that no input takes quadratic time.
+# Every repeat is bounded or guarded by a lookbehind, so that no input takes quadratic time.
 SENTENCE_END = re.compile(rf"(?:(?<![.!?…])[.!?…]+[{CLOSERS}]*(?=\s|$)|[。！？｡]+[{CLOSERS}]*|\n[^\S\n]*\n)\s*")
 CLAUSE_END = re.compile(r"(?:[,;:—–](?=\s|$)|[，；：、])\s*")
 WORD_END = re.compile(r"\s+")
-# Finest last: a text is cut more finely only where it is too long.
+# From coarse to fine: a finer level is used only for pieces that are too long.
 LEVELS = (SENTENCE_END, CLAUSE_END, WORD_END)
 
-# Never cut inside: phonemes, control and speaker tags, markers, numbers, names with points in them.
+# Never split: phonemes, control and speaker tags, markers, numbers, names with periods.
 ATOM = re.compile(
     r"<\|phoneme_start\|>(?:(?!<\|phoneme_)[\s\S]){0,400}<\|phoneme_end\|>|<\|[^|<>\s]{1,32}\|>"
     r"|\[[^\[\]\n]{1,64}\]|\([a-z ]{1,32}\)"
@@ -28,15 +28,15 @@ MAYBE_LAST = re.compile(
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, each with the white space after it; joined they are the text."""
+    """Split a text into sentences, each with the white space after it."""
     return list(_cut(text, SENTENCE_END))
 
 
 def split_to_length(text: str, max_bytes: int) -> list[str]:
-    """Pieces of at most `max_bytes` of UTF-8, cut at sentence ends where possible; joined they are the text.
+    """Split a text into pieces of at most `max_bytes` of UTF-8, at sentence ends where possible.
 
-    White space at a piece's end is not counted. A sentence that is too long is cut at clauses, then between words, at
-    last inside a word, but never inside a character, a marker, a number or a phoneme pair: those may be longer.
+    White space at the end of a piece is not counted. A sentence that is too long is split at clauses, then between
+    words, then inside a word, but never inside a character, marker, number or phoneme pair: those may be longer.
     """
     pieces: list[str] = []
     n_bytes = 0
@@ -62,7 +62,7 @@ def _fitting(text: str, max_bytes: int, levels: tuple[re.Pattern[str], ...]) -> 
 
 
 def _cut(text: str, ends: re.Pattern[str]) -> Iterator[str]:
-    atoms = [found.span() for found in ATOM.finditer(text)]
+    atoms = [match.span() for match in ATOM.finditer(text)]
     start, index = 0, 0
     for end in ends.finditer(text):
         mark = end.start() + len(end[0].rstrip())
@@ -81,12 +81,12 @@ def _is_abbreviation(text: str, mark: int, after: int) -> bool:
     before = text[max(mark - 16, 0) : mark]
     if TITLE.search(before):
         return True
-    # "etc." ends a sentence only where a new one seems to begin.
+    # "etc." ends a sentence unless a lower-case word follows.
     return bool(MAYBE_LAST.search(before)) and text[after : after + 1].islower()
 
 
 def _hard_cut(text: str, max_bytes: int) -> Iterator[str]:
-    atoms = {found.start(): found.end() for found in ATOM.finditer(text)}
+    atoms = {match.start(): match.end() for match in ATOM.finditer(text)}
     start = position = n_bytes = 0
     while position < len(text):
         unit = text[position : atoms.get(position, position + 1)]

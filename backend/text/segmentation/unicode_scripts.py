@@ -1,4 +1,4 @@
-"""Which scripts a voice can read, and what it would leave out of a text."""
+"""Unicode scripts: detection, and removal of text in scripts that a model cannot read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-# The first word of a character's Unicode name, where it is not the script's common name.
+# First word of a character's Unicode name, if it differs from the script's common name.
 NAMED = {
     "CJK": "Han", "KANGXI": "Han", "HALFWIDTH": "", "FULLWIDTH": "", "IDEOGRAPHIC": "Han", "MODIFIER": "",
     "FEMININE": "Latin", "MASCULINE": "Latin", "KELVIN": "Latin", "ANGSTROM": "Latin", "MICRO": "Greek", "OHM": "Greek",
 }  # fmt: skip
-# Letters that are others in a costume: 𝐛𝐨𝐥𝐝, ｗｉｄｅ, the ligature ﬁ.
-COSTUMES = ("<font>", "<wide>", "<compat>")
+# Compatibility variants of letters: 𝐛𝐨𝐥𝐝, ｗｉｄｅ, the ligature ﬁ.
+COMPATIBILITY_TAGS = ("<font>", "<wide>", "<compat>")
 COMMON = ""
 PICTOGRAMS = "pictograms"
-# Fish models were trained on many languages; the built-in voice reads English.
+# Fish models are multilingual; the built-in voice supports English.
 FAMILY_SCRIPTS: dict[str, frozenset[str] | None] = {
     "s1": None, "s2": None, "v15": None, "phonogram": frozenset({"Latin", "Greek"}),
 }  # fmt: skip
@@ -25,7 +25,7 @@ MAX_NAMED_CHARS = 24
 
 
 class TextRun(NamedTuple):
-    """Neighboring characters that are all spoken, or all left out for being of one script."""
+    """Adjacent characters that are all spoken, or all removed because of their script."""
 
     text: str
     script: str
@@ -33,16 +33,16 @@ class TextRun(NamedTuple):
 
 
 class ScriptSplit(NamedTuple):
-    """`text` without what cannot be spoken, the stretches of the whole, and a sentence for the user or None."""
+    """`text` without unsupported scripts, the runs of the whole text, and a message for the user or None."""
 
     text: str
-    stretches: tuple[TextRun, ...]
+    runs: tuple[TextRun, ...]
     message: str | None
 
 
 @lru_cache(maxsize=8192)
 def script_of(character: str) -> str:
-    """`Latin`, `Han`, `Cyrillic`...; "" for what all scripts share; `pictograms` for emoji and other pictures."""
+    """Return `Latin`, `Han`, `Cyrillic`...; "" for characters common to all scripts; `pictograms` for emoji."""
     category = unicodedata.category(character)
     if category == "So" or 0x1F1E6 <= ord(character) <= 0x1FAFF:
         return PICTOGRAMS if ord(character) >= 0x2190 else COMMON
@@ -58,42 +58,42 @@ def script_of(character: str) -> str:
 
 
 def plain_letters(text: str) -> str:
-    """The text with bold, script, wide and joined letters as the plain ones they stand for."""
+    """Replace bold, script, wide and joined letters with plain ones."""
     return text if text.isascii() else "".join(map(_plain_letter, text))
 
 
 def _plain_letter(character: str) -> str:
-    is_costume = character.isalpha() and unicodedata.decomposition(character).startswith(COSTUMES)
-    return unicodedata.normalize("NFKC", character) if is_costume else character
+    is_variant = character.isalpha() and unicodedata.decomposition(character).startswith(COMPATIBILITY_TAGS)
+    return unicodedata.normalize("NFKC", character) if is_variant else character
 
 
 def split_by_script(text: str, scripts: Collection[str] | None) -> ScriptSplit:
-    """Split a text into what a voice that reads `scripts` can say and what it cannot; None: it reads all of them."""
+    """Remove text that is not in `scripts`; None supports all scripts."""
     if scripts is None:
         return ScriptSplit(text, (TextRun(text, COMMON, True),) if text else (), None)
     names = [script_of(character) for character in text]
     marked: list[tuple[str, bool]] = []
     for name, character in zip(names, text, strict=True):
         is_spoken = name == COMMON or name in scripts
-        # A joiner or a variation sign belongs to the picture before it, and shared marks do not cut a phrase.
+        # A joiner or variation selector belongs to the emoji before it.
         if marked and not marked[-1][1] and unicodedata.category(character) in ("Cf", "Mn", "Me"):
             name, is_spoken = marked[-1]
         marked.append((COMMON if is_spoken else name, is_spoken))
-    stretches = []
+    runs = []
     position = 0
     for (script, is_spoken), group in groupby(marked):
         size = len(list(group))
-        stretches.append(TextRun(text[position : position + size], script, is_spoken))
+        runs.append(TextRun(text[position : position + size], script, is_spoken))
         position += size
-    spoken = "".join(stretch.text if stretch.is_spoken else " " for stretch in stretches)
-    return ScriptSplit(spoken, tuple(stretches), _message(stretches, scripts))
+    spoken = "".join(run.text if run.is_spoken else " " for run in runs)
+    return ScriptSplit(spoken, tuple(runs), _message(runs, scripts))
 
 
-def _message(stretches: list[TextRun], scripts: Collection[str]) -> str | None:
+def _message(runs: list[TextRun], scripts: Collection[str]) -> str | None:
     lost: dict[str, str] = {}
-    for stretch in stretches:
-        if not stretch.is_spoken:
-            lost[stretch.script] = lost.get(stretch.script, "") + stretch.text
+    for run in runs:
+        if not run.is_spoken:
+            lost[run.script] = lost.get(run.script, "") + run.text
     if not lost:
         return None
     parts = [
@@ -101,4 +101,4 @@ def _message(stretches: list[TextRun], scripts: Collection[str]) -> str | None:
         f"('{text[:MAX_NAMED_CHARS]}{'…' if len(text) > MAX_NAMED_CHARS else ''}')"
         for script, text in lost.items()
     ]
-    return f"Not spoken: {', '.join(parts)}; this voice reads {' and '.join(sorted(scripts))}."
+    return f"Not spoken: {', '.join(parts)}; this voice supports {' and '.join(sorted(scripts))}."

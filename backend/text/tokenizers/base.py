@@ -1,4 +1,4 @@
-"""Text to token ids and back: the contract, and finding out which layout a checkpoint folder has."""
+"""Tokenizer interface, and loading the tokenizer of a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from backend.text.tokenizers.tiktoken import TIKTOKEN_FILE, TiktokenTokenizer
 
 
 class Tokenizer(Protocol):
-    """What prompts need. Ids `semantic_begin_id`..`semantic_end_id` (both included) stand for first-codebook codes;
-    `end_id` ends a turn and is what stops a generation."""
+    """Tokenizer of a checkpoint.
+
+    Ids `semantic_begin_id`..`semantic_end_id` (inclusive) are first-codebook codes; `end_id` ends a turn and stops
+    generation.
+    """
 
     n_vocab: int
     semantic_begin_id: int
@@ -22,25 +25,27 @@ class Tokenizer(Protocol):
     end_id: int
 
     def encode(self, text: str, *, allow_phonemes: bool = True) -> list[int]:
-        """Ids of text somebody else wrote: whatever it says, no control token comes out. Only the phoneme pair
-        keeps its meaning, unless `allow_phonemes` is off or the vocabulary has none."""
+        """Encode untrusted text without producing control tokens.
+
+        The phoneme pair is recognized, unless `allow_phonemes` is False or the vocabulary has none.
+        """
 
     def encode_with_controls(self, text: str) -> list[int]:
-        """Ids of text in which control tokens are meant: the wording of prompts, never what a user wrote."""
+        """Encode fixed prompt text with control tokens; never use it for user text."""
 
     def control_id(self, name: str) -> int:
-        """The id of `<|name|>`. Raises `BadCheckpoint` if the vocabulary has none."""
+        """Return the id of `<|name|>`. Raises `BadCheckpoint` if the vocabulary has none."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, control tokens written out; bytes that are no UTF-8 become U+FFFD."""
+        """Decode ids to text, control tokens included; invalid UTF-8 becomes U+FFFD."""
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, whichever of the three layouts it has.
+    """Load the tokenizer of a checkpoint folder, in any of the three layouts.
 
-    Raises `BadCheckpoint` if there is none, or if its files cannot be read.
+    Raises `BadCheckpoint` if there is none or its files cannot be read.
     """
-    # The folder of a published checkpoint may hold a converted copy beside the original: the original wins.
+    # A published checkpoint may contain a converted copy too: the original takes precedence.
     if (folder / PHONEMES_JSON).is_file():
         return PhonemeTokenizer.load(folder)
     if (folder / TIKTOKEN_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Control tokens of a vocabulary: their names, their ids, and text that only looks like them."""
+"""Control tokens of a vocabulary."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SEMANTIC = re.compile(r"<\|semantic:(\d+)\|>")
 
 
 class ControlTokens:
-    """Control tokens by name. `semantic_begin_id`..`semantic_end_id` are those of the codes, `end_id` ends a turn."""
+    """Control tokens by name. `semantic_begin_id`..`semantic_end_id` are the code ids, `end_id` ends a turn."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
-        """`ids`: each token as written, with its id. Raises `BadCheckpoint` unless the semantic ids are contiguous."""
+        """`ids`: token text to id. Raises `BadCheckpoint` unless the semantic ids are contiguous."""
         self.ids = dict(ids)
-        semantic = {int(found[1]): token_id for name, token_id in ids.items() if (found := SEMANTIC.fullmatch(name))}
+        semantic = {int(match[1]): token_id for name, token_id in ids.items() if (match := SEMANTIC.fullmatch(name))}
         if not semantic:
             raise BadCheckpoint(
                 "The tokenizer has no <|semantic:0|>, so codes have no ids. "
@@ -47,7 +47,7 @@ class ControlTokens:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file of a checkpoint. Raises `BadCheckpoint`."""
+    """Read a JSON file of a checkpoint. Raises `BadCheckpoint`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -57,5 +57,5 @@ def read_json(path: Path) -> Any:
 
 
 def without_lone_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8: halves of surrogate pairs, which JSON can carry, become U+FFFD."""
+    """Replace lone surrogates, which JSON can contain, with U+FFFD, so that the text can be encoded as UTF-8."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""The `tokenizer.json` layout of s2-pro, through the `tokenizers` library."""
+"""Tokenizer for the `tokenizer.json` layout of s2-pro, using the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ PHONEME_SPLIT = re.compile("(" + "|".join(re.escape(token) for token in sorted(P
 
 
 class HFTokenizer:
-    """A `tokenizers` pipeline. What a user wrote never becomes a control token, the phoneme pair aside.
+    """A `tokenizers` pipeline. User text never produces control tokens, except the phoneme pair.
 
-    Added tokens that the file itself does not call special (`<think>` and its kind in Qwen vocabularies) are
-    ordinary words to the model and stay so.
+    Added tokens that the file does not mark as special (such as `<think>` in Qwen vocabularies) are ordinary words.
     """
 
     def __init__(self, definition: str) -> None:
-        """`definition`: the JSON text of a tokenizer. Raises `BadCheckpoint` if the library refuses it."""
+        """`definition`: the JSON text of a tokenizer. Raises `BadCheckpoint` if it is invalid."""
         self._literal = _pipeline(definition)
-        # Two pipelines, since the switch belongs to the object and two threads may tokenize at once.
+        # Two pipelines, since the switch is per object and threads may tokenize concurrently.
         self._literal.encode_special_tokens = True
         self._definition = definition
         self._parsing: tokenizers.Tokenizer | None = None
@@ -56,7 +55,7 @@ class HFTokenizer:
         if not (allow_phonemes and self._phonemes):
             return self._literal.encode(text, add_special_tokens=False).ids
         ids: list[int] = []
-        # An added token cuts the text before anything else looks at it, so cutting here changes nothing else.
+        # The pipeline splits at added tokens first, so splitting here changes nothing else.
         for piece in PHONEME_SPLIT.split(text):
             if piece in self._phonemes:
                 ids.append(self._phonemes[piece])

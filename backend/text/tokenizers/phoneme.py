@@ -1,6 +1,6 @@
-"""The built-in voice's layout: `phonemes.json`, a list of phoneme symbols in place of a vocabulary of words.
+"""Tokenizer for the `phonemes.json` layout of the built-in voice, a list of phoneme symbols.
 
-A symbol's id is its place in the list. Then comes the id that ends speech, then the codes of the first codebook.
+Ids are the positions in the list, then the end of speech, then the codes of the first codebook.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START, C
 PHONEMES_JSON = "phonemes.json"
 VERBATIM = re.compile(f"({re.escape(PHONEME_START)}.*?(?:{re.escape(PHONEME_END)}|$))", re.DOTALL)
 
-# Written words to a string of phoneme symbols.
+# Converts text to a string of phoneme symbols.
 Phonemizer = Callable[[str], str]
 
 
 class PhonemeTokenizer:
-    """Phoneme symbols as ids. Words pass through `phonemize`; what stands inside the phoneme pair is taken as it is.
+    """Encodes phoneme symbols as ids. Text is phonemized first, except inside the phoneme pair.
 
-    Characters that are no symbol have no id and are left out; `unknown_symbols` names them.
+    Unknown characters are dropped; `unknown_symbols` returns them.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class PhonemeTokenizer:
         language: str | None = None,
         phonemize: Phonemizer | None = None,
     ) -> None:
-        """`symbols`: all distinct; the longest match wins. `edges`: the two of them that stand for the silence before
-        and after a text, which no text turns into. `phonemize`: how words are read; without it text is phonemes.
+        """`symbols`: all distinct; the longest match wins. `edges`: the symbols of the silence before and after a
+        text, which no text maps to. `phonemize`: converts text to symbols; None if text is phonemes already.
 
-        Raises `BadCheckpoint` for symbols that repeat or lack the edges.
+        Raises `BadCheckpoint` for repeated symbols or missing edges.
         """
-        is_sound = "" not in symbols and len(set(symbols)) == len(symbols) and len(set(edges)) == 2
-        if not is_sound or not set(edges) < set(symbols) or n_semantic < 1:
+        is_valid = "" not in symbols and len(set(symbols)) == len(symbols) and len(set(edges)) == 2
+        if not is_valid or not set(edges) < set(symbols) or n_semantic < 1:
             raise BadCheckpoint(
                 f"{PHONEMES_JSON} lists {len(symbols)} symbols, {len(set(symbols))} of them distinct, the edges "
                 f"{list(edges)} and {n_semantic} codes; it needs distinct, non-empty symbols, both edges among them, "
@@ -50,10 +50,10 @@ class PhonemeTokenizer:
             )
         self.symbols, self.n_semantic, self.edges = tuple(symbols), n_semantic, edges
         self.language, self.phonemize = language, phonemize
-        places = {symbol: index for index, symbol in enumerate(symbols)}
-        self.begin_id, self.finish_id = (places.pop(edge) for edge in edges)
-        self._places = places
-        self._longest_first = re.compile("|".join(re.escape(s) for s in sorted(places, key=len, reverse=True)))
+        ids_of = {symbol: index for index, symbol in enumerate(symbols)}
+        self.begin_id, self.finish_id = (ids_of.pop(edge) for edge in edges)
+        self._ids_of = ids_of
+        self._longest_first = re.compile("|".join(re.escape(s) for s in sorted(ids_of, key=len, reverse=True)))
         names = {"<|im_end|>": len(symbols)}
         names |= {f"<|semantic:{code}|>": len(symbols) + 1 + code for code in range(n_semantic)}
         self.controls = ControlTokens(names)
@@ -61,12 +61,11 @@ class PhonemeTokenizer:
         self.semantic_begin_id = self.controls.semantic_begin_id
         self.semantic_end_id = self.controls.semantic_end_id
         self.end_id = self.controls.end_id
-        self._written = [*symbols, *names]
+        self._texts = [*symbols, *names]
 
     @classmethod
     def load(cls, folder: Path) -> PhonemeTokenizer:
-        """Read a checkpoint folder's `phonemes.json`, whose language says how words are read; none, that text is
-        phonemes. Raises `BadCheckpoint`."""
+        """Read `phonemes.json` of a checkpoint folder; without a language, text is phonemes. Raises `BadCheckpoint`."""
         listed = read_json(folder / PHONEMES_JSON)
         try:
             symbols, n_semantic, language = listed["symbols"], listed["n_semantic"], listed.get("language")
@@ -81,13 +80,13 @@ class PhonemeTokenizer:
             )
         if language is not None and language not in ACCENTS:
             raise BadCheckpoint(
-                f"{PHONEMES_JSON} is for the language '{language}'; this version reads {', '.join(ACCENTS)}. Update it."
+                f"{PHONEMES_JSON} is for language '{language}'; this version supports {', '.join(ACCENTS)}. Update it."
             )
         phonemize = EnglishPhonemizer(language) if language else None
         return cls(symbols, n_semantic, edges=(begin, end), language=language, phonemize=phonemize)
 
     def save(self, folder: Path) -> None:
-        """Write `phonemes.json` into an existing folder."""
+        """Write `phonemes.json` to an existing folder."""
         content = {
             "language": self.language,
             "n_semantic": self.n_semantic,
@@ -97,7 +96,7 @@ class PhonemeTokenizer:
         (folder / PHONEMES_JSON).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def phonemes(self, text: str, *, allow_phonemes: bool = True) -> str:
-        """The phonemes of a text: its words phonemized, what stands inside the phoneme pair as it is."""
+        """Phonemize a text; text inside the phoneme pair is kept as it is."""
         pieces = VERBATIM.split(text) if allow_phonemes else [text]
         return "".join(
             piece.removeprefix(PHONEME_START).removesuffix(PHONEME_END)
@@ -110,15 +109,15 @@ class PhonemeTokenizer:
         return self.symbol_ids(self.phonemes(text, allow_phonemes=allow_phonemes))
 
     def encode_with_controls(self, text: str) -> list[int]:
-        # Words have no way to name a control token here; prompts place them by id.
+        # Text cannot name a control token in this layout; prompts insert them by id.
         return self.encode(text)
 
     def symbol_ids(self, phonemes: str) -> list[int]:
-        """The ids of phonemes; characters that are no symbol are left out, and so are the edges."""
-        return [self._places[symbol] for symbol in self._longest_first.findall(phonemes)]
+        """Return the ids of phonemes; unknown characters and the edges are dropped."""
+        return [self._ids_of[symbol] for symbol in self._longest_first.findall(phonemes)]
 
     def unknown_symbols(self, phonemes: str) -> list[str]:
-        """The distinct characters that have no id, in order."""
+        """Return the distinct characters that have no id, in order."""
         return list(dict.fromkeys(self._longest_first.sub("", phonemes)))
 
     def control_id(self, name: str) -> int:
@@ -126,12 +125,12 @@ class PhonemeTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(
-            self._written[token_id] if 0 <= token_id < self.n_vocab else "\N{REPLACEMENT CHARACTER}" for token_id in ids
+            self._texts[token_id] if 0 <= token_id < self.n_vocab else "\N{REPLACEMENT CHARACTER}" for token_id in ids
         )
 
     def _phonemize(self, words: str) -> str:
         if self.phonemize is None or not words.strip():
             return words
-        # A phonemizer trims; beside phonemes given verbatim the space between words has to stay.
+        # The phonemizer strips white space; keep it next to explicit phonemes.
         lead = " " if words[0].isspace() else ""
         return lead + self.phonemize(words) + (" " if words[-1].isspace() else "")

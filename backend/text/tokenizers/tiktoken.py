@@ -1,6 +1,6 @@
-"""The tiktoken layout of openaudio-s1 and fish-speech 1.x, read natively: `tokenizer.tiktoken`, `special_tokens.json`.
+"""Tokenizer for the tiktoken layout of openaudio-s1 and fish-speech 1.x.
 
-Upstream's later code lost the ability to read it.
+It reads `tokenizer.tiktoken` and `special_tokens.json`, which later upstream code no longer supports.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from backend.text.tokenizers.control_tokens import PHONEME_PAIR, ControlTokens, 
 TIKTOKEN_FILE = "tokenizer.tiktoken"
 SPECIAL_TOKENS_FILE = "special_tokens.json"
 
-# Not the usual pattern of this family: punctuation and digits stand alone, and `\?` in the last but one choice is a
-# literal question mark where a lookahead was meant. The models were trained with it, so it stays as it is.
+# Differs from the usual tiktoken pattern: punctuation and digits are single tokens, and `\?` in the last but one choice
+# is a literal question mark where a lookahead was intended. The models were trained with it, so it is kept.
 SPLIT_PATTERN = "|".join(
     (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
@@ -47,10 +47,10 @@ ORDERS = {4096: ORDER_S1, 1024: ORDER_V15}
 
 
 class TiktokenTokenizer:
-    """Byte pairs by rank. What a user wrote never becomes a control token, the phoneme pair aside."""
+    """Byte pair encoding by rank. User text never produces control tokens, except the phoneme pair."""
 
     def __init__(self, ranks: dict[bytes, int], controls: dict[str, int]) -> None:
-        """`ranks`: the id of every mergeable token. Raises `BadCheckpoint` if ids clash or single bytes are missing."""
+        """`ranks`: token to id. Raises `BadCheckpoint` for duplicate ids or missing single bytes."""
         missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
         if missing:
             raise BadCheckpoint(
@@ -94,7 +94,7 @@ class TiktokenTokenizer:
     def _encode(self, text: str, allowed: Collection[str]) -> list[int]:
         text = without_lone_surrogates(text)
         ids: list[int] = []
-        # Cut like upstream: beyond this length the pattern's backtracking exceeds its stack.
+        # Split as upstream does: beyond this length the pattern's backtracking exceeds its stack.
         for start in range(0, len(text), MAX_PIECE_CHARS):
             piece = text[start : start + MAX_PIECE_CHARS]
             ids += self._encoding.encode(piece, allowed_special=set(allowed), disallowed_special=())
@@ -102,7 +102,7 @@ class TiktokenTokenizer:
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
-    """The mergeable tokens of a tiktoken file: a base64 token, a space and its rank a line. Raises `BadCheckpoint`."""
+    """Read the mergeable tokens of a tiktoken file, one base64 token and rank per line. Raises `BadCheckpoint`."""
     ranks: dict[bytes, int] = {}
     try:
         lines = path.read_bytes().split(b"\n")
@@ -110,7 +110,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
         raise BadCheckpoint(f"{path.name} cannot be read ({type(error).__name__}). Check the folder.") from error
     for number, line in enumerate(lines, 1):
         fields = line.split()
-        # A lone `=` is base64 of nothing: one published file ends with such a line, and its rank is not a token's.
+        # A lone `=` is empty base64: one published file ends with such a line, which is not a token.
         if not fields or fields[0] == b"=":
             continue
         try:
@@ -125,7 +125,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
 
 
 def read_controls(folder: Path, first_id: int) -> dict[str, int]:
-    """The control tokens: ids as `special_tokens.json` says, else in the order of the family. Raises `BadCheckpoint`."""
+    """Read control token ids from `special_tokens.json`, else use the family's order. Raises `BadCheckpoint`."""
     path = folder / SPECIAL_TOKENS_FILE
     if path.is_file():
         listed = read_json(path)

@@ -1,4 +1,4 @@
-"""The adversarial game: who is fooled, and by how much the inner layers differ."""
+"""Adversarial and feature-matching losses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GanLoss = Literal["hinge", "lsgan"]
 
 
 class DiscriminatorLoss(NamedTuple):
-    """One discriminator's opinion: `logits` of any shape, positive for real; `features` of its inner layers."""
+    """The output of one discriminator: `logits` of any shape, positive for real; `features` of its inner layers."""
 
     logits: Tensor
     features: list[Tensor]
 
 
 def discriminator_loss(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss], kind: GanLoss) -> Tensor:
-    """What the discriminators minimise. Fakes must come from detached audio."""
+    """Returns the loss of the discriminators. Fakes must come from detached audio."""
     return _mean([_discriminator_term(r.logits, f.logits, kind) for r, f in zip(real, fake, strict=True)])
 
 
@@ -30,14 +30,14 @@ def _discriminator_term(real: Tensor, fake: Tensor, kind: GanLoss) -> Tensor:
 
 
 def adversarial_loss(fake: list[DiscriminatorLoss], kind: GanLoss) -> Tensor:
-    """What the codec minimises to pass for real; least squares aims at the real label, 1."""
+    """Returns the codec's adversarial loss; least squares targets the real label, 1."""
     if kind == "hinge":
         return _mean([-verdict.logits.mean() for verdict in fake])
     return _mean([(verdict.logits - 1).square().mean() for verdict in fake])
 
 
 def feature_loss(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss]) -> Tensor:
-    """Mean absolute difference of inner layers, relative to the size of the real ones."""
+    """Returns the mean absolute difference of inner features, relative to the magnitude of the real ones."""
     terms = []
     for r, f in zip(real, fake, strict=True):
         for wanted, got in zip(r.features, f.features, strict=True):
@@ -47,7 +47,7 @@ def feature_loss(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss]) -
 
 
 def right_share(real: list[DiscriminatorLoss], fake: list[DiscriminatorLoss]) -> Tensor:
-    """The share of judgements that are right, 0...1; 0.5 means the discriminators are guessing."""
+    """Returns the discriminator accuracy, 0...1; 0.5 is chance."""
     shares = [((r.logits > 0).float().mean() + (f.logits < 0).float().mean()) / 2
               for r, f in zip(real, fake, strict=True)]  # fmt: skip
     return _mean(shares)

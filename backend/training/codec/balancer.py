@@ -1,4 +1,4 @@
-"""Which loss moves the output how much: gradient shares at the waveform, and weights that hold them."""
+"""Loss balancing by gradient norms at the waveform."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ EPSILON = 1e-12
 
 
 class Balancer:
-    """Adds up losses on the codec's output.
+    """Combines losses on the codec's output.
 
-    With `is_balanced` each loss's gradient is rescaled so that its share of the total is its weight's share, whatever
-    its own size (as in EnCodec, section 3.4); otherwise the weights multiply the losses directly. Gradients are taken
-    at the waveform, so no loss costs another pass through the codec.
+    With `is_balanced`, each loss's gradient is rescaled so that its share of the total equals its weight's share,
+    whatever its scale (as in EnCodec, section 3.4); otherwise the weights multiply the losses. Gradients are taken at
+    the waveform, so no loss needs another pass through the codec.
     """
 
     def __init__(self, weights: dict[str, float], is_balanced: bool):
@@ -23,7 +23,7 @@ class Balancer:
         self.norms: dict[str, Tensor] = {}  # moving averages of the gradient norms
 
     def total(self, losses: dict[str, Tensor], output: Tensor) -> Tensor:
-        """A scalar whose gradient at `output` is the weighted (or balanced) sum."""
+        """Returns a scalar whose gradient at `output` is the weighted (or balanced) sum."""
         losses = {name: loss for name, loss in losses.items() if name in self.weights}
         if not self.is_balanced:
             return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
@@ -38,7 +38,7 @@ class Balancer:
         return (output * combined).sum()
 
     def shares(self, losses: dict[str, Tensor], output: Tensor) -> dict[str, Tensor]:
-        """Each loss's share of the summed norms of the gradients `total` adds up, 0...1. Keeps the graph."""
+        """Returns each loss's share of the summed gradient norms in `total`, 0...1. Keeps the graph."""
         norms = {}
         for name, loss in losses.items():
             if name in self.weights:

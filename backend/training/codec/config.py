@@ -1,4 +1,4 @@
-"""Everything a codec training run can be told, checked before anything starts."""
+"""Configuration of codec training, validated before a run starts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DataBlock(ConfigBlock):
     cache: Path = Path("data/cache")
     heldout_speakers: tuple[str, ...] = ()
     heldout_files: tuple[str, ...] = ()
-    audition_dir: Path | None = None  # recordings to listen to; else held-out clips of `dir`
+    audition_dir: Path | None = None  # validation recordings; default: held-out clips of `dir`
     n_audition_clips: Annotated[int, Field(ge=1)] = 6
     augment: AugmentBlock = AugmentBlock()
 
@@ -68,14 +68,14 @@ class CodecLossBlock(ConfigBlock):
 
 
 class WarmupBlock(ConfigBlock):
-    """Steps without codebooks: until the latents stop gaining effective dimensions, within bounds."""
+    """Training without codebooks until the latents stop gaining effective dimensions, within bounds."""
 
     min_steps: Annotated[int, Field(ge=0)] = 1000
     max_steps: Annotated[int, Field(ge=0)] = 4000
     check_every: Annotated[int, Field(ge=1)] = 200
     patience: Annotated[int, Field(ge=1)] = 3  # checks without growth
-    min_growth: float = 0.03  # relative growth of the effective dimension that counts
-    n_frames: Annotated[int, Field(ge=1)] = 16384  # latents the codebooks start from
+    min_growth: float = 0.03  # relative growth of the effective dimension that resets patience
+    n_frames: Annotated[int, Field(ge=1)] = 16384  # latents for codebook initialization
 
 
 class PhaseBlock(ConfigBlock):
@@ -83,9 +83,9 @@ class PhaseBlock(ConfigBlock):
     batch: Annotated[int, Field(ge=1)] = 8
     segment_s: Annotated[float, Field(gt=0.0)] = 0.64
     optimizer: OptimizerBlock = OptimizerBlock()
-    freeze: tuple[str, ...] = ()  # parts of the codec, by attribute name
-    weights: dict[WaveformLoss, float] = Field(default_factory=dict)  # instead of those in `loss`
-    is_balanced: bool = False  # weights are then shares of the gradient, see balancer.py
+    freeze: tuple[str, ...] = ()  # codec modules to freeze, by attribute name
+    weights: dict[WaveformLoss, float] = Field(default_factory=dict)  # override those in `loss`
+    is_balanced: bool = False  # weights are shares of the gradient, see balancer.py
 
 
 class DiscriminatorBlock(ConfigBlock):
@@ -94,12 +94,12 @@ class DiscriminatorBlock(ConfigBlock):
     n_wave_scales: Annotated[int, Field(ge=0)] = 2
     loss: Literal["hinge", "lsgan"] = "hinge"
     optimizer: OptimizerBlock = OptimizerBlock(lr=5e-4)
-    head_start_steps: Annotated[int, Field(ge=0)] = 0  # steps it learns before the codec listens to it
-    crop_s: Annotated[float, Field(gt=0.0)] | None = None  # judge a random piece of each segment, to save time
+    head_start_steps: Annotated[int, Field(ge=0)] = 0  # discriminator-only steps
+    crop_s: Annotated[float, Field(gt=0.0)] | None = None  # use a random crop of each segment, to save time
 
 
 class CodebookGuardBlock(GuardBlock):
-    min_perplexity_ratio: Probability = 0.02  # of the codebook size; below it a codebook counts as collapsed
+    min_perplexity_ratio: Probability = 0.02  # relative to the codebook size; below it a codebook has collapsed
     collapse_patience: Annotated[int, Field(ge=1)] = 4  # log intervals
 
 
@@ -134,7 +134,7 @@ class CodecConfig(RunConfig):
     harmonic: HarmonicBlock | None = None
     quantizer_dropout: Probability = 0.5
     out: Path = Path("runs/codec")
-    init: Path | None = None  # codec folder to start from; then without warm-up
+    init: Path | None = None  # codec folder to start from; skips the warm-up
 
     @property
     def total_steps(self) -> int:
@@ -148,11 +148,11 @@ class CodecConfig(RunConfig):
     def check_phase(self, name: str, step: int) -> None:
         if name == "adversarial" and self.phase_at(step)[0] != name:
             raise BadSettings(
-                f"The run was in its adversarial phase at step {step}; these settings have recon.steps="
+                f"The run was in its adversarial phase at step {step}; the settings have recon.steps="
                 f"{self.recon.steps}. Restore that setting, or start a new run with init=EXPORTED_CODEC."
             )
 
 
 def read_codec_config(values: dict[str, Any]) -> CodecConfig:
-    """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
+    """Validates a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
     return check_config(CodecConfig, values)

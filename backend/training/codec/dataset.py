@@ -1,4 +1,4 @@
-"""From folders of recordings to the segments a run learns from and the clips it is listened to with."""
+"""Opens folders of recordings as training segments and validation clips."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Progress = Callable[[int, int], None]
 def open_dataset(
     block: DataBlock, spec: CodecSpec, progress: Progress | None = None
 ) -> tuple[list[CachedClip], list[CachedClip]]:
-    """The clips to learn from and the clips to listen to (never both), decoding what is not cached yet."""
+    """Returns disjoint training and validation clips, after decoding those that are not cached yet."""
     if not block.dir:
-        raise BadSettings("No recordings to learn from: data.dir is empty. Give data.dir=FOLDER.")
+        raise BadSettings("There is no training data: data.dir is empty. Set data.dir=FOLDER.")
     heldout = HeldOut(block.heldout_speakers, block.heldout_files)
     learned: list[CachedClip] = []
     kept_out: list[CachedClip] = []
@@ -51,7 +51,7 @@ def open_dataset(
 
 
 def _spread(clips: list[CachedClip], n: int) -> list[CachedClip]:
-    """At most `n` clips, evenly spaced, so that they do not all come from one speaker."""
+    """Returns at most `n` clips, evenly spaced, so that they are not all from one speaker."""
     if len(clips) <= n:
         return clips
     return [clips[round(i)] for i in np.linspace(0, len(clips) - 1, n)]
@@ -60,7 +60,7 @@ def _spread(clips: list[CachedClip], n: int) -> list[CachedClip]:
 def build_sampler(
     clips: list[CachedClip], block: DataBlock, phase: PhaseBlock, spec: CodecSpec, seed: int
 ) -> SegmentSampler:
-    """Segments of whole codec frames."""
+    """Builds a sampler of segments of whole codec frames."""
     n_frames = max(round(phase.segment_s * spec.frame_rate_hz), 1)
     augmentation = Augmentation(**block.augment.model_dump(), rate_hz=spec.sample_rate_hz)
     return SegmentSampler(clips, n_frames * spec.hop_samples, phase.batch, seed, augmentation)

@@ -1,4 +1,4 @@
-"""Small judges of sound: on the waveform at several rates, and on its spectrum through several windows."""
+"""Small discriminators of waveforms at several rates and of spectra at several window sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from backend.training.codec.adversarial import DiscriminatorLoss
 
 SLOPE = 0.2
-# Spectra are compressed to |X|^0.3, or quiet high bands would not be looked at; below `FLOOR` they fade out.
+# Spectra are compressed to |X|^0.3, so that quiet high bands count; below `FLOOR` they fade out.
 COMPRESSION = 0.3
 FLOOR = 1e-3
 
@@ -38,7 +38,7 @@ class WaveDiscriminator(nn.Module):
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Convolutions over the real and imaginary spectrum [B, 2C, T, F] of one window."""
+    """Convolutions over the real and imaginary spectrum [B, 2C, T, F] of one window size."""
 
     window: Tensor
 
@@ -64,14 +64,14 @@ class SpectrumDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """All judges together: one verdict each for audio [B, C, N]."""
+    """All discriminators: one output each for audio [B, C, N]."""
 
     def __init__(self, in_channels: int, channels: int, stft_windows: tuple[int, ...], n_wave_scales: int):
         super().__init__()
         judges: list[nn.Module] = [WaveDiscriminator(in_channels, channels, 2**i) for i in range(n_wave_scales)]
         judges += [SpectrumDiscriminator(in_channels, channels, window) for window in stft_windows]
         if not judges:
-            raise ValueError("no discriminator: give at least one wave scale or one window")
+            raise ValueError("no discriminator: set at least one wave scale or one window")
         self.judges = nn.ModuleList(judges)
 
     def forward(self, audio: Tensor) -> list[DiscriminatorLoss]:
@@ -79,7 +79,7 @@ class Discriminators(nn.Module):
 
 
 def _ready(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
-    """Weights that keep the size of what passes: with the usual ones a new judge's logits all but vanish."""
+    """Initializes weights that preserve the activation scale: with the default ones, initial logits nearly vanish."""
     nn.init.kaiming_normal_(layer.weight, SLOPE)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

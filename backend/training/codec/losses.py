@@ -1,4 +1,4 @@
-"""How far a reconstruction is from its target: log-mel, loudness and complex spectra, over several windows."""
+"""Reconstruction losses: log-mel, loudness and complex spectra over several window sizes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from torch import Tensor, nn
 
 from backend.metrics.reconstruction import mel_filters
 
-# Magnitudes are compressed to |X|^0.3 for the loudness and complex losses, as loudness is heard.
+# Magnitudes are compressed to |X|^0.3 for the loudness and complex losses, like perceived loudness.
 COMPRESSION = 0.3
 
 
 class SpectralDistance(NamedTuple):
-    """Scalars, each a mean over the windows it was asked for."""
+    """Scalar distances, each a mean over its windows."""
 
-    mel: Tensor  # of log-mel magnitudes: quiet and loud places count alike
-    loudness: Tensor  # of compressed mel magnitudes: what is loud counts more
+    mel: Tensor  # of log-mel magnitudes: weighs quiet and loud parts equally
+    loudness: Tensor  # of compressed mel magnitudes: weighs loud parts more
     complex: Tensor  # of compressed complex spectra
-    spectrum: Tensor  # of log magnitudes bin by bin, where mel bands would hide the space between harmonics
-    compressed: Tensor  # of compressed magnitudes bin by bin
+    spectrum: Tensor  # of log magnitudes per bin; mel bands would hide the gaps between harmonics
+    compressed: Tensor  # of compressed magnitudes per bin
 
 
 class SpectralLoss(nn.Module):
-    """Mean absolute differences of log-mel magnitudes, of their loudness and of compressed complex spectra.
+    """Mean absolute differences of log-mel magnitudes, of loudness, and of compressed complex spectra.
 
-    Each window's transform is computed once and serves both. Spectra are scaled so that noise of
-    variance 1 has bins of magnitude about 1 for every window; `floor` is the magnitude under which
-    differences fade out. It is added, not clamped to: a clamp has no gradient where sound is missing.
+    Each window's transform is computed once for all losses. Spectra are scaled so that noise of variance 1 has
+    magnitudes near 1 for every window; differences fade out below `floor`, which is added rather than clamped to, since
+    a clamp has no gradient for missing signal.
     """
 
     def __init__(
@@ -49,28 +49,28 @@ class SpectralLoss(nn.Module):
             self.register_buffer(f"filters_{window}", filters, persistent=False)
 
     def forward(self, audio: Tensor, target: Tensor) -> SpectralDistance:
-        """The distances of `audio` [B, C, N] from `target` of the same shape."""
+        """Returns the distances between `audio` [B, C, N] and `target` of the same shape."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
         mel, loudness, complex_, spectrum, compressed = audio.new_zeros(5).unbind()
         for window in self.windows:
             with torch.no_grad():
-                wanted = self._spectra(target, window)
+                expected = self._spectra(target, window)
             spectra = self._spectra(audio, window)
-            power, wanted_power = _power(spectra), _power(wanted)
+            power, expected_power = _power(spectra), _power(expected)
             if window in self.mel_windows:
                 filters = self.get_buffer(f"filters_{window}")
-                bands, wanted_bands = self._bands(power, filters), self._bands(wanted_power, filters)
-                mel = mel + (bands.log() - wanted_bands.log()).abs().mean()
-                loudness = loudness + (bands.pow(COMPRESSION) - wanted_bands.pow(COMPRESSION)).abs().mean()
+                bands, expected_bands = self._bands(power, filters), self._bands(expected_power, filters)
+                mel = mel + (bands.log() - expected_bands.log()).abs().mean()
+                loudness = loudness + (bands.pow(COMPRESSION) - expected_bands.pow(COMPRESSION)).abs().mean()
             if window in self.bin_windows:
-                bins, wanted_bins = _magnitude(power) + self.floor, _magnitude(wanted_power) + self.floor
-                spectrum = spectrum + (bins.log() - wanted_bins.log()).abs().mean()
-                compressed = compressed + (bins.pow(COMPRESSION) - wanted_bins.pow(COMPRESSION)).abs().mean()
+                bins, expected_bins = _magnitude(power) + self.floor, _magnitude(expected_power) + self.floor
+                spectrum = spectrum + (bins.log() - expected_bins.log()).abs().mean()
+                compressed = compressed + (bins.pow(COMPRESSION) - expected_bins.pow(COMPRESSION)).abs().mean()
             if window in self.complex_windows:
                 gain = (power + self.floor**2).pow((COMPRESSION - 1) / 2)
-                wanted_gain = (wanted_power + self.floor**2).pow((COMPRESSION - 1) / 2)
+                expected_gain = (expected_power + self.floor**2).pow((COMPRESSION - 1) / 2)
                 difference = torch.view_as_real(spectra) * gain[..., None]
-                difference = difference - torch.view_as_real(wanted) * wanted_gain[..., None]
+                difference = difference - torch.view_as_real(expected) * expected_gain[..., None]
                 complex_ = complex_ + difference.abs().mean()
         n_mel, n_complex = max(len(self.mel_windows), 1), max(len(self.complex_windows), 1)
         n_bins = max(len(self.bin_windows), 1)
@@ -79,7 +79,7 @@ class SpectralLoss(nn.Module):
         )
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:
-        """[B, N] to complex [B, T, F]."""
+        """Transforms [B, N] to complex [B, T, F]."""
         frames = samples.unfold(1, window, window // 4)
         return torch.fft.rfft(frames * self.get_buffer(f"window_{window}"))
 

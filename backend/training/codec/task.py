@@ -1,4 +1,4 @@
-"""A codec as something to train: round trip, losses, the adversarial game, its codebooks, the optimisers."""
+"""The codec training task: round trip, losses, adversarial training, codebooks, optimizers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ N_RECENT_LATENTS = 4096
 
 
 class CodecTrainTask:
-    """A codec with all that trains it. `enter` a phase, then `learn` through it."""
+    """A codec with its training state. Call `start_phase`, then `train_step`."""
 
     watched = "recon"
 
@@ -67,9 +67,9 @@ class CodecTrainTask:
         return self.fabric.device
 
     def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
-        """Prepare for a phase: freeze parts, build the optimisers, the discriminators and the source of segments.
+        """Prepares a phase: freezes modules, builds optimizers, discriminators and the segment sampler.
 
-        A phase that is not fresh continues from a state that `restore` brings.
+        A phase that is not fresh continues from the state that `restore` loads.
         """
         is_adversarial = name == "adversarial"
         if is_adversarial and is_fresh:
@@ -84,7 +84,9 @@ class CodecTrainTask:
             part = getattr(self.codec, name, None)
             if not isinstance(part, torch.nn.Module):
                 parts = ", ".join(name for name, _ in self.codec.named_children())
-                raise BadSettings(f"Cannot freeze '{name}': codec '{self.spec.name}' has the parts {parts}.")
+                raise BadSettings(
+                    f"Cannot freeze '{name}': codec '{self.spec.name}' has the modules {parts}. Choose from these."
+                )
             part.requires_grad_(False).eval()
         self.trained = [weight for weight in self.codec.parameters() if weight.requires_grad]
         self.optimizer = build_optimizer(self.trained, phase.optimizer)
@@ -101,30 +103,30 @@ class CodecTrainTask:
                 self._quantize()
 
     def set_lr(self, phase_step: int, scale: float) -> float:
-        """Follow the schedule at a step of the phase; returns the codec's learning rate."""
+        """Applies the schedule at a step of the phase; returns the codec's learning rate."""
         steps = self.phase.steps
         if self.is_adversarial:
             follow_schedule(self.discriminator_optimizer, self.recipe.discriminator.optimizer, phase_step, steps, scale)
         return follow_schedule(self.optimizer, self.phase.optimizer, phase_step, steps, scale)
 
     def reseed(self, seed: int) -> None:
-        """Other segments from here on."""
+        """Continues with other segments."""
         self.sampler.reseed(seed)
 
     def train_step(self, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
-        """Take the next segments and learn from them."""
+        """Trains on the next batch of segments."""
         audio = torch.from_numpy(self.sampler.next_batch()).to(self.device, non_blocking=True)
         return self.step(audio, phase_step, is_detailed)
 
     def step(self, audio: Tensor, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
-        """Learn from audio [B, C, N]; returns scalars to average. `is_detailed` adds the gradient shares."""
+        """Trains on audio [B, C, N]; returns scalars to average. `is_detailed` adds the gradient shares."""
         counts = None
         if self.is_quantized:
             counts = dropout_rows(audio.shape[0], self.spec.n_codebooks, self.recipe.quantizer_dropout, self._rng).to(
                 self.device
             )
         out = self._wrapped.reconstruct(audio, counts, self.is_quantized)
-        # The codec answers late by its declared lag: compare with the input of that time ago.
+        # Compensate the codec's declared latency.
         lag = self.spec.latency_samples
         fake, real = out.audio[:, :, lag:], audio[:, :, : audio.shape[2] - lag]
         self._remember(out.latent, out.indices)
@@ -152,11 +154,11 @@ class CodecTrainTask:
         return values
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Teach the discriminators. They see the codec's audio detached, so the codec gets no gradient from this."""
+        """Trains the discriminators on detached codec audio, so the codec gets no gradient."""
         assert self.discriminators is not None, "not in the adversarial phase"
         block = self.recipe.discriminator
         self.discriminators.requires_grad_(True)
-        # One pass over both halves: a wrapper for several devices allows one forward per backward.
+        # One pass over both halves: a multi-device wrapper allows one forward per backward.
         verdicts = self._wrapped_discriminators(torch.cat([real, fake.detach()]))
         halves = [(v.logits.chunk(2), v) for v in verdicts]
         of_real = [v._replace(logits=logits[0]) for logits, v in halves]
@@ -171,7 +173,7 @@ class CodecTrainTask:
         return {"d_loss": loss, "d_right": share, "d_gradient_norm": norm, "d_skipped": skipped}
 
     def _crop(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The same random piece of both."""
+        """Crops both signals at the same random position."""
         crop_s, n_samples = self.recipe.discriminator.crop_s, real.shape[2]
         n_kept = n_samples if crop_s is None else min(round(crop_s * self.spec.sample_rate_hz), n_samples)
         first = int(torch.randint(0, n_samples - n_kept + 1, (), generator=self._rng))
@@ -201,12 +203,12 @@ class CodecTrainTask:
             self.codes.push(indices.transpose(1, 2).flatten(0, 1).to(torch.int32))
 
     def effective_dimension(self) -> float:
-        """How many directions the recent latents use."""
+        """Returns the effective dimension of the recent latents."""
         rows = self.latents.rows()
         return float("nan") if rows is None else effective_dimension(rows.T[None])
 
     def measure(self, n_steps: int, cpu_s: float) -> dict[str, Any]:
-        """The speed over the last `n_steps` and the health of the codebooks."""
+        """Returns the speed over the last `n_steps` and codebook statistics."""
         audio_s = n_steps * self.sampler.batch * self.sampler.n_samples / self.spec.sample_rate_hz
         values: dict[str, Any] = {
             "is_quantized": self.is_quantized, "audio_s_per_cpu_s": audio_s / cpu_s,
@@ -221,7 +223,7 @@ class CodecTrainTask:
         return values
 
     def on_log(self, step: int, values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Switch the codebooks on when the latents are ready, and place them anew when they collapse."""
+        """Enables the codebooks when the latents are ready, and re-initializes them when they collapse."""
         block = self.recipe.warmup
         if not self.is_quantized:
             is_check = step % block.check_every < self.recipe.log_every
@@ -237,11 +239,11 @@ class CodecTrainTask:
                 yield "reseed", {"perplexity": perplexities}
 
     def export_metadata(self) -> dict[str, Any]:
-        """What an exported codec should say of itself."""
+        """Returns metadata for an exported codec."""
         return {"is_quantized": self.is_quantized}
 
     def validate(self, folder: Path) -> dict[str, Any]:
-        """How the averaged codec sounds on clips it never learned from; the clips also go to `folder`."""
+        """Scores the averaged codec on validation clips and writes them to `folder`."""
         if not self.validation_clips:
             return {}
         return validate_codec(self.average.module, self.validation_clips, self.spectral_loss, self.is_quantized, folder)
@@ -253,13 +255,13 @@ class CodecTrainTask:
 
     @property
     def has_placeable_codebooks(self) -> bool:
-        """Whether codebooks start from latents; those trained by gradients start by themselves."""
+        """True if codebooks are initialized from latents, not trained by gradients."""
         quantizer = getattr(self.codec, "quantizer", None)
         return quantizer is not None and not quantizer.stages[0].is_trained_by_gradient
 
     @torch.no_grad()
     def place_codebooks(self, sampler: SegmentSampler) -> None:
-        """Put the codes of every stage among fresh latents, by k-means, and forget the averages of the old ones."""
+        """Initializes the codebooks of every stage by k-means on new latents, and resets their averages."""
         n_missing, latents = self.recipe.warmup.n_frames, []
         self.codec.eval()
         while n_missing > 0:
@@ -275,7 +277,7 @@ class CodecTrainTask:
         self.codes.clear()
 
     def adopt_average(self) -> None:
-        """Take over the averaged weights: what is frozen from here on is then exactly what was exported."""
+        """Loads the averaged weights, so that modules frozen from here on equal the exported ones."""
         self.codec.load_state_dict(self.average.module.state_dict())
 
     def state(self) -> dict[str, Any]:
@@ -299,7 +301,7 @@ class CodecTrainTask:
         return state
 
     def restore(self, state: dict[str, Any], is_first: bool = True) -> None:
-        """Go back to a saved state of the same phase. Only the first process goes on with the same segments."""
+        """Restores a saved state of the same phase. Only the first process continues with the same segments."""
         if is_first:
             self.sampler.restore(state["sampler"])
         self.collapse.n_bad = state["n_collapsed"]
@@ -318,7 +320,7 @@ class CodecTrainTask:
             self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
 
     def _share_codebooks(self) -> None:
-        """Let moving-average codebooks learn from the latents of all devices."""
+        """Updates moving-average codebooks from the latents of all devices."""
         for stage in getattr(getattr(self.codec, "quantizer", None), "stages", ()):
             if not stage.is_trained_by_gradient:
                 stage.sum_over_ranks = lambda value: self.fabric.all_reduce(value, reduce_op="sum")

@@ -1,4 +1,4 @@
-"""How the averaged codec sounds on clips it never learned from."""
+"""Validation of the averaged codec on held-out clips."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MAX_CLIP_S = 5.0
 def validate_codec(
     codec: CausalCodec, clips: list[CachedClip], loss: SpectralLoss, is_quantized: bool, folder: Path | None = None
 ) -> dict[str, Any]:
-    """Mean log-mel distance, STOI and PESQ over the clips, for all codebooks and for fewer.
+    """Returns mean log-mel distance, STOI and PESQ over the clips, with all codebooks and with fewer.
 
-    STOI and PESQ are given where their packages are installed. With a `folder`, the clips are also written there.
+    STOI and PESQ need their packages. With a `folder`, the clips are also written there.
     """
     spec, device = codec.spec, next(codec.parameters()).device
     codec.eval()
@@ -41,11 +41,11 @@ def validate_codec(
             padded = torch.nn.functional.pad(audio, (0, spec.latency_samples))
             padded = torch.nn.functional.pad(padded, (0, -padded.shape[2] % spec.hop_samples)).to(device)
             kept = torch.tensor([n_codebooks], device=device) if is_quantized else None
-            heard = codec.reconstruct(padded, kept, is_quantized).audio
-            heard = heard[:, :, spec.latency_samples :][:, :, : audio.shape[2]].float()
-            mel = loss(heard, audio.to(device)).mel
+            decoded = codec.reconstruct(padded, kept, is_quantized).audio
+            decoded = decoded[:, :, spec.latency_samples :][:, :, : audio.shape[2]].float()
+            mel = loss(decoded, audio.to(device)).mel
             scores.setdefault("mel", []).append(float(mel))
-            mono, reference = heard[0].mean(dim=0).cpu().numpy(), samples.mean(axis=0)
+            mono, reference = decoded[0].mean(dim=0).cpu().numpy(), samples.mean(axis=0)
             for name, score in _perceptual(reference, mono, spec.sample_rate_hz).items():
                 scores.setdefault(name, []).append(score)
             if folder is not None and n_codebooks == spec.n_codebooks:
@@ -57,10 +57,10 @@ def validate_codec(
     return values | table
 
 
-def _perceptual(reference: np.ndarray, heard: np.ndarray, rate_hz: int) -> dict[str, float]:
-    """STOI and wide-band PESQ, of those that are installed."""
+def _perceptual(reference: np.ndarray, decoded: np.ndarray, rate_hz: int) -> dict[str, float]:
+    """Returns STOI and wideband PESQ, if installed."""
     scores = {}
-    at_16k = [soxr.resample(x, rate_hz, 16000) for x in (reference, heard)]
+    at_16k = [soxr.resample(x, rate_hz, 16000) for x in (reference, decoded)]
     if find_spec("pystoi"):
         scores["stoi"] = float(import_module("pystoi").stoi(*at_16k, 16000))
     if find_spec("pesq"):

@@ -1,4 +1,4 @@
-"""What every training run can be told, whatever it trains."""
+"""Settings shared by all training runs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class OptimizerBlock(ConfigBlock):
 
 
 class GuardBlock(ConfigBlock):
-    max_loss_ratio: Annotated[float, Field(gt=1.0)] = 3.0  # against the running median
-    window: Annotated[int, Field(ge=3)] = 20  # log intervals in the median
+    max_loss_ratio: Annotated[float, Field(gt=1.0)] = 3.0  # relative to the running median
+    window: Annotated[int, Field(ge=3)] = 20  # log intervals of the median
     lr_cut: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     max_rollbacks: Annotated[int, Field(ge=0)] = 5
 
 
 class RunConfig(ConfigBlock):
-    """A task's own recipe adds its blocks, and says how many steps there are and what they are."""
+    """Base of a task's configuration; subclasses add blocks and define the number of steps and the phases."""
 
-    trained: ClassVar[str]  # the block a run cannot change: what it trains
+    trained: ClassVar[str]  # the block that must not change within a run
 
     guard: GuardBlock = GuardBlock()
     average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
@@ -44,7 +44,7 @@ class RunConfig(ConfigBlock):
     seed: int = 0
     threads: Annotated[int, Field(ge=1)] = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    max_minutes: Annotated[float, Field(gt=0.0)] | None = None  # stop, to be continued later
+    max_minutes: Annotated[float, Field(gt=0.0)] | None = None  # time limit; the run can be resumed
     log_every: Annotated[int, Field(ge=1)] = 25
     snapshot_minutes: Annotated[float, Field(ge=0.0)] = 5.0
     export_minutes: Annotated[float, Field(ge=0.0)] = 15.0
@@ -55,20 +55,20 @@ class RunConfig(ConfigBlock):
         raise NotImplementedError
 
     def phase_at(self, step: int) -> tuple[str, Any, int]:
-        """The phase that step `step` belongs to: its name, its settings and the step it began at."""
+        """Returns the phase of `step`: its name, its settings and its first step."""
         raise NotImplementedError
 
     def check_phase(self, name: str, step: int) -> None:
-        """Raise `BadSettings` if a run that was in phase `name` at `step` cannot go on with these settings."""
+        """Raises `BadSettings` if a run in phase `name` at `step` cannot continue with these settings."""
 
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
 def check_config(kind: type[ConfigT], values: dict[str, Any]) -> ConfigT:
-    """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
+    """Validates a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
-        raise BadSettings("The training settings do not fit: " + "; ".join(lines) + ".") from error
+        raise BadSettings("The training settings are invalid: " + "; ".join(lines) + ". Correct them.") from error

@@ -1,4 +1,4 @@
-"""How a run is doing, judged from its log: healthy, collapsed, discriminator too strong, or diverged."""
+"""Diagnosis of a run from its log: healthy, collapsed, discriminator too strong, or diverged."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from backend.training.loop.run_log import LOG_NAME, read_rows
 
 State = Literal["healthy", "collapsed", "discriminator too strong", "diverged"]
 
-# Judged over the last rows, compared with the best stretch of the same phase.
+# Evaluated over the last rows, relative to the best window of the same phase.
 N_RECENT = 5
 DIVERGED_RATIO = 2.0
 MAX_SKIPPED = 0.2
-MIN_USED_RATIO = 0.1  # perplexity of the worst codebook over what was possible
+MIN_USED_RATIO = 0.1  # perplexity of the worst codebook relative to the possible maximum
 MAX_DEAD_FRACTION = 0.6
 MIN_DIMENSION = 1.5
 MAX_RIGHT_SHARE = 0.95
-MIN_ROWS_FOR_CODES = 4  # the codebooks need a moment after they were placed
+MIN_ROWS_FOR_CODES = 4  # codebooks need some steps after initialization
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """A state, the sentence that explains it, and the numbers it was judged by."""
+    """A state, the reason, and the numbers behind it."""
 
     state: State
     reason: str
@@ -33,11 +33,13 @@ class Diagnosis:
 
 
 def diagnose(run: Path) -> Diagnosis:
-    """Judge the run in a folder. Raises `BadSettings` if it has no log yet."""
+    """Diagnoses the run in a folder. Raises `BadSettings` if it has no log yet."""
     rows = read_rows(run)
     steps = [row for row in rows if row["kind"] == "step"]
     if not steps:
-        raise BadSettings(f"'{run.name}' has no steps in {LOG_NAME}; expected the folder of a run that has begun.")
+        raise BadSettings(
+            f"'{run.name}' has no steps in {LOG_NAME}; expected the folder of a started run. Check the path."
+        )
     last = steps[-1]
     same = [
         row for row in steps if row["phase"] == last["phase"] and row.get("is_quantized") == last.get("is_quantized")
@@ -58,13 +60,13 @@ def diagnose(run: Path) -> Diagnosis:
 def _diverged(rows: list[dict[str, Any]], same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagnosis | None:
     events = [row for row in rows if row["kind"] == "event"]
     recent = same[-N_RECENT:]
-    # Codecs are watched by what they lose in reconstruction, voices by their whole loss.
+    # Codecs are checked by their reconstruction loss, voices by their total loss.
     watched = "recon" if "recon" in recent[-1] else "loss"
     losses = [row[watched] for row in same if row[watched] is not None]
     numbers["rollbacks"] = sum(row["event"] == "rollback" for row in events)
     numbers["skipped_share"] = fmean(row["skipped"] or 0.0 for row in recent)
     if events and events[-1]["event"] == "stop" and events[-1].get("reason") == "diverged":
-        return Diagnosis("diverged", "the run gave up after its last allowed rollback", numbers)
+        return Diagnosis("diverged", "the run stopped after its last allowed rollback", numbers)
     if any(row[watched] is None for row in recent):
         return Diagnosis("diverged", "the loss is not a number", numbers)
     numbers[watched] = median(losses[-N_RECENT:])
@@ -92,7 +94,7 @@ def _collapsed(same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagnos
         if numbers["max_dead_fraction"] > MAX_DEAD_FRACTION and last["n_frames_seen"] > 4 * max(sizes):
             return Diagnosis("collapsed", "most codes of a codebook are never used", numbers)
     if numbers.get("effective_dimension", MIN_DIMENSION) < MIN_DIMENSION:
-        return Diagnosis("collapsed", "the latents use hardly more than one direction", numbers)
+        return Diagnosis("collapsed", "the latents use barely more than one dimension", numbers)
     return None
 
 
@@ -103,5 +105,5 @@ def _overpowered(same: list[dict[str, Any]], numbers: dict[str, float]) -> Diagn
     numbers["discriminator_right"] = fmean(row["d_right"] for row in recent)
     numbers["discriminator_loss"] = fmean(row["d_loss"] for row in recent)
     if len(recent) == N_RECENT and numbers["discriminator_right"] > MAX_RIGHT_SHARE:
-        return Diagnosis("discriminator too strong", "it tells nearly all fakes from real sound", numbers)
+        return Diagnosis("discriminator too strong", "it distinguishes nearly all fakes from real audio", numbers)
     return None

@@ -1,4 +1,4 @@
-"""A moving average of the weights: what a run exports."""
+"""Exponential moving average of the weights, which a run exports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class ExponentialMovingAverage(Generic[Module]):
-    """`module` is an evaluation copy whose floating weights and buffers trail those of the original.
+    """`module` is an eval copy whose floating-point weights and buffers are averages of the original's.
 
-    The first steps of a phase weigh more, or a thousand steps later a third of the average would be its random start.
+    The first steps of a phase have more weight; otherwise, a thousand steps later, a third of the average would be the
+    random initialization.
     """
 
     def __init__(self, original: Module, decay: float):
@@ -27,10 +28,10 @@ class ExponentialMovingAverage(Generic[Module]):
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after `step` of a phase."""
+        """Averages in the weights after `step` of a phase."""
         decay = min(self.decay, (step + 1) / (step + 11))
-        # Less a share of the difference: where both are equal (frozen parts) this leaves them bit-equal, zeros and their
-        # signs too, which a lerp would not.
+        # Subtracting part of the difference keeps equal values (frozen modules) bit-equal, including signed zeros; lerp
+        # would not.
         ours, theirs = [o for o, _ in self._averaged], [t for _, t in self._averaged]
         torch._foreach_sub_(ours, torch._foreach_sub(ours, theirs), alpha=1.0 - decay)
         for mine, original in self._copied:
@@ -38,7 +39,7 @@ class ExponentialMovingAverage(Generic[Module]):
 
     @torch.no_grad()
     def restart_part(self, prefix: str) -> None:
-        """Forget the past of one part: become equal to the original, as after its codebooks were placed anew."""
+        """Resets one part to the original's values, as after codebook re-initialization."""
         for name, ours, theirs in self._pairs:
             if name.startswith(prefix + "."):
                 ours.copy_(theirs)

@@ -1,4 +1,4 @@
-"""What keeps one bad moment from ending a run: steps that are skipped, and runs that are rolled back."""
+"""Training guards: skipped steps, rollbacks, collapse and plateau detection."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MIN_HISTORY = 5
 
 
 def guarded_step(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], clip: float) -> tuple[Tensor, Tensor]:
-    """Clip the gradients and take a step, unless a gradient is not finite.
+    """Clips the gradients and takes a step, unless a gradient is not finite.
 
-    Returns the gradient norm before clipping and 1.0 if the step was skipped. The decision is taken on the device
-    (`found_inf` of a fused optimiser), so nothing waits for it; weights and moments of a skipped step stay as they were.
+    Returns the gradient norm before clipping, and 1.0 if the step was skipped. The check stays on the device
+    (`found_inf` of a fused optimizer), so nothing synchronizes; a skipped step leaves weights and moments unchanged.
     """
     norm = torch.nn.utils.clip_grad_norm_(list(parameters), clip)
     skipped = (~norm.isfinite()).float()
@@ -26,14 +26,14 @@ def guarded_step(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor],
 
 
 class DivergenceGuard:
-    """Watches the mean loss of log intervals against their running median."""
+    """Compares the mean loss of log intervals with their running median."""
 
     def __init__(self, max_loss_ratio: float, window: int):
         self.max_loss_ratio, self.window = max_loss_ratio, window
         self.history: list[float] = []
 
     def is_diverged(self, loss: float) -> bool:
-        """Judge the next interval: NaN (every step skipped), or far above the median of those before."""
+        """Checks the next interval: NaN (every step skipped), or far above the median."""
         if not math.isfinite(loss):
             return True
         if len(self.history) >= MIN_HISTORY and loss > self.max_loss_ratio * median(self.history):
@@ -42,19 +42,19 @@ class DivergenceGuard:
         return False
 
     def reset(self) -> None:
-        """Forget the past, where the loss is expected to jump: codebooks switched on, a new phase."""
+        """Clears the history where the loss is expected to jump: codebooks enabled, a new phase."""
         self.history = []
 
 
 class CollapseGuard:
-    """Watches codebook perplexities: a codebook that stays below a share of its size has collapsed."""
+    """Watches codebook perplexities: a codebook that stays below a fraction of its size has collapsed."""
 
     def __init__(self, min_ratio: float, patience: int):
         self.min_ratio, self.patience = min_ratio, patience
         self.n_bad = 0
 
     def is_collapsed(self, perplexities: Iterable[float], sizes: Iterable[int], n_frames: int) -> bool:
-        """Judge the next interval, whose codes come from `n_frames` frames."""
+        """Checks the next interval, whose codes come from `n_frames` frames."""
         is_bad = any(
             perplexity < max(self.min_ratio * min(size, n_frames), 1.5)
             for perplexity, size in zip(perplexities, sizes, strict=True)
@@ -66,8 +66,8 @@ class CollapseGuard:
 class PlateauDetector:
     """Watches the effective dimension of the latents during training without codebooks.
 
-    Codebooks placed while the latents use a few directions keep them there; so wait until that number
-    has not grown by `min_growth` (relative) for `patience` checks.
+    Codebooks initialized while the latents use few dimensions keep them there, so wait until it has not grown by
+    `min_growth` (relative) for `patience` checks.
     """
 
     def __init__(self, min_growth: float, patience: int):
@@ -76,7 +76,7 @@ class PlateauDetector:
         self.n_flat = 0
 
     def is_reached(self, effective_dimension: float) -> bool:
-        """Take the next measurement."""
+        """Adds the next measurement."""
         if effective_dimension > self.best * (1.0 + self.min_growth):
             self.best, self.n_flat = effective_dimension, 0
         else:

@@ -1,4 +1,4 @@
-"""The training loop: steps, phases, the log, snapshots, rollbacks, exports. What a step is, the task knows."""
+"""The training loop: steps, phases, log, snapshots, rollbacks, exports. The task defines a step."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Exporter = Callable[[Any, dict[str, Any]], None]
 
 
 class TrainingFailed(PhonogramError):
-    """A run that diverged again after every rollback it was allowed."""
+    """A run that diverged again after its last allowed rollback."""
 
 
 class Loop:
-    """One run in its folder. A run that was interrupted goes on from its last snapshot.
+    """One run in its folder. An interrupted run resumes from its last snapshot.
 
-    Everything but the step itself (log, guard, snapshots, exports) happens at log boundaries, every
-    `recipe.log_every` steps; only there does the loop wait for the device.
+    Everything but the step (log, guard, snapshots, exports) happens at log boundaries, every `recipe.log_every` steps;
+    only there does the loop synchronize with the device.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Loop:
         self.root = recipe.out / "snapshots"
 
     def run(self) -> str:
-        """Train until the steps are done ("finished"), the minutes are over ("time") or `wants_stop` ("stopped")."""
+        """Trains until all steps are done ("finished"), the time is over ("time") or `wants_stop` is set ("stopped")."""
         recipe = self.recipe
         self._check_model_unchanged()
-        # The first process looks for all: it may have written the first snapshot before another looks.
+        # The first process decides for all: it may write the first snapshot before another process looks.
         found = self.fabric.broadcast(bool(snapshots(self.root)))
         if found:
             self._restore(snapshots(self.root)[-1])
@@ -97,14 +97,14 @@ class Loop:
         self.step += 1
 
     def _enter_phase(self) -> None:
-        """Begin the phase of the present step, with fresh optimisers and dataset."""
+        """Starts the phase of the current step with new optimizers and data order."""
         name = self.recipe.phase_at(self.step)[0]
         self.task.start_phase(name, self._seed(), is_fresh=True)
         self.phase_name = name
         self.guard.reset()
 
     def _seed(self) -> int:
-        """Different for every process, phase and rollback."""
+        """Returns a seed that differs for every process, phase and rollback."""
         numbers = (self.recipe.seed, self.fabric.global_rank, self.step, self.n_rollbacks)
         return sum(number * 1_000_003**i for i, number in enumerate(numbers))
 
@@ -132,7 +132,7 @@ class Loop:
                 last[name] = time.monotonic()
 
     def _measure(self) -> dict[str, Any]:
-        """The means of the interval over all processes, with the speed and what the task adds."""
+        """Returns the interval's means over all processes, the speed and the task's values."""
         means = self.meters.flush()
         if self.fabric.world_size > 1:
             means = {name: float(self.fabric.all_reduce(torch.tensor(value))) for name, value in means.items()}
@@ -148,7 +148,7 @@ class Loop:
         return values | self.task.measure(n_steps, cpu_s)
 
     def _roll_back(self, values: dict[str, Any]) -> None:
-        """Return to the last snapshot with a smaller learning rate and other segments."""
+        """Returns to the last snapshot with a smaller learning rate and other segments."""
         self.n_rollbacks += 1
         n_rollbacks, lr_scale = self.n_rollbacks, self.lr_scale * self.recipe.guard.lr_cut
         diverged_at, watched = self.step, self.task.watched
@@ -157,14 +157,14 @@ class Loop:
             self._event("stop", {"reason": "diverged", watched: loss})
             raise TrainingFailed(
                 f"The loss diverged at step {diverged_at} ({watched} loss {loss:.4g}) after {n_rollbacks - 1} "
-                "rollbacks. Lower the learning rate, or look at the data with 'train doctor'."
+                "rollbacks. Lower the learning rate, or check the data with 'train doctor'."
             )
         self._restore(snapshots(self.root)[-1])
         self.n_rollbacks, self.lr_scale = n_rollbacks, lr_scale
         self.task.reseed(self._seed())
         self._mark = (time.monotonic(), time.process_time(), self.step)
         self._event("rollback", {"from_step": diverged_at, watched: loss, "lr_scale": lr_scale})
-        # So that an interruption does not forget the cut.
+        # Keeps the lower learning rate across an interruption.
         self._snapshot()
 
     def _snapshot(self) -> None:
@@ -187,7 +187,7 @@ class Loop:
             self.task.start_phase(name, self._seed(), is_fresh=False)
             self.phase_name = name
         is_first = self.fabric.global_rank == 0
-        # Earlier snapshots keep what the task now keeps beside it.
+        # Earlier snapshots store the task's state at the top level.
         self.task.restore(state | state["task"], is_first)
         if is_first:
             restore_random_state(state["random"])
@@ -203,10 +203,10 @@ class Loop:
             trained = self.recipe.trained
             if theirs.get(trained) != ours[trained]:
                 raise BadSettings(
-                    f"Run '{self.recipe.out.name}' trains {theirs.get(trained)}; asked for {ours[trained]}. "
-                    "Give another folder with out=."
+                    f"Run '{self.recipe.out.name}' trains {theirs.get(trained)}; the settings ask for {ours[trained]}. "
+                    "Set another folder with out=."
                 )
-        self.fabric.barrier()  # all have read it before it changes
+        self.fabric.barrier()  # all processes have read it before it changes
         if self.fabric.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".tmp")
@@ -229,5 +229,5 @@ class Loop:
             self.log.write("event", self.step, {"event": event, **values})
 
     def _agree(self, is_time: bool) -> bool:
-        """What the first process decides: clocks differ, and all must do the same."""
+        """Returns the first process's decision, since clocks differ and all processes must act alike."""
         return self.fabric.broadcast(bool(is_time)) if self.fabric.world_size > 1 else bool(is_time)

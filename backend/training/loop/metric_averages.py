@@ -1,4 +1,4 @@
-"""Averages over a log interval, summed on the device so that no step waits for it."""
+"""Averages over a log interval, summed on the device so that no step synchronizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class MetricAverages:
         self._counts: dict[str, Tensor] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Add one step's scalars. A value that is not finite counts for nothing, but see `n_steps`-relative names."""
+        """Adds one step's scalars. Values that are not finite are left out of the mean."""
         for name, value in values.items():
             value = value.detach().float()
             is_finite = value.isfinite()
@@ -21,7 +21,7 @@ class MetricAverages:
             self._counts[name] = self._counts[name] + is_finite if name in self._counts else is_finite.float()
 
     def flush(self) -> dict[str, float]:
-        """The means since the last flush, NaN where no value was finite; waits for the device once."""
+        """Returns the means since the last flush, NaN without finite values; synchronizes once."""
         if not self._sums:
             return {}
         sums = torch.stack([*self._sums.values(), *self._counts.values()]).tolist()

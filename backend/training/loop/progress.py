@@ -1,4 +1,4 @@
-"""How far a run is: a live line on a terminal, a log line a minute elsewhere."""
+"""Progress of a run: a progress bar on a terminal, otherwise one log line per minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_EVERY_S = 60.0
 
 
 class LineReporter:
-    """Writes to the log, at most once a minute."""
+    """Writes to the log at most once a minute."""
 
     def __init__(self) -> None:
         self._last_s = 0.0
@@ -39,7 +39,7 @@ class LineReporter:
 
 
 class LiveReporter:
-    """Draws a progress bar."""
+    """Shows a progress bar."""
 
     def __init__(self, progress: Progress):
         self._progress = progress
@@ -54,7 +54,7 @@ class LiveReporter:
 
 @contextmanager
 def reporter(stream: TextIO) -> Iterator[LineReporter | LiveReporter]:
-    """A reporter that fits the stream, for the time of the block."""
+    """Yields a reporter for the stream."""
     if not stream.isatty():
         yield LineReporter()
         return
@@ -65,7 +65,7 @@ def reporter(stream: TextIO) -> Iterator[LineReporter | LiveReporter]:
 
 
 def summary(values: dict[str, Any]) -> str:
-    """The few numbers worth watching."""
+    """Formats the main values of a step."""
     parts = [
         f"{name} {values[name]:.3f}"
         for name in ("mel", "loudness", "complex", "adversarial", "d_right", "main", "residual", "advance")

@@ -1,4 +1,4 @@
-"""The last so many rows of something, kept on its device: codes and latents to judge a run by."""
+"""Ring buffer of recent rows on their device, for statistics of codes and latents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class RingBuffer:
-    """A ring of the last `size` rows [size, W]; W and the type are those of the first rows pushed."""
+    """A ring of the last `size` rows [size, W]; W and dtype are those of the first rows pushed."""
 
     def __init__(self, size: int):
         self.size = size
@@ -27,7 +27,7 @@ class RingBuffer:
         self._n_pushed += rows.shape[0]
 
     def rows(self) -> Tensor | None:
-        """The rows held, in no particular order; None before the first."""
+        """Returns the stored rows in no particular order; None before the first."""
         return None if self._ring is None else self._ring[: min(self._n_pushed, self.size)]
 
     def clear(self) -> None:

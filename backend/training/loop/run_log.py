@@ -1,7 +1,7 @@
-"""What a run writes about itself: `log.jsonl`, one object a line, and the same for TensorBoard.
+"""The log of a run: `log.jsonl`, one object per line, and TensorBoard.
 
-Kinds of lines: "step" (means over a log interval), "event" (quantize, rollback, reseed, resume, phase, stop)
-and "audition" (how held-out clips sound).
+Kinds of rows: "step" (means over a log interval), "event" (quantize, rollback, reseed, resume, phase, stop) and
+"audition" (validation).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOG_NAME = "log.jsonl"
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, oldest first; a torn last line is left out."""
+    """Returns the rows of a run's log, oldest first; a truncated last line is left out."""
     path = run / LOG_NAME
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
@@ -31,7 +31,7 @@ def read_rows(run: Path) -> list[dict[str, Any]]:
 
 
 class RunLog:
-    """Appends to a run's log from `step` on; lines of steps after it, from before an interruption, are dropped."""
+    """Appends to a run's log from `step` on; rows of later steps, from before an interruption, are dropped."""
 
     def __init__(self, run: Path, step: int):
         run.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class RunLog:
                     self._board.add_scalar(f"{kind}/{name}/{i}", item, step)
 
     def sound(self, name: str, step: int, samples: torch.Tensor, rate_hz: int) -> None:
-        """Samples [C, N] to listen to in TensorBoard."""
+        """Adds samples [C, N] to TensorBoard as audio."""
         self._board.add_audio(name, samples.mean(dim=0).clamp(-1, 1), step, sample_rate=rate_hz)
 
     def close(self) -> None:

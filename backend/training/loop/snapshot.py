@@ -1,7 +1,7 @@
-"""Everything a run needs to go on as if it had never stopped, written whole or not at all.
+"""Atomic snapshots with everything a run needs to resume.
 
-A snapshot is a folder `step-000001200` with `state.safetensors` (every tensor under a dotted name) and
-`state.json` (the rest, and the checksum of both). It is written under another name, flushed and then renamed.
+A snapshot is a folder `step-000001200` with `state.safetensors` (every tensor under a dotted name) and `state.json`
+(the rest, and the checksums of both). It is written under another name, flushed and then renamed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREFIX = "step-"
 
 
 def save_snapshot(root: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
-    """Write nested dicts and lists of tensors and plain values; keep only the last `keep` snapshots."""
+    """Writes nested dicts and lists of tensors and plain values; keeps the last `keep` snapshots."""
     root.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
@@ -46,36 +46,36 @@ def save_snapshot(root: Path, step: int, state: dict[str, Any], keep: int = 2) -
 
 
 def snapshots(root: Path) -> list[Path]:
-    """The snapshot folders, oldest first."""
+    """Returns the snapshot folders, oldest first."""
     return sorted(path for path in root.glob(f"{PREFIX}*") if path.is_dir()) if root.is_dir() else []
 
 
 def load_snapshot(folder: Path) -> dict[str, Any]:
-    """The state as it was saved, tensors on the CPU. Raises `BadCheckpoint` if it is not whole."""
+    """Returns the saved state, with tensors on CPU. Raises `BadCheckpoint` if it is damaged."""
     try:
         sidecar = json.loads((folder / "state.json").read_text())
         blob = (folder / "state.safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise BadCheckpoint(
-            f"Snapshot '{folder.name}' cannot be read; delete it to go on from the one before."
+            f"Snapshot '{folder.name}' cannot be read; delete it to resume from the previous one."
         ) from error
     # Early snapshots of format 1 have no checksum of the state.
     is_whole = sidecar.get("state_sha256") in (None, _digest(sidecar.get("state")))
     if sidecar.get("format") != FORMAT or not is_whole or sha256(blob).hexdigest() != sidecar.get("sha256"):
         raise BadCheckpoint(
             f"Snapshot '{folder.name}' does not match its checksum or format {FORMAT}; "
-            "delete it to go on from the one before."
+            "delete it to resume from the previous one."
         )
     return _join(sidecar["state"], load(blob))
 
 
 def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace each tensor by a reference and collect it under its dotted name."""
+    """Replaces each tensor by a reference and collects it under its dotted name."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"$tensor": name}
     if isinstance(value, dict):
-        # Pairs instead of an object: optimiser states have integer keys, which JSON would turn into text.
+        # Pairs instead of an object: optimizer states have integer keys, which JSON would convert to strings.
         return {"$dict": [[key, _split(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [_split(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
@@ -104,7 +104,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of the global random generators, for layers that draw from them."""
+    """Returns the state of the global random generators."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()

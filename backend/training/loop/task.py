@@ -1,4 +1,4 @@
-"""The seam between the loop and what it trains."""
+"""The interface between the loop and a training task."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from backend.training.loop.ema import ExponentialMovingAverage
 
 
 class Task(Protocol):
-    """A model with its dataset and its losses. Everything that must survive an interruption is in `state`."""
+    """A model with its dataset and losses. `state` contains everything that must survive an interruption."""
 
     @property
     def watched(self) -> str:
-        """The name of the logged loss whose divergence takes the run back to its last snapshot."""
+        """Name of the logged loss whose divergence triggers a rollback."""
         ...
 
     @property
     def average(self) -> ExponentialMovingAverage[Any]:
-        """The weights that are exported and listened to."""
+        """The averaged weights for export and validation."""
         ...
 
     def start_phase(self, name: str, seed: int, is_fresh: bool) -> None:
-        """Begin a phase with new optimisers, or prepare for `restore` if it is not fresh."""
+        """Starts a phase with new optimizers, or prepares for `restore` if it is not fresh."""
         ...
 
     def set_lr(self, phase_step: int, scale: float) -> float:
-        """Follow the schedule; returns the learning rate to log."""
+        """Applies the schedule; returns the learning rate to log."""
         ...
 
     def train_step(self, phase_step: int, is_detailed: bool) -> dict[str, Tensor]:
-        """Draw the next batch and learn from it; returns scalars to average, without waiting for the device."""
+        """Trains on the next batch; returns scalars to average, without synchronizing with the device."""
         ...
 
     def reseed(self, seed: int) -> None:
-        """Draw other batches from here on."""
+        """Continues with other batches."""
         ...
 
     def measure(self, n_steps: int, cpu_s: float) -> dict[str, Any]:
-        """What to log beside the averaged scalars of the last `n_steps`, which took `cpu_s`."""
+        """Returns values to log besides the averaged scalars of the last `n_steps`, which took `cpu_s`."""
         ...
 
     def on_log(self, step: int, values: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Act on what was measured; returns events that change what the loss means, with facts to log."""
+        """Reacts to the logged values; returns events that change the meaning of the loss, with values to log."""
         ...
 
     def export_metadata(self) -> dict[str, Any]:
-        """What an export should say of itself."""
+        """Returns metadata for an export."""
         ...
 
     def validate(self, folder: Path) -> dict[str, Any]:
-        """Judge the averaged weights; sounds go to `folder`. Nothing to log if there is nothing to judge by."""
+        """Scores the averaged weights; audio goes to `folder`. Returns nothing without validation data."""
         ...
 
     def state(self) -> dict[str, Any]: ...

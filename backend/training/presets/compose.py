@@ -1,4 +1,4 @@
-"""A preset and what the user changes about it, as plain values."""
+"""Composes a preset with overrides into plain values."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def preset_names(task: str) -> list[str]:
-    """The presets there are for a task, such as "codec"."""
+    """Returns the presets of a task, such as "codec"."""
     return sorted(path.stem for path in (FOLDER / task).glob("*.yaml") if not path.stem.startswith("_"))
 
 
 def compose_preset(task: str, preset: str, overrides: list[str]) -> dict[str, Any]:
-    """The values of a preset with `overrides` such as `recon.steps=1000` applied.
+    """Returns the values of a preset with `overrides` such as `recon.steps=1000`.
 
     Raises `BadSettings` for an unknown preset or setting.
     """
     if preset not in preset_names(task):
         known = ", ".join(preset_names(task))
-        raise BadSettings(f"Preset '{preset}' is not known; the presets for '{task}' are {known}. Give preset=NAME.")
+        raise BadSettings(f"Preset '{preset}' is unknown; the presets for '{task}' are {known}. Set preset=NAME.")
     try:
         with initialize_config_dir(str(FOLDER / task), version_base="1.3"):
             config = compose(preset, overrides)
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadSettings(f"The settings {overrides} do not fit preset '{preset}': {error}") from error
+        raise BadSettings(f"The settings {overrides} are invalid for preset '{preset}': {error}") from error
     assert isinstance(values, dict), type(values)
     return {str(key): value for key, value in values.items()}

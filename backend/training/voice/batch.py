@@ -1,4 +1,4 @@
-"""Utterances as what a voice learns from: prompts, frames, side ids, and what each position should say next."""
+"""Training batches of a voice: prompts, frames, side ids and labels."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from backend.text.tokenizers.phoneme import PhonemeTokenizer
 
 
 class VoiceBatch(NamedTuple):
-    """B utterances padded to S positions, with M frames to predict in all. Only those M positions have labels, so
-    text and padding cannot contribute to a loss.
+    """B utterances padded to S positions, with M frames to predict. Only those M positions have labels, so text and
+    padding do not contribute to a loss.
     """
 
     tokens: Tensor  # [B, R, S]
     side: Tensor  # [B, S, n_side]
-    at: Tensor  # [M], positions in the flat [B * S] that are followed by a frame
-    codes: Tensor  # [M, K], those frames
-    advance: Tensor  # [M], how the pointer moves after them
+    at: Tensor  # [M], positions in the flat [B * S] that predict a frame
+    codes: Tensor  # [M, K], the predicted frames
+    advance: Tensor  # [M], pointer moves after them
     reference: Tensor  # [B, K, T_ref]
     n_reference: Tensor  # [B]
 
 
 class TrainingSequence(NamedTuple):
-    """One or more utterances said without a break."""
+    """One or more utterances in sequence."""
 
-    symbols: np.ndarray  # [P] ids, silences before and after included: the prompt, and what the pointer walks over
+    symbols: np.ndarray  # [P] ids including leading and trailing silence: the prompt, and the pointer's symbols
     codes: np.ndarray  # [K, T]
-    alignment: np.ndarray  # [T], places in `symbols`
+    alignment: np.ndarray  # [T], indices into `symbols`
 
 
 class SequenceBuilder:
-    """Utterances to passages, with a tokenizer's ids."""
+    """Builds training sequences and batches with a tokenizer's ids."""
 
     def __init__(self, tokenizer: PhonemeTokenizer, n_ahead: int, max_spent: int, max_advance: int):
         self.tokenizer = tokenizer
@@ -49,7 +49,7 @@ class SequenceBuilder:
         return self.n_ahead + 2
 
     def passage(self, items: Sequence[CodedUtterance]) -> TrainingSequence:
-        """The utterances one after another; the silence between them is the end of one and the beginning of the next."""
+        """Concatenates utterances; the silence between them ends one and starts the next."""
         symbols, alignments, n_before = [], [], 0
         for item in items:
             ids = [self._id(symbol) for symbol in item.symbols]
@@ -60,7 +60,7 @@ class SequenceBuilder:
         return TrainingSequence(np.array(symbols, np.int64), codes, np.concatenate(alignments))
 
     def batch(self, passages: Sequence[TrainingSequence], references: Sequence[np.ndarray]) -> VoiceBatch:
-        """Passages and references (codes [K, T_ref]) of their speakers, padded on the right."""
+        """Batches sequences with references (codes [K, T_ref]) of their speakers, padded on the right."""
         K = passages[0].codes.shape[0]
         S = max(len(p.symbols) + p.codes.shape[1] - 1 for p in passages)
         tokens = np.zeros((len(passages), 1 + K, S), np.int64)
@@ -87,6 +87,6 @@ class SequenceBuilder:
     def _id(self, symbol: str) -> int:
         if symbol not in self._ids:
             found = self.tokenizer.symbol_ids(symbol)
-            # A symbol the list does not know is a silence of its length, so that the alignment stays right.
+            # An unknown symbol becomes a silence of its length, which keeps the alignment correct.
             self._ids[symbol] = found[0] if found else self.tokenizer.symbol_ids(" ")[0]
         return self._ids[symbol]

@@ -1,4 +1,4 @@
-"""From a recipe to a loop that trains a voice: shards, model, what it is listened to with, where it goes."""
+"""Builds the training loop of a voice: shards, model, validation, export."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from backend.weights import codes_hash, load_codec
 
 
 def open_run(recipe: VoiceConfig, fabric: Fabric, reporter: Reporter | None = None) -> Loop:
-    """Everything of a run, checked: the shards must be of the codec it is listened to with."""
+    """Opens and checks a run: the shards must match the validation codec."""
     data = recipe.data
     if not data.dir:
-        raise BadSettings("No shards to learn from: data.dir is empty. Give data.dir=FOLDER.")
+        raise BadSettings("There are no shards: data.dir is empty. Set data.dir=FOLDER.")
     codec_hash = None if data.codec is None else codes_hash(data.codec)
     dataset = ShardDataset(data.dir, codec_hash)
     unseen = None if data.unseen_dir is None else ShardDataset(data.unseen_dir, dataset.spec.codes_sha256)
@@ -50,13 +50,13 @@ def build_run(
     codec = None if data.codec is None else load_codec(data.codec)
     if block.follows_codec:
         if codec is None:
-            raise BadSettings("model.follows_codec needs the codec. Give data.codec=FOLDER, or set it to false.")
+            raise BadSettings("model.follows_codec needs the codec. Set data.codec=FOLDER, or set it to false.")
         add_geometry(
             model, codec, is_fresh=recipe.init is None, is_speaker_fresh=block.is_speaker_fresh,
             speaker_follows_only=block.speaker_follows_only,
         )  # fmt: skip
     elif block.speaker_follows_only:
-        raise BadSettings("model.speaker_follows_only needs model.follows_codec=true. Set it, or leave this out.")
+        raise BadSettings("model.speaker_follows_only needs model.follows_codec=true. Set both, or neither.")
     recognizer = None
     if data.asr_dir is not None and fabric.is_global_zero:
         recognizer = Recognizer(data.asr_dir)

@@ -1,9 +1,9 @@
-"""What the codec knows of its codes, given to a model that learns them: codes that sound alike start alike.
+"""Code embeddings initialized from the codec's vectors, so that similar codes start with similar embeddings.
 
 A table of 1,024 codes has a row for each, and in a few hours of speech most rows are seen a few hundred times. Here a
-row is a learned projection of the code's own vector plus a row of its own that begins at zero: what is learned of one
-code holds for its neighbors. A code is the nearest one to a point, so its log probability is linear in the vector and
-its squared length when that point is uncertain in all directions alike; both are features of the output rows.
+row is a learned projection of the code's vector plus its own residual that starts at zero, so learning generalizes to
+neighboring codes. A code is the nearest one to a point, so with isotropic uncertainty its log probability is linear in
+the vector and its squared length; both are features of the output rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GAIN, PROJECTION_STD = 0.1, 0.05
 
 
 class FromVectors(nn.Module):
-    """A parametrization: adds projected `vectors` [K, n, F] to the K * n rows of a weight from `first_row` on."""
+    """Parametrization: adds projected `vectors` [K, n, F] to the K * n rows of a weight from `first_row` on."""
 
     vectors: Tensor
 
@@ -32,7 +32,7 @@ class FromVectors(nn.Module):
         super().__init__()
         self.first_row, self.own_share = first_row, float(has_own_rows)
         self.register_buffer("vectors", vectors.clone(), persistent=False)
-        # One projection at first: the sum over codebooks is then the projected latent of the codec.
+        # Equal projections initially: the sum over codebooks is then the codec's projected latent.
         projection = torch.randn(1, vectors.shape[2], dim) * PROJECTION_STD * is_fresh
         self.projection = nn.Parameter(projection.repeat(vectors.shape[0], 1, 1))
 
@@ -48,12 +48,11 @@ def add_geometry(
     model: VoiceModel, codec: CausalCodec, is_fresh: bool = True, *, is_speaker_fresh: bool = False,
     speaker_follows_only: bool = False,
 ) -> None:  # fmt: skip
-    """Let every table of codes in `model` follow the codec's vectors. Not `is_fresh`: the model says what it said.
+    """Parametrizes every code table in `model` with the codec's vectors. Not `is_fresh`: outputs stay unchanged.
 
-    With `speaker_follows_only` the speaker encoder's table is the projected vectors and nothing else: what it makes of
-    a voice is then a smooth function of its sound, not a list of the voices it learned from.
-
-    Raises `BadSettings` for a codec whose codes have no vectors of one width.
+    With `speaker_follows_only`, the speaker encoder's table is the projected vectors alone, so its embedding is a
+    smooth function of the audio rather than a lookup of training voices. Raises `BadSettings` for a codec whose codes
+    have no vectors of one width.
     """
     vectors = code_vectors(codec)
     lm, speaker = model.lm, model.speaker
@@ -75,7 +74,7 @@ def add_geometry(
 def follow(
     layer: nn.Module, vectors: Tensor, first_row: int = 0, *, is_fresh: bool = True, has_own_rows: bool = True
 ) -> None:  # fmt: skip
-    """Let the rows of `layer.weight` from `first_row` on follow `vectors` [K, n, F]."""
+    """Parametrizes the rows of `layer.weight` from `first_row` on with `vectors` [K, n, F]."""
     weight: Tensor = layer.weight
     n_rows = vectors.shape[0] * vectors.shape[1]
     if is_fresh:
@@ -88,12 +87,12 @@ def follow(
 
 @torch.no_grad()
 def code_vectors(codec: CausalCodec) -> Tensor:
-    """What each code adds to the latent: [K, n, D]."""
+    """Returns each code's contribution to the latent: [K, n, D]."""
     quantizer = getattr(codec, "quantizer", None)
     sizes = set(codec.spec.codebook_sizes)
     if quantizer is None or len(sizes) > 1:
         raise BadSettings(
-            f"The codes of '{codec.spec.name}' have no vectors of one kind to learn from. Set model.follows_codec=false."
+            f"The codes of '{codec.spec.name}' have no vectors of equal size. Set model.follows_codec=false."
         )
     every = torch.arange(sizes.pop())[None]
     return torch.stack([stage.decode(every)[0].T.float() for stage in quantizer.stages])
@@ -101,8 +100,9 @@ def code_vectors(codec: CausalCodec) -> Tensor:
 
 @torch.no_grad()
 def plain(model: VoiceModel) -> VoiceModel:
-    """A copy in evaluation mode that says the same and holds ordinary weights, as they are exported."""
-    # Built anew: copies of a parametrized layer share a class with it, so undoing one would undo the other.
+    """Returns an eval copy with ordinary weights and equal outputs, for export."""
+    # Built from scratch: copies of a parametrized layer share its class, so removing one parametrization would affect
+    # the other.
     with torch.random.fork_rng(devices=[]):
         copy = VoiceModel(DualAR(model.lm.config, NAME), SpeakerEncoder(model.speaker.config))
     merged = {

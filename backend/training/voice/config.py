@@ -1,4 +1,4 @@
-"""Everything the training of a voice can be told."""
+"""Configuration of voice training."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ Weight = Annotated[float, Field(ge=0.0)]
 
 
 class ModelBlock(ConfigBlock):
-    """`config` and `speaker` are arguments of `DualARConfig` and `SpeakerConfig`, less what follows from the data."""
+    """`config` and `speaker` are arguments of `DualARConfig` and `SpeakerConfig`, without those derived from the data."""
 
     config: dict[str, Any] = Field(default_factory=dict)
     speaker: dict[str, Any] = Field(default_factory=dict)
-    n_ahead: Annotated[int, Field(ge=0)] = 3  # phonemes told beside the one being spoken
-    max_spent: RunningTotal = 15  # frames on a phoneme, counted up to here
+    n_ahead: Annotated[int, Field(ge=0)] = 3  # look-ahead phonemes after the current one
+    max_spent: RunningTotal = 15  # cap of the counter of frames on a phoneme
     max_advance: RunningTotal = 4  # phonemes the pointer may move after a frame
-    follows_codec: bool = False  # tables of codes follow the codec's vectors, see code_geometry.py
-    speaker_follows_only: bool = False  # the speaker encoder knows nothing else of a code
-    is_speaker_fresh: bool = False  # with init: what it brings of the speaker encoder is left out
+    follows_codec: bool = False  # code tables start from the codec's vectors, see code_embeddings.py
+    speaker_follows_only: bool = False  # the speaker encoder's table has no residual rows
+    is_speaker_fresh: bool = False  # with init: do not load its speaker encoder
 
 
 class ShardBlock(ConfigBlock):
     dir: Paths = ()
-    unseen_dir: Path | None = None  # shards of speakers that are never learned from
-    n_validation: Annotated[int, Field(ge=0)] = 48  # utterances of `dir` that are never learned from
+    unseen_dir: Path | None = None  # shards of held-out speakers
+    n_validation: Annotated[int, Field(ge=0)] = 48  # held-out utterances of `dir`
     frames_per_batch: RunningTotal = 1536
     max_frames: RunningTotal = 400
     reference_s: tuple[float, float] = (3.0, 8.0)
-    join_probability: Probability = 0.1  # of a batch whose rows are two utterances of a speaker each
-    codec: Path | None = None  # to listen with; without it sentences are judged by their codes alone
-    asr_dir: Path | None = None  # a CTranslate2 Whisper model; then auditions also count word errors
+    join_probability: Probability = 0.1  # probability of a batch with two utterances of a speaker per row
+    codec: Path | None = None  # decodes validation samples; None: codes are scored only
+    asr_dir: Path | None = None  # a CTranslate2 Whisper model; adds the WER to validation
 
 
 class VoiceLossBlock(ConfigBlock):
@@ -43,16 +43,16 @@ class VoiceLossBlock(ConfigBlock):
     residual: Weight = 1.0
     advance: Weight = 1.0
     label_smoothing: Probability = 0.0
-    residual_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4  # of the frames, drawn anew each step
+    residual_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4  # fraction of frames, resampled each step
 
 
 class NoiseBlock(ConfigBlock):
-    """What stands between a model and its own mistakes: inputs that are a little wrong."""
+    """Input noise that makes the model robust to its own errors."""
 
-    frame_probability: Probability = 0.06  # of an input frame to be another one
-    residual_probability: Probability = 0.06  # of an input frame to keep its first code only
+    frame_probability: Probability = 0.06  # input frames replaced by another one
+    residual_probability: Probability = 0.06  # input frames that keep only their first code
     no_speaker_probability: Probability = 0.1
-    speaker_std: Weight = 0.0  # of what is added to a speaker's vector, whose own deviation is 1
+    speaker_std: Weight = 0.0  # of noise added to a speaker embedding, which has deviation 1
     dropout: Probability = 0.0  # of the embedded inputs
 
 
@@ -72,10 +72,10 @@ class ValidationBlock(ConfigBlock):
 
 class ExportBlock(ConfigBlock):
     storage: Literal["fp16", "int8"] = "fp16"
-    language: Literal["en-us", "en-gb"] = "en-us"  # how the exported voice reads words
-    voices: tuple[str, ...] | None = None  # speakers to name; all that are no mixes by default
-    codec: str | None = None  # where the codec will lie, seen from the export; without it the codec is copied there
-    n_references: RunningTotal = 12  # utterances a named voice is the mean of
+    language: Literal["en-us", "en-gb"] = "en-us"  # language of the exported voice
+    voices: tuple[str, ...] | None = None  # speakers to export as voices; default: all that are not mixes
+    codec: str | None = None  # codec path relative to the export; None: copy the codec there
+    n_references: RunningTotal = 12  # utterances averaged for a named voice
     license: str = ""
     description: str = ""
 
@@ -91,7 +91,7 @@ class VoiceConfig(RunConfig):
     audition: ValidationBlock = ValidationBlock()
     export: ExportBlock = ExportBlock()
     out: Path = Path("runs/lm")
-    init: Path | None = None  # the voice/ folder of another run to start from
+    init: Path | None = None  # voice/ folder of another run to start from
 
     @property
     def total_steps(self) -> int:
@@ -102,5 +102,5 @@ class VoiceConfig(RunConfig):
 
 
 def read_voice_config(values: dict[str, Any]) -> VoiceConfig:
-    """Check a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
+    """Validates a composed preset. Raises `BadSettings` naming every wrong or unknown setting."""
     return check_config(VoiceConfig, values)

@@ -1,4 +1,4 @@
-"""From token shards to the batches a voice learns from and the utterances it is judged by."""
+"""Training batches and validation utterances from token shards."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from backend.training.voice.config import ShardBlock
 
 
 class VoiceDataset:
-    """`learned` and `validation` never share a text; `unseen` are of speakers that are never learned from."""
+    """`learned` and `validation` share no text; `unseen` are utterances of held-out speakers."""
 
     def __init__(self, block: ShardBlock, reader: SequenceBuilder, dataset: ShardDataset, unseen: ShardDataset | None):
         self.block, self.reader, self.dataset = block, reader, dataset
         usable = [i for i, item in enumerate(dataset) if reads(reader, item) and item.n_frames <= block.max_frames]
-        # The smallest hashes of texts: the same choice whatever else is in the shards.
+        # Selected by hash of the text, so the choice does not depend on the rest of the shards.
         ranked = sorted({dataset[i].text for i in usable}, key=lambda text: sha256(text.encode()).hexdigest())
         held = set(ranked[: block.n_validation])
         self.learned = [i for i in usable if dataset[i].text not in held]
@@ -29,7 +29,7 @@ class VoiceDataset:
         self.unseen = [item for item in unseen or () if reads(reader, item)]
         if not self.learned:
             raise BadSettings(
-                f"None of the {len(dataset)} utterances can be learned from: with durations, at most {block.max_frames} "
+                f"None of the {len(dataset)} utterances is usable: with durations, at most {block.max_frames} "
                 f"frames, and not among the {block.n_validation} held out. Tokenize more, or lower data.n_validation."
             )
         self.n_frames = sum(dataset[i].n_frames for i in self.learned)
@@ -41,23 +41,23 @@ class VoiceDataset:
         return VoiceBatches(self, seed)
 
     def of_speaker(self, speaker: str) -> list[CodedUtterance]:
-        """What may serve as a reference of a speaker."""
+        """Returns the utterances usable as references of a speaker."""
         return self._by_speaker.get(speaker, [])
 
     def reference(self, item: CodedUtterance, random: np.random.Generator) -> np.ndarray:
-        """A random piece, of a random length, of another utterance of the same speaker: codes [K, T]."""
+        """Returns a random crop of another utterance of the same speaker: codes [K, T]."""
         others = [other for other in self.of_speaker(item.speaker) if other.id != item.id] or [item]
         codes = others[int(random.integers(len(others)))].codes
         return self.piece(codes, random)
 
     def piece(self, codes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """A random piece of codes [K, T] as long as `reference_s` says."""
+        """Returns a random crop of codes [K, T] with a length from `reference_s`."""
         longest = round(random.uniform(*self.block.reference_s) * self.dataset.spec.frame_rate_hz)
         start = int(random.integers(max(codes.shape[1] - longest, 0) + 1))
         return codes[:, start : start + longest].astype(np.int64)
 
     def fixed_batches(self, items: Sequence[CodedUtterance], frames_per_batch: int) -> Iterator[VoiceBatch]:
-        """The same batches every time, shortest first."""
+        """Yields the same batches every time, shortest first."""
         random = np.random.default_rng(0)
         pending: list[CodedUtterance] = []
         for item in sorted(items, key=lambda item: (item.n_frames, item.id)):
@@ -75,7 +75,7 @@ class VoiceDataset:
 
 
 class VoiceBatches:
-    """An endless stream of batches; what comes next depends on nothing but `state()`."""
+    """An endless stream of batches, determined by `state()` alone."""
 
     def __init__(self, dataset: VoiceDataset, seed: int):
         self.dataset = dataset
@@ -91,16 +91,16 @@ class VoiceBatches:
 
     @property
     def epoch(self) -> float:
-        """Epochs since the stream began."""
+        """Epochs since the start of the stream."""
         epoch, number = self._stream.position
         return epoch + number / self._stream.n_batches
 
     def next(self) -> VoiceBatch:
         dataset, reader = self.dataset, self.dataset.reader
         position = self._stream.position
-        found = self._stream.next()
+        token_batch = self._stream.next()
         random = np.random.default_rng((self.seed, *position, 2))
-        items = [self._subset.by_id[name] for name in found.ids]
+        items = [self._subset.by_id[name] for name in token_batch.ids]
         passages: list[TrainingSequence] = []
         if len(items) > 1 and random.random() < dataset.block.join_probability:
             for item in items[: len(items) // 2]:
@@ -110,7 +110,7 @@ class VoiceBatches:
             passages = [reader.passage([item]) for item in items]
         references = [
             dataset.piece(codes[:, :n], random)
-            for codes, n in zip(found.reference_codes, found.reference_frames, strict=True)
+            for codes, n in zip(token_batch.reference_codes, token_batch.reference_frames, strict=True)
         ]
         return reader.batch(passages, references[: len(passages)])
 
@@ -124,7 +124,7 @@ class VoiceBatches:
 
 
 class _Subset(Sequence[CodedUtterance]):
-    """Some utterances of a dataset, as a dataset."""
+    """A subset of a dataset's utterances."""
 
     def __init__(self, dataset: ShardDataset, numbers: Sequence[int]):
         self._items = [dataset[i] for i in numbers]
@@ -143,11 +143,11 @@ class _Subset(Sequence[CodedUtterance]):
         return self._items[number]
 
     def another_of(self, number: int, random: np.random.Generator) -> int:
-        """Another utterance of the same speaker, or `number` itself if there is none."""
+        """Returns another utterance of the same speaker, or `number` itself if there is none."""
         others = [other for other in self._by_speaker[self._items[number].speaker] if other != number] or [number]
         return others[int(random.integers(len(others)))]
 
 
 def reads(reader: SequenceBuilder, item: CodedUtterance) -> bool:
-    """Whether the pointer can walk through an utterance."""
+    """Returns whether a pointer can cover the utterance."""
     return item.is_aligned and item.n_frames * reader.max_advance >= len(item.symbols) + 2

@@ -1,4 +1,4 @@
-"""A trained voice as a checkpoint folder every other command can load."""
+"""Exports a trained voice as a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from backend.weights.fish_lm import published_shapes
 from backend.weights.int8_storage import to_int8_rows
 from backend.weights.speaker import SPEAKER_WEIGHTS
 
-# How the teacher's speakers are named: language, gender, name.
+# Names of the teacher's speakers: language, gender, name.
 SPEAKER_NAME = re.compile(r"([a-z])([fm])_(\w+)")
 ACCENTS = {
     "a": "American", "b": "British", "e": "Spanish", "f": "French", "h": "Hindi", "i": "Italian", "j": "Japanese",
@@ -35,8 +35,8 @@ def export_voice(
     folder: Path, model: VoiceModel, dataset: VoiceDataset, block: ExportBlock, codec: Path | None,
     facts: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    """Write language model, speaker encoder, symbols, named voices and, if there is one, the codec. Weights come
-    before the config, so that a folder with a config is whole.
+    """Writes language model, speaker encoder, symbols, named voices and, if given, the codec. Weights come before the
+    config, so that a folder with a config is complete.
     """
     (folder / "voices").mkdir(parents=True, exist_ok=True)
     lm = published_shapes(model.lm)
@@ -59,7 +59,7 @@ def export_voice(
 
 
 def named_voices(dataset: VoiceDataset, block: ExportBlock) -> list[str]:
-    """The speakers that get a name: those asked for, or all that are a single one."""
+    """Returns the speakers to export as voices: those requested, or all that are not mixes."""
     speakers = sorted({dataset.dataset[i].speaker for i in dataset.learned})
     if block.voices is not None:
         return [speaker for speaker in block.voices if speaker in speakers]
@@ -69,14 +69,14 @@ def named_voices(dataset: VoiceDataset, block: ExportBlock) -> list[str]:
 def write_voice(
     folder: Path, speaker: str, model: VoiceModel, dataset: VoiceDataset, block: ExportBlock
 ) -> None:  # fmt: skip
-    """`NAME.safetensors` holds the vector (float32), `NAME.json` what people should know of the voice."""
+    """Writes `NAME.safetensors` with the embedding (float32) and `NAME.json` with the metadata."""
     random = np.random.default_rng(0)
-    # The longest utterances tell most.
+    # The longest utterances are the most informative.
     items = sorted(dataset.of_speaker(speaker), key=lambda item: (-item.n_frames, item.id))[: block.n_references]
     vector = mean_voice(model, [dataset.piece(item.codes, random) for item in items])
-    found = SPEAKER_NAME.fullmatch(speaker)
+    match = SPEAKER_NAME.fullmatch(speaker)
     accent, gender, name = (
-        (ACCENTS.get(found[1], ""), GENDERS[found[2]], found[3].capitalize()) if found else ("", "", speaker)
+        (ACCENTS.get(match[1], ""), GENDERS[match[2]], match[3].capitalize()) if match else ("", "", speaker)
     )
     description = " ".join(word for word in (accent, gender, "voice") if word)
     facts = {

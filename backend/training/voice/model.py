@@ -1,4 +1,4 @@
-"""A language model and the speaker encoder it is trained with, and what a batch costs them."""
+"""A language model with its speaker encoder, and their losses on a batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME = "phonogram"
 
 
 class VoiceLosses(NamedTuple):
-    """Cross entropies in nats: of the main code, of each residual code [K - 1], of the pointer's move."""
+    """Cross entropies in nats: main code, each residual code [K - 1], pointer move."""
 
     main: Tensor
     residual: Tensor
@@ -45,10 +45,10 @@ class VoiceModel(nn.Module):
         self, batch: VoiceBatch, has_speaker: Tensor | None = None, kept: Tensor | None = None,
         label_smoothing: float = 0.0, dropout: float = 0.0, speaker_noise: Tensor | None = None,
     ) -> VoiceLosses:  # fmt: skip
-        """What the model would have said, against what was said.
+        """Returns the losses of the model's predictions.
 
-        `has_speaker` [B] false hides the reference of a row. `kept` (indices into the M frames) are those whose
-        residual codes count; all by default. `speaker_noise` [B, D] is added to who speaks.
+        `has_speaker` [B] false hides the reference of a row. `kept` (indices into the M frames) selects the frames
+        whose residual codes count; None: all. `speaker_noise` [B, D] is added to the speaker embedding.
         """
         lm = self.lm
         conditioning = self.speaker(batch.reference, batch.n_reference)
@@ -59,19 +59,21 @@ class VoiceModel(nn.Module):
         x, normed = states(
             lm, batch.tokens, None, conditioning, batch.side, is_scaled=lm.config.family == "phonogram", dropout=dropout,
         )  # fmt: skip
-        # Padding stands on the right: what is causal never sees it, so no mask is needed.
+        # Padding is on the right, where causal attention never sees it, so no mask is needed.
         x, normed = x.flatten(0, 1)[batch.at], normed.flatten(0, 1)[batch.at]
         main = lm.legal_logits(normed)[:, :-1].float()
         advance = lm.aux_heads[ADVANCE](normed).float()
-        hidden, codes = lm.handed_on(x, normed), batch.codes
+        hidden, codes = lm.fast_input(x, normed), batch.codes
         if kept is not None:
             hidden, codes = hidden[kept], codes[kept]
         residual = residual_logits(lm, hidden, codes).float()
         labels = codes[:, 1:]
-        of_codes = F.cross_entropy(residual.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
+        residual_loss = F.cross_entropy(
+            residual.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing
+        )
         return VoiceLosses(
             F.cross_entropy(main, batch.codes[:, 0], label_smoothing=label_smoothing),
-            of_codes.mean(dim=0),
+            residual_loss.mean(dim=0),
             F.cross_entropy(advance, batch.advance),
             (main.argmax(dim=-1) == batch.codes[:, 0]).float().mean(),
             (residual.argmax(dim=-1) == labels).float().mean(dim=0),
@@ -80,7 +82,7 @@ class VoiceModel(nn.Module):
 
 
 def model_config(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: PhonemeTokenizer) -> DualARConfig:
-    """The language model's config: that of the block, with what the codec and the symbols decide."""
+    """Builds the language model's config from the block, the codec and the symbols."""
     n_symbols = tokenizer.semantic_begin_id  # ids below are controls and symbols
     decided: dict[str, Any] = {
         "family": "phonogram", "vocab_size": tokenizer.n_vocab, "codebook_size": max(codebook_sizes),
@@ -91,26 +93,28 @@ def model_config(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: 
     }  # fmt: skip
     taken = sorted(set(decided) & set(block.config))
     if taken:
-        raise BadSettings(f"model.config sets {', '.join(taken)}, which follow from codec and text. Leave them out.")
+        raise BadSettings(
+            f"model.config sets {', '.join(taken)}, which are derived from codec and text. Leave them out."
+        )
     try:
         return DualARConfig(**decided, **block.config)
     except (TypeError, ValueError) as error:
-        raise BadSettings(f"model.config describes no model: {error}. Correct it.") from error
+        raise BadSettings(f"model.config is invalid: {error}. Correct it.") from error
 
 
 def build_voice_model(block: ModelBlock, codebook_sizes: tuple[int, ...], tokenizer: PhonemeTokenizer) -> VoiceModel:
-    """Fresh weights from torch's global generator."""
+    """Builds a model with random weights from torch's global generator."""
     config = model_config(block, codebook_sizes, tokenizer)
     if not config.conditioning_dim:
         raise BadSettings(
-            "model.config.conditioning_dim is 0; a voice is told who speaks. Give it a width, such as 64."
+            "model.config.conditioning_dim is 0; a voice needs a speaker embedding. Set a width, such as 64."
         )
     speaker = SpeakerConfig(config.num_codebooks, config.codebook_size, config.conditioning_dim, **block.speaker)
     return VoiceModel(DualAR(config, NAME), SpeakerEncoder(speaker))
 
 
 def load_voice_weights(model: VoiceModel, folder: Path, has_speaker: bool = True) -> None:
-    """Start from an exported voice, or its language model alone. Raises `BadCheckpoint` if it is of another shape."""
+    """Loads the weights of an exported voice, or of its language model alone. Raises `BadCheckpoint` for other shapes."""
     tensors = from_int8_rows(read_tensors(folder / "model.safetensors"))
     lm = dual_ar_from_tensors(model.lm.config, tensors, is_serving=False)
     model.lm.load_state_dict(lm.state_dict())

@@ -1,4 +1,4 @@
-"""A voice as something to train: a language model over codes with a pointer, and who speaks."""
+"""The voice training task: a language model over codes with a pointer and a speaker encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backend.training.voice.config import VoiceConfig
 from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceLosses, VoiceModel
 
-# How the averaged voice sounds; given by the command, which knows the codec and the recognizer.
+# Validates generated speech; provided by the caller, which has the codec and the recognizer.
 Listen = Callable[[VoiceModel, Path], dict[str, Any]]
 
 
@@ -56,7 +56,7 @@ class VoiceTask:
         return self.step(self.batches.next(), phase_step, is_detailed)
 
     def step(self, batch: VoiceBatch, phase_step: int, is_detailed: bool = False) -> dict[str, Tensor]:
-        """Learn from a batch; returns scalars to average. `is_detailed` adds what is known of each codebook."""
+        """Trains on a batch; returns scalars to average. `is_detailed` adds the loss of each codebook."""
         noise, weights = self.recipe.noise, self.recipe.loss
         self.n_frames_seen += len(batch.at)
         device = self.fabric.device
@@ -88,10 +88,11 @@ class VoiceTask:
         return values
 
     def spoil(self, tokens: Tensor) -> Tensor:
-        """Inputs [B, R, S] as a speaking model may have made them: some frames are another one of the batch, some keep
-        their first code only."""
+        """Adds noise to inputs [B, R, S] to imitate generation errors: some frames become another one of the batch,
+        some keep their first code only.
+        """
         noise, lm = self.recipe.noise, self.model.lm
-        frames = lm.is_frame(tokens).flatten().nonzero()[:, 0]  # tokens are still where the generator is
+        frames = lm.is_frame(tokens).flatten().nonzero()[:, 0]  # tokens are on the generator's device
         if not len(frames):
             return tokens
         rows = tokens.transpose(1, 2).flatten(0, 1).clone()  # [B * S, R]
@@ -117,7 +118,7 @@ class VoiceTask:
         return {"frames_seen": self.n_frames_seen}
 
     def validate(self, folder: Path) -> dict[str, Any]:
-        """Losses on what was held out, of known and of unseen speakers, and how the voice speaks by itself."""
+        """Returns losses on held-out utterances of known and unseen speakers, and metrics of generated speech."""
         began = time.monotonic()
         values = self.validation_losses("validation", self.dataset.validation) | self.validation_losses(
             "unseen", self.dataset.unseen
@@ -128,7 +129,9 @@ class VoiceTask:
 
     @torch.no_grad()
     def validation_losses(self, name: str, items: list[Any]) -> dict[str, Any]:
-        """Mean losses and accuracies of the averaged weights over utterances, under names that begin with `name`."""
+        """Returns mean losses and accuracies of the averaged weights over utterances, under names that start with
+        `name`.
+        """
         if not items:
             return {}
         sums: list[Tensor] = [torch.zeros(())] * len(VoiceLosses._fields)
@@ -155,7 +158,7 @@ class VoiceTask:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any], is_first: bool = True) -> None:
-        """Go back to a saved state. Only the first process goes on with the same batches."""
+        """Restores a saved state. Only the first process continues with the same batches."""
         self.model.load_state_dict(state["model"])
         self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""How a voice speaks by itself: sentences it never learned, generated freely, as sound and as numbers."""
+"""Validation by free generation of held-out sentences, as audio and metrics."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceModel
 
 N_REFERENCES = 4
-# Frames per phoneme of the teacher, times this, is as long as anything may take.
+# Maximum length relative to the longest teacher utterance.
 MAX_RATIO = 3.0
 
 
 @dataclass
 class ValidationSamples:
-    """Fixed sentences by fixed speakers. Without a codec they are judged by their codes alone."""
+    """Fixed sentences by fixed speakers. Without a codec only the codes are scored."""
 
     block: ValidationBlock
     dataset: VoiceDataset
@@ -41,23 +41,25 @@ class ValidationSamples:
 
     @property
     def sentences(self) -> list[CodedUtterance]:
-        """Held-out utterances, each by another speaker as far as there are any; unseen speakers take turns with known ones."""
+        """Held-out utterances of different speakers where possible, alternating between known and unseen speakers."""
         known, unseen = _one_each(self.dataset.validation), _one_each(self.dataset.unseen)
         mixed = [item for pair in zip(known, unseen, strict=False) for item in pair]
         rest = known[len(unseen) :] + unseen[len(known) :]
         return (mixed + rest)[: self.block.n_sentences]
 
     def __call__(self, model: VoiceModel, folder: Path) -> dict[str, Any]:
-        """Durations against the teacher's, phonemes passed over, sounds in `folder`, and word errors if they are heard."""
+        """Returns durations relative to the teacher's, unfinished sentences and word errors; writes audio to `folder`."""
         sentences = self.sentences
         if not sentences:
             return {}
         spoken = self.speak(model, sentences)
-        ratios = [said.codes.shape[1] / item.n_frames for (said, _), item in zip(spoken, sentences, strict=True)]
+        ratios = [
+            generation.codes.shape[1] / item.n_frames for (generation, _), item in zip(spoken, sentences, strict=True)
+        ]
         values: dict[str, Any] = {
             "duration_ratio": float(np.mean(ratios)),
             "duration_error": float(np.mean([abs(ratio - 1.0) for ratio in ratios])),
-            "unfinished": float(np.mean([said.finish_reason != "pointer_end" for said, _ in spoken])),
+            "unfinished": float(np.mean([generation.finish_reason != "pointer_end" for generation, _ in spoken])),
             "longest_stay": max(stay for _, stay in spoken),
         }
         if self.codec is None:
@@ -65,16 +67,16 @@ class ValidationSamples:
         n_wrong = n_words = 0
         folder.mkdir(parents=True, exist_ok=True)
         rate_hz = self.codec.spec.sample_rate_hz
-        for i, ((said, _), item) in enumerate(zip(spoken, sentences, strict=True)):
+        for i, ((generation, _), item) in enumerate(zip(spoken, sentences, strict=True)):
             for name, codes in (
-                (f"{i}-{item.speaker}.wav", said.codes),
+                (f"{i}-{item.speaker}.wav", generation.codes),
                 (f"{i}-{item.speaker}-teacher.wav", item.codes),
             ):
-                sound = self._decode(codes)
-                write_audio(folder / name, Waveform.of(sound, rate_hz))
+                samples = self._decode(codes)
+                write_audio(folder / name, Waveform.of(samples, rate_hz))
                 if self.recognizer is not None and not name.endswith("-teacher.wav"):
-                    heard = self.recognizer.transcribe(soxr.resample(sound, rate_hz, RATE_HZ))
-                    errors = word_error_rate(item.text, heard)
+                    transcript = self.recognizer.transcribe(soxr.resample(samples, rate_hz, RATE_HZ))
+                    errors = word_error_rate(item.text, transcript)
                     n_wrong, n_words = n_wrong + errors.n_edits, n_words + errors.n_reference
         (folder / "texts.txt").write_text(
             "".join(f"{i} {item.speaker}: {item.text}\n" for i, item in enumerate(sentences))
@@ -82,7 +84,7 @@ class ValidationSamples:
         return values | ({"word_error_rate": n_wrong / n_words} if n_words else {})
 
     def speak(self, model: VoiceModel, sentences: Sequence[CodedUtterance]) -> list[tuple[Generation, int]]:
-        """Each sentence, and the longest the pointer stood still, in frames."""
+        """Returns each generated sentence, and the longest time the pointer did not move, in frames."""
         block, dataset, lm = self.block, self.dataset, model.lm
         device, K = lm.device, lm.spec.n_codebooks
         random = np.random.default_rng(block.seed)
@@ -101,7 +103,7 @@ class ValidationSamples:
             pointers.append(_Watched(pointer))
         budget = int(MAX_RATIO * max(item.n_frames for item in sentences))
         spoken = generate(lm, prompts, options, max_new_tokens=budget, pointers=pointers)
-        return [(said, pointer.longest_stay) for said, pointer in zip(spoken, pointers, strict=True)]
+        return [(generation, pointer.longest_stay) for generation, pointer in zip(spoken, pointers, strict=True)]
 
     @torch.inference_mode()
     def _decode(self, codes: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -111,7 +113,7 @@ class ValidationSamples:
 
 
 class _Watched(Pointer):
-    """A pointer that remembers how long it stood still."""
+    """A pointer that records its longest stay."""
 
     def __init__(self, pointer: Pointer):
         super().__init__(pointer.symbols, pointer.n_side, pointer.max_spent, pointer.longest_stay_frames)
@@ -124,17 +126,17 @@ class _Watched(Pointer):
 
 @torch.inference_mode()
 def mean_voice(model: VoiceModel, references: Sequence[np.ndarray]) -> torch.Tensor:
-    """The vector [D] of a speaker: the mean over references, each codes [K, T]."""
+    """Returns a speaker's embedding [D]: the mean over references, each codes [K, T]."""
     device = model.lm.device
     vectors = [model.speaker(torch.from_numpy(np.ascontiguousarray(codes))[None].to(device)) for codes in references]
     return torch.cat(vectors).mean(dim=0)
 
 
 def _one_each(items: Sequence[CodedUtterance]) -> list[CodedUtterance]:
-    """The items with one of every speaker first, then a second one of each, and so on."""
+    """Orders items with one of every speaker first, then a second one of each, and so on."""
     seen: dict[str, int] = {}
-    turns = []
+    ranks = []
     for item in items:
-        turns.append(seen.get(item.speaker, 0))
-        seen[item.speaker] = turns[-1] + 1
-    return [items[i] for i in sorted(range(len(items)), key=lambda i: (turns[i], i))]
+        ranks.append(seen.get(item.speaker, 0))
+        seen[item.speaker] = ranks[-1] + 1
+    return [items[i] for i in sorted(range(len(items)), key=lambda i: (ranks[i], i))]

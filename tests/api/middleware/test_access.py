@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
 from backend.api.middleware.api_keys import ApiKeys, key_name
-from backend.api.middleware.rate_limit import MAX_CALLERS, PER_MIN_FROM_AFAR, RateLimit
+from backend.api.middleware.rate_limit import MAX_CLIENTS, REMOTE_PER_MIN, RateLimit
 from backend.api.middleware.trusted_hosts import TrustedHosts
 from backend.app import create_app, warn_if_open
 from backend.settings import Settings
@@ -90,7 +90,7 @@ def test_keys_and_texts_stay_out_of_the_log(caplog):
     assert "of-the-keys" not in logged and "wrong-key" not in logged and "private" not in logged
 
 
-@pytest.mark.parametrize(("keys", "finding"), [("", "without a key"), ("short", "can be guessed"), (KEYS, None)])
+@pytest.mark.parametrize(("keys", "finding"), [("", "without an API key"), ("short", "can be guessed"), (KEYS, None)])
 def test_opening_to_the_network_carelessly_is_told(keys, finding, caplog):
     warn_if_open(Settings(host="0.0.0.0", api_key=keys))
     warn_if_open(Settings(api_key=keys))
@@ -132,16 +132,16 @@ def test_callers_are_told_apart_by_key_else_by_address():
 def test_by_default_only_other_machines_are_limited():
     rate = RateLimit(Settings().rate_limit_per_min, Clock())
     for near in (None, "127.0.0.1", "::1", "::ffff:127.0.0.1", "testclient"):
-        assert not any(rate.wait_s(None, near) for _ in range(PER_MIN_FROM_AFAR + 1))
-    assert [rate.wait_s(None, "192.0.2.1") > 0 for _ in range(PER_MIN_FROM_AFAR + 1)].count(True) == 1
-    assert not any(RateLimit(0, Clock()).wait_s(None, "192.0.2.1") for _ in range(2 * PER_MIN_FROM_AFAR))
+        assert not any(rate.wait_s(None, near) for _ in range(REMOTE_PER_MIN + 1))
+    assert [rate.wait_s(None, "192.0.2.1") > 0 for _ in range(REMOTE_PER_MIN + 1)].count(True) == 1
+    assert not any(RateLimit(0, Clock()).wait_s(None, "192.0.2.1") for _ in range(2 * REMOTE_PER_MIN))
 
 
 def test_many_callers_take_no_more_memory_than_some():
     rate = RateLimit(1, Clock())
-    for number in range(MAX_CALLERS + 50):
+    for number in range(MAX_CLIENTS + 50):
         rate.wait_s(None, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(rate._buckets) == MAX_CALLERS
+    assert len(rate._buckets) == MAX_CLIENTS
 
 
 def test_too_many_requests_are_told_when_to_come_back():

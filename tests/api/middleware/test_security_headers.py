@@ -9,14 +9,13 @@ import time
 import pytest
 
 from backend import errors
-from backend.api.errors import STATUS
-from backend.api.middleware.security_headers import HEADERS
+from backend.api.errors import SECURITY_HEADERS, STATUS
 from backend.api.middleware.timeouts import ClientStalled, TimeoutMiddleware
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import asked_here, served
-from tests.test_opt_engine import open_small, settings_in
+from tests.support.small_engine import open_small, settings_in
 
 # A path of any system, a line of a traceback, a module's file, an object's address.
 INSIDE = re.compile(r"(?<![\w:/<])/(?:\w[\w.-]*/)+\w|[A-Za-z]:\\|Traceback|File \"|line \d+, in|\.py\b|object at 0x")
@@ -44,7 +43,7 @@ def test_every_answer_carries_the_headers_a_browser_needs():
         ]  # fmt: skip
     assert [answer.status_code for answer in answers] == [200, 401, 401, 200, 500, 403]
     for answer in answers:
-        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+        assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert "content-security-policy" not in http.get("/docs").headers
 
 

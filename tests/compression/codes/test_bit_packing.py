@@ -36,16 +36,16 @@ def test_largest_and_smallest_value_of_each_width_survive(width):
 
 
 @pytest.mark.parametrize("value", [-1, 8, 2**16, 2**40])
-def test_values_too_wide_are_refused(value):
+def test_values_too_wide_are_rejected(value):
     with pytest.raises(BadCodes, match="do not fit"):
         pack_bits(np.array([[0, value]]), [3, 3])
 
 
-def test_wrong_lengths_and_filling_bits_are_refused():
+def test_wrong_lengths_and_padding_bits_are_rejected():
     packed = pack_bits(np.array([[1, 2]]), [3, 3])
     with pytest.raises(BadCodes, match="take 1 bytes"):
         unpack_bits(packed + b"\0", [3, 3], 1)
-    with pytest.raises(BadCodes, match="filling"):
+    with pytest.raises(BadCodes, match="padding"):
         unpack_bits(bytes([packed[0] | 0x80]), [3, 3], 1)
     with pytest.raises(BadCodes, match="widths"):
         pack_bits(np.zeros((1, 1), dtype=int), [17])

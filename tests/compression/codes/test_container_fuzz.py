@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from backend.errors import BadContainer
-from tests.compression.codes.test_container import header, read, write
 from tests.support.mutations import join, mutations, split
+from tests.support.pgc_files import header, read, write
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_no_mutant_reads_as_the_file_it_came_from(seed):
+def test_mutated_files_never_read_as_the_original(seed):
     rng = np.random.default_rng(seed)
     good = header((10, 10, 10), 300, codec="tiny")
     content, other = (write(rng.integers(0, 10, (3, 300)), good, block_frames=64) for _ in range(2))
@@ -22,7 +22,7 @@ def test_no_mutant_reads_as_the_file_it_came_from(seed):
             assert str(error).endswith((".", "'.")), name
             n_refused += 1
             continue
-        # Only a lie that fits its own checksums may pass here; it must at least say something else.
+        # Only a mutation with valid checksums may pass, and it must decode differently.
         assert " says " in name, name
         assert reader.header != good, name
         n_lies += 1

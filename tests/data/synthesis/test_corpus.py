@@ -1,4 +1,4 @@
-"""A corpus spoken by a teacher."""
+"""Corpus synthesis with a fake teacher."""
 
 import json
 from itertools import islice
@@ -47,45 +47,45 @@ def plan(**changes):
     return CorpusConfig(**{"texts": TEXTS, "speakers": SPEAKERS, "template_share": 0.2} | changes)
 
 
-def drawn(count=300, excluded=(), heldout=(), **changes):
+def corpus_lines(count=300, excluded=(), heldout=(), **changes):
     return list(islice(lines(plan(**changes), Excluded(excluded), HeldOut(speakers=heldout)), count))
 
 
 def make(folder, hours, teacher=None, **changes):
-    wanted = lines(plan(**changes), Excluded(), HeldOut())
-    return synthesize(folder, wanted, teacher or BeepingTeacher(), lambda line: line.text.lower(), hours=hours)
+    requested = lines(plan(**changes), Excluded(), HeldOut())
+    return synthesize(folder, requested, teacher or BeepingTeacher(), lambda line: line.text.lower(), hours=hours)
 
 
-def test_the_plan_is_a_function_of_its_seed():
-    assert drawn() == drawn()
-    assert drawn() != drawn(seed=1)
-    assert drawn()[:50] == drawn(50)
+def test_seed_determines_the_lines():
+    assert corpus_lines() == corpus_lines()
+    assert corpus_lines() != corpus_lines(seed=1)
+    assert corpus_lines()[:50] == corpus_lines(50)
 
 
-def test_every_sentence_is_used_before_one_returns():
-    found = [line.text for line in drawn(8, template_share=0, pair_share=0)]
-    assert sorted(found) == sorted(TEXTS)
+def test_every_sentence_is_used_before_any_repeats():
+    result = [line.text for line in corpus_lines(8, template_share=0, pair_share=0)]
+    assert sorted(result) == sorted(TEXTS)
 
 
-def test_excluded_sentences_and_held_out_speakers_never_come():
-    found = drawn(500, excluded=[TEXTS[2]], heldout=("eve", "a*"), mix_share=0.5)
-    assert not [line for line in found if "three" in line.text]
-    used = {part.partition(":")[0] for line in found for part in line.speaker.split("+")}
+def test_excluded_sentences_and_held_out_speakers_are_absent():
+    result = corpus_lines(500, excluded=[TEXTS[2]], heldout=("eve", "a*"), mix_share=0.5)
+    assert not [line for line in result if "three" in line.text]
+    used = {part.partition(":")[0] for line in result for part in line.speaker.split("+")}
     assert used == {"bob", "max"}
 
 
-def test_shares_are_kept():
-    found = drawn(2000, template_share=0.3, mix_share=0.4, pair_share=0.5)
-    templates = [line for line in found if not line.text.startswith("Sentence")]
+def test_shares_match_the_config():
+    result = corpus_lines(2000, template_share=0.3, mix_share=0.4, pair_share=0.5)
+    templates = [line for line in result if not line.text.startswith("Sentence")]
     assert len(templates) / 2000 == pytest.approx(0.3, abs=0.05)
-    assert sum("+" in line.speaker for line in found) / 2000 == pytest.approx(0.4, abs=0.05)
-    assert sum(line.text.count("Sentence") == 2 for line in found) / 1400 == pytest.approx(0.5, abs=0.06)
-    assert all(0.9 <= line.speed <= 1.15 for line in found)
+    assert sum("+" in line.speaker for line in result) / 2000 == pytest.approx(0.4, abs=0.05)
+    assert sum(line.text.count("Sentence") == 2 for line in result) / 1400 == pytest.approx(0.5, abs=0.06)
+    assert all(0.9 <= line.speed <= 1.15 for line in result)
 
 
-def test_pseudo_speakers_come_back_and_lie_beyond_the_speakers():
-    found = drawn(600, pseudo_share=0.8, n_pseudo=40)
-    made = [line.speaker for line in found if "+" in line.speaker]
+def test_pseudo_speakers_recur_and_extrapolate():
+    result = corpus_lines(600, pseudo_share=0.8, n_pseudo=40)
+    made = [line.speaker for line in result if "+" in line.speaker]
     assert len(made) / 600 == pytest.approx(0.8, abs=0.05)
     assert 30 <= len(set(made)) <= 40
     for speaker in set(made):
@@ -93,26 +93,26 @@ def test_pseudo_speakers_come_back_and_lie_beyond_the_speakers():
         assert sum(weights) == pytest.approx(1.0, abs=0.011) and -0.3 <= min(weights) <= -0.1
 
 
-def test_a_plan_without_pseudo_speakers_draws_as_if_there_were_none():
-    assert drawn(200, mix_share=0.4, n_pseudo=40) == drawn(200, mix_share=0.4, n_pseudo=0)
+def test_zero_pseudo_share_changes_no_random_draw():
+    assert corpus_lines(200, mix_share=0.4, n_pseudo=40) == corpus_lines(200, mix_share=0.4, n_pseudo=0)
 
 
-def test_given_sentences_are_spoken_in_turn():
-    found = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
-    assert [(line.id, line.text, line.speaker, line.speed) for line in found] == [
+def test_given_sentences_keep_their_order():
+    result = list(given_lines(TEXTS[:3], ["ann", "bob"], "e"))
+    assert [(line.id, line.text, line.speaker, line.speed) for line in result] == [
         ("e000000", TEXTS[0], "ann", 1.0), ("e000001", TEXTS[1], "bob", 1.0), ("e000002", TEXTS[2], "ann", 1.0)
     ]  # fmt: skip
 
 
-def test_a_plan_without_texts_or_speakers_is_refused():
+def test_missing_texts_or_speakers_are_rejected():
     with pytest.raises(BadSettings, match="0 of 4 speakers"):
-        drawn(1, heldout=("*",))
+        corpus_lines(1, heldout=("*",))
     with pytest.raises(BadSettings, match="0 of 0 texts"):
-        drawn(1, texts=())
-    assert drawn(3, texts=(), template_share=1.0)
+        corpus_lines(1, texts=())
+    assert corpus_lines(3, texts=(), template_share=1.0)
 
 
-def test_the_corpus_holds_what_its_manifest_says(tmp_path):
+def test_corpus_files_match_the_manifest(tmp_path):
     make(tmp_path, 0.01, shift_share=0.5)
     rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert sum(row["seconds"] for row in rows) >= 36
@@ -126,7 +126,7 @@ def test_the_corpus_holds_what_its_manifest_says(tmp_path):
         assert item.unit.unit_samples == (750 if "~" in item.speaker else 600)
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path):
+def test_interrupted_run_resumes(tmp_path):
     make(tmp_path / "whole", 0.01)
     teacher = BeepingTeacher()
     make(tmp_path / "parts", 0.004, teacher)
@@ -137,10 +137,10 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     assert len(teacher.spoken) == len(read_clips(tmp_path / "whole"))
 
 
-def test_lines_the_teacher_cannot_say_are_skipped_with_a_reason(tmp_path):
-    wanted = lines(plan(), Excluded(), HeldOut())
-    found = synthesize(tmp_path, islice(wanted, 3), BeepingTeacher(), lambda line: "你好", hours=1)
-    assert len(found) == 3 and all(reason.startswith("0 symbols") for reason in found.values())
+def test_unsupported_lines_are_skipped_with_a_reason(tmp_path):
+    requested = lines(plan(), Excluded(), HeldOut())
+    result = synthesize(tmp_path, islice(requested, 3), BeepingTeacher(), lambda line: "你好", hours=1)
+    assert len(result) == 3 and all(reason.startswith("0 symbols") for reason in result.values())
     assert not Path(tmp_path / "manifest.jsonl").exists()
 
 

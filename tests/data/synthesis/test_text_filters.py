@@ -1,4 +1,4 @@
-"""Texts for synthesis: what is usable and what is kept out."""
+"""Selection of texts for synthesis, and held-out texts."""
 
 import json
 import random
@@ -26,7 +26,7 @@ from backend.errors import BadSettings
         ('an "open quote stays open', None),
     ],
 )
-def test_sentences_are_tidied_or_refused(text, sentence):
+def test_sentences_are_cleaned_or_rejected(text, sentence):
     assert clean_sentence(text) == sentence
 
 
@@ -35,7 +35,7 @@ def test_titles_and_initials_do_not_end_a_sentence():
     assert split_sentences(text) == ["Mr. Ray saw J. Poe.", '"Was it late?" he asked.', "It was."]
 
 
-def test_excluded_sentences_are_found_inside_others_whatever_their_signs():
+def test_excluded_sentences_are_found_inside_others_ignoring_punctuation():
     excluded = Excluded(["The cat sat down.", "Go!"])
     assert excluded.covers("the CAT, sat: down")
     assert excluded.covers("I saw it. The cat sat down. Then it left.")
@@ -43,7 +43,7 @@ def test_excluded_sentences_are_found_inside_others_whatever_their_signs():
     assert excluded.covers("Now go away.") and not excluded.covers("Gone away.")
 
 
-def test_excluded_files_hold_texts_or_objects(tmp_path):
+def test_excluded_files_contain_texts_or_objects(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(["One two three.", {"text": "Four five six."}]))
     excluded = read_excluded([tmp_path / "a.json"])
     assert excluded.covers("one two three") and excluded.covers("four five six")
@@ -69,7 +69,7 @@ def novel(*lines):
     return struct.pack(">i", 500) + body
 
 
-def test_novels_are_read_but_the_one_kept_for_judging(tmp_path):
+def test_novels_are_read_except_the_held_out_one(tmp_path):
     (tmp_path / "Rdata.rdb").write_bytes(
         novel("A LONG WALK", "", "CHAPTER I", "", "Mrs. Hill had walked", "all day. She was tired.", "")
         + novel("SENSE AND SENSIBILITY", "", "This must never be read.", "")
@@ -78,15 +78,15 @@ def test_novels_are_read_but_the_one_kept_for_judging(tmp_path):
     assert austen_sentences(tmp_path) == ["Mrs. Hill had walked all day.", "She was tired.", "It was the end of it."]
 
 
-def test_foreign_data_files_are_refused(tmp_path):
+def test_other_data_files_are_rejected(tmp_path):
     (tmp_path / "Rdata.rdb").write_bytes(b"\0\0\0\5hello world")
-    with pytest.raises(BadSettings, match="no R data file"):
+    with pytest.raises(BadSettings, match="not an R data file"):
         austen_sentences(tmp_path)
     with pytest.raises(BadSettings, match="janeaustenr"):
         austen_sentences(tmp_path / "absent")
 
 
-def test_templates_fill_every_gap_and_vary():
+def test_templates_fill_every_placeholder_and_vary():
     draw = random.Random(0)
     found = [template_sentence(draw) for _ in range(300)]
     assert not [text for text in found if "{" in text or "}" in text]

@@ -18,7 +18,7 @@ def test_packets_span_segments_and_pages():
     assert ogg_packets(content) == [b"abc", long, b"", b"de"]
 
 
-def test_the_payload_is_what_the_packets_hold():
+def test_payload_is_the_sum_of_packet_sizes():
     head, tags = b"OpusHead" + bytes(11), b"OpusTags" + bytes(40)
     packets = [head, tags, bytes([8 << 3]) + bytes(20), bytes([9 << 3]) + bytes(30), bytes([0])]
     content = b"".join(page(bytes([len(packet)]), packet) for packet in packets)
@@ -34,7 +34,7 @@ def test_bandwidth_is_read_from_the_packet(config, bandwidth_hz):
     assert packet_bandwidth_hz(bytes([config << 3 | 3])) == bandwidth_hz
 
 
-def test_a_real_file_costs_less_than_its_bytes():
+def test_payload_of_a_real_file_is_less_than_its_size():
     file = io.BytesIO()
     samples = speech_like(2.0, 48_000, seed=5)[0]
     soundfile.write(file, samples, 48_000, format="OGG", subtype="OPUS")
@@ -44,6 +44,6 @@ def test_a_real_file_costs_less_than_its_bytes():
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF" + bytes(60), page(bytes([3]), b"abc"), page(bytes([200]), b"abc")])
-def test_what_is_no_opus_stream_is_refused(content):
+def test_other_content_is_rejected(content):
     with pytest.raises(BadAudio):
         opus_cost(content)

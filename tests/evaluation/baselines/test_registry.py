@@ -12,48 +12,48 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadAudio, BadSettings, NotAvailable
 from backend.evaluation.baselines import subprocess_codec
 from backend.evaluation.baselines.lyra import FILES
-from backend.evaluation.baselines.registry import PEERS, open_baselines
+from backend.evaluation.baselines.registry import BASELINES, open_baselines
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.reconstruction import kbps
 
 SOUND = Waveform(speech_like(2.0, 24_000, seed=7), 24_000)
 
 
-def test_absent_peers_are_reported_with_their_reason(monkeypatch, tmp_path):
+def test_absent_baselines_are_listed_with_a_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess_codec.shutil, "which", lambda name: None)
-    systems, absent = open_baselines(tuple(PEERS), tmp_path)
+    systems, absent = open_baselines(tuple(BASELINES), tmp_path)
     assert [system.name for system in systems] == ["original"]
-    assert set(absent) == set(PEERS) - {"original"}
-    assert absent["opus-12"] == "The program opusenc is not on this machine. Install opus-tools."
+    assert set(absent) == set(BASELINES) - {"original"}
+    assert absent["opus-12"] == "The program opusenc is not installed. Install opus-tools."
     assert "Install codec2" in absent["codec2-3200"]
     assert f"lacks {', '.join(FILES)}" in absent["lyra-6"]
 
 
-def test_lyra_asks_for_its_folder():
+def test_lyra_requires_its_folder():
     assert open_baselines(("lyra-3.2",), None)[1] == {
-        "lyra-3.2": "Lyra v2 needs the folder of its files. Give it with --lyra."
+        "lyra-3.2": "Lyra v2 needs the folder of its files. Pass it with --lyra."
     }
 
 
-def test_unknown_peers_are_refused_by_name():
-    with pytest.raises(BadSettings, match="no peers called mp4"):
+def test_unknown_baselines_are_rejected():
+    with pytest.raises(BadSettings, match="Unknown baselines mp4"):
         open_baselines(("mp4", "original"), None)
 
 
-def test_the_original_is_itself_and_costs_nothing():
-    coded = PEERS["original"](None).code(SOUND)
+def test_original_is_unchanged_and_has_no_size():
+    coded = BASELINES["original"](None).code(SOUND)
     assert coded.decoded is SOUND and coded.payload_bytes is None and coded.bandwidth_hz == 12_000
 
 
-def test_a_failing_program_is_quoted(tmp_path):
-    with pytest.raises(BadAudio, match="sh ended with code 3 and said: no such thing"):
+def test_error_output_of_a_failing_program_is_reported(tmp_path):
+    with pytest.raises(BadAudio, match="sh exited with code 3: no such thing"):
         subprocess_codec.run_program(["sh", "-c", "echo no such thing >&2; exit 3"], tmp_path)
     with pytest.raises(NotAvailable):
         subprocess_codec.require_program("no-such-program-here", "nothing")
 
 
 class Interpreter:
-    """Stands in for the runtime of Lyra's files: the latent is the frame's loudness, the sound a held level."""
+    """Fakes the TFLite interpreter: the latent is the frame's level, the output a constant at that level."""
 
     def __init__(self, path, num_threads):
         self.name = Path(path).name
@@ -92,12 +92,12 @@ class Interpreter:
 
 
 @pytest.mark.parametrize(("name", "rate_kbps"), [("lyra-3.2", 3.2), ("lyra-6", 6.0), ("lyra-9.2", 9.2)])
-def test_lyra_is_fed_frame_by_frame_and_counted_in_bits(monkeypatch, tmp_path, name, rate_kbps):
+def test_lyra_runs_frame_by_frame_and_counts_bits(monkeypatch, tmp_path, name, rate_kbps):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", SimpleNamespace(Interpreter=Interpreter))
     for file in FILES:
         (tmp_path / file).write_bytes(b"model")
-    lyra = PEERS[name](tmp_path)
+    lyra = BASELINES[name](tmp_path)
     for n_times in (1, 2):
         coded = lyra.code(SOUND)
         assert lyra._encoder.resets == lyra._decoder.resets == n_times
@@ -110,10 +110,10 @@ def test_lyra_is_fed_frame_by_frame_and_counted_in_bits(monkeypatch, tmp_path, n
 @pytest.mark.parametrize(
     ("name", "target_kbps", "tolerance"), [("opus-6", 6, 0.25), ("opus-12", 12, 0.5), ("codec2-3200", 3.2, 0.05)]
 )
-def test_real_peers_cost_what_they_promise_and_keep_the_sound(name, target_kbps, tolerance):
+def test_real_baselines_have_their_bitrate_and_keep_the_audio(name, target_kbps, tolerance):
     if shutil.which("opusenc" if "opus" in name else "c2enc") is None:
-        pytest.skip("the coder is not on this machine")
-    coded = PEERS[name](None).code(SOUND)
+        pytest.skip("the codec program is not installed")
+    coded = BASELINES[name](None).code(SOUND)
     assert kbps(coded.payload_bytes, SOUND.duration_s) == pytest.approx(target_kbps, rel=tolerance)
     assert coded.file_bytes >= coded.payload_bytes
     assert abs(coded.decoded.duration_s - SOUND.duration_s) < 0.1

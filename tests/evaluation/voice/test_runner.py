@@ -1,4 +1,4 @@
-"""`evaluate voice`: systems that speak before judges that listen."""
+"""`evaluate voice`: fake systems scored by fake metrics."""
 
 import json
 from types import SimpleNamespace
@@ -33,49 +33,54 @@ def sound(seconds, pitch_hz=150.0):
     return Waveform.of(sum(np.sin(2 * np.pi * k * pitch_hz * time_s) / k for k in range(1, 6)) * 0.1, RATE_HZ)
 
 
-class Parrot:
-    """Says every text for a second; breaks on one of them."""
+class FakeSystem:
+    """Speaks every text for a second, and fails on one of them."""
 
     identity = "parrot-1"
 
     def __init__(self, name="parrot", seconds=1.0, broken=""):
-        self.name, self.seconds, self.broken, self.n_said = name, seconds, broken, 0
+        self.name, self.seconds, self.broken, self.n_spoken = name, seconds, broken, 0
 
     def prompts(self, texts, seed):
         return [VoicePrompt(text, "ann", seed + i) for i, text in enumerate(texts)]
 
-    def say(self, prompt):
-        self.n_said += 1
+    def speak(self, prompt):
+        self.n_spoken += 1
         if prompt.text == self.broken:
             raise EngineFailure("It broke. Try again.")
         return SpokenPrompt(sound(self.seconds), total_s=0.5, first_audio_s=0.1, is_cut=prompt.text == TEXTS[1])
 
 
-class Ear:
-    """Hears what it is told to."""
+class FakeRecognizer:
+    """Returns the given transcripts."""
 
-    def __init__(self, heard, name="asr:ear"):
-        self.name, self.identity, self.heard, self.n_judged = name, f"{name} {sorted(heard)}", heard, 0
+    def __init__(self, transcripts, name="asr:ear"):
+        self.name, self.identity, self.transcripts, self.n_measured = (
+            name,
+            f"{name} {sorted(transcripts)}",
+            transcripts,
+            0,
+        )
 
-    def judge(self, samples, prompt):
-        self.n_judged += 1
-        text = self.heard.get(prompt.text, prompt.text)
+    def measure(self, samples, prompt):
+        self.n_measured += 1
+        text = self.transcripts.get(prompt.text, prompt.text)
         if text is None:
             raise ScoreUnavailable("Nothing was heard.")
         return _facts(prompt.text, text)
 
 
-def _facts(text, heard):
+def _facts(text, transcript):
     recognizer = voice_metrics.AsrMetric.__new__(voice_metrics.AsrMetric)
-    recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: heard)
-    return recognizer.judge(np.zeros(1), VoicePrompt(text, None, 0))
+    recognizer._recognizer = SimpleNamespace(transcribe=lambda samples: transcript)
+    return recognizer.measure(np.zeros(1), VoicePrompt(text, None, 0))
 
 
-def test_errors_runs_and_times_are_pooled(tmp_path):
-    ear = Ear({TEXTS[0]: "one two six", TEXTS[2]: "the cat sat on the hat"})
-    outcome = evaluate_voices([Parrot()], TEXTS, [ear], tmp_path)
+def test_errors_skips_and_times_are_pooled(tmp_path):
+    ear = FakeRecognizer({TEXTS[0]: "one two six", TEXTS[2]: "the cat sat on the hat"})
+    outcome = evaluate_voices([FakeSystem()], TEXTS, [ear], tmp_path)
     row = summarize_voices(outcome, ["parrot"], ["asr:ear"], "teacher")[0]
-    # 3 left out of 6, none of 4, 1 other of 6.
+    # 3 deletions of 6, none of 4, 1 other of 6.
     assert row["asr"]["asr:ear"]["wer"]["mean"] == pytest.approx(4 / 16)
     assert row["takes_with_skips"] == 1 and row["takes_with_loops"] == 0 and row["takes_cut"] == 1
     assert row["rtf"] == pytest.approx(0.5) and row["first_audio_median_s"] == pytest.approx(0.1)
@@ -83,19 +88,19 @@ def test_errors_runs_and_times_are_pooled(tmp_path):
     assert "25.0 %" in table and len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_an_interrupted_run_goes_on(tmp_path):
-    parrot, ear = Parrot(), Ear({})
-    evaluate_voices([parrot], TEXTS[:2], [ear], tmp_path)
-    first = evaluate_voices([parrot], TEXTS, [ear], tmp_path)
-    assert parrot.n_said == 3 and ear.n_judged == 3
-    later = Ear({}, "asr:other")
-    second = evaluate_voices([parrot], TEXTS, [ear, later], tmp_path)
-    assert parrot.n_said == 3 and ear.n_judged == 3 and later.n_judged == 3
+def test_interrupted_run_resumes(tmp_path):
+    system, ear = FakeSystem(), FakeRecognizer({})
+    evaluate_voices([system], TEXTS[:2], [ear], tmp_path)
+    first = evaluate_voices([system], TEXTS, [ear], tmp_path)
+    assert system.n_spoken == 3 and ear.n_measured == 3
+    later = FakeRecognizer({}, "asr:other")
+    second = evaluate_voices([system], TEXTS, [ear, later], tmp_path)
+    assert system.n_spoken == 3 and ear.n_measured == 3 and later.n_measured == 3
     assert [take.total_s for take in first.takes] == [take.total_s for take in second.takes]
 
 
-def test_failures_and_absent_scores_are_reported_not_hidden(tmp_path):
-    outcome = evaluate_voices([Parrot(broken=TEXTS[0])], TEXTS, [Ear({TEXTS[1]: None})], tmp_path)
+def test_failures_and_missing_scores_are_reported(tmp_path):
+    outcome = evaluate_voices([FakeSystem(broken=TEXTS[0])], TEXTS, [FakeRecognizer({TEXTS[1]: None})], tmp_path)
     assert outcome.failures == [("parrot", TEXTS[0], "It broke. Try again.")]
     assert outcome.takes[0].problems == {"asr:ear": "Nothing was heard."}
     row = summarize_voices(outcome, ["parrot"], ["asr:ear"], "teacher")[0]
@@ -103,28 +108,28 @@ def test_failures_and_absent_scores_are_reported_not_hidden(tmp_path):
     assert row["asr"]["asr:ear"]["wer"]["n"] == 1
 
 
-def test_durations_are_compared_with_the_teacher(tmp_path):
-    slow = Parrot(seconds=2.0)
+def test_durations_are_relative_to_the_teacher(tmp_path):
+    slow = FakeSystem(seconds=2.0)
     slow.identity = "parrot-2"
-    outcome = evaluate_voices([slow, Parrot("teacher")], TEXTS, [], tmp_path)
+    outcome = evaluate_voices([slow, FakeSystem("teacher")], TEXTS, [], tmp_path)
     row = summarize_voices(outcome, ["parrot", "teacher"], [], "teacher")[0]
     assert row["duration_ratio"] == pytest.approx(2.0) and row["duration_deviation"] == pytest.approx(0.0)
 
 
-def test_the_page_plays_the_worst_takes(tmp_path):
-    ear = Ear({TEXTS[2]: "<the> hat"})
-    outcome = evaluate_voices([Parrot()], TEXTS, [ear], tmp_path)
+def test_report_contains_the_worst_takes(tmp_path):
+    ear = FakeRecognizer({TEXTS[2]: "<the> hat"})
+    outcome = evaluate_voices([FakeSystem()], TEXTS, [ear], tmp_path)
     rows = summarize_voices(outcome, ["parrot"], ["asr:ear"], "teacher")
     document = {"created_utc": "now", "machine": {"cpu": "x"}, "n_sentences": 3, "seed": 0, "summary": rows,
-                "absent": {"likeness": "Not asked for."}}  # fmt: skip
+                "absent": {"likeness": "Not enabled."}}  # fmt: skip
     page = render_voice_page(document, as_markdown(rows, ["asr:ear"]), outcome)
     worst = page[page.index("Most word errors") :]
     assert "&lt;the&gt; hat" in worst and worst.count("<audio") == 1 and page.count("<audio") == 4
-    assert "Not asked for." in page
+    assert "Not enabled." in page
 
 
 class FakeEngine:
-    """Speaks half a second in two pieces."""
+    """Speaks half a second in two chunks."""
 
     settings = Settings()
 
@@ -150,10 +155,10 @@ class FakeEngine:
         return Stream([sound(0.25), sound(0.25)])
 
 
-def test_an_engine_is_warmed_once_and_asked_voice_by_voice():
+def test_engine_warms_up_once_and_alternates_voices():
     engine = FakeEngine()
     system = EngineVoices(engine, "x", ["ann", "bob"])
-    takes = [system.say(prompt) for prompt in system.prompts(TEXTS, seed=5)]
+    takes = [system.speak(prompt) for prompt in system.prompts(TEXTS, seed=5)]
     assert [request.voice for request in engine.requests] == ["ann", "ann", "bob", "ann"]
     assert [request.seed for request in engine.requests[1:]] == [5, 6, 7]
     assert not any(request.use_memory_cache for request in engine.requests)
@@ -172,30 +177,30 @@ def corpus(tmp_path):
     return folder
 
 
-def test_recordings_bring_their_own_texts_and_teachers_only_what_is_asked(corpus):
+def test_recordings_use_their_texts_and_teachers_the_requested_ones(corpus):
     assert [p.text for p in Recordings("real", corpus).prompts(TEXTS, 0)] == [TEXTS[0], "a text of its own"]
     assert [p.text for p in Recordings("teacher", corpus, True).prompts(TEXTS, 0)] == [TEXTS[0]]
 
 
-def test_through_a_codec_is_as_long_and_in_step(corpus, tmp_path, monkeypatch):
+def test_codec_round_trip_keeps_the_length(corpus, tmp_path, monkeypatch):
     monkeypatch.setitem(CODECS, "tiny", REGISTERED)
     save_codec(tmp_path / "codec", TinyCodec(hop=160, rate_hz=RATE_HZ, lag=100))
     inner = Recordings("real", corpus)
     coded = CodecRoundTrip.open(inner, tmp_path / "codec")
     prompt = coded.prompts([], 0)[1]
-    assert coded.say(prompt).waveform.n_samples == inner.say(prompt).waveform.n_samples
+    assert coded.speak(prompt).waveform.n_samples == inner.speak(prompt).waveform.n_samples
     assert coded.name == "real, tiny"
 
 
-def test_the_command_writes_results_table_and_page(corpus, tmp_path, monkeypatch):
+def test_command_writes_json_table_and_report(corpus, tmp_path, monkeypatch):
     (tmp_path / "said.json").write_text(json.dumps(TEXTS))
-    monkeypatch.setattr(evaluate_voice, "open_engine", lambda checkpoint, voices, stack: Parrot(checkpoint))
+    monkeypatch.setattr(evaluate_voice, "open_engine", lambda checkpoint, voices, stack: FakeSystem(checkpoint))
     arguments = ["evaluate", "voice", "mine", "--sentences", str(tmp_path / "said.json"), "--recordings", str(corpus),
                  "--teacher", str(corpus)]  # fmt: skip
     for name in ("json", "markdown", "report"):
         arguments += [f"--{name}", str(tmp_path / name)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0 and "asr not available: Not asked for." in result.output
+    assert result.exit_code == 0 and "asr not available: Not enabled." in result.output
     document = json.loads((tmp_path / "json").read_text())
     assert [row["system"] for row in document["summary"]] == ["mine", "teacher", "real"]
     assert len(document["takes"]) == 3 + 1 + 2
@@ -204,28 +209,28 @@ def test_the_command_writes_results_table_and_page(corpus, tmp_path, monkeypatch
     assert "<audio" in (tmp_path / "report").read_text()
 
 
-def test_nothing_to_judge_or_to_say_is_refused(tmp_path):
+def test_missing_inputs_are_rejected(tmp_path):
     runner = CliRunner()
     with pytest.raises(BadSettings, match="--sentences"):
         runner.invoke(app, ["evaluate", "voice", "mine"], catch_exceptions=False)
-    with pytest.raises(BadSettings, match="nothing to judge"):
+    with pytest.raises(BadSettings, match="nothing to evaluate"):
         runner.invoke(app, ["evaluate", "voice"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "[1]", '[" "]', '{"a": 1}'])
-def test_a_file_without_sentences_is_refused(tmp_path, content):
+def test_invalid_sentence_files_are_rejected(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(BadSettings, match=r"s\.json"):
         read_sentences(tmp_path / "s.json")
 
 
-def test_sentences_are_thinned_evenly(tmp_path):
+def test_limit_spreads_over_sentences(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps([f"number {i}" for i in range(10)]))
     assert read_sentences(tmp_path / "s.json", 5) == [f"number {i}" for i in range(0, 10, 2)]
 
 
 class Timbre:
-    """Tells speakers apart by how loud they are."""
+    """Fake embeddings: distinguishes speakers by level."""
 
     def embed(self, samples):
         angle = float(np.sqrt(np.mean(samples**2))) * 4
@@ -233,8 +238,8 @@ class Timbre:
 
 
 @pytest.fixture
-def choir(tmp_path):
-    """Three voices of three recordings each, 3 s long, told apart by their loudness."""
+def three_voices(tmp_path):
+    """Three voices with three recordings of 3 s each, at different levels."""
     folder = tmp_path / "choir"
     folder.mkdir()
     rows = []
@@ -247,31 +252,31 @@ def choir(tmp_path):
     return folder
 
 
-def test_a_voice_is_cloned_from_its_first_seconds_which_do_not_judge_it(choir, monkeypatch):
+def test_voice_is_cloned_from_first_seconds_excluded_from_similarity(three_voices, monkeypatch):
     engine = FakeEngine()
-    cloned = ClonedVoices(engine, "x", choir)
-    prompts = cloned.prompts(["say this", "and this", "and that", "last"], seed=3)
+    cloning = ClonedVoices(engine, "x", three_voices)
+    prompts = cloning.prompts(["say this", "and this", "and that", "last"], seed=3)
     assert [prompt.voice for prompt in prompts] == ["ann", "bob", "cid", "ann"]
     assert prompts[0].heard == tuple(TEXTS[:2])  # 3 s are not 5, 6 s are
-    cloned.say(prompts[1])
-    cloned.say(prompts[1])
+    cloning.speak(prompts[1])
+    cloning.speak(prompts[1])
     ((name, clip, text, consent),) = engine.added  # once
     assert name == "clone of bob" and consent and text == clip.text == f"{TEXTS[0]} {TEXTS[1]}"
     assert (engine.requests[0].voice, engine.requests[0].seed) == ("clone of bob's id", 4)
 
-    monkeypatch.setattr(voice_metrics, "SpeakerEncoder", Timbre)
-    judge = voice_metrics.SpeakerSimilarityMetric([choir], tells_nearest=True)
+    monkeypatch.setattr(voice_metrics, "SpeakerEmbedder", Timbre)
+    measure = voice_metrics.SpeakerSimilarityMetric([three_voices], reports_nearest=True)
     like_bob = sound(1.0).samples[0] * 2
-    found = judge.judge(like_bob, prompts[1])
+    found = measure.measure(like_bob, prompts[1])
     assert found["is_nearest"] and found["n_voices"] == 3 and found["likeness"] == pytest.approx(1.0, abs=1e-4)
-    mistaken = judge.judge(like_bob, prompts[0])
+    mistaken = measure.measure(like_bob, prompts[0])
     assert not mistaken["is_nearest"] and mistaken["nearest"] == "bob"
     with pytest.raises(ScoreUnavailable, match="no other recordings"):
-        judge.judge(like_bob, VoicePrompt(TEXTS[2], "ann", 0, tuple(TEXTS[:2])))
+        measure.measure(like_bob, VoicePrompt(TEXTS[2], "ann", 0, tuple(TEXTS[:2])))
 
 
-def test_nothing_is_cloned_without_a_checkpoint(choir, tmp_path):
+def test_cloning_requires_a_checkpoint(three_voices, tmp_path):
     (tmp_path / "said.json").write_text(json.dumps(TEXTS))
-    arguments = ["evaluate", "voice", "--sentences", str(tmp_path / "said.json"), "--clones", str(choir)]
+    arguments = ["evaluate", "voice", "--sentences", str(tmp_path / "said.json"), "--clones", str(three_voices)]
     with pytest.raises(BadSettings, match="CHECKPOINT"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)

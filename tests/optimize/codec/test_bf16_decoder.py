@@ -14,7 +14,7 @@ def codec():
     return SpectralCodec(decoder_depths=(1, 2)).eval()
 
 
-def test_codes_stay_and_sound_stays_within_the_stated_tolerance(codec):
+def test_codes_are_equal_and_audio_within_tolerance(codec):
     half = Bf16Decoder()
     support = half.supported(CPU, codec)
     if not support.ok:
@@ -32,6 +32,6 @@ def test_codes_stay_and_sound_stays_within_the_stated_tolerance(codec):
         assert (torch.cat(steps, dim=2) - full).abs().max() <= half.tolerance * full.abs().max()
 
 
-def test_another_codec_is_refused_with_the_reason():
+def test_other_codecs_are_rejected_with_a_reason():
     support = Bf16Decoder().supported(CPU, SoundStream(C=2, D=8))
     assert not support.ok and "SoundStream" in support.reason

@@ -5,8 +5,8 @@ from backend.codes import Codes
 from backend.optimize.codec import packed_dac
 from backend.optimize.codec.packed_dac import PackedDac
 from backend.weights.fish_codec import load_fish_codec
-from tests.codec.test_fish_dac import CONFIG, GOLDEN, LAWS
 from tests.support.codec_contract import decode_in_pieces, encode_in_pieces, noise
+from tests.support.fish_codec_case import CONFIG, GOLDEN, LAWS
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ def _without_gradients():
 
 @pytest.fixture
 def packed(monkeypatch, request):
-    """Tiny tiles and runs, so that short sounds cross many of their borders."""
+    """Uses tiny tiles and runs, so that short audio crosses many tile borders."""
     monkeypatch.setattr(packed_dac, "TILE_ELEMENTS", 600)
     monkeypatch.setattr(packed_dac, "RUN_ELEMENTS", 2000)
     optimization = PackedDac(request.param)
@@ -39,30 +39,30 @@ def test_packed_codec_stays_within_its_tolerance(packed):
     assert torch.equal(codec.encode(audio).indices, codes.indices)
     sizes = [777, 1000, audio.shape[2] - 1777]
     assert torch.equal(encode_in_pieces(codec, audio, sizes).indices, codes.indices)
-    sound = plain.decode(codes)
-    for found in (
+    expected = plain.decode(codes)
+    for decoded in (
         codec.decode(codes),
         decode_in_pieces(codec, codes, [7] * 10 + [1]),
         decode_in_pieces(codec, codes, [1, 30, 40]),
     ):
-        assert (found - sound).abs().max() < optimization.tolerance
-        snr_db = 10 * torch.log10(sound.square().sum() / (found - sound).square().sum())
+        assert (decoded - expected).abs().max() < optimization.tolerance
+        snr_db = 10 * torch.log10(expected.square().sum() / (decoded - expected).square().sum())
         assert snr_db > (110 if optimization.is_exact else 35)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("packed", ["fp32"], indirect=True)
-def test_law(packed, law):
+def test_codec_contract(packed, law):
     law(packed[1])
 
 
-def test_other_models_and_devices_are_refused_with_a_reason():
+def test_other_models_and_devices_are_rejected_with_a_reason():
     codec = load_fish_codec(GOLDEN, **CONFIG)
     assert not PackedDac().supported(torch.device("cuda"), codec).ok
     assert "Linear" in PackedDac().supported(CPU, torch.nn.Linear(1, 1)).reason
 
 
-def test_packed_codec_keeps_its_codes_contract():
+def test_packed_codec_accepts_out_of_range_codes_without_changing_them():
     codec = PackedDac().apply(load_fish_codec(GOLDEN, **CONFIG))
     indices = torch.full((1, 4, 3), 99)
     assert torch.isfinite(codec.decode(Codes(indices, "fish_dac"))).all()

@@ -1,4 +1,4 @@
-"""8 and 4 bit weights: how far from float32, and rows that do not know their neighbors."""
+"""8-bit and 4-bit weights: distance from float32, and independence of rows in a batch."""
 
 from functools import partial
 
@@ -33,17 +33,17 @@ def kind(request):
     return optimization, linear, error
 
 
-def test_products_stay_near_those_of_float32_whatever_the_rows_scale(kind):
+def test_matmuls_are_close_to_float32_at_any_scale(kind):
     _, make, error = kind
     torch.manual_seed(0)
     linear = nn.Linear(1024, 96)
     x = torch.randn(2, 5, 1024) * 10.0 ** torch.arange(-4, 6).view(2, 5, 1)
-    want, found = linear(x) - linear.bias, make(linear)(x) - linear.bias
-    assert found.shape == want.shape
-    assert ((found - want).norm(dim=-1) / want.norm(dim=-1)).max() < error
+    expected, actual = linear(x) - linear.bias, make(linear)(x) - linear.bias
+    assert actual.shape == expected.shape
+    assert ((actual - expected).norm(dim=-1) / expected.norm(dim=-1)).max() < error
 
 
-def test_a_row_is_bit_equal_alone_and_beside_loud_rows(kind):
+def test_row_is_bit_equal_alone_and_beside_large_rows(kind):
     _, make, _ = kind
     torch.manual_seed(0)
     layer = make(nn.Linear(512, 97, bias=False))
@@ -55,13 +55,13 @@ def test_a_row_is_bit_equal_alone_and_beside_loud_rows(kind):
             assert torch.equal(layer(rows[start : start + n]), together[start : start + n])
 
 
-def test_rows_of_zeros_give_the_bias(kind):
+def test_zero_rows_give_the_bias(kind):
     _, make, _ = kind
     linear = nn.Linear(64, 8)
     assert torch.allclose(make(linear)(torch.zeros(3, 64)), linear.bias.expand(3, 8), atol=1e-6)
 
 
-def test_not_a_number_is_not_hidden(kind):
+def test_nan_propagates_to_its_row_only(kind):
     _, make, _ = kind
     x = torch.ones(2, 64)
     x[1, 3] = torch.nan
@@ -72,14 +72,14 @@ def test_not_a_number_is_not_hidden(kind):
 @pytest.mark.parametrize("family", KINDS)
 def test_logits_stay_within_the_stated_tolerance(kind, family):
     optimization, _, _ = kind
-    want = next_logits(model(family))
-    found = next_logits(optimization.apply(model(family)))
-    assert 1 - cosine(found, want) <= optimization.tolerance
-    assert not torch.equal(found, want)
+    expected = next_logits(model(family))
+    actual = next_logits(optimization.apply(model(family)))
+    assert 1 - cosine(actual, expected) <= optimization.tolerance
+    assert not torch.equal(actual, expected)
 
 
 @pytest.mark.parametrize("family", ["v15", "s1", "s2", "one codebook"])
-def test_seeds_say_the_same_alone_and_in_a_batch(kind, family):
+def test_seeds_give_equal_frames_alone_and_in_a_batch(kind, family):
     optimization, _, _ = kind
     lm = optimization.apply(model(family))
     together, logits = speech(lm, (0, 1, 2))
@@ -89,19 +89,19 @@ def test_seeds_say_the_same_alone_and_in_a_batch(kind, family):
         assert torch.equal(own_logits[0], logits[row])
 
 
-def test_matrices_of_another_kind_of_model_are_replaced_too(kind):
+def test_linear_layers_of_other_models_are_replaced(kind):
     optimization, _, _ = kind
     net = nn.Sequential(nn.Linear(64, 64), nn.Sequential(nn.GELU(), nn.Linear(64, 32)))
     optimization.apply(net)
     assert isinstance(net[0], MatrixLinear) and isinstance(net[1][1], MatrixLinear)
 
 
-def test_odd_inputs_are_refused_in_4_bits_with_their_number():
+def test_int4_rejects_odd_input_sizes_with_their_count():
     support = Int4().supported(CPU, nn.Sequential(nn.Linear(40, 8), nn.Linear(64, 8)))
     assert not support.ok and support.reason.startswith("1 matrices")
 
 
 @pytest.mark.parametrize("optimization", [Int8(), Int4()], ids=["int8", "int4"])
-def test_other_devices_are_refused_with_the_reason(optimization):
+def test_other_devices_are_rejected_with_a_reason(optimization):
     support = optimization.supported(torch.device("mps"), nn.Linear(64, 64))
     assert not support.ok and "mps" in support.reason

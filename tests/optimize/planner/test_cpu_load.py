@@ -1,4 +1,4 @@
-"""The share of the processor that others take, from counters that are told here."""
+"""CPU load by other programs, from fake counters."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ class Times(SimpleNamespace):
 
 
 class SystemInfo:
-    """Four cores, ten seconds, and who took how much of them."""
+    """Fakes four cores over ten seconds, with given CPU times."""
 
     def __init__(self, monkeypatch):
         self.now_s = 100.0
@@ -29,7 +29,7 @@ class SystemInfo:
 @pytest.mark.parametrize(
     ("all_s", "own_s", "share"), [(10.0, 10.0, 0.0), (30.0, 10.0, 0.5), (40.0, 0.0, 1.0), (9.9, 10.0, 0.0)]
 )
-def test_others_are_all_but_this_program(monkeypatch, all_s, own_s, share):
+def test_share_excludes_this_program(monkeypatch, all_s, own_s, share):
     machine = SystemInfo(monkeypatch)
     watch = cpu_load.CpuLoad()
     machine.now_s += 10

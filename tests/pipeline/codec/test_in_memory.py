@@ -1,4 +1,4 @@
-"""Code files in memory: the bytes of the command line, and nothing decoded that was not checked."""
+"""Code files in memory: identical to streamed files, and validated before decoding."""
 
 import io
 
@@ -10,8 +10,8 @@ from backend.data.synthetic import speech_like
 from backend.errors import BadCodes, BadContainer, LimitExceeded
 from backend.opt_engine import OptimizedEngine
 from backend.pipeline.codec.stream import decode_pieces, encode_waveform
+from tests.support.small_engine import open_small, settings_in
 from tests.support.tiny_codecs import TinyCodec
-from tests.test_opt_engine import open_small, settings_in
 
 CODES_HASH = "ab" * 32
 SOUND = Waveform.of(speech_like(duration_s=1.3, rate_hz=11_025), 11_025)
@@ -33,7 +33,7 @@ def codec_of(engine):
 
 
 @pytest.mark.parametrize("n_codebooks", [None, 1, 3, 4])
-def test_code_file_is_the_one_of_the_command_line(engine, n_codebooks):
+def test_code_file_equals_the_streaming_encoder_output(engine, n_codebooks):
     file = io.BytesIO()
     encode_waveform(SOUND, codec_of(engine), CODES_HASH, file, n_codebooks)
     made = engine.encode_file(SOUND, n_codebooks)
@@ -42,21 +42,21 @@ def test_code_file_is_the_one_of_the_command_line(engine, n_codebooks):
     assert made.indices.shape == (n_codebooks or 4, made.survey.n_frames)
 
 
-def test_decoded_file_has_every_sample_and_no_more(engine):
+def test_decoded_file_has_exactly_the_original_length(engine):
     made = engine.encode_file(SOUND)
-    heard = engine.decode_file(made.content)
-    assert heard.rate_hz == 8000 and heard.n_samples == made.survey.n_samples == round(1.3 * 8000)
+    decoded = engine.decode_file(made.content)
+    assert decoded.rate_hz == 8000 and decoded.n_samples == made.survey.n_samples == round(1.3 * 8000)
     pieces = decode_pieces(io.BytesIO(made.content), made.survey.header, codec_of(engine), CODES_HASH)
-    np.testing.assert_allclose(heard.samples, np.concatenate(list(pieces), axis=1), atol=1e-5)
+    np.testing.assert_allclose(decoded.samples, np.concatenate(list(pieces), axis=1), atol=1e-5)
 
 
-def test_a_codebook_count_the_codec_lacks_is_refused(engine):
+def test_unsupported_codebook_count_is_rejected(engine):
     for n_codebooks in (0, 5):
         with pytest.raises(BadCodes, match="codebooks"):
             engine.encode_file(SOUND, n_codebooks)
 
 
-def test_a_foreign_file_is_shown_and_not_decoded(engine):
+def test_file_of_another_codec_is_read_but_not_decoded(engine):
     file = io.BytesIO()
     encode_waveform(SOUND, TinyCodec(hop=80, n_codebooks=2).eval(), "cd" * 32, file)
     shown = engine.read_code_file(file.getvalue())
@@ -67,7 +67,7 @@ def test_a_foreign_file_is_shown_and_not_decoded(engine):
 
 def test_damage_is_found_before_anything_is_decoded(engine, monkeypatch):
     content = bytearray(engine.encode_file(SOUND).content)
-    monkeypatch.setattr(engine._loaded.speaker, "decode", lambda codes: pytest.fail("damaged codes were decoded"))
+    monkeypatch.setattr(engine._loaded.synthesizer, "decode", lambda codes: pytest.fail("damaged codes were decoded"))
     for place in (0, len(content) // 2, len(content) - 1):
         damaged = content.copy()
         damaged[place] ^= 1
@@ -77,7 +77,7 @@ def test_damage_is_found_before_anything_is_decoded(engine, monkeypatch):
         engine.decode_file(bytes(content[:-3]))
 
 
-def test_the_longest_sound_holds_both_ways(engine):
+def test_max_audio_s_limits_encoding_and_decoding(engine):
     long = Waveform.of(np.zeros(8000 * 5, np.float32), 8000)
     with pytest.raises(LimitExceeded, match="MAX_AUDIO_S"):
         engine.encode_file(long)
@@ -88,11 +88,11 @@ def test_the_longest_sound_holds_both_ways(engine):
             read(file.getvalue())
 
 
-def test_bare_codes_are_checked_before_the_codec_sees_them(engine, monkeypatch):
+def test_code_indices_are_checked_before_decoding(engine, monkeypatch):
     codes = np.zeros((4, 5), np.int64)
-    (heard,) = engine.decode_indices([codes])
-    assert heard.n_samples == 5 * 160 - 20
-    monkeypatch.setattr(engine._loaded.speaker, "decode", lambda codes: pytest.fail("bad codes were decoded"))
+    (decoded,) = engine.decode_indices([codes])
+    assert decoded.n_samples == 5 * 160 - 20
+    monkeypatch.setattr(engine._loaded.synthesizer, "decode", lambda codes: pytest.fail("bad codes were decoded"))
     for bad in (codes - 1, codes + 24, codes[:, :0], np.zeros((5, 5), np.int64), codes[:0]):
         with pytest.raises(BadCodes):
             engine.decode_indices([codes, bad])

@@ -40,7 +40,7 @@ def decode(content, codec, weights_hash=HASH, **options):
 
 @pytest.mark.parametrize("n_samples", [1, 15, 16, 17, 500, 8000])
 @pytest.mark.parametrize("lag", [0, 5, 16, 40])
-def test_round_trip_keeps_the_length_and_drops_the_lag(n_samples, lag):
+def test_round_trip_keeps_the_length_and_drops_the_latency(n_samples, lag):
     codec = tiny(lag=lag)
     waveform = tone(n_samples)
     content = encode(waveform, codec)
@@ -52,7 +52,7 @@ def test_round_trip_keeps_the_length_and_drops_the_lag(n_samples, lag):
     assert np.abs(found - whole[:, lag : lag + n_samples]).max() < 1e-5
 
 
-def test_long_sounds_meet_the_codec_in_pieces_with_the_same_result(monkeypatch):
+def test_chunked_coding_equals_whole_coding(monkeypatch):
     codec = tiny(lag=20)
     waveform = tone(8000 * 9)
     seen = []
@@ -82,7 +82,7 @@ def test_fewer_codebooks_make_a_smaller_file_that_decodes():
         encode(tone(100), codec, n_codebooks=4)
 
 
-def test_sounds_are_mixed_and_resampled_to_the_codec():
+def test_audio_is_mixed_and_resampled_to_the_codec():
     codec = tiny()
     stereo = tone(44100, 44100, 2)
     assert survey_container(io.BytesIO(encode(stereo, codec))).n_samples == 8000
@@ -97,12 +97,12 @@ def test_progress_rises_to_the_whole_length():
         assert len(calls) >= 3 and calls == sorted(set(calls)) and calls[-1] == (72000, 72000)
 
 
-def test_sounds_without_samples_are_refused():
+def test_empty_audio_is_rejected():
     with pytest.raises(BadAudio, match="no samples"):
         encode(Waveform(np.zeros((1, 0), np.float32), 8000), tiny())
 
 
-def test_files_of_other_weights_are_refused():
+def test_files_of_other_weights_are_rejected():
     codec = tiny()
     with pytest.raises(BadContainer, match="3f9a3f9a; those loaded are 'tiny' with 77c177c1"):
         decode(encode(tone(100), codec), codec, "77c1" * 16)
@@ -115,7 +115,7 @@ def test_files_of_other_weights_are_refused():
         {"codebook_sizes": (10,) * 4}, {"hop_samples": 32}, {"n_samples": 9}, {"n_samples": 0},
     ],
 )  # fmt: skip
-def test_headers_that_contradict_their_codec_are_refused(lie):
+def test_headers_that_contradict_their_codec_are_rejected(lie):
     codec = tiny()
     truth = {
         "codec": "tiny", "weights_hash": HASH, "sample_rate_hz": 8000, "hop_samples": 16, "channels": 1,
@@ -126,5 +126,5 @@ def test_headers_that_contradict_their_codec_are_refused(lie):
     writer = ContainerWriter(file, header)
     writer.push(np.zeros((header.n_codebooks, 4), dtype=int))
     writer.finish(header.n_samples)
-    with pytest.raises(BadContainer, match="contradicts"):
+    with pytest.raises(BadContainer, match="does not match the codec"):
         decode(file.getvalue(), codec)

@@ -1,4 +1,4 @@
-"""From a speech corpus to token shards."""
+"""Encoding a speech corpus to token shards."""
 
 import json
 
@@ -70,12 +70,12 @@ def test_shards_decode_to_the_whole_recording(tmp_path, corpus, codec):
         assert item.is_aligned == (number != 1)
 
 
-def test_held_out_speakers_and_their_mixes_are_not_coded(tmp_path, corpus, codec):
+def test_held_out_speakers_and_their_mixes_are_not_encoded(tmp_path, corpus, codec):
     run(tmp_path, "--heldout", "eve")
     assert [item.id for item in ShardDataset(tmp_path / "tokens")] == ["c0", "c1"]
 
 
-def test_a_second_run_codes_only_what_is_new(tmp_path, corpus, codec):
+def test_second_run_encodes_only_new_utterances(tmp_path, corpus, codec):
     run(tmp_path, "--heldout", "eve")
     assert "2 utterances written" in run(tmp_path).output
     assert "0 utterances written" in run(tmp_path).output
@@ -83,7 +83,7 @@ def test_a_second_run_codes_only_what_is_new(tmp_path, corpus, codec):
 
 
 @pytest.mark.parametrize("row", [{"text": "Hi."}, {"durations": [1, 2]}, {"durations": ["x"]}, ["a list"]])
-def test_rows_that_are_no_utterances_are_named(tmp_path, corpus, codec, row):
+def test_invalid_manifest_rows_are_named(tmp_path, corpus, codec, row):
     whole = {"file": "0.wav", "text": "Hi.", "symbols": "hˈI.", "speaker": "ann"}
     row = row if isinstance(row, list) or "text" in row else whole | row
     (corpus / "manifest.jsonl").write_text(json.dumps(whole) + "\n" + json.dumps(row))
@@ -91,7 +91,7 @@ def test_rows_that_are_no_utterances_are_named(tmp_path, corpus, codec, row):
         run(tmp_path)
 
 
-def test_played_faster_is_shorter_and_somebody_else(tmp_path, corpus, codec):
+def test_speed_perturbed_utterance_is_shorter_with_another_speaker(tmp_path, corpus, codec):
     assert run(tmp_path).exit_code == 0
     whole = ShardDataset(tmp_path / "tokens")
     result = run(tmp_path, "--out", str(tmp_path / "played"), "--played", "1.25")
@@ -104,6 +104,6 @@ def test_played_faster_is_shorter_and_somebody_else(tmp_path, corpus, codec):
 
 
 @pytest.mark.parametrize("factors", ["fast", "0.9,3", ""])
-def test_factors_that_nobody_speaks_at_are_refused(tmp_path, corpus, codec, factors):
+def test_out_of_range_speed_factors_are_rejected(tmp_path, corpus, codec, factors):
     with pytest.raises(BadSettings, match="expected factors from 0.5 to 2"):
         run(tmp_path, "--played", factors)

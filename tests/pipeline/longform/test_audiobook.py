@@ -1,4 +1,4 @@
-"""A short book in the built-in voice, as an audiobook that other programs can read."""
+"""A short audiobook by the built-in voice, read back with PyAV."""
 
 import av
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from backend.opt_engine import OptimizedEngine
 from backend.settings import Settings
-from tests.support.reading import accept, desk_in, until
+from tests.support.reading_jobs import accept, job_service_in, until
 
 TEXT = b"""# The Kettle
 
@@ -21,15 +21,15 @@ The evening was quiet. Nobody had come by for hours.
 
 
 @pytest.mark.slow
-def test_the_built_in_voice_reads_a_book_with_chapters(tmp_path):
+def test_built_in_voice_writes_an_audiobook_with_chapters(tmp_path):
     engine = OptimizedEngine(Settings(_env_file=None, device="cpu", data_dir=str(tmp_path)))
     engine.load()
     try:
-        with desk_in(tmp_path / "jobs", engine) as desk:
-            job = until(desk, accept(desk, TEXT, "m4b").id, "done", timeout_s=300)
+        with job_service_in(tmp_path / "jobs", engine) as service:
+            job = until(service, accept(service, TEXT, "m4b").id, "done", timeout_s=300)
             assert job.title == "The Kettle" and job.n_done == job.n_sentences == 6
-            chapters, sentences = desk.chapters(job.id), desk.sentences(job.id)
-            with av.open(str(desk.file(job.id))) as file:
+            chapters, sentences = service.chapters(job.id), service.sentences(job.id)
+            with av.open(str(service.file(job.id))) as file:
                 marks = [
                     (mark["metadata"]["title"], float(mark["start"] * mark["time_base"])) for mark in file.chapters()
                 ]
@@ -40,7 +40,9 @@ def test_the_built_in_voice_reads_a_book_with_chapters(tmp_path):
     assert [title for title, _ in marks] == ["Tea", "Evening"] == [chapter.title for chapter in chapters]
     assert [start_s for _, start_s in marks] == pytest.approx([chapter.start_s for chapter in chapters], abs=0.002)
     assert len(sound) / rate_hz == pytest.approx(job.file_audio_s, abs=0.1)
-    assert job.file_audio_s == pytest.approx(sum(one.heard.duration_s + one.pause_s for one in sentences), abs=0.01)
+    assert job.file_audio_s == pytest.approx(
+        sum(one.chosen_take.duration_s + one.pause_s for one in sentences), abs=0.01
+    )
     assert job.file_audio_s > 8
     start = round(marks[1][1] * rate_hz)
     before, after = sound[start - rate_hz // 2 : start], sound[start : start + rate_hz // 2]

@@ -1,4 +1,4 @@
-"""Frames become the sound a whole decode gives, whatever their timing, and pieces have the size asked for."""
+"""Decode stage: streaming equals whole decoding, independent of frame timing, in chunks of the configured size."""
 
 import time
 
@@ -17,7 +17,7 @@ from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Trace
 from backend.weights.fish_codec import fish_codec_from_tensors
 from backend.weights.tensor_files import read_tensors
-from tests.codec.test_fish_dac import CONFIG, GOLDEN
+from tests.support.fish_codec_case import CONFIG, GOLDEN
 from tests.support.tiny_codecs import TinyCodec
 
 CHUNK = 100
@@ -39,7 +39,7 @@ def session():
 
 
 def speak(codec, segments, *, latency="balanced", loudness_lufs=None, feed_first=True, pauses=None):
-    """The pieces that come of segments of codes."""
+    """Decode segments of codes to audio chunks."""
     one = session()
     synthesis = SpeechDecodeTask(one, codec.spec, chunk_samples=CHUNK, latency=latency, loudness_lufs=loudness_lufs)
     pieces, pauses = [], pauses or [0.0] * len(segments)
@@ -48,7 +48,7 @@ def speak(codec, segments, *, latency="balanced", loudness_lufs=None, feed_first
         with torch.inference_mode():
             while synthesis.is_ready and not synthesis.is_over:
                 synthesis.advance(codec)
-                # The test is the listener too.
+                # Read the chunks here, as a client would.
                 while len(synthesis.pieces):
                     pieces.append(synthesis.pieces.get(1))
 
@@ -76,21 +76,21 @@ def decoded(codec, codes):
 
 @pytest.mark.parametrize("latency", GROUPS)
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 8, 33, 100])
-def test_streamed_sound_is_the_whole_decode(codec, latency, n_frames):
+def test_streaming_decode_equals_whole_decode(codec, latency, n_frames):
     codes = random_codes(n_frames)
     sound = whole(speak(codec, [codes], latency=latency))
     np.testing.assert_allclose(sound, decoded(codec, codes), atol=1e-5)
 
 
 @pytest.mark.parametrize("latency", GROUPS)
-def test_the_timing_of_frames_changes_no_bit_and_no_border(codec, latency):
+def test_frame_timing_does_not_change_chunks_or_samples(codec, latency):
     segments = [random_codes(n) for n in (30, 3, 17)]
     at_once, one_by_one = (speak(codec, segments, latency=latency, feed_first=first) for first in (True, False))
     assert [piece.n_samples for piece in at_once] == [piece.n_samples for piece in one_by_one]
     np.testing.assert_array_equal(whole(at_once), whole(one_by_one))
 
 
-def test_pieces_have_the_size_asked_for_once_the_first_ones_are_out(codec):
+def test_chunks_have_the_configured_size_after_the_first_ones(codec):
     sizes = {latency: [p.n_samples for p in speak(codec, [random_codes(80)], latency=latency)] for latency in GROUPS}
     assert set(sizes["normal"][:-1]) == {CHUNK}
     n_early = int(np.searchsorted(np.cumsum(sizes["balanced"]), CHUNK)) + 1
@@ -99,20 +99,20 @@ def test_pieces_have_the_size_asked_for_once_the_first_ones_are_out(codec):
     assert max(sizes["low"]) <= CHUNK
 
 
-# Seconds that making a second of sound takes on the slowest machine each latency is meant for.
+# Real-time factor of the slowest machine that each latency mode supports.
 SLOWEST_RTF = {"low": 0.85, "balanced": 0.75, "normal": 0.75}
 
 
 @pytest.mark.parametrize("latency", GROUPS)
-def test_no_group_is_waited_for_longer_than_100_ms(latency):
+def test_no_group_causes_an_underrun_over_100_ms(latency):
     frame_rate_hz, rtf, groups = 25, SLOWEST_RTF[latency], GROUPS[latency]
-    for n_heard, n_next in zip(np.cumsum(groups), [*groups[1:], groups[-1]], strict=True):
-        # The listener began with the first group and has heard what was sent; the next one is made meanwhile.
-        late_s = ((n_heard + n_next - groups[0]) * rtf - n_heard) / frame_rate_hz
+    for n_played, n_next in zip(np.cumsum(groups), [*groups[1:], groups[-1]], strict=True):
+        # Playback starts with the first group; the next group is generated while the current ones play.
+        late_s = ((n_played + n_next - groups[0]) * rtf - n_played) / frame_rate_hz
         assert late_s <= 0.1 + 1e-9
 
 
-def test_the_codec_is_woken_for_whole_groups_only(codec, monkeypatch):
+def test_codec_thread_wakes_only_for_complete_groups(codec, monkeypatch):
     worker, woken = CodecWorker(codec), []
     monkeypatch.setattr(worker, "wake", lambda: woken.append(True))
     one = session()
@@ -125,7 +125,7 @@ def test_the_codec_is_woken_for_whole_groups_only(codec, monkeypatch):
     assert woken
 
 
-def test_a_pause_is_silence_of_its_length(codec):
+def test_pause_has_its_length_in_silence(codec):
     segments = [random_codes(40), random_codes(40)]
     plain, paused = whole(speak(codec, segments)), whole(speak(codec, segments, pauses=[0.0, 0.5]))
     overlap = round(0.02 * 8000)
@@ -133,18 +133,18 @@ def test_a_pause_is_silence_of_its_length(codec):
     assert not paused[:, 620 : 620 + 4000].any()
 
 
-def test_a_pause_before_the_first_words_is_kept(codec):
+def test_leading_pause_is_kept(codec):
     sound = whole(speak(codec, [random_codes(40)], pauses=[0.25]))
     assert not sound[:, :2000].any() and sound[:, 2400:].any()
 
 
-def test_a_segment_sounds_the_same_whatever_came_before_it(codec):
+def test_segment_audio_is_independent_of_the_previous_segment(codec):
     last = random_codes(40)
     one, other = (whole(speak(codec, [random_codes(20), last]))[:, -450:] for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
-def test_loudness_is_brought_to_the_target_without_cutting(codec):
+def test_loudness_normalization_keeps_length_and_shape(codec):
     codes = random_codes(400)
     plain, quiet = whole(speak(codec, [codes])), whole(speak(codec, [codes], loudness_lufs=-40.0))
     assert quiet.shape == plain.shape
@@ -152,13 +152,13 @@ def test_loudness_is_brought_to_the_target_without_cutting(codec):
     assert np.nanstd(gains) < 1e-5 and np.nanmean(gains) < 1
 
 
-def test_codes_beyond_the_codebook_are_held_at_its_end(codec):
+def test_out_of_range_codes_are_clamped(codec):
     codes = random_codes(10)
     codes[2, 4] = 4000
     np.testing.assert_array_equal(whole(speak(codec, [codes])), whole(speak(codec, [np.minimum(codes, 9)])))
 
 
-def test_no_frames_are_no_sound_and_no_hang(codec):
+def test_empty_session_yields_no_audio(codec):
     assert speak(codec, [random_codes(0)]) == []
 
 
@@ -170,7 +170,7 @@ def worker(codec):
     worker.close()
 
 
-def test_a_slow_listener_stops_the_decoding_not_the_others(codec, worker):
+def test_slow_client_pauses_only_its_own_decoding(codec, worker):
     stage = DecodeStage(worker, CHUNK)
     slow, quick = session(), session()
     streams = [stage.run(SpeechRequest(text="a"), one, Trace()) for one in (slow, quick)]
@@ -179,22 +179,22 @@ def test_a_slow_listener_stops_the_decoding_not_the_others(codec, worker):
         for frame in random_codes(4095 if one is slow else 50).T:
             one.frames.put(Frame(frame))
         one.frames.finish()
-    heard = []
+    chunks = []
     while (piece := streams[1].pieces.get(5)) is not None:
-        heard.append(piece)
-    assert whole(heard).shape[1] == 50 * 16 - 20
+        chunks.append(piece)
+    assert whole(chunks).shape[1] == 50 * 16 - 20
     deadline = time.monotonic() + 5
     while streams[0].is_ready and time.monotonic() < deadline:
         time.sleep(0.005)
-    # Eight seconds wait at most, and one group of frames.
+    # At most eight seconds and one group of frames are buffered.
     assert streams[0].n_samples <= 8 * 8000 + 8 * 16 + CHUNK
-    heard = []
+    chunks = []
     while (piece := streams[0].pieces.get(5)) is not None:
-        heard.append(piece)
-    assert whole(heard).shape[1] == 4095 * 16 - 20
+        chunks.append(piece)
+    assert whole(chunks).shape[1] == 4095 * 16 - 20
 
 
-def test_cancelling_ends_both_sides_and_the_task_is_dropped(worker):
+def test_cancelling_ends_both_streams_and_removes_the_task(worker):
     one = session()
     synthesis = DecodeStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Trace())
     one.frames.put(SegmentStart())
@@ -207,7 +207,7 @@ def test_cancelling_ends_both_sides_and_the_task_is_dropped(worker):
     assert worker.n_tasks == 0
 
 
-def test_a_fault_of_the_codec_reaches_the_listener(worker, codec):
+def test_codec_error_reaches_the_client(worker, codec):
     one = session()
     synthesis = DecodeStage(worker, CHUNK).run(SpeechRequest(text="a"), one, Trace())
     codec.decode_frames = lambda indices, state: 1 / 0
@@ -219,7 +219,7 @@ def test_a_fault_of_the_codec_reaches_the_listener(worker, codec):
     assert one.frames.is_over
 
 
-def test_a_sound_survives_the_round_trip_of_tasks_in_length(worker, codec):
+def test_encode_and_decode_tasks_equal_direct_calls(worker, codec):
     sound = Waveform.of(RNG.standard_normal(20_000).astype(np.float32) * 0.1, 8000)
     encoding = EncodeTask(sound, codec.spec, with_lag=True)
     worker.add(encoding)
@@ -234,7 +234,7 @@ def test_a_sound_survives_the_round_trip_of_tasks_in_length(worker, codec):
     np.testing.assert_allclose(back.samples, decoded(codec, codes.indices[0].numpy()), atol=1e-5)
 
 
-def test_closing_tells_whoever_waits_for_the_codec(codec):
+def test_closing_the_codec_worker_fails_pending_tasks(codec):
     worker = CodecWorker(codec)
     encoding = EncodeTask(Waveform.of(np.ones(80_000, np.float32), 8000), codec.spec)
     worker.add(encoding)
@@ -246,7 +246,7 @@ def test_closing_tells_whoever_waits_for_the_codec(codec):
 
 
 @torch.inference_mode()
-def test_codes_of_a_fish_codec_come_and_go_through_the_codecs_thread():
+def test_fish_codec_round_trip_on_the_codec_thread():
     codec = fish_codec_from_tensors(read_tensors(GOLDEN / "codec.safetensors"), **CONFIG)
     rate_hz, hop = codec.spec.sample_rate_hz, codec.spec.hop_samples
     sound = Waveform.of(RNG.standard_normal(9 * hop + 5).astype(np.float32) * 0.1, rate_hz)

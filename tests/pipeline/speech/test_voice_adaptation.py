@@ -1,6 +1,5 @@
-"""Added voices whose words are known are fitted once, and speak so ever after."""
+"""Adaptation of added voices with a transcript."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,82 +9,57 @@ from backend.lm.base import SamplerState
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import StepOutput
 from backend.lm.text_pointer import pointed_prompt
-from backend.opt_engine import OptimizedEngine
-from backend.pipeline.speech.voice_adaptation import VoiceAdapter
-from tests.pipeline.speech.test_synthesizer import clip
-from tests.pipeline.test_likeness import open_voices
-from tests.support.small_model import small_voice_model
-from tests.test_opt_engine import settings_in
+from backend.pipeline.speech.voice_library import _adaptation_key
+from tests.support.small_engine import adapting_engine, clip
 
-WORDS = "some words"
+TRANSCRIPT = "some words"
 
 
-def open_drawer(lm):
-    lm.keep_fast_only()
-    return lm
-
-
-def engine_in(folder, key="key", opened=None):
-    def opener(settings, device):
-        model = open_voices(settings, device)
-
-        def open_lm():
-            if opened is not None:
-                opened.append(key)
-            return small_voice_model()[0]
-
-        return replace(model, fitter=VoiceAdapter(open_lm, open_drawer, model.tokenizer, key, 3))
-
-    engine = OptimizedEngine(settings_in(folder), opener)
-    engine.load()
-    return engine
-
-
-def spoken(engine, name):
-    return engine._loaded.voices.spoken(name)
+def conditioning(engine, name):
+    return engine._loaded.voices.conditioning(name)
 
 
 @pytest.fixture(autouse=True)
-def _noise_says_nothing(monkeypatch):
-    monkeypatch.setattr("backend.lm.voice_adaptation.OTHER_WORDS", 1e9)
+def _accept_any_transcript(monkeypatch):
+    monkeypatch.setattr("backend.lm.voice_adaptation.MAX_DISTANCE", 1e9)
 
 
-def test_a_voice_is_fitted_when_it_is_added_and_never_again(tmp_path):
-    opened = []
-    engine = engine_in(tmp_path, opened=opened)
-    engine.add_voice("Cleo", clip(), WORDS, True)
+def test_voice_is_adapted_once_when_it_is_added(tmp_path):
+    loads = []
+    engine = adapting_engine(tmp_path, loads=loads)
+    engine.add_voice("Cleo", clip(), TRANSCRIPT, True)
     engine.add_voice("Mute", clip(), "", True)
-    fitted, heard = spoken(engine, "Cleo"), spoken(engine, "Mute")
-    assert opened == ["key", "key"], "once to be fitted, once to be spoken; without words there is nothing to fit"
-    assert not torch.allclose(fitted.conditioning, heard.conditioning, atol=0.05)
-    assert fitted.frame_sampler is not None and heard.frame_sampler is None
-    assert spoken(engine, "Cleo").frame_sampler is fitted.frame_sampler, "voices that speak together share it"
+    adapted, encoded = conditioning(engine, "Cleo"), conditioning(engine, "Mute")
+    assert loads == ["key", "key"], "one load to adapt, one to synthesize; no adaptation without a transcript"
+    assert not torch.allclose(adapted.conditioning, encoded.conditioning, atol=0.05)
+    assert adapted.frame_sampler is not None and encoded.frame_sampler is None
+    assert conditioning(engine, "Cleo").frame_sampler is adapted.frame_sampler, "requests with the same voice share it"
     record = engine._loaded.voices._store.find("Cleo")
-    assert torch.equal(engine._loaded.voices._encoded(record).conditioning, heard.conditioning)
+    assert torch.equal(engine._loaded.voices._encoded(record).conditioning, encoded.conditioning)
     engine.close()
-    again = engine_in(tmp_path, opened=opened)
-    assert torch.equal(spoken(again, "Cleo").conditioning, fitted.conditioning)
-    assert spoken(again, "Cleo").key == fitted.key and len(opened) == 3
+    again = adapting_engine(tmp_path, loads=loads)
+    assert torch.equal(conditioning(again, "Cleo").conditioning, adapted.conditioning)
+    assert conditioning(again, "Cleo").key == adapted.key and len(loads) == 3
     again.close()
-    other = engine_in(tmp_path, key="another model", opened=opened)
-    assert spoken(other, "Cleo").frame_sampler is None, "what was fitted to another model says nothing"
-    assert torch.equal(spoken(other, "Cleo").conditioning, heard.conditioning)
+    other = adapting_engine(tmp_path, key="another model", loads=loads)
+    assert conditioning(other, "Cleo").frame_sampler is None, "an adaptation of another model is not used"
+    assert torch.equal(conditioning(other, "Cleo").conditioning, encoded.conditioning)
     other.close()
 
 
-def test_a_fitted_voice_speaks_with_its_own_fast_stack(tmp_path):
-    """Not with that of the model: the vector alone gives other codes."""
-    engine = engine_in(tmp_path)
-    engine.add_voice("Cleo", clip(), WORDS, True)
-    voice = spoken(engine, "Cleo")
-    lm = engine._loaded.speaker.lm_worker.lm
+def test_adapted_voice_samples_with_its_own_fast_stack(tmp_path):
+    """With the embedding alone, the model's fast stack gives other codes."""
+    engine = adapting_engine(tmp_path)
+    engine.add_voice("Cleo", clip(), TRANSCRIPT, True)
+    voice = conditioning(engine, "Cleo")
+    lm = engine._loaded.synthesizer.lm_worker.lm
     tokens = torch.zeros(lm.spec.n_rows, 8, dtype=torch.long)
     tokens[0] = torch.arange(2, 10)
     prompt, pointer = pointed_prompt(tokens, tokens[0].numpy(), lm.config.side_sizes, voice.conditioning)
 
     def codes(frame_samplers):
         samplers = [
-            SamplerState(SamplingOptions(), 7, pointer=pointer.restarted(), frame_sampler=frame_sampler)
+            SamplerState(SamplingOptions(), 7, pointer=pointer.restart(), frame_sampler=frame_sampler)
             for frame_sampler in frame_samplers
         ]
         with torch.inference_mode():
@@ -95,52 +69,54 @@ def test_a_fitted_voice_speaks_with_its_own_fast_stack(tmp_path):
             out = StepOutput(torch.cat([o.logits for o in outs]), torch.cat([o.hidden for o in outs]), aux)
             return lm.sample(out, samplers, state, rows)
 
-    own, models = codes([voice.frame_sampler])[0], codes([None])[0]
-    assert own[1] == models[1] and not torch.equal(own[2:], models[2:]), "the first code is the slow stack's"
+    adapted, models = codes([voice.frame_sampler])[0], codes([None])[0]
+    assert adapted[1] == models[1] and not torch.equal(adapted[2:], models[2:]), (
+        "the first code comes from the slow stack"
+    )
     assert torch.equal(
-        codes([None, voice.frame_sampler, None, voice.frame_sampler]), torch.stack([models, own, models, own])
+        codes([None, voice.frame_sampler, None, voice.frame_sampler]), torch.stack([models, adapted, models, adapted])
     )
     engine.close()
 
 
-def test_a_voice_that_cannot_be_kept_fitted_is_there_all_the_same(tmp_path, monkeypatch):
+def test_voice_is_added_when_its_adaptation_cannot_be_written(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    engine = engine_in(tmp_path)
+    engine = adapting_engine(tmp_path)
     write = Path.write_bytes
     with monkeypatch.context() as patch:
         patch.setattr(
             Path, "write_bytes", lambda path, content: (full if "fitted" in path.name else write)(path, content)
         )
-        engine.add_voice("Cleo", clip(), WORDS, True)
-    assert spoken(engine, "Cleo").frame_sampler is None and [v.name for v in engine.voices() if not v.is_builtin] == [
-        "Cleo"
-    ]
+        engine.add_voice("Cleo", clip(), TRANSCRIPT, True)
+    assert conditioning(engine, "Cleo").frame_sampler is None and [
+        v.name for v in engine.voices() if not v.is_builtin
+    ] == ["Cleo"]
     assert not [path for path in tmp_path.rglob("*") if "fitted" in path.name]
     engine.close()
 
 
 @pytest.mark.parametrize("damage", ["shape", "name"])
-def test_a_file_that_is_not_of_this_model_is_not_spoken(tmp_path, damage):
-    engine = engine_in(tmp_path)
-    engine.add_voice("Cleo", clip(), WORDS, True)
-    book = engine._loaded.voices
-    record = book._store.find("Cleo")
-    key = book._fitted_to(record, book._fitter)
-    kept = book._store.fitted(record, key)
-    tensor = kept.pop("fast_norm.weight")
-    kept |= {"fast_norm.weight": tensor[:-1]} if damage == "shape" else {"slow_norm.weight": tensor}
-    book._store.keep_fitted(record, kept, key)
+def test_adaptation_of_another_model_is_not_used(tmp_path, damage):
+    engine = adapting_engine(tmp_path)
+    engine.add_voice("Cleo", clip(), TRANSCRIPT, True)
+    library = engine._loaded.voices
+    record = library._store.find("Cleo")
+    key = _adaptation_key(record, library._adapter)
+    tensors = library._store.adaptation(record, key)
+    tensor = tensors.pop("fast_norm.weight")
+    tensors |= {"fast_norm.weight": tensor[:-1]} if damage == "shape" else {"slow_norm.weight": tensor}
+    library._store.keep_adaptation(record, tensors, key)
     engine.close()
-    again = engine_in(tmp_path)
-    assert spoken(again, "Cleo").frame_sampler is None
+    again = adapting_engine(tmp_path)
+    assert conditioning(again, "Cleo").frame_sampler is None
     again.close()
 
 
-def test_words_that_are_not_heard_leave_the_voice_as_the_encoder_hears_it(tmp_path):
-    engine = engine_in(tmp_path)
+def test_wrong_transcript_leaves_the_voice_unadapted(tmp_path):
+    engine = adapting_engine(tmp_path)
     engine.add_voice("Cleo", clip(), "far too many words for so short a clip " * 9, True)
     engine.add_voice("Mute", clip(), "", True)
-    assert torch.equal(spoken(engine, "Cleo").conditioning, spoken(engine, "Mute").conditioning)
+    assert torch.equal(conditioning(engine, "Cleo").conditioning, conditioning(engine, "Mute").conditioning)
     engine.close()

@@ -1,4 +1,4 @@
-"""Plain text and Markdown to chapters, and chapters to sentences."""
+"""Plain text and Markdown readers, and splitting into sentences."""
 
 import pytest
 from hypothesis import given, settings
@@ -45,13 +45,13 @@ def texts(content, kind="auto"):
     return [sentence.text for sentence in sentences_of(read_document(content, kind))]
 
 
-def test_markdown_is_cut_at_the_headings_that_repeat():
+def test_markdown_chapters_start_at_repeated_headings():
     document = read_document(BOOK)
     assert (document.title, document.author) == ("The Whole", "Ann")
     assert chapter_titles(document) == ["One", "Two"]
 
 
-def test_markdown_says_its_words_and_not_its_marks():
+def test_markdown_markup_is_removed():
     assert texts(BOOK) == [
         "The Whole.", "One.", "Some marked words with code, a link and another.", "name, age", "Ben, 9", "Two.",
         "An item of a list", "Another one Bold end.",
@@ -73,7 +73,7 @@ def test_markdown_chapters(text, titles):
     assert chapter_titles(read_document(text.encode(), "markdown")) == titles
 
 
-def test_plain_text_is_cut_where_a_line_says_chapter():
+def test_plain_text_chapters_start_at_chapter_lines():
     text = b"CHAPTER I.\n\nIt was\ndark.\n\n* * *\n\nThen light came up.\n\nChapter Two: The End\n\nDone with it now."
     document = read_document(text)
     assert chapter_titles(document) == ["CHAPTER I", "Chapter Two: The End"]
@@ -89,11 +89,11 @@ def test_pauses_follow_the_structure():
     assert pauses == [0.8, 0.2, 0.4, CHAPTER_PAUSE_S, 0.8, 0.0]
 
 
-def test_the_kind_is_seen_in_the_bytes():
+def test_document_type_is_detected_from_the_bytes():
     assert (kind_of(b"PK\x03\x04.."), kind_of(b"a\n# b"), kind_of(b"a # b")) == ("epub", "markdown", "text")
 
 
-def test_utf_16_and_a_byte_order_mark_are_read():
+def test_utf_16_and_byte_order_marks_are_read():
     assert texts("Grüße, liebe Welt.".encode("utf-16")) == ["Grüße, liebe Welt."]
     assert texts(b"\xef\xbb\xbfHello there, world.") == ["Hello there, world."]
 
@@ -112,7 +112,7 @@ def test_utf_16_and_a_byte_order_mark_are_read():
         ("é".encode() * 500, "text", LimitExceeded),
     ],
 )
-def test_what_cannot_be_read_is_refused(content, kind, error):
+def test_unreadable_documents_are_rejected(content, kind, error):
     with pytest.raises(error):
         read_document(content, kind, max_chars=100)
 
@@ -122,7 +122,7 @@ WORDS = st.text(alphabet="ab \n.?!,\"'#*[]()1é漢—", max_size=600)
 
 @given(WORDS, st.sampled_from(["text", "markdown"]))
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
-def test_any_text_is_read_or_refused(text, kind):
+def test_any_text_is_read_or_rejected(text, kind):
     try:
         document = read_document(text.encode(), kind)
     except PhonogramError:
@@ -141,6 +141,6 @@ def test_no_letter_is_lost_between_document_and_sentences(paragraphs):
     assert [c for c in spoken if c.isalnum()] == letters
 
 
-def test_short_sentences_are_spoken_with_a_neighbor():
+def test_short_sentences_are_merged():
     spoken = texts(b"Yes. No. He said that he would come tomorrow. And then we waited all day. Oh.")
     assert spoken == ["Yes. No. He said that he would come tomorrow.", "And then we waited all day. Oh."]

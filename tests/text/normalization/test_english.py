@@ -75,11 +75,11 @@ from backend.text.segmentation.language_detection import looks_english
         ("Nothing to change here.", "Nothing to change here."),
     ],
 )  # fmt: skip
-def test_figures_are_spoken_out(written, said):
+def test_numbers_are_written_out(written, said):
     assert normalize_english(written) == said
 
 
-def test_tags_markers_and_phonemes_are_left_alone():
+def test_tags_markers_and_phonemes_are_not_changed():
     text = "<|speaker:12|>a [pause] <|phoneme_start|>HH AA1 R<|phoneme_end|> b"
     assert normalize_english(text) == text
 
@@ -89,7 +89,7 @@ SIGNS = st.text(alphabet="0123456789.,:/-$£€%°½ abmkpMG@#&+=\n", max_size=6
 
 @given(text=SIGNS)
 @settings(max_examples=200, deadline=None)
-def test_no_digit_is_left_and_nothing_changes_twice(text):
+def test_normalization_removes_all_digits_and_is_idempotent(text):
     said = normalize_english(text)
     assert not re.search(r"\d", said)
     assert normalize_english(said) == said
@@ -111,7 +111,7 @@ def test_no_text_takes_quadratic_time(unit):
 
 @given(value=st.integers(0, 10**15 - 1))
 @settings(max_examples=100, deadline=None)
-def test_cardinals_can_be_read_back(value):
+def test_cardinals_are_unambiguous(value):
     units = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
     total = group = 0
     for word in cardinal(str(value)).replace("-", " ").replace(" and ", " ").split():
@@ -155,5 +155,5 @@ def test_say_as(text, kind, form, said):
      ("Es sind 12 Boote auf dem See", False), ("Tengo 3 gatos y un perro", False), ("12", False), ("Привет 12", False),
      ("The café in Zürich has 12 seats", True)],
 )  # fmt: skip
-def test_figures_are_english_only_in_english_text(text, is_english):
+def test_english_is_detected(text, is_english):
     assert looks_english(text) == is_english

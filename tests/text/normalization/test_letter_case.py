@@ -1,8 +1,8 @@
-"""Words written for effect are read as the words they are."""
+"""Normalization of emphatic spellings."""
 
 import pytest
 
-from backend.text.normalization.letter_case import plainly_written
+from backend.text.normalization.letter_case import normalize_emphasis
 from backend.text.phonemes.english import EnglishPhonemizer
 
 WORDS = frozenset([
@@ -35,17 +35,17 @@ def read():
         ("", ""),
     ],
 )
-def test_effects_are_taken_out(written, plain):
-    assert plainly_written(written, WORDS.__contains__) == plain
+def test_emphatic_spellings_are_normalized(written, plain):
+    assert normalize_emphasis(written, WORDS.__contains__) == plain
 
 
 @pytest.mark.parametrize("unit", ["aaa", "AB ", "aAb", "I'", "shh", "lll-", "NO."])
-def test_endless_effects_take_no_time(unit):
+def test_long_emphatic_spellings_are_fast(unit):
     text = unit * (20_000 // len(unit))
-    assert len(plainly_written(text, lambda word: False)) <= 2 * len(text)
+    assert len(normalize_emphasis(text, lambda word: False)) <= 2 * len(text)
 
 
-# What a listener heard as letters before, beside the same in small ones.
+# Texts whose capitals were read as letters, and the same text in lower case.
 @pytest.mark.parametrize(
     ("written", "plain"),
     [
@@ -55,7 +55,7 @@ def test_endless_effects_take_no_time(unit):
         ("Nooo! Sooo good.", "No! So good."),
     ],
 )
-def test_capitals_and_drawn_letters_sound_like_the_plain_words(read, written, plain):
+def test_emphatic_spellings_have_the_phonemes_of_plain_words(read, written, plain):
     def sounds(text):
         return [c for c in read(text).symbols if c not in "ˈˌ"]
 

@@ -1,4 +1,4 @@
-"""English to phoneme symbols."""
+"""English grapheme-to-phoneme conversion."""
 
 import random
 import time
@@ -14,11 +14,11 @@ def read():
     return EnglishPhonemizer().read
 
 
-def test_plain_words_are_known_symbols(read):
+def test_words_map_to_known_symbols(read):
     assert read("Hello there.").symbols == "həlˈO ðˈɛɹ."
 
 
-# Written form and the same spelled out: they must sound alike, whatever the symbols.
+# Written form and spelled-out form, which must have the same phonemes.
 @pytest.mark.parametrize(
     ("written", "spoken"),
     [
@@ -41,7 +41,7 @@ def test_plain_words_are_known_symbols(read):
         ("a 5Ω and 2λ", "a five omega and two lambda"),
     ],
 )
-def test_written_and_spelled_out_sound_alike(read, written, spoken):
+def test_numbers_have_the_phonemes_of_their_words(read, written, spoken):
     def sounds(text):
         return [c for c in read(text).symbols if c not in "ˈˌ ,"]
 
@@ -49,11 +49,11 @@ def test_written_and_spelled_out_sound_alike(read, written, spoken):
 
 
 @pytest.mark.parametrize("text", ["He lives in D.C.", '"At 5 p.m."', "We are in the U.S."])
-def test_the_point_behind_letters_still_ends_the_sentence(read, text):
+def test_period_after_letters_ends_the_sentence(read, text):
     assert read(text).symbols.endswith(".")
 
 
-def test_a_noun_and_a_verb_are_stressed_apart(read):
+def test_noun_and_verb_stress_differ(read):
     assert read("The record is good.").symbols.split()[1] != read("They record it.").symbols.split()[1]
 
 
@@ -75,20 +75,20 @@ def test_british_differs_from_american(read):
         ("", ()),
     ],
 )
-def test_what_cannot_be_spoken_is_reported_and_left_out(read, text, skipped):
+def test_unsupported_text_is_reported_and_skipped(read, text, skipped):
     assert read(text).skipped == skipped
     assert (
         read(text).symbols == read(" ".join(text.translate(dict.fromkeys(map(ord, "".join(skipped)), " ")).split()))[0]
     )
 
 
-def test_symbols_of_a_word_can_be_given(read):
+def test_explicit_symbols_are_used(read):
     assert read("Say [hibari](/hibˈɑɹi/) now.").symbols == "sˈA hibˈɑɹi nˈW."
     assert read("[think](/θˈɪŋk AT/) OF NOTHING ELSE").symbols.startswith("θˈɪŋk AT ˌʌv")
     assert set(read("[x](/^你$ˈɑ/)").symbols) <= set(SYMBOLS[2:])
 
 
-def test_any_text_becomes_listed_symbols_in_bounded_time(read):
+def test_any_text_maps_to_listed_symbols_in_bounded_time(read):
     draw = random.Random(3)
     alphabet = "abcXYZ 0123.,-'\"/&@#$€%()[]{}<>\\|~^_`´\n\té漢я😀\u0301\u200b\ud800"
     for _ in range(60):
@@ -97,15 +97,15 @@ def test_any_text_becomes_listed_symbols_in_bounded_time(read):
 
 
 @pytest.mark.parametrize("unit", ["a-b", "1a", "a/b&c@", "'-"])
-def test_endless_words_do_not_stall(read, unit):
+def test_long_words_are_fast(read, unit):
     read("warm up")
     start = time.process_time()
     read((unit * 1000)[:1000])
-    # Undivided, the first of these takes minutes.
+    # Without splitting, the first of these takes minutes.
     assert time.process_time() - start < 3
 
 
-def test_unknown_language_is_refused():
+def test_unknown_language_is_rejected():
     with pytest.raises(BadSettings, match=r"'fr'.*en-us or en-gb"):
         EnglishPhonemizer("fr")
 

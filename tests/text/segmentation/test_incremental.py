@@ -1,4 +1,4 @@
-"""Sentences are the same however their text arrives."""
+"""Incremental sentence splitting."""
 
 import random
 
@@ -25,7 +25,7 @@ def sentences_of(text, sizes):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_sentences_do_not_depend_on_how_the_text_was_cut(text):
+def test_sentences_do_not_depend_on_the_chunking(text):
     whole = sentences_of(text, iter([len(text)]))
     assert sentences_of(text, iter([1] * len(text))) == whole
     for seed in range(20):
@@ -35,29 +35,29 @@ def test_sentences_do_not_depend_on_how_the_text_was_cut(text):
     assert [c for c in kept if c.isalnum()] == [c for c in text if c.isalnum()]
 
 
-def test_a_sentence_is_given_as_soon_as_the_next_one_begins():
+def test_sentence_is_returned_when_the_next_one_starts():
     buffer = SentenceBuffer()
     assert buffer.push("Hello there") == []
     assert buffer.push(". ") == [] and buffer.push("How") == ["Hello there."]
     assert buffer.flush() == ["How"] and buffer.flush() == []
 
 
-def test_titles_numbers_and_abbreviations_end_no_sentence():
+def test_titles_numbers_and_abbreviations_do_not_end_sentences():
     buffer = SentenceBuffer()
     assert buffer.push("Dr. Smith has 3.5 kg, e.g. of tea. And") == ["Dr. Smith has 3.5 kg, e.g. of tea."]
 
 
-def test_punctuation_alone_is_not_spoken():
+def test_punctuation_alone_is_dropped():
     assert SentenceBuffer().push("... ! ? ") == []
 
 
-def test_a_sentence_without_end_is_spoken_in_parts():
+def test_overlong_sentence_is_returned_in_parts():
     buffer = SentenceBuffer()
     parts = buffer.push("word " * 400)
     assert parts and all(len(part) <= MAX_SENTENCE_BYTES for part in parts) and len(buffer) <= MAX_SENTENCE_BYTES
 
 
-def test_cleared_text_is_gone():
+def test_clear_discards_the_text():
     buffer = SentenceBuffer()
     buffer.push("Never mind")
     buffer.clear()

@@ -25,10 +25,10 @@ def test_no_character_is_lost_or_moved(text, max_bytes):
 
 @given(text=st.text(alphabet="ab ,;你é\n", max_size=120), max_bytes=st.integers(3, 60))
 @settings(max_examples=150, deadline=None)
-def test_no_piece_of_plain_words_is_too_long(text, max_bytes):
+def test_pieces_of_plain_words_respect_the_limit(text, max_bytes):
     pieces = split_to_length(text, max_bytes)
     assert all(len(piece.rstrip().encode()) <= max_bytes for piece in pieces)
-    # Nor cut more often than needed: no two neighbors would fit together.
+    # No two adjacent pieces would fit together.
     together = [a + b for a, b in pairwise(pieces)]
     assert all(len(both.rstrip().encode()) > max_bytes for both in together)
 
@@ -50,7 +50,7 @@ def test_no_piece_of_plain_words_is_too_long(text, max_bytes):
         ("See example.com. Then e.g. this.", ["See example.com. ", "Then e.g. this."]),
     ],
 )  # fmt: skip
-def test_sentences_end_where_a_reader_would_stop(text, sentences):
+def test_sentence_borders(text, sentences):
     assert split_sentences(text) == sentences
 
 
@@ -58,7 +58,7 @@ def test_sentences_end_where_a_reader_would_stop(text, sentences):
     "atom", ["<|phoneme_start|>HH AH0 L OW1<|phoneme_end|>", "(in a hurry tone)", "[short pause]", "1,250,000.75",
              "<|speaker:12|>", "www.example.com"],
 )  # fmt: skip
-def test_what_belongs_together_is_never_cut(atom):
+def test_atomic_tokens_are_never_split(atom):
     for max_bytes in range(1, 40):
         assert any(atom in piece for piece in split_to_length(f"some words {atom} more words", max_bytes))
 

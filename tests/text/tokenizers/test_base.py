@@ -38,14 +38,14 @@ def test_no_text_becomes_a_control_token(family, text):
 @pytest.mark.parametrize("family", ["s1", "s2", "v15"])
 @given(text=st.text(max_size=60))
 @settings(max_examples=40, deadline=None)
-def test_decoding_gives_the_text_back(family, text):
+def test_decode_inverts_encode(family, text):
     tokenizer = tokenizer_of(family)
     wanted = unicodedata.normalize("NFC", text) if family == "s2" else text
     assert tokenizer.decode(tokenizer.encode(text)) == wanted
 
 
 @pytest.mark.parametrize("family", ["s1", "s2"])
-def test_the_phoneme_pair_keeps_its_meaning_unless_refused(family):
+def test_phoneme_pair_is_recognized_unless_disabled(family):
     tokenizer = tokenizer_of(family)
     text = "a <|phoneme_start|>HH AA1<|phoneme_end|> b"
     start, end = tokenizer.control_id("phoneme_start"), tokenizer.control_id("phoneme_end")
@@ -55,13 +55,13 @@ def test_the_phoneme_pair_keeps_its_meaning_unless_refused(family):
     assert tokenizer.decode(ids) == tokenizer.decode(tokenizer.encode(text, allow_phonemes=False)) == text
 
 
-def test_text_beyond_the_piece_limit_is_encoded_whole():
+def test_text_over_the_piece_limit_is_encoded_completely():
     tokenizer = tokenizer_of("s1")
     text = "storm " * 70_000
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_ids_come_from_special_tokens_json_when_it_is_there(folder):
+def test_ids_come_from_special_tokens_json_if_present(folder):
     special = folder / "special_tokens.json"
     ids = json.loads(special.read_text())
     special.write_text(json.dumps({name: token_id + 5 for name, token_id in ids.items()}))
@@ -82,7 +82,7 @@ def test_without_special_tokens_json_ids_follow_the_ranks(folder, codebook_size,
     assert tokenizer.semantic_end_id == tokenizer.semantic_begin_id + codebook_size - 1
 
 
-def test_a_line_of_an_equals_sign_shifts_no_id(folder):
+def test_lone_equals_sign_line_is_ignored(folder):
     ranks = folder / "tokenizer.tiktoken"
     lines = ranks.read_text().splitlines()
     assert lines[-1].startswith("= ")
@@ -125,32 +125,32 @@ def broken(folder, how):
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("how", "message"),
     [("no files", "holds none of"), ("lfs pointer", "Line 1 of"), ("rank missing", "Line 301 of"),
      ("byte missing", "lacks 1 of the 256"), ("no json", "cannot be read as JSON"), ("no ids", "not a JSON object"),
      ("clash", "same ids for different tokens"), ("no codes", "no <|semantic:0|>"), ("gap", "not contiguous"),
      ("no stop", "no <|im_end|>"), ("no order", "has no special_tokens.json")],
 )  # fmt: skip
-def test_broken_files_are_refused_by_name(folder, how, says):
+def test_broken_files_are_rejected_by_name(folder, how, message):
     broken(folder, how)
-    with pytest.raises(BadCheckpoint) as refusal:
+    with pytest.raises(BadCheckpoint) as error:
         load_tokenizer(folder)
-    assert says in str(refusal.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"{}", b"{", b"\xff\xfe", b'{"model": {"type": "no such"}}'])
-def test_a_broken_tokenizer_json_is_refused(tmp_path, content):
+def test_broken_tokenizer_json_is_rejected(tmp_path, content):
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(BadCheckpoint):
         load_tokenizer(tmp_path)
 
 
-def test_an_unknown_control_token_is_refused():
+def test_unknown_control_token_is_rejected():
     with pytest.raises(BadCheckpoint, match="no <.interleave.>"):
         tokenizer_of("phonogram").control_id("interleave")
 
 
-def test_phonemes_are_saved_and_found_by_their_longest_symbol(tmp_path):
+def test_saved_phonemes_are_matched_longest_first(tmp_path):
     PhonemeTokenizer(["^", "$", "a", "aɪ", "ɪ", " "], 8).save(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     assert tokenizer.symbols == ("^", "$", "a", "aɪ", "ɪ", " ") and tokenizer.language is None
@@ -160,7 +160,7 @@ def test_phonemes_are_saved_and_found_by_their_longest_symbol(tmp_path):
     assert tokenizer.n_vocab == tokenizer.semantic_end_id + 1 == 6 + 1 + 8
 
 
-def test_the_language_of_a_voice_says_how_words_are_read(tmp_path):
+def test_language_selects_the_phonemizer(tmp_path):
     PhonemeTokenizer(SYMBOLS, 8, language="en-us").save(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     assert tokenizer.decode(tokenizer.encode("Hello, <|phoneme_start|>wˈɜɹld<|phoneme_end|>!")) == "həlˈO, wˈɜɹld!"
@@ -169,7 +169,7 @@ def test_the_language_of_a_voice_says_how_words_are_read(tmp_path):
         load_tokenizer(tmp_path)
 
 
-def test_words_are_phonemized_and_phonemes_are_not():
+def test_only_words_are_phonemized():
     tokenizer = PhonemeTokenizer(["^", "$", *"abcdefgh "], 4, phonemize=lambda words: words.strip()[::-1])
     assert tokenizer.phonemes("abc<|phoneme_start|>def<|phoneme_end|>") == "cbadef"
     assert tokenizer.phonemes("abc <|phoneme_start|>def") == "cba def"
@@ -181,7 +181,7 @@ def test_words_are_phonemized_and_phonemes_are_not():
                 '{"symbols": ["^", "$", 1], "n_semantic": 4}', '{"symbols": ["a", "b"], "n_semantic": 4}',
                 '{"symbols": ["^", "$", "a"], "n_semantic": 4, "edges": ["a"]}'],
 )  # fmt: skip
-def test_a_broken_phoneme_list_is_refused(tmp_path, content):
+def test_broken_phoneme_list_is_rejected(tmp_path, content):
     (tmp_path / "phonemes.json").write_text(content)
     with pytest.raises(BadCheckpoint):
         load_tokenizer(tmp_path)

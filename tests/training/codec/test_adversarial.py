@@ -24,13 +24,13 @@ def test_discriminator_loss_has_known_values(kind, real, fake, expected):
 
 
 @pytest.mark.parametrize(("kind", "best"), [("hinge", -3.0), ("lsgan", 0.0)])
-def test_codec_wants_to_pass_for_real(kind, best):
+def test_adversarial_loss_is_minimal_for_real_labels(kind, best):
     logit = 3.0 if kind == "hinge" else 1.0
     assert adversarial_loss(verdicts(logit), kind).item() == pytest.approx(best)
     assert adversarial_loss(verdicts(-1.0), kind) > adversarial_loss(verdicts(1.0), kind)
 
 
-def test_feature_loss_is_relative_and_spares_the_real_side():
+def test_feature_loss_is_relative_and_detaches_the_real_side():
     real, fake = verdicts(0.0, 2.0), verdicts(0.0, 3.0)
     real[0].features[0].requires_grad_(True)
     fake[0].features[0].requires_grad_(True)
@@ -40,6 +40,6 @@ def test_feature_loss_is_relative_and_spares_the_real_side():
     assert real[0].features[0].grad is None
 
 
-def test_right_share_of_guessing_is_half():
+def test_accuracy_of_chance_is_half():
     assert right_share(verdicts(1.0), verdicts(1.0)).item() == 0.5
     assert right_share(verdicts(1.0), verdicts(-1.0)).item() == 1.0

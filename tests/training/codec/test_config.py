@@ -8,7 +8,7 @@ from backend.training.presets.compose import FOLDER
 
 
 @pytest.mark.parametrize("preset", preset_names("codec"))
-def test_every_preset_is_a_whole_recipe(preset):
+def test_every_preset_is_a_complete_config(preset):
     recipe = read_codec_config(compose_preset("codec", preset, ["data.dir=somewhere"]))
     assert recipe.total_steps > 0
 
@@ -26,7 +26,7 @@ def test_base_preset_lists_every_setting():
     check(CodecConfig, base, "")
 
 
-def test_overrides_reach_the_recipe():
+def test_overrides_reach_the_config():
     overrides = ["data.dir=[a,b]", "recon.steps=7", "adversarial.optimizer.lr=1e-5", "loss.mel_windows=[64,128]"]
     recipe = read_codec_config(compose_preset("codec", "spectral-24k", [*overrides, "loss.mel_bins=[4,8]"]))
     assert [path.name for path in recipe.data.dir] == ["a", "b"]
@@ -48,7 +48,7 @@ def test_unknown_preset_lists_the_known():
         compose_preset("codec", "spectrall", [])
 
 
-def test_missing_folder_is_asked_for():
+def test_missing_data_folder_is_rejected():
     with pytest.raises(BadSettings, match="data.dir"):
         compose_preset("codec", "spectral-24k", [])
 

@@ -45,7 +45,7 @@ def test_segments_are_whole_frames(tmp_path):
     assert sampler.next_batch().shape[2] % spec.hop_samples == 0
 
 
-def test_audition_clips_come_from_their_own_folder(tmp_path):
+def test_validation_clips_come_from_their_own_folder(tmp_path):
     corpus(tmp_path / "corpus", ["ann", "bob"])
     corpus(tmp_path / "judged", ["x", "y", "z"])
     block = DataBlock(

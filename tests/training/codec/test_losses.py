@@ -13,33 +13,33 @@ def test_equal_signals_have_no_loss():
     assert loss()(audio, audio.clone()) == (0, 0, 0, 0, 0)
 
 
-def test_halving_the_amplitude_costs_log_two_of_mel():
+def test_half_amplitude_has_a_mel_loss_of_log_two():
     audio = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(0))
     mel = loss()(0.5 * audio, audio).mel
     assert mel.item() == pytest.approx(0.6931, abs=2e-3)
 
 
-def test_flipped_sign_is_free_for_mel_and_costs_complex():
+def test_sign_flip_affects_only_the_complex_loss():
     audio = torch.randn(1, 1, 4000, generator=torch.Generator().manual_seed(0))
     distance = loss()(-audio, audio)
     assert distance.mel.item() == pytest.approx(0.0, abs=1e-6)
     assert distance.complex > 0.5
 
 
-def test_missing_sound_has_a_gradient():
+def test_missing_signal_has_a_gradient():
     audio = torch.full((1, 1, 2000), 1e-7, requires_grad=True)
     loss()(audio, torch.randn(1, 1, 2000)).mel.backward()
     assert audio.grad.abs().max() > 0
 
 
-def test_channels_count_as_items():
+def test_channels_are_treated_as_items():
     audio, target = torch.randn(2, 2, 2000), torch.randn(2, 2, 2000)
     stereo = loss()(audio, target)
     mono = loss()(audio.reshape(4, 1, -1), target.reshape(4, 1, -1))
     assert torch.allclose(torch.stack(stereo), torch.stack(mono))
 
 
-def test_loudness_counts_a_loud_error_more_and_log_mel_does_not():
+def test_loudness_weighs_loud_errors_more_than_log_mel():
     audio = torch.randn(1, 1, 4000, generator=torch.Generator().manual_seed(0))
     loud, soft = loss()(0.5 * audio, audio), loss()(0.05 * audio, 0.1 * audio)
     assert loud.mel.item() == pytest.approx(soft.mel.item(), rel=0.01)

@@ -5,7 +5,7 @@ import pytest
 from backend.training.codec.selftest import MAX_MEL, MIN_STOI, selftest
 
 
-def test_codec_that_hardly_learned_fails(tmp_path):
+def test_barely_trained_codec_fails(tmp_path):
     result = selftest(
         tmp_path, ["recon.steps=3", "warmup.max_steps=2", "warmup.min_steps=1", "log_every=1", "warmup.n_frames=512"]
     )
@@ -15,7 +15,7 @@ def test_codec_that_hardly_learned_fails(tmp_path):
     assert str(MAX_MEL) in str(result)
 
 
-def test_missing_stoi_is_said_and_the_spectrum_decides(tmp_path, monkeypatch):
+def test_without_stoi_the_log_mel_distance_decides(tmp_path, monkeypatch):
     monkeypatch.setattr("backend.training.codec.selftest.find_spec", lambda name: None)
     result = selftest(tmp_path, ["recon.steps=1", "warmup.max_steps=0", "log_every=1", "warmup.n_frames=512"])
     assert result.stoi is None and "not measured" in str(result)

@@ -90,7 +90,7 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     assert len(shares) >= 3 and sum(shares).item() == pytest.approx(1.0)
 
 
-def test_quantiser_dropout_is_drawn_for_each_item():
+def test_quantizer_dropout_is_sampled_per_item():
     counts = dropout_rows(4000, 8, 0.5, torch.Generator().manual_seed(0))
     assert counts.min() == 1 and counts.max() == 8
     # Half are not dropped, and an eighth of the others draws all 8.
@@ -98,7 +98,7 @@ def test_quantiser_dropout_is_drawn_for_each_item():
     assert len(set(counts[:16].tolist())) > 2
 
 
-def test_step_passes_a_count_for_each_item(tmp_path, monkeypatch):
+def test_step_passes_a_codebook_count_per_item(tmp_path, monkeypatch):
     task = tiny_task(tmp_path, is_adversarial=False, quantizer_dropout=1.0)
     task.is_quantized = True
     seen = []
@@ -110,7 +110,7 @@ def test_step_passes_a_count_for_each_item(tmp_path, monkeypatch):
     assert any(counts[0] != counts[1] for counts in seen)
 
 
-def test_loss_compares_with_the_input_of_a_latency_ago(tmp_path, monkeypatch):
+def test_loss_compensates_the_codec_latency(tmp_path, monkeypatch):
     task = tiny_task(tmp_path, is_adversarial=False)
     lag, audio = task.spec.latency_samples, speech()
     real = task.codec.reconstruct
@@ -125,7 +125,7 @@ def test_loss_compares_with_the_input_of_a_latency_ago(tmp_path, monkeypatch):
     assert lag > 0 and values["mel"].item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_unknown_part_to_freeze_is_named(tmp_path):
+def test_unknown_frozen_module_is_rejected(tmp_path):
     with pytest.raises(BadSettings, match="'brain'.*encoder"):
         tiny_task(tmp_path, adversarial={"freeze": ["brain"]})
 
@@ -140,7 +140,7 @@ def test_balanced_losses_have_the_shares_of_their_weights():
     assert torch.allclose(output.grad, 0.75 * direction_a + 0.25 * direction_b, atol=1e-5)
 
 
-def test_discriminators_judge_the_same_piece_of_both(tmp_path):
+def test_discriminators_get_the_same_crop_of_both(tmp_path):
     task = tiny_task(tmp_path, discriminator={"crop_s": 0.05})
     audio = torch.arange(1000.0).expand(2, 1, 1000)
     pieces = [task._crop(audio, -audio) for _ in range(20)]
@@ -148,7 +148,7 @@ def test_discriminators_judge_the_same_piece_of_both(tmp_path):
     assert len({real[0, 0, 0].item() for real, _ in pieces}) > 5
 
 
-def test_new_discriminators_pass_signals_on(tmp_path):
+def test_initial_discriminators_keep_the_signal_scale(tmp_path):
     task = tiny_task(tmp_path)
     for verdict in task.discriminators(speech()):
         assert verdict.logits.abs().mean() > 0.01

@@ -41,30 +41,30 @@ ADVERSARIAL = {"phase": lambda i: "adversarial", "d_loss": lambda i: 1.5}
         (ADVERSARIAL | {"d_right": lambda i: 0.7}, "healthy"),
     ],
 )
-def test_planted_state_is_recognised(tmp_path, changes, state):
+def test_planted_state_is_diagnosed(tmp_path, changes, state):
     verdict = diagnose(write_log(tmp_path / "run", **changes))
     assert verdict.state == state
     assert verdict.numbers["step"] == 25 * 29
 
 
-def test_loss_of_another_phase_is_no_divergence(tmp_path):
+def test_loss_jump_between_phases_is_no_divergence(tmp_path):
     run = write_log(tmp_path / "run", is_quantized=lambda i: i >= 20, recon=lambda i: 4.0 if i < 20 else 12.0 - 0.1 * i)
     assert diagnose(run).state == "healthy"
 
 
-def test_verdict_names_the_numbers(tmp_path):
+def test_diagnosis_contains_the_numbers(tmp_path):
     verdict = diagnose(write_log(tmp_path / "run", perplexity=lambda i: [600.0, 4.0]))
     assert "codebook 2" in verdict.reason
     assert verdict.numbers["min_perplexity"] == 4.0
     assert verdict.numbers["min_used_ratio"] == pytest.approx(4 / 1024)
 
 
-def test_run_that_gave_up_is_diverged(tmp_path):
+def test_run_after_its_last_rollback_is_diverged(tmp_path):
     run = write_log(tmp_path / "run", events=[{"event": "stop", "reason": "diverged"}])
     assert diagnose(run).state == "diverged"
 
 
-def test_real_runs_are_examined(tmp_path, monkeypatch):
+def test_real_runs_are_diagnosed(tmp_path, monkeypatch):
     import torch
 
     recipe = tiny_recipe(tmp_path / "run", recon={"steps": 30}, guard={"max_rollbacks": 0})
@@ -84,6 +84,6 @@ def test_real_runs_are_examined(tmp_path, monkeypatch):
     assert diagnose(tmp_path / "broken").state == "diverged"
 
 
-def test_folder_without_a_log_is_an_error(tmp_path):
-    with pytest.raises(BadSettings, match="has begun"):
+def test_folder_without_a_log_is_rejected(tmp_path):
+    with pytest.raises(BadSettings, match="a started run"):
         diagnose(tmp_path)

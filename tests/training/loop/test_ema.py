@@ -12,7 +12,7 @@ def changed(codec, offset: float) -> None:
                 value.add_(offset)
 
 
-def test_average_follows_weights_and_buffers_by_its_decay():
+def test_average_follows_weights_and_buffers_with_its_decay():
     codec = tiny_codec()
     average = ExponentialMovingAverage(codec, decay=0.75)
     start = {name: value.clone() for name, value in codec.state_dict().items()}
@@ -23,7 +23,7 @@ def test_average_follows_weights_and_buffers_by_its_decay():
         assert torch.allclose(value, expected), name
 
 
-def test_young_average_forgets_its_random_start():
+def test_early_average_forgets_the_initialization():
     codec = tiny_codec()
     average = ExponentialMovingAverage(codec, decay=0.999)
     name = next(name for name, _ in codec.named_parameters())
@@ -34,7 +34,7 @@ def test_young_average_forgets_its_random_start():
     assert (average.module.state_dict()[name] - start).min() > 0.99
 
 
-def test_equal_weights_stay_equal_to_the_last_bit():
+def test_equal_weights_stay_bit_equal():
     codec = tiny_codec()
     with torch.no_grad():
         next(codec.parameters()).flatten()[::2] *= -0.0
@@ -46,7 +46,7 @@ def test_equal_weights_stay_equal_to_the_last_bit():
 
 
 @pytest.mark.parametrize("part", ["quantizer", "decoder"])
-def test_one_part_can_start_anew(part):
+def test_one_part_can_be_restarted(part):
     codec = tiny_codec()
     average = ExponentialMovingAverage(codec, decay=0.999)
     changed(codec, 1.0)

@@ -15,7 +15,7 @@ def optimizer_with_history() -> tuple[torch.optim.AdamW, torch.nn.Parameter]:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_non_finite_gradient_leaves_weights_and_moments_alone(bad):
+def test_non_finite_gradient_changes_no_weights_or_moments(bad):
     optimizer, weight = optimizer_with_history()
     before = weight.detach().clone()
     moments = {name: value.clone() for name, value in optimizer.state[weight].items()}
@@ -45,7 +45,7 @@ def test_loss_far_above_the_median_is_divergence():
     assert guard.is_diverged(math.nan)
 
 
-def test_first_intervals_are_not_judged():
+def test_first_intervals_are_never_divergence():
     guard = DivergenceGuard(max_loss_ratio=3.0, window=10)
     assert not guard.is_diverged(1.0)
     assert not guard.is_diverged(100.0)

@@ -1,4 +1,4 @@
-"""A run as a whole: it goes on where it stopped, survives what goes wrong, and says so in its log."""
+"""A whole run: resumes after interruptions, recovers from failures and logs them."""
 
 import math
 import shutil
@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("killed_at", [2, 5, 9, 14])
-def test_killed_run_goes_on_with_the_same_losses(tmp_path, monkeypatch, killed_at):
+def test_killed_run_resumes_with_the_same_losses(tmp_path, monkeypatch, killed_at):
     changes = {"adversarial": {"steps": 5}, "snapshot_minutes": 0.0}
     tiny_loop(tiny_recipe(tmp_path / "whole", **changes)).run()
     broken = tiny_loop(tiny_recipe(tmp_path / "broken", **changes))
@@ -64,7 +64,7 @@ def test_resume_repeats_steps_after_an_older_snapshot(tmp_path):
     assert losses(tmp_path / "run") == whole
 
 
-def test_codebooks_come_in_after_warmup(tmp_path):
+def test_codebooks_are_enabled_after_warmup(tmp_path):
     recipe = tiny_recipe(tmp_path / "run")
     loop = tiny_loop(recipe)
     loop.run()
@@ -95,7 +95,7 @@ def test_planted_divergence_is_rolled_back(tmp_path, monkeypatch):
     assert loop.lr_scale == 0.5
 
 
-def test_endless_divergence_ends_the_run(tmp_path, monkeypatch):
+def test_repeated_divergence_ends_the_run(tmp_path, monkeypatch):
     recipe = tiny_recipe(tmp_path / "run", guard={"max_rollbacks": 2})
     loop = tiny_loop(recipe)
     step = loop.task.step
@@ -105,7 +105,7 @@ def test_endless_divergence_ends_the_run(tmp_path, monkeypatch):
     assert events(tmp_path / "run")[-1] == "stop"
 
 
-def test_planted_collapse_is_detected_and_healed(tmp_path, monkeypatch):
+def test_planted_collapse_is_detected_and_repaired(tmp_path, monkeypatch):
     recipe = tiny_recipe(
         tmp_path / "run", recon={"steps": 24}, guard={"min_perplexity_ratio": 0.15, "collapse_patience": 2}
     )
@@ -141,7 +141,7 @@ def test_non_finite_step_changes_no_weight(tmp_path, monkeypatch):
     assert loop.meters.flush()["skipped"] == 1.0
 
 
-def test_tokens_survive_the_adversarial_phase(tmp_path):
+def test_codes_are_unchanged_by_the_adversarial_phase(tmp_path):
     exported = {}
 
     def export(codec, metadata):
@@ -157,7 +157,7 @@ def test_tokens_survive_the_adversarial_phase(tmp_path):
     assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("decoder."))
 
 
-def test_run_refuses_another_codec(tmp_path):
+def test_run_rejects_another_codec(tmp_path):
     recipe = tiny_recipe(tmp_path / "run", recon={"steps": 2})
     tiny_loop(recipe).run()
     other = recipe.model_copy(update={"codec": recipe.codec.model_copy(update={"name": "soundstream"})})
@@ -165,7 +165,7 @@ def test_run_refuses_another_codec(tmp_path):
         tiny_loop(other).run()
 
 
-def test_run_stops_when_asked_and_exports_a_codec_that_loads(tmp_path):
+def test_stopped_run_exports_a_loadable_codec(tmp_path):
     recipe = tiny_recipe(tmp_path / "run")
 
     def export(codec, metadata):
@@ -178,7 +178,7 @@ def test_run_stops_when_asked_and_exports_a_codec_that_loads(tmp_path):
     assert load_codec(tmp_path / "codec").spec == loop.task.spec
 
 
-def test_log_boundaries_alone_wait_for_the_device(tmp_path, monkeypatch):
+def test_only_log_boundaries_synchronize_with_the_device(tmp_path, monkeypatch):
     loop = tiny_loop(tiny_recipe(tmp_path / "run", log_every=4, recon={"steps": 12}))
     flushed_at = []
     flush = loop_module.MetricAverages.flush

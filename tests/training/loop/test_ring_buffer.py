@@ -18,7 +18,7 @@ def test_push_longer_than_the_ring_keeps_its_end():
     assert sorted(ring.rows().flatten().tolist()) == [6, 7, 8, 9]
 
 
-def test_restored_ring_goes_on():
+def test_restored_ring_continues():
     ring, other = RingBuffer(4), RingBuffer(4)
     ring.push(torch.arange(3)[:, None])
     other.restore(ring.state(), torch.device("cpu"))

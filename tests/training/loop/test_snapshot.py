@@ -20,7 +20,7 @@ def same(a, b) -> bool:
     return a == b
 
 
-def test_state_comes_back_exactly(tmp_path):
+def test_round_trip_is_exact(tmp_path):
     assert same(load_snapshot(save_snapshot(tmp_path, 3, STATE)), STATE)
 
 
@@ -37,7 +37,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
 
 
 @pytest.mark.parametrize("n_writes", [0, 1])
-def test_interrupted_save_leaves_the_last_one(tmp_path, monkeypatch, n_writes):
+def test_interrupted_save_keeps_the_previous_snapshot(tmp_path, monkeypatch, n_writes):
     save_snapshot(tmp_path, 1, STATE)
     write, written = module._write, []
 
@@ -60,14 +60,14 @@ def test_interrupted_save_leaves_the_last_one(tmp_path, monkeypatch, n_writes):
 
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", [lambda x: x[:-7], lambda x: x[:40] + b"\0" + x[41:]])
-def test_damaged_snapshot_is_refused(tmp_path, file, damage):
+def test_damaged_snapshot_is_rejected(tmp_path, file, damage):
     folder = save_snapshot(tmp_path, 1, STATE)
     (folder / file).write_bytes(damage((folder / file).read_bytes()))
-    with pytest.raises(BadCheckpoint, match="one before"):
+    with pytest.raises(BadCheckpoint, match="previous one"):
         load_snapshot(folder)
 
 
-def test_changed_number_is_noticed(tmp_path):
+def test_changed_number_is_detected(tmp_path):
     folder = save_snapshot(tmp_path, 1, STATE)
     path = folder / "state.json"
     path.write_text(path.read_text().replace("0.30000000000000004", "0.40000000000000004"))

@@ -11,7 +11,7 @@ def batch_of(*items, reader=None):
     return reader.batch([reader.passage([item]) for item in items], REFERENCE * len(items))
 
 
-def test_every_frame_is_predicted_once_and_nothing_else_is():
+def test_every_frame_is_predicted_exactly_once():
     items = [utterance(0, 5), utterance(1, 9), utterance(2, 3)]
     batch = batch_of(*items)
     assert len(batch.at) == sum(item.n_frames for item in items)
@@ -45,7 +45,7 @@ def test_text_and_padding_have_no_side_ids():
     assert batch.side.flatten(0, 1)[told].any(dim=1).sum() > 0.9 * told.sum()  # the first silence has id 0
 
 
-def test_joined_utterances_are_one_text_and_one_walk():
+def test_joined_utterances_are_one_text_and_one_path():
     reader = tiny_reader()
     first, second = utterance(7, 4), utterance(8, 5)
     passage = reader.passage([first, second])
@@ -55,7 +55,7 @@ def test_joined_utterances_are_one_text_and_one_walk():
     assert batch.advance.sum() == len(passage.symbols)
 
 
-def test_unknown_symbol_keeps_its_place():
+def test_unknown_symbol_keeps_its_position():
     item = utterance(9, 5)
     reader = tiny_reader()
     strange = type(item)(item.id, item.text, item.symbols[:2] + "語" + item.symbols[3:], item.speaker, item.codes,

@@ -1,4 +1,4 @@
-"""Tables of codes follow the codec's vectors, and what is exported says what was trained."""
+"""Code tables parametrized by the codec's vectors, and their export."""
 
 import pytest
 import torch
@@ -32,14 +32,14 @@ def said(voice: VoiceModel) -> list[torch.Tensor]:
     return [x, voice.lm.legal_logits(normed), residual_logits(voice.lm, normed[0], codes[0].T)]
 
 
-def test_a_model_told_the_vectors_later_says_what_it_said(tmp_path):
+def test_adding_vectors_later_keeps_the_outputs(tmp_path):
     voice = model(tmp_path)
     before = said(voice)
     add_geometry(voice, CODEC, is_fresh=False)
     assert all(torch.equal(a, b) for a, b in zip(before, said(voice), strict=True))
 
 
-def test_the_exported_weights_say_what_the_trained_model_says(tmp_path):
+def test_exported_weights_give_equal_outputs(tmp_path):
     voice = model(tmp_path)
     names = set(published_shapes(voice.lm))
     add_geometry(voice, CODEC)
@@ -48,7 +48,7 @@ def test_the_exported_weights_say_what_the_trained_model_says(tmp_path):
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(said(voice), said(ordinary), strict=True))
 
 
-def test_a_speaker_encoder_that_only_follows_knows_codes_by_their_vectors(tmp_path):
+def test_follow_only_speaker_encoder_depends_on_vectors_alone(tmp_path):
     voice = model(tmp_path)
     add_geometry(voice, CODEC, is_fresh=False, is_speaker_fresh=True, speaker_follows_only=True)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_a_speaker_encoder_that_only_follows_knows_codes_by_their_vectors(tmp_pa
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(said(voice), said(plain(voice)), strict=True))
 
 
-def test_every_row_of_a_code_begins_as_a_projection_of_its_vector(tmp_path):
+def test_code_rows_start_as_projections_of_their_vectors(tmp_path):
     voice = model(tmp_path)
     add_geometry(voice, CODEC)
     vectors = code_vectors(CODEC)
@@ -74,7 +74,7 @@ def test_every_row_of_a_code_begins_as_a_projection_of_its_vector(tmp_path):
     assert symbols.std() > 0.01, "what stands before the codes keeps its own start"
 
 
-def test_learning_one_code_moves_its_neighbors(tmp_path):
+def test_training_one_code_moves_its_neighbors(tmp_path):
     voice = model(tmp_path)
     add_geometry(voice, CODEC)
     before = voice.lm.codebook_embeddings.weight.detach().clone()
@@ -89,7 +89,7 @@ def test_learning_one_code_moves_its_neighbors(tmp_path):
     assert alike[0] == pytest.approx(1.0)
 
 
-def test_codes_without_vectors_are_refused(tmp_path):
+def test_codes_without_vectors_are_rejected(tmp_path):
     codec = tiny_codec()
     del codec.quantizer
     with pytest.raises(BadSettings, match="follows_codec=false"):

@@ -1,4 +1,4 @@
-"""A voice learns what it should, from what it should, and goes on where it stopped."""
+"""Voice training: losses, noise, resuming, validation and export."""
 
 import json
 import math
@@ -54,7 +54,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def test_killed_run_goes_on_with_the_same_losses(tmp_path, dataset, monkeypatch):
+def test_killed_run_resumes_with_the_same_losses(tmp_path, dataset, monkeypatch):
     changes = ("snapshot_minutes=0", "data.join_probability=0.5", "noise.frame_probability=0.2", "noise.dropout=0.1",
                "noise.no_speaker_probability=0.3", "loss.residual_share=0.5")  # fmt: skip
     tiny_run(tiny_recipe(tmp_path / "whole", *changes), dataset).run()
@@ -75,8 +75,8 @@ def test_killed_run_goes_on_with_the_same_losses(tmp_path, dataset, monkeypatch)
     assert len(losses(tmp_path / "whole")) == 6
 
 
-def test_text_and_padding_cost_nothing(tmp_path, dataset):
-    """Whatever stands at positions without a label, after the last label of a row, moves no loss."""
+def test_text_and_padding_do_not_affect_the_loss(tmp_path, dataset):
+    """Positions without a label, after the last label of a row, do not change the loss."""
     task = entered(tiny_recipe(tmp_path), dataset)
     batch = task.batches.next()
     plain = task.average.module(batch)
@@ -90,7 +90,7 @@ def test_text_and_padding_cost_nothing(tmp_path, dataset):
     assert torch.allclose(plain.main, spoiled.main) and torch.allclose(plain.residual, spoiled.residual)
 
 
-def test_spoiled_inputs_leave_text_and_labels_alone(tmp_path, dataset):
+def test_input_noise_keeps_text_and_labels(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path, "noise.frame_probability=0.5", "noise.residual_probability=0.5"), dataset)
     batch = task.batches.next()
     before = batch.tokens.clone()
@@ -106,7 +106,7 @@ def test_spoiled_inputs_leave_text_and_labels_alone(tmp_path, dataset):
     )
 
 
-def test_hidden_speaker_makes_no_difference(tmp_path, dataset):
+def test_hidden_reference_does_not_affect_the_loss(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path), dataset)
     batch = task.batches.next()
     other = batch._replace(reference=(batch.reference + 7) % 32)
@@ -115,14 +115,14 @@ def test_hidden_speaker_makes_no_difference(tmp_path, dataset):
     assert not torch.equal(model(batch).main, model(other).main)
 
 
-def test_speaker_is_hidden_as_often_as_asked(tmp_path, dataset):
+def test_speaker_dropout_has_the_configured_rate(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path, "noise.no_speaker_probability=1.0"), dataset)
     task.train_step(0)
     gradients = [p.grad for p in task.model.speaker.parameters()]
     assert all(gradient is None or not gradient.any() for gradient in gradients)
 
 
-def test_speakers_are_blurred_as_much_as_asked(tmp_path, dataset):
+def test_speaker_noise_has_the_configured_level(tmp_path, dataset):
     heard = []
     for std in ("0.0", "0.5"):
         task = entered(tiny_recipe(tmp_path, f"noise.speaker_std={std}"), dataset)
@@ -162,12 +162,12 @@ def test_base_preset_lists_every_setting():
     check(VoiceConfig, base, "")
 
 
-def test_config_that_the_data_decides_is_refused(tmp_path, dataset):
+def test_config_derived_from_data_is_rejected(tmp_path, dataset):
     with pytest.raises(BadSettings, match="num_codebooks"):
         tiny_run(tiny_recipe(tmp_path, "+model.config.num_codebooks=3"), dataset)
 
 
-def test_validation_texts_are_never_learned(tmp_path, dataset):
+def test_validation_texts_are_held_out(tmp_path, dataset):
     task = entered(tiny_recipe(tmp_path, "data.n_validation=3"), dataset)
     held = {item.text for item in task.dataset.validation}
     assert len(held) == 3
@@ -177,7 +177,7 @@ def test_validation_texts_are_never_learned(tmp_path, dataset):
     assert 0 < values["duration_ratio"] <= 3
 
 
-def test_three_utterances_are_learned_by_heart_and_said_freely(tmp_path):
+def test_three_utterances_are_memorized_and_generated(tmp_path):
     dataset = tiny_dataset(tmp_path / "shards", n=3)
     loop = tiny_run(tiny_recipe(tmp_path / "run", "train.steps=220", "log_every=20"), dataset)
     loop.run()
@@ -192,7 +192,7 @@ def test_three_utterances_are_learned_by_heart_and_said_freely(tmp_path):
 
 
 @pytest.mark.parametrize(("storage", "worst"), [("fp16", 1e-3), ("int8", 4e-3)])
-def test_export_brings_the_weights_back(tmp_path, dataset, storage, worst):
+def test_exported_weights_round_trip(tmp_path, dataset, storage, worst):
     run = tmp_path / "run"
     loop = tiny_run(tiny_recipe(run, "export.license=free", f"export.storage={storage}", "train.steps=1"), dataset)
     loop.run()
@@ -219,7 +219,7 @@ def test_export_brings_the_weights_back(tmp_path, dataset, storage, worst):
     assert vector.shape == (8,) and 0.5 < vector.square().mean() <= 1.01
 
 
-def test_export_is_a_checkpoint_that_speaks(tmp_path):
+def test_export_is_a_checkpoint_that_generates_speech(tmp_path):
     """Everything of a voice in one folder: what it says there is what it said in training."""
     codec = tiny_codec()
     save_codec(tmp_path / "codec", codec)
@@ -248,7 +248,7 @@ def test_export_is_a_checkpoint_that_speaks(tmp_path):
     assert (said[0][:, :n] == said[1][:, :n]).float().mean() > 0.8  # float16 moves few choices
 
 
-def test_speakers_are_told_apart_by_padding_free_vectors(tmp_path, dataset):
+def test_speaker_embeddings_ignore_padding(tmp_path, dataset):
     speaker = entered(tiny_recipe(tmp_path), dataset).average.module.speaker
     short = torch.from_numpy(np.random.default_rng(0).integers(0, 32, (1, 3, 9)))
     padded = torch.nn.functional.pad(short, (0, 6), value=3)

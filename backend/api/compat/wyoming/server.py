@@ -1,4 +1,4 @@
-"""A Wyoming server: speech for voice assistants over TCP, from the same engine as everything else."""
+"""Wyoming server: speech for voice assistants over TCP, with the engine of the HTTP API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from backend import __version__
 from backend.api.compat.wyoming.events import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Event, read_event
-from backend.api.compat.wyoming.text import SpokenText, markup_of, text_of, voice_of
+from backend.api.compat.wyoming.text import StreamingText, markup_of, text_of, voice_of
 from backend.api.engine_host import EngineHost
 from backend.api.errors import status_of
 from backend.api.speech.response import SpeechRun
@@ -28,23 +28,23 @@ from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DOOR = "wyoming"
-# The protocol has no seed, and an assistant should say the same thing the same way.
+ROUTE = "wyoming"
+# The protocol has no seed; a fixed one makes an assistant speak a text the same way each time.
 SEED = 0
 MAX_CONNECTIONS = 64
 IDLE_S = 600.0
-# How long a client may go on to talk after it was told what is wrong.
+# After an error, the rest of the client's input is read for this long.
 LINGER_S = 2.0
-WAITING_EVENTS = 32
+MAX_QUEUED_EVENTS = 32
 LOOPBACK = "127.0.0.1"
-# By family; the published models read more languages than these, which their authors name first.
+# By model family; the published models support more languages than the ones their authors list first.
 LANGUAGES = {"phonogram": ["en"]}
 OTHER_LANGUAGES = ["en", "zh", "ja", "ko", "de", "fr", "es", "ar"]
 HOME = {"name": "Phonogram", "url": ""}
 
 
 class WyomingServer:
-    """Listens from `start` to `close`."""
+    """TCP server that listens from `start` to `close`."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self._app, self._settings = app, settings
@@ -52,15 +52,15 @@ class WyomingServer:
         self._open: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to listen. Raises `BadSettings` if the port cannot be had."""
+        """Starts listening. Raises `BadSettings` if the port is not available."""
         host, port = listening_host(self._settings), self._settings.wyoming_port
         try:
-            self._server = await asyncio.start_server(self._take, host, port, limit=MAX_HEADER_BYTES)
+            self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEADER_BYTES)
         except OSError as error:
             raise BadSettings(
-                f"WYOMING_PORT is {port}, which cannot be listened on ({error.strerror}). Choose another, or 0 for none."
+                f"WYOMING_PORT is {port}, which is not available ({error.strerror}). Choose another, or 0 for none."
             ) from error
-        log.info("Wyoming listens on %s, port %d.", host, self.port)
+        log.info("Wyoming server listening on %s, port %d.", host, self.port)
 
     @property
     def port(self) -> int:
@@ -68,13 +68,13 @@ class WyomingServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening and break off what is open."""
+        """Stops listening and closes all connections."""
         if self._server is not None:
             self._server.close()
         while self._open:
-            await stopped(*self._open)
+            await cancel_all(*self._open)
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
@@ -82,7 +82,7 @@ class WyomingServer:
             connection = WyomingConnection(self._app, self._settings, reader, writer)
             await connection.run(is_refused=len(self._open) > MAX_CONNECTIONS)
         except (ConnectionError, asyncio.CancelledError):
-            # Gone, or the server stops: either way nobody is left to be told.
+            # The client has disconnected or the server is shutting down.
             pass
         finally:
             self._open.discard(task)
@@ -90,19 +90,19 @@ class WyomingServer:
 
 
 class WyomingConnection:
-    """One client: its events in order, its speech cancelled when it leaves."""
+    """One client connection. Handles events in order and cancels the speech when the client disconnects."""
 
     def __init__(
         self, app: FastAPI, settings: Settings, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._app, self._settings, self._reader, self._writer = app, settings, reader, writer
-        self._events: asyncio.Queue[Event | PhonogramError | None] = asyncio.Queue(WAITING_EVENTS)
+        self._events: asyncio.Queue[Event | PhonogramError | None] = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._speech: SpeechRun | None = None
-        self._told: SpokenText | None = None
+        self._text: StreamingText | None = None
         self._has_started = self._is_over = False
 
     async def run(self, is_refused: bool = False) -> None:
-        """Answer until the client leaves or something is wrong, which is told before the connection ends."""
+        """Handles events until the client disconnects. Sends an error event before closing after a failure."""
         reading = asyncio.create_task(self._read())
         try:
             if is_refused:
@@ -110,9 +110,9 @@ class WyomingConnection:
             while (event := await self._events.get()) is not None:
                 if isinstance(event, PhonogramError):
                     raise event
-                await self._answer(event)
+                await self._handle(event)
         except PhonogramError as error:
-            if self._speech is None or not self._speech.is_left:
+            if self._speech is None or not self._speech.is_cancelled:
                 await self._send("error", {"text": str(error), "code": str(status_of(error))})
                 await self._linger(reading)
         finally:
@@ -121,12 +121,12 @@ class WyomingConnection:
 
     async def _read(self) -> None:
         max_data_bytes = MAX_HEADER_BYTES + 4 * self._settings.max_text_chars
-        patience_s = self._settings.client_timeout_s
+        timeout_s = self._settings.client_timeout_s
         event: Event | PhonogramError | None = None
         try:
             while not self._is_over:
                 event = await read_event(
-                    self._reader, max_data_bytes=max_data_bytes, idle_s=IDLE_S, patience_s=patience_s
+                    self._reader, max_data_bytes=max_data_bytes, idle_s=IDLE_S, timeout_s=timeout_s
                 )  # fmt: skip
                 if event is None:
                     break
@@ -136,64 +136,65 @@ class WyomingConnection:
         except ConnectionError:
             event = None
         if self._speech is not None:
-            self._speech.leave()
+            self._speech.cancel()
         await self._events.put(event)
 
     async def _linger(self, reading: asyncio.Task[None]) -> None:
-        """Hear the client out: closed with something unread, a connection is reset, and the error may be lost."""
-        await stopped(reading)
+        """Reads the client's remaining input: closing with unread data resets the connection and may lose the error."""
+        await cancel_all(reading)
         self._writer.write_eof()
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hear_out(), LINGER_S)
+            await asyncio.wait_for(self._drain(), LINGER_S)
 
-    async def _hear_out(self) -> None:
+    async def _drain(self) -> None:
         while await self._reader.read(MAX_PAYLOAD_BYTES):
             pass
 
-    async def _answer(self, event: Event) -> None:
+    async def _handle(self, event: Event) -> None:
         if event.type == "describe":
             await self._send("info", await self._info())
         elif event.type == "ping":
             await self._send("pong", event.data)
         elif event.type == "synthesize-start":
-            self._told = SpokenText(event.data)
-        elif event.type == "synthesize-chunk" and self._told is not None:
-            await self._go_on(self._told, self._told.push(text_of(event), self._settings.max_text_chars))
-        elif event.type == "synthesize-stop" and self._told is not None:
-            await self._go_on(self._told, self._told.buffer.flush())
+            self._text = StreamingText(event.data)
+        elif event.type == "synthesize-chunk" and self._text is not None:
+            await self._speak_all(self._text, self._text.push(text_of(event), self._settings.max_text_chars))
+        elif event.type == "synthesize-stop" and self._text is not None:
+            await self._speak_all(self._text, self._text.buffer.flush())
             await self._stop()
             await self._send("synthesize-stopped")
-            self._told = None
-        elif event.type == "synthesize" and self._told is None:
-            # Clients that stream their text send all of it once more, for servers that cannot take a stream.
+            self._text = None
+        elif event.type == "synthesize" and self._text is None:
+            # Streaming clients also send the whole text, for servers without streaming input; it is ignored then.
             await self._speak(text_of(event), voice_of(event.data), markup_of(event.data))
             await self._stop()
-        # Events of other domains and later versions are for others.
+        # Events of other domains and later versions are ignored.
 
-    async def _go_on(self, told: SpokenText, sentences: list[str]) -> None:
+    async def _speak_all(self, text: StreamingText, sentences: list[str]) -> None:
         for sentence in sentences:
             try:
-                await self._speak(sentence, told.voice, told.markup)
+                await self._speak(sentence, text.voice, text.markup)
             except BadText as error:
-                # A sentence in another script, say; the others are spoken.
-                log.info("A sentence was passed over: %s", error)
+                # For example a sentence in an unsupported script; the others are spoken.
+                log.info("Skipped a sentence: %s", error)
 
     async def _speak(self, text: str, voice: str | None, markup: Markup) -> None:
-        wanted = SpeechRequest(text=text, voice=voice, seed=SEED, markup=markup)
         connection = self._as_connection()
         REQUEST_ID.set(connection.state.request_id)
-        self._speech = speech = SpeechRun(connection, wanted)
+        self._speech = speech = SpeechRun(
+            connection, SpeechRequest(text=text, voice=voice, seed=SEED, markup=markup)
+        )  # fmt: skip
         speech.is_streamed = True
         try:
-            piece: Waveform | None = await speech.open()
-            while piece is not None:
-                sound = {"rate": piece.rate_hz, "width": 2, "channels": piece.n_channels}
+            chunk: Waveform | None = await speech.open()
+            while chunk is not None:
+                sound = {"rate": chunk.rate_hz, "width": 2, "channels": chunk.n_channels}
                 if not self._has_started:
                     self._has_started = True
                     await self._send("audio-start", {**sound, "timestamp": 0})
-                await self._send("audio-chunk", sound, to_int16(piece.samples).T.astype("<i2").tobytes())
-                speech.sent(piece.duration_s)
-                piece = await speech.next()
+                await self._send("audio-chunk", sound, to_int16(chunk.samples).T.astype("<i2").tobytes())
+                speech.sent(chunk.duration_s)
+                chunk = await speech.next()
             speech.finish()
         finally:
             speech.close()
@@ -210,7 +211,7 @@ class WyomingConnection:
             await asyncio.wait_for(self._writer.drain(), self._settings.client_timeout_s)
         except (asyncio.TimeoutError, TimeoutError):
             self._writer.transport.abort()
-            raise ConnectionAbortedError("the client takes nothing") from None
+            raise ConnectionAbortedError("the client cancel_all reading") from None
 
     async def _info(self) -> dict[str, Any]:
         host: EngineHost = self._app.state.host
@@ -226,30 +227,30 @@ class WyomingConnection:
         return {"tts": [program]}
 
     def _as_connection(self) -> HTTPConnection:
-        """What the parts behind the HTTP routes want to know of who asks."""
+        """Returns a connection with the attributes that `SpeechRun` reads."""
         peer = self._writer.get_extra_info("peername")
         return HTTPConnection(
             {
-                "type": "http", "app": self._app, "path": f"/{DOOR}", "headers": [], "query_string": b"",
-                "route": SimpleNamespace(path=DOOR), "client": tuple(peer[:2]) if peer else None,
+                "type": "http", "app": self._app, "path": f"/{ROUTE}", "headers": [], "query_string": b"",
+                "route": SimpleNamespace(path=ROUTE), "client": tuple(peer[:2]) if peer else None,
                 "state": {"request_id": secrets.token_hex(8), "arrived_s": time.perf_counter()},
             }
         )  # fmt: skip
 
 
-async def stopped(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks, until all have ended."""
-    left = set(tasks)
-    while left:
-        for task in left:
+async def cancel_all(*tasks: asyncio.Task[None]) -> None:
+    """Cancels tasks until all have ended."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
-        # Again and again: a wait with a time limit forgets a cancellation that comes as it ends.
-        _, left = await asyncio.wait(left, timeout=0.1)
+        # Repeated, because asyncio.wait_for can lose a cancellation that arrives as its timeout expires.
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 def listening_host(settings: Settings) -> str:
-    """Where to listen: as HTTP does, but never farther than this machine where a key is wanted, which Wyoming lacks."""
+    """Returns the address to listen on: HOST, or loopback when API_KEY is set, because Wyoming has no authentication."""
     if settings.api_key and settings.host not in (LOOPBACK, "localhost", "::1"):
-        log.warning("Wyoming knows no keys, so with API_KEY set it listens on this machine only.")
+        log.warning("Wyoming has no authentication; with API_KEY set it listens on the loopback address only.")
         return LOOPBACK
     return settings.host

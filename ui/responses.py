@@ -1,4 +1,4 @@
-"""What the backend answers, as values; fields with a default may be missing from an answer."""
+"""The backend's responses as values; a field with a default may be missing from a response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class HealthInfo:
-    """The answer of `GET /health`."""
+    """The response of `GET /health`."""
 
     status: str
     version: str
@@ -24,7 +24,7 @@ class HealthInfo:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessInfo:
-    """The answer of `GET /ready`, whether it is yes or no."""
+    """The response of `GET /ready`, ready or not."""
 
     ready: bool
     loading: bool
@@ -33,7 +33,7 @@ class ReadinessInfo:
 
 @dataclass(frozen=True, slots=True)
 class VoiceInfo:
-    """A voice to speak with. `duration_s` is the length of the recording it was made from, if it was."""
+    """A voice. `duration_s` is the length of its reference recording, or None for a built-in voice."""
 
     id: str
     name: str
@@ -46,7 +46,7 @@ class VoiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SpeechResult:
-    """The answer of `POST /tts`: a sound file, and what its headers tell, in lower case."""
+    """The response of `POST /tts`: an audio file, and the headers with lower-case names."""
 
     audio: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class SpeechResult:
 
 @dataclass(frozen=True, slots=True)
 class TimedText:
-    """A sentence with its words, or a word, and when it is heard."""
+    """A sentence with its words, or a single word, with start and end times."""
 
     text: str
     start_s: float
@@ -64,7 +64,7 @@ class TimedText:
 
 @dataclass(frozen=True, slots=True)
 class TimedSpeech:
-    """The answer of `POST /tts/timed`. Without words, a sentence is a whole segment of the text."""
+    """The response of `POST /tts/timed`. Without word times, a sentence is a whole segment of the text."""
 
     audio: bytes
     duration_s: float
@@ -74,7 +74,7 @@ class TimedSpeech:
 
 @dataclass(frozen=True, slots=True)
 class RecentRequest:
-    """One line of `GET /requests`. What a request never came to is None."""
+    """One entry of `GET /requests`. Values that a request did not reach are None."""
 
     id: str
     door: str
@@ -92,7 +92,7 @@ class RecentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CodeFileResult:
-    """The answer of `POST /codec/encode`: a code file, and what its headers tell."""
+    """The response of `POST /codec/encode`: a code file, and the values of its headers."""
 
     content: bytes
     codec: str
@@ -103,8 +103,8 @@ class CodeFileResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeSurvey:
-    """The answer of `POST /codec/inspect`; `codes` are [codebooks][frames] from frame `start_frame` on."""
+class CodeFileInfo:
+    """The response of `POST /codec/inspect`; `codes` are [K][T], starting at frame `start_frame`."""
 
     codec: str
     is_decodable: bool
@@ -122,7 +122,7 @@ class CodeSurvey:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A field of `POST /tts` as the document describes it. `kind` is integer, number, boolean, string or array."""
+    """A field of `POST /tts` from the OpenAPI document. `kind` is integer, number, boolean, string or array."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""The backend under the page's address: what passes, what does not, and that leaving is told."""
+"""The reverse proxy of the Gradio page: forwarded and blocked requests, streaming, and disconnects."""
 
 import time
 
@@ -29,37 +29,37 @@ def page(engine):
             yield http
 
 
-def test_streamed_speech_comes_through_unchanged_and_with_its_headers(page):
+def test_streamed_speech_is_forwarded_unchanged_with_its_headers(page):
     direct = httpx.post(f"{page.backend}/tts", files=FORM, headers={"Authorization": "Bearer s3cret"}, trust_env=False)
-    relayed = page.post("/backend/tts", files=FORM)
-    assert relayed.status_code == 200
-    assert relayed.content == direct.content and len(direct.content) == 2 * 160 * len(TEXT)
+    proxied = page.post("/backend/tts", files=FORM)
+    assert proxied.status_code == 200
+    assert proxied.content == direct.content and len(direct.content) == 2 * 160 * len(TEXT)
     for name in ("x-sample-rate", "x-channels", "x-seed", "content-type"):
-        assert relayed.headers[name] == direct.headers[name]
-    assert relayed.headers["x-request-id"]
+        assert proxied.headers[name] == direct.headers[name]
+    assert proxied.headers["x-request-id"]
 
 
-def test_first_piece_arrives_before_the_last_is_made(page, engine):
+def test_first_chunk_arrives_before_the_last_is_generated(page, engine):
     engine.pause_after_samples = 1600
     try:
         with page.stream("POST", "/backend/tts", files=FORM) as answer:
-            pieces = answer.iter_raw()
-            assert len(next(pieces)) > 0
+            chunks = answer.iter_raw()
+            assert len(next(chunks)) > 0
             assert engine.paused.wait(20)
             engine.go_on.set()
-            assert sum(map(len, pieces)) > 0
+            assert sum(map(len, chunks)) > 0
     finally:
         engine.pause_after_samples = 2**62
         engine.go_on.clear()
 
 
-def test_visitor_who_leaves_ends_the_work(page, engine):
+def test_client_disconnect_cancels_the_request(page, engine):
     engine.pause_after_samples, cancelled = 1600, engine.n_cancelled
     engine.paused.clear()
     try:
         with page.stream("POST", "/backend/tts", files=FORM) as answer:
-            pieces = answer.iter_raw()  # kept: dropped, it would end the connection at once
-            next(pieces)
+            chunks = answer.iter_raw()  # keep the reference: without it the connection closes at once
+            next(chunks)
             assert engine.paused.wait(20)
         end = time.monotonic() + 5
         while engine.n_cancelled == cancelled and time.monotonic() < end:
@@ -69,7 +69,7 @@ def test_visitor_who_leaves_ends_the_work(page, engine):
         engine.pause_after_samples = 2**62
 
 
-def test_speech_that_breaks_off_never_looks_whole(page, engine):
+def test_aborted_stream_is_aborted_for_the_client_too(page, engine):
     engine.fail_after_samples, engine.failure = 1600, EngineFailure("made to fail")
     try:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -78,32 +78,32 @@ def test_speech_that_breaks_off_never_looks_whole(page, engine):
         engine.fail_after_samples = 2**62
 
 
-def test_refusal_keeps_its_status_and_sentence(page):
+def test_error_keeps_its_status_and_message(page):
     answer = page.post("/backend/tts", files={**FORM, "seed": (None, "seven")})
     assert answer.status_code == 400
     assert "seed is 'seven'" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("path", ["docs", "", "v2/anything", "voices/%2e%2e/docs", "gradio_api/info"])
-def test_other_paths_of_the_backend_stay_behind_it(page, path):
+def test_other_paths_of_the_backend_are_blocked(page, path):
     assert page.get(f"/backend/{path}").status_code == 404
 
 
-def test_page_of_a_stranger_may_not_drive_it(page, engine):
-    n_asked = len(engine.asked)
+def test_cross_origin_requests_are_rejected(page, engine):
+    n_requests = len(engine.asked)
     answer = page.post("/backend/tts", files=FORM, headers={"Origin": "http://evil.example"})
-    assert answer.status_code == 403 and len(engine.asked) == n_asked
+    assert answer.status_code == 403 and len(engine.asked) == n_requests
     own = str(page.base_url).rstrip("/")
     assert page.post("/backend/tts", files=FORM, headers={"Origin": own}).status_code == 200
 
 
-def test_key_of_the_backend_never_reaches_the_browser(page):
+def test_api_key_never_reaches_the_browser(page):
     for path in ("/", "/config", "/page/page.js", "/backend/health"):
         answer = page.get(path)
         assert answer.status_code == 200 and "s3cret" not in answer.text + str(answer.headers)
 
 
-def test_missing_backend_is_said_in_a_sentence():
+def test_unreachable_backend_gives_502_with_a_message():
     with served(FakeEngine()) as backend:
         pass
     with paged(backend) as url:

@@ -1,4 +1,4 @@
-"""How the Gradio page looks: its theme, and what it loads beside Gradio's own files."""
+"""The theme of the Gradio page, and the scripts and styles it loads beside Gradio's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ui import labels
 
 STATIC = Path(__file__).parent / "static"
 
-# One accent, pine green; everything else is a warm gray.
+# One accent color, pine green; everything else is a warm gray.
 ACCENT = gr.themes.Color(
     name="pine", c50="#eef7f4", c100="#d5ebe4", c200="#aed8ca", c300="#7fc2ad", c400="#4fa88e", c500="#2f8a72",
     c600="#1f6f5b", c700="#1a5a4b", c800="#17483d", c900="#143b33", c950="#0a211d",
@@ -22,7 +22,7 @@ GRAY = gr.themes.Color(
     c600="#57534b", c700="#403d37", c800="#292723", c900="#1d1b19", c950="#141312",
 )  # fmt: skip
 
-# Fonts of the system: nothing is asked from the network.
+# System fonts: nothing is loaded from the network.
 THEME = gr.themes.Base(
     primary_hue=ACCENT, secondary_hue=ACCENT, neutral_hue=GRAY, radius_size=gr.themes.sizes.radius_lg,
     font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"],
@@ -64,29 +64,29 @@ THEME = gr.themes.Base(
 
 
 def head() -> str:
-    """Lines for the page's head: the style sheet, the words of the scripts, the scripts."""
+    """Return the lines for the page's head: the style sheet, the labels, the scripts."""
     # "</" would end the element early.
-    words = json.dumps(labels.SCRIPT, ensure_ascii=False).replace("</", "<\\/")
-    # Named here, they are fetched side by side; each would be heard of only from the one that imports it.
+    texts = json.dumps(labels.SCRIPT, ensure_ascii=False).replace("</", "<\\/")
+    # Preloading fetches them in parallel; otherwise each is found only when its importer has loaded.
     scripts = sorted(path.name for path in STATIC.glob("*.js"))
     return (
         '<link rel="preload" as="style" href="/page/page.css">'
-        f'<script type="application/json" id="pg-words">{words}</script>'
+        f'<script type="application/json" id="pg-labels">{texts}</script>'
         + "".join(f'<link rel="modulepreload" href="/page/{name}">' for name in scripts)
         + '<script type="module" src="/page/page.js"></script>'
     )
 
 
-def part(name: str) -> gr.HTML:
-    """A place that the page's scripts fill; `name` is what they call it."""
+def placeholder(name: str) -> gr.HTML:
+    """Return a placeholder that the page's scripts fill; `name` identifies it."""
     return gr.HTML(f'<div data-part="{name}"></div>', apply_default_css=False, padding=False)
 
 
 def hint(text: str) -> gr.HTML:
-    """A line of explanation, as plain text."""
+    """Return a line of explanation as plain text."""
     return gr.HTML(f'<p class="pg-hint">{escape(text)}</p>', apply_default_css=False, padding=False)
 
 
-def shown_script(n_components: int) -> str:
-    """A function of the page that makes so many components visible; its event needs no round trip."""
+def show_script(n_components: int) -> str:
+    """Return a JavaScript function that makes `n_components` components visible without a request."""
     return f"() => Array.from({{ length: {n_components} }}, () => ({{ __type__: 'update', visible: true }}))"

@@ -1,4 +1,4 @@
-// A sound as pictures, drawn while it grows: its waveform, its spectrogram, and codes as a heat map.
+// Waveform and spectrogram of audio, drawn incrementally, and a heat map of codes.
 
 const COLUMNS_PER_S = 100;
 const N_BANDS = 72;
@@ -8,21 +8,21 @@ function color(name) {
   return getComputedStyle(document.body).getPropertyValue(name).trim() || "#888";
 }
 
-/** The canvas at the resolution of the screen: [context, width, height] in points. */
-function prepared(canvas) {
+/** Sizes the canvas to the screen's resolution and clears it: [context, width, height] in CSS pixels. */
+function prepareCanvas(canvas) {
   const scale = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
   }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  return [pen, width, height];
+  const context = canvas.getContext("2d");
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return [context, width, height];
 }
 
-/** Lowest and highest sample of each hundredth of a second. */
+/** Minimum and maximum sample of each 10 ms. */
 export class Waveform {
   constructor(rateHz, nChannels) {
     this.step = Math.max(1, Math.round(rateHz / COLUMNS_PER_S)) * nChannels;
@@ -44,10 +44,10 @@ export class Waveform {
     }
   }
 
-  /** Draw it; what lies before `playedShare` is in the accent. */
-  draw(canvas, playedShare, leastColumns = 200) {
-    const [pen, width, height] = prepared(canvas);
-    const nColumns = Math.max(leastColumns, this.lows.length);
+  /** Draw the waveform; the part before `playedShare` (0 to 1) has the accent color. */
+  draw(canvas, playedShare, minColumns = 200) {
+    const [context, width, height] = prepareCanvas(canvas);
+    const nColumns = Math.max(minColumns, this.lows.length);
     const nBars = Math.max(1, Math.floor(width / 3));
     const used = (this.lows.length / nColumns) * nBars;
     const paths = [new Path2D(), new Path2D(), new Path2D()];
@@ -60,9 +60,9 @@ export class Waveform {
       const path = bar >= used ? 2 : bar < playedShare * used ? 0 : 1;
       paths[path].rect(bar * 3, (height - tall) / 2, 2, tall);
     }
-    [color("--pg-accent"), color("--pg-wave"), color("--pg-line")].forEach((ink, n) => {
-      pen.fillStyle = ink;
-      pen.fill(paths[n]);
+    [color("--pg-accent"), color("--pg-wave"), color("--pg-line")].forEach((fillColor, n) => {
+      context.fillStyle = fillColor;
+      context.fill(paths[n]);
     });
   }
 }
@@ -97,30 +97,30 @@ function fftInPlace(real, imaginary) {
 const mel = (hz) => 2595 * Math.log10(1 + hz / 700);
 const hertz = (value) => 700 * (10 ** (value / 2595) - 1);
 
-/** Loudness in 72 mel bands, a column each hundredth of a second: 0 is quiet, 255 loud. */
+/** Level in 72 mel bands, one column per 10 ms: 0 is -75 dB or less, 255 is full scale. */
 export class Spectrogram {
   constructor(rateHz, nChannels) {
     this.nChannels = nChannels;
     this.size = 2 ** Math.round(Math.log2(rateHz * 0.024));
     this.hop = Math.max(1, Math.round(rateHz / COLUMNS_PER_S));
     this.window = Float32Array.from({ length: this.size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / this.size));
-    this.waiting = [];
+    this.buffer = [];
     this.columns = [];
     const top = mel(rateHz / 2);
     this.edges = Array.from({ length: N_BANDS + 1 }, (_, b) => Math.round((hertz((top * b) / N_BANDS) * this.size) / rateHz));
   }
 
   push(samples) {
-    for (let n = 0; n < samples.length; n += this.nChannels) this.waiting.push(samples[n] / 32768);
+    for (let n = 0; n < samples.length; n += this.nChannels) this.buffer.push(samples[n] / 32768);
     let start = 0;
-    for (; start + this.size <= this.waiting.length; start += this.hop) this.columns.push(this.column(start));
-    this.waiting = this.waiting.slice(start);
+    for (; start + this.size <= this.buffer.length; start += this.hop) this.columns.push(this.column(start));
+    this.buffer = this.buffer.slice(start);
   }
 
   column(start) {
     const real = new Float32Array(this.size);
     const imaginary = new Float32Array(this.size);
-    for (let n = 0; n < this.size; n++) real[n] = this.waiting[start + n] * this.window[n];
+    for (let n = 0; n < this.size; n++) real[n] = this.buffer[start + n] * this.window[n];
     fftInPlace(real, imaginary);
     return Uint8Array.from({ length: N_BANDS }, (_, band) => {
       const [first, end] = [this.edges[band], Math.max(this.edges[band] + 1, this.edges[band + 1])];
@@ -131,10 +131,10 @@ export class Spectrogram {
     });
   }
 
-  /** Draw it; only columns that are new since the last time are painted. */
-  draw(canvas, leastColumns = 200) {
+  /** Draw the spectrogram; paints only the columns added since the last call. */
+  draw(canvas, minColumns = 200) {
     const colors = palette();
-    const nColumns = Math.max(leastColumns, this.columns.length);
+    const nColumns = Math.max(minColumns, this.columns.length);
     if (!this.painted || this.painted.width < nColumns || this.colors !== colors) {
       this.painted = blank(Math.max(nColumns, 2 * this.columns.length), N_BANDS);
       this.nPainted = 0;
@@ -143,11 +143,11 @@ export class Spectrogram {
       ground.fillStyle = color("--pg-heat-0");
       ground.fillRect(0, 0, this.painted.width, N_BANDS);
     }
-    const nFresh = this.columns.length - this.nPainted;
-    if (nFresh > 0) paint(this.painted, this.nPainted, nFresh, N_BANDS, colors, (x, y) => this.columns[this.nPainted + x][N_BANDS - 1 - y]);
+    const nNew = this.columns.length - this.nPainted;
+    if (nNew > 0) paint(this.painted, this.nPainted, nNew, N_BANDS, colors, (x, y) => this.columns[this.nPainted + x][N_BANDS - 1 - y]);
     this.nPainted = this.columns.length;
-    const [pen, width, height] = prepared(canvas);
-    pen.drawImage(this.painted, 0, 0, nColumns, N_BANDS, 0, 0, width, height);
+    const [context, width, height] = prepareCanvas(canvas);
+    context.drawImage(this.painted, 0, 0, nColumns, N_BANDS, 0, 0, width, height);
   }
 }
 
@@ -159,7 +159,7 @@ function blank(width, height) {
 
 const palettes = new Map();
 
-/** 256 colors, from that of the ground over the accent to ink; made once for each theme. */
+/** Returns 256 colors from background over accent to foreground, cached per theme. */
 function palette() {
   const names = ["--pg-heat-0", "--pg-heat-1", "--pg-heat-2"].map(color);
   if (!palettes.has(names.join())) {
@@ -173,10 +173,10 @@ function palette() {
   return palettes.get(names.join());
 }
 
-/** Paint `nColumns` columns of levels 0 to 255 into a canvas, from column `first` on. */
+/** Paint `nColumns` columns of levels 0 to 255 into a canvas, starting at column `first`. */
 function paint(canvas, first, nColumns, height, colors, levelAt) {
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(nColumns, height);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(nColumns, height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < nColumns; x++) {
       const rgb = colors[levelAt(x, y)];
@@ -187,14 +187,14 @@ function paint(canvas, first, nColumns, height, colors, levelAt) {
       image.data[at + 3] = 255;
     }
   }
-  pen.putImageData(image, first, 0);
+  context.putImageData(image, first, 0);
 }
 
-/** A picture of values from 0 to 1. */
+/** Draw values from 0 to 1 as a heat map. */
 export function heatMap(canvas, width, height, valueAt) {
   const small = blank(width, height);
   if (width && height) paint(small, 0, width, height, palette(), (x, y) => Math.round(255 * Math.max(0, Math.min(1, valueAt(x, y)))));
-  const [pen, wide, tall] = prepared(canvas);
-  pen.imageSmoothingEnabled = width > wide;
-  pen.drawImage(small, 0, 0, wide, tall);
+  const [context, wide, tall] = prepareCanvas(canvas);
+  context.imageSmoothingEnabled = width > wide;
+  context.drawImage(small, 0, 0, wide, tall);
 }

@@ -1,4 +1,4 @@
-"""What browsers call the sound files the backend makes."""
+"""Media types of the backend's audio formats."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ MEDIA_TYPES = {"mp3": "audio/mpeg", "opus": "audio/ogg", "m4b": "audio/mp4", "pc
 
 
 def media_type(format: str) -> str:
-    """The media type of a file format."""
+    """Return the media type of a file format."""
     return MEDIA_TYPES.get(format, f"audio/{format}")

@@ -1,4 +1,4 @@
-"""Rows that speak side by side with a small model, for ways of running it that must say the same."""
+"""Rows generated side by side with a small model, to compare ways of running it."""
 
 import torch
 
@@ -21,8 +21,8 @@ def on_device(prompt, device):
     return Prompt(*(None if part is None else part.to(device) for part in prompt))
 
 
-class Speakers:
-    """Rows that speak side by side, frame by frame, each after a prompt of its own."""
+class BatchGeneration:
+    """Generates rows frame by frame, each after its own prompt."""
 
     def __init__(self, lm, numbers, options=OPTIONS, n_symbols=60, is_endless=False):
         self.lm, self.rows, self.is_endless = lm, list(range(len(numbers))), is_endless
@@ -36,23 +36,23 @@ class Speakers:
             for n, sampler in zip(numbers, self.samplers, strict=True):
                 symbols = torch.randint(1, 6, (n_symbols,), generator=torch.Generator().manual_seed(n)).numpy()
                 sampler.pointer = Pointer(symbols, lm.spec.n_side, max_spent=lm.config.side_sizes[-1] - 1)
-        self.said = []
+        self.frames = []
 
-    def speak(self, n_frames):
+    def generate(self, n_frames):
         for _ in range(n_frames):
-            self.said.append(self.lm.sample(self.out, self.samplers, self.state, self.rows))
+            self.frames.append(self.lm.sample(self.out, self.samplers, self.state, self.rows))
             side = side_ids([sampler.pointer for sampler in self.samplers])
-            self.out = self.lm.step(self.said[-1], self.state, self.rows, side)
+            self.out = self.lm.step(self.frames[-1], self.state, self.rows, side)
             if self.is_endless:
-                # A row that ended is told nothing more; here it would be, in calls of another kind.
+                # The worker would stop an ended row; here it continues, and end frames take the uncaptured path.
                 self.out.logits[:, -1] = -torch.inf
-        return torch.stack(self.said, dim=1)
+        return torch.stack(self.frames, dim=1)
 
-    def speak_on(self, rows):
-        """A frame of all, and one step more of `rows` alone."""
-        self.speak(1)
+    def step_some(self, rows):
+        """Generates a frame of all rows, and one more step of `rows`."""
+        self.generate(1)
         side = side_ids([self.samplers[row].pointer for row in rows])
-        out = self.lm.step(self.said[-1][rows], self.state, rows, side)
+        out = self.lm.step(self.frames[-1][rows], self.state, rows, side)
         self.out.logits[rows], self.out.hidden[rows] = out.logits, out.hidden
 
 

@@ -1,27 +1,27 @@
-// A player with its pictures: play and pause, a waveform to click into, a spectrogram.
+// Player controls: play and pause, a waveform to seek in, a spectrogram.
 
-import { el, icon, seconds, word } from "./dom.js";
-import { Spectrogram, Waveform } from "./pictures.js";
+import { el, icon, seconds, t } from "./dom.js";
+import { Spectrogram, Waveform } from "./visualization.js";
 import { Player } from "./player.js";
 
 const STEP_S = 1;
-// Drawing takes the processor from those who make the sound: often enough for the eye is enough.
+// Drawing competes with speech generation for the CPU, so it is throttled.
 const TICK_MS = 100;
 const DRAW_MS = 400;
 
-export class SoundView {
-  /** `place` is filled; `name` says what is heard, for those who cannot see where it stands. */
+export class PlayerView {
+  /** Fills `place`; `name` labels the controls for screen readers. */
   constructor(place, name, { isSmall = false } = {}) {
     this.player = new Player();
     this.symbol = el("span", { class: "pg-transport-icon" });
-    this.toggle = el("button", { type: "button", class: "pg-transport", "aria-label": word("play"), disabled: true, click: () => this.playOrPause() }, this.symbol);
+    this.toggle = el("button", { type: "button", class: "pg-transport", "aria-label": t("play"), disabled: true, click: () => this.playOrPause() }, this.symbol);
     this.wave = el("canvas", { class: "pg-wave", "aria-hidden": "true" });
     this.slider = el("div", {
-      class: "pg-scrub", role: "slider", tabindex: "0", "aria-label": `${name}: ${word("place_in_sound")}`, "aria-valuemin": "0",
+      class: "pg-scrub", role: "slider", tabindex: "0", "aria-label": `${name}: ${t("position")}`, "aria-valuemin": "0",
       "aria-valuemax": "0", "aria-valuenow": "0", click: (event) => this.seekTo(event), keydown: (event) => this.step(event),
     }, this.wave);
     this.clock = el("span", { class: "pg-clock" }, "0.0 s");
-    this.spectrum = el("canvas", { class: "pg-spectrum", role: "img", "aria-label": `${name}: ${word("spectrogram")}` });
+    this.spectrum = el("canvas", { class: "pg-spectrum", role: "img", "aria-label": `${name}: ${t("spectrogram")}` });
     place.classList.add("pg-sound");
     place.replaceChildren(el("div", { class: "pg-sound-row" }, this.toggle, this.slider, this.clock), ...(isSmall ? [] : [this.spectrum]));
     this.isSmall = isSmall;
@@ -38,7 +38,7 @@ export class SoundView {
     this.draw();
   }
 
-  /** A sound that will be pushed piece by piece, and plays by itself. */
+  /** Start streamed audio: chunks follow through `push`, and playback starts by itself. */
   begin(rateHz, nChannels) {
     this.player.begin(rateHz, nChannels);
     this.reset(rateHz, nChannels);
@@ -46,7 +46,7 @@ export class SoundView {
   }
 
   push(samples) {
-    // The player first: pictures can wait, ears cannot.
+    // The player goes first: drawing may be late, audio must not.
     this.player.push(samples);
     this.waveform.push(samples);
     if (!this.isSmall) this.spectrogram.push(samples);
@@ -58,17 +58,17 @@ export class SoundView {
     this.drawSoon();
   }
 
-  /** A whole sound, silent until someone plays it. */
+  /** Show complete audio without playing it. */
   show({ samples, rateHz, nChannels }) {
     this.begin(rateHz, nChannels);
-    this.player.silence();
+    this.player.stop();
     this.push(samples);
     this.finish();
     this.changed();
   }
 
   playOrPause() {
-    if (this.player.wanted) this.player.pause();
+    if (this.player.shouldPlay) this.player.pause();
     else this.player.play();
   }
 
@@ -87,9 +87,9 @@ export class SoundView {
   }
 
   changed() {
-    const isOn = this.player.wanted;
+    const isOn = this.player.shouldPlay;
     this.symbol.replaceChildren(icon(isOn ? "pause" : "play"));
-    this.toggle.setAttribute("aria-label", word(isOn ? "pause" : "play"));
+    this.toggle.setAttribute("aria-label", t(isOn ? "pause" : "play"));
     this.tick();
   }
 
@@ -98,7 +98,7 @@ export class SoundView {
     const clock = `${seconds(position)} / ${seconds(duration)}`;
     if (this.clock.textContent !== clock) this.clock.textContent = clock;
     this.waveform.draw(this.wave, duration ? position / duration : 0);
-    if (!this.player.isSounding) {
+    if (!this.player.isPlaying) {
       this.slider.setAttribute("aria-valuemax", duration.toFixed(1));
       this.slider.setAttribute("aria-valuenow", position.toFixed(1));
       this.slider.setAttribute("aria-valuetext", clock);

@@ -1,12 +1,12 @@
-"""The front page with our own lines in its head; from Gradio's head they would come only when all else is loaded."""
+"""Middleware that adds lines to the head of the Gradio page; Gradio's own option would load them last."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class FrontPage:
-    """Passes everything on to `app`, and puts `lines` first into the head of the page at `/`."""
+class HeadMiddleware:
+    """Inserts `lines` at the start of the head of the page at `/`; other requests pass through unchanged."""
 
     def __init__(self, app: ASGIApp, lines: str) -> None:
         self._app = app
@@ -16,21 +16,21 @@ class FrontPage:
         if scope["type"] != "http" or scope["path"] != "/":
             await self._app(scope, receive, send)
             return
-        opening: Message = {}
+        start: Message = {}
         body = bytearray()
 
-        async def gather(message: Message) -> None:
+        async def collect(message: Message) -> None:
             if message["type"] == "http.response.start":
-                opening.update(message)
+                start.update(message)
                 return
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
             page = bytes(body).replace(b"<head>", self._lines, 1)
-            # The length has changed, except where a HEAD request has no body at all.
+            # The length has changed, except for a HEAD request, which has no body.
             length = [(b"content-length", str(len(page)).encode())] if page else []
-            kept = [(name, value) for name, value in opening["headers"] if not page or name != b"content-length"]
-            await send({**opening, "headers": kept + length})
+            others = [(name, value) for name, value in start["headers"] if not page or name != b"content-length"]
+            await send({**start, "headers": others + length})
             await send({"type": "http.response.body", "body": page})
 
-        await self._app(scope, receive, gather)
+        await self._app(scope, receive, collect)

@@ -1,4 +1,4 @@
-"""The judges that are packages of others: known values, refusals, and what is said where they are missing."""
+"""Metrics from third-party packages: known values, rejected input, and errors without the packages."""
 
 import sys
 from types import SimpleNamespace
@@ -26,13 +26,13 @@ def absent(monkeypatch):
     return lambda name: monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_stoi_of_a_sound_with_itself_is_one():
+def test_stoi_of_identical_signals_is_one():
     pytest.importorskip("pystoi")
     assert stoi(SPEECH, SPEECH, RATE_HZ) == pytest.approx(1)
     assert stoi(SPEECH, NOISY, RATE_HZ) < 0.99
 
 
-def test_stoi_of_almost_nothing_is_no_score_rather_than_zero():
+def test_stoi_of_very_short_audio_is_unavailable():
     pytest.importorskip("pystoi")
     with pytest.raises(ScoreUnavailable):
         stoi(SPEECH[:1000], SPEECH[:1000], RATE_HZ)
@@ -40,13 +40,13 @@ def test_stoi_of_almost_nothing_is_no_score_rather_than_zero():
         stoi(SPEECH[:5000], SPEECH[:5000], RATE_HZ)
 
 
-def test_pesq_of_a_sound_with_itself_is_its_maximum():
+def test_pesq_of_identical_signals_is_its_maximum():
     pytest.importorskip("pesq")
     assert pesq(SPEECH, SPEECH) == pytest.approx(4.64, abs=0.01)
     assert pesq(SPEECH, NOISY) < 4.2
 
 
-def test_pesq_refuses_silence():
+def test_pesq_rejects_silence():
     pytest.importorskip("pesq")
     nothing = silence(2.0, RATE_HZ)[0]
     for pair in ((nothing, SPEECH), (SPEECH, nothing), (SPEECH[:800], SPEECH[:800])):
@@ -69,14 +69,14 @@ def test_a_missing_package_is_named(absent, module, call):
         call()
 
 
-def test_versions_are_told_and_absence_is_none():
+def test_version_of_an_absent_package_is_none():
     assert package_version("numpy") == np.__version__
     assert package_version("no-such-package") is None
     assert require_package("json", "json").loads("1") == 1
 
 
-def visqol_giving(scores):
-    """A stand-in for the package, with the score for each noise level of the check."""
+def fake_visqol(scores):
+    """A fake package with a score for each noise level of the check."""
 
     class Api:
         def create(self, **options):
@@ -97,28 +97,28 @@ def runtime(monkeypatch):
 
 
 def test_visqol_that_passes_its_check_is_used(monkeypatch, runtime):
-    monkeypatch.setitem(sys.modules, "visqol", visqol_giving(dict(SELF_CHECK)))
+    monkeypatch.setitem(sys.modules, "visqol", fake_visqol(dict(SELF_CHECK)))
     assert Visqol().score(SPEECH, SPEECH) == SELF_CHECK[0][1]
 
 
-def test_visqol_without_the_runtime_of_its_model_is_refused(monkeypatch, absent):
-    monkeypatch.setitem(sys.modules, "visqol", visqol_giving(dict(SELF_CHECK)))
+def test_visqol_without_its_model_runtime_is_unavailable(monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, "visqol", fake_visqol(dict(SELF_CHECK)))
     absent("ai_edge_litert.interpreter")
     with pytest.raises(NotAvailable, match="ai-edge-litert"):
         Visqol()
 
 
-def test_visqol_that_scores_by_its_rough_formula_is_refused(monkeypatch, runtime):
-    monkeypatch.setitem(sys.modules, "visqol", visqol_giving({0.0: 5.0, 0.002: 3.724, 0.005: 3.303}))
-    with pytest.raises(NotAvailable, match="scores its check sound 5.0000; expected 4.3390"):
+def test_visqol_with_the_fallback_formula_is_unavailable(monkeypatch, runtime):
+    monkeypatch.setitem(sys.modules, "visqol", fake_visqol({0.0: 5.0, 0.002: 3.724, 0.005: 3.303}))
+    with pytest.raises(NotAvailable, match="scores its check signal 5.0000; expected 4.3390"):
         Visqol()
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
-def test_visqol_without_a_number_is_no_score(monkeypatch, runtime, score):
-    monkeypatch.setitem(sys.modules, "visqol", visqol_giving(dict(SELF_CHECK)))
+def test_non_finite_visqol_is_unavailable(monkeypatch, runtime, score):
+    monkeypatch.setitem(sys.modules, "visqol", fake_visqol(dict(SELF_CHECK)))
     visqol = Visqol()
-    monkeypatch.setattr(visqol, "_api", visqol_giving({0.0: score}).VisqolApi())
+    monkeypatch.setattr(visqol, "_api", fake_visqol({0.0: score}).VisqolApi())
     with pytest.raises(ScoreUnavailable):
         visqol.score(SPEECH, SPEECH)
 
@@ -132,7 +132,7 @@ def test_the_real_visqol_passes_its_check():
 
 
 @pytest.mark.slow
-def test_a_speaker_is_most_like_itself():
+def test_equal_audio_has_similarity_one():
     pytest.importorskip("resemblyzer")
     encoder = SpeakerEmbedder()
     assert encoder.similarity(SPEECH, SPEECH) == pytest.approx(1, abs=1e-5)
@@ -146,7 +146,7 @@ def test_a_recognizer_needs_its_files(tmp_path):
         Recognizer(tmp_path)
 
 
-def test_a_damaged_recognizer_is_not_available(tmp_path, monkeypatch):
+def test_damaged_recognizer_is_unavailable(tmp_path, monkeypatch):
     class Refusing:
         def __init__(self, *arguments, **options):
             raise RuntimeError("unsupported model binary")
@@ -173,6 +173,6 @@ def test_transcripts_join_their_segments(tmp_path, monkeypatch):
     assert Recognizer(tmp_path).transcribe(SPEECH.astype(np.float64)) == "one two"
 
 
-def test_the_check_sound_is_the_same_everywhere():
+def test_check_signal_is_deterministic():
     clean, noisy = pesq_visqol.self_check_pair(0.005)
     assert len(clean) == RATE_HZ and np.abs(noisy - clean).max() == pytest.approx(0.005, rel=0.01)

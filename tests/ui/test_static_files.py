@@ -1,4 +1,4 @@
-"""The files of the page: only those of the folder, packed where that helps, asked for once."""
+"""Static files of the page: lookup, compression and caching; and the head middleware."""
 
 import gzip
 
@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from ui.front_page import FrontPage
-from ui.page_files import PageFiles
+from ui.head_middleware import HeadMiddleware
+from ui.static_files import CachedStaticFiles
 
 SCRIPT = "export const word = 1;\n" * 100
 
@@ -25,20 +25,20 @@ def folder(tmp_path):
 
 @pytest.fixture
 def http(folder):
-    return TestClient(Starlette(routes=[Mount("/page", PageFiles(folder, has_hashed_names=False))]))
+    return TestClient(Starlette(routes=[Mount("/page", CachedStaticFiles(folder, has_hashed_names=False))]))
 
 
-def test_file_is_packed_for_browsers_that_unpack(http):
-    with http.stream("GET", "/page/page.js", headers={"accept-encoding": "gzip, br"}) as packed:
-        sent = b"".join(packed.iter_raw())
+def test_file_is_compressed_for_clients_that_accept_gzip(http):
+    with http.stream("GET", "/page/page.js", headers={"accept-encoding": "gzip, br"}) as compressed:
+        sent = b"".join(compressed.iter_raw())
     assert gzip.decompress(sent).decode() == SCRIPT and len(sent) < len(SCRIPT) / 10
-    assert packed.headers["content-type"].startswith("text/javascript")
+    assert compressed.headers["content-type"].startswith("text/javascript")
     plain = http.get("/page/page.js", headers={"accept-encoding": "identity"})
     assert plain.text == SCRIPT and "content-encoding" not in plain.headers
     assert "content-encoding" not in http.get("/page/deep/small.css").headers
 
 
-def test_file_that_has_not_changed_is_not_sent_again(http, folder):
+def test_unchanged_file_gives_304(http, folder):
     first = http.get("/page/page.js")
     again = http.get("/page/page.js", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -46,25 +46,25 @@ def test_file_that_has_not_changed_is_not_sent_again(http, folder):
     assert http.get("/page/page.js", headers={"if-none-match": first.headers["etag"]}).text == "changed"
 
 
-def test_name_with_its_hash_is_kept_for_good(folder):
-    http = TestClient(Starlette(routes=[Mount("/assets", PageFiles(folder, has_hashed_names=True))]))
+def test_hashed_names_are_immutable(folder):
+    http = TestClient(Starlette(routes=[Mount("/assets", CachedStaticFiles(folder, has_hashed_names=True))]))
     assert "immutable" in http.get("/assets/page.js").headers["cache-control"]
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "%2e%2e/secret.txt", "deep/../../secret.txt", "", "deep", "none.js"])
-def test_nothing_else_is_sent(http, name):
+def test_other_paths_give_404(http, name):
     assert http.get(f"/page/{name}").status_code == 404
     assert http.post("/page/page.js").status_code == 405
 
 
-def test_lines_come_first_in_the_head_of_the_front_page_alone():
+def test_lines_are_inserted_into_the_head_of_the_front_page_only():
     app = Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse("<html><head><title>T</title></head></html>"), methods=["GET"]),
             Route("/other", lambda _: PlainTextResponse("<head>")),
         ]
     )
-    http = TestClient(FrontPage(app, '<link rel="x">'))
+    http = TestClient(HeadMiddleware(app, '<link rel="x">'))
     assert http.get("/").text == '<html><head><link rel="x"><title>T</title></head></html>'
     assert http.head("/").status_code == 200 and http.head("/").content == b""
     assert http.get("/other").text == "<head>"
