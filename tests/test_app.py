@@ -1,4 +1,4 @@
-"""The web application: health, the key, the origins and the error table."""
+"""The application: health, API key, origins and the error table."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def client(**changes):
     return TestClient(app)
 
 
-def test_health_tells_what_the_server_runs_on():
+def test_health_reports_the_system():
     import torch
 
     with client() as http:
@@ -36,7 +36,7 @@ def test_health_tells_what_the_server_runs_on():
     assert 0 <= first["uptime_s"] <= second["uptime_s"]
 
 
-def test_error_is_answered_with_its_own_sentence():
+def test_error_response_has_the_message():
     with client() as http:
         answer = http.get("/fails")
     assert answer.status_code == 400
@@ -70,7 +70,7 @@ def test_request_with_the_key_passes():
         assert http.get("/fails", headers={"Authorization": "Bearer s3cret"}).status_code == 400
 
 
-def test_only_the_pages_may_read_answers_across_origins():
+def test_cors_allows_only_the_web_pages():
     with client(gradio_port=7999, host="10.0.0.5") as http:
         for origin in ("http://localhost:7999", "http://127.0.0.1:8501", "http://10.0.0.5:7999"):
             assert http.get("/health", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
@@ -78,7 +78,7 @@ def test_only_the_pages_may_read_answers_across_origins():
             assert "access-control-allow-origin" not in http.get("/health", headers={"Origin": origin}).headers
 
 
-def test_device_this_machine_lacks_stops_the_start():
+def test_unavailable_device_stops_the_start():
     with (
         pytest.raises(errors.BadSettings, match="DEVICE is 'cuda:99'"),
         TestClient(create_app(Settings(device="cuda:99"))),

@@ -1,4 +1,4 @@
-"""Settings: bounds that bind, unknown names reported, and an example file that cannot drift."""
+"""Settings: bounds, unknown keys, and the example file."""
 
 import pytest
 
@@ -52,12 +52,12 @@ def test_example_file_loads_as_the_defaults():
 
 
 @pytest.mark.parametrize("name", PAST_THE_BOUND)
-def test_value_past_its_bound_is_refused_by_name(name, tmp_path):
+def test_value_out_of_bounds_is_rejected_by_name(name, tmp_path):
     with pytest.raises(BadSettings, match=f"{name} is '{PAST_THE_BOUND[name]}'.*[.]env"):
         load_settings(env_file(tmp_path, f"{name}={PAST_THE_BOUND[name]}\n"))
 
 
-def test_every_wrong_value_is_named_at_once(tmp_path):
+def test_all_invalid_values_are_reported_together(tmp_path):
     with pytest.raises(BadSettings, match=r"PORT is '0'.*CHUNK_SIZE|CHUNK_SIZE is '1'.*PORT"):
         load_settings(env_file(tmp_path, "PORT=0\nCHUNK_SIZE=1\n"))
 
@@ -70,14 +70,14 @@ def test_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"), [('PORT=8100\nAPI_KEY="never closed\n', "2"), ("PORT=8100\n\nnot a setting\n", "3")]
 )
-def test_a_line_that_cannot_be_read_stops_the_start(content, line, tmp_path):
+def test_invalid_env_line_stops_the_start(content, line, tmp_path):
     (tmp_path / ".env").write_text(content)
     with pytest.raises(BadSettings, match=rf"\.env cannot be parsed at line {line}; expected NAME=value") as refusal:
         load_settings(tmp_path / ".env")
     assert "never" not in str(refusal.value)
 
 
-def test_a_file_of_another_editor_is_read_or_refused_plainly(tmp_path):
+def test_env_file_with_bom_is_read_and_other_encodings_are_rejected(tmp_path):
     (tmp_path / ".env").write_text("PORT=8100\n", encoding="utf-8-sig")
     assert load_settings(tmp_path / ".env").port == 8100
     (tmp_path / ".env").write_text("PORT=8100\n", encoding="utf-16")
@@ -85,7 +85,7 @@ def test_a_file_of_another_editor_is_read_or_refused_plainly(tmp_path):
         load_settings(tmp_path / ".env")
 
 
-def test_a_wrong_device_is_told_in_words(tmp_path):
+def test_invalid_device_error_lists_the_valid_ones(tmp_path):
     (tmp_path / ".env").write_text("DEVICE=quantum\n")
     with pytest.raises(BadSettings, match="DEVICE is 'quantum': expected auto, cpu, mps, cuda or cuda:N. Correct"):
         load_settings(tmp_path / ".env")

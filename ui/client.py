@@ -16,6 +16,7 @@ from ui.responses import (
     CodeFileInfo,
     CodeFileResult,
     HealthInfo,
+    LosslessFileInfo,
     Parameter,
     ReadinessInfo,
     RecentRequest,
@@ -118,6 +119,22 @@ class BackendClient:
         params = {"start_frame": start_frame, "max_frames": max_frames}
         info = self._json("POST", "/codec/inspect", files={"codes": ("codes.pgc", code_file)}, params=params)
         return CodeFileInfo(**self._fields(info, CodeFileInfo))
+
+    def compress_lossless(self, audio: bytes, level: int = 5) -> bytes:
+        """The `.pgl` file of a WAV or AIFF file; every byte comes back from `decompress_lossless`."""
+        files, params = {"audio": ("audio", audio)}, {"level": level}
+        return self._send("POST", "/lossless/compress", files=files, params=params, timeout=SPEECH_TIMEOUT).content
+
+    def decompress_lossless(self, pgl: bytes) -> bytes:
+        """The audio file that a `.pgl` file was made of."""
+        return self._send(
+            "POST", "/lossless/decompress", files={"file": ("sound.pgl", pgl)}, timeout=SPEECH_TIMEOUT
+        ).content
+
+    def inspect_lossless(self, pgl: bytes) -> LosslessFileInfo:
+        """What a `.pgl` file holds, its size beside FLAC, and the bits of each moment."""
+        answer = self._json("POST", "/lossless/inspect", files={"file": ("sound.pgl", pgl)}, timeout=SPEECH_TIMEOUT)
+        return LosslessFileInfo(**self._fields(answer, LosslessFileInfo))
 
     def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
         """Return the recent requests, newest first."""

@@ -103,6 +103,27 @@ class CodeFileResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LosslessFileInfo:
+    """The response of `POST /lossless/inspect`; `piece_bits` are bits per sample in pieces of `piece_s` seconds."""
+
+    level: int
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    duration_s: float
+    source_bytes: int
+    file_bytes: int
+    piece_s: float
+    piece_bits: list[float]
+    flac_bytes: int | None = None
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the audio file, of FLAC if it supports the format, and of the `.pgl` file."""
+        flac = {} if self.flac_bytes is None else {"FLAC": self.flac_bytes}
+        return {"Audio file": self.source_bytes, **flac, "Phonogram": self.file_bytes}
+
+
+@dataclass(frozen=True, slots=True)
 class CodeFileInfo:
     """The response of `POST /codec/inspect`; `codes` are [K][T], starting at frame `start_frame`."""
 

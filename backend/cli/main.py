@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend import __version__
 from backend.cli.cluster import app as cluster_app
+from backend.cli.compose import compose
+from backend.cli.compress import compress, decompress
 from backend.cli.data import app as data_app
 from backend.cli.doctor import doctor
 from backend.cli.download import download
 from backend.cli.evaluate import app as evaluate_app
+from backend.cli.music import app as music_app
 from backend.cli.progress import progress_bar
 from backend.cli.read import read
 from backend.cli.serve import serve
@@ -33,13 +36,14 @@ if TYPE_CHECKING:
 # A command is a function in its own module; a group is a Typer.
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Text to speech, and audio encoded to codes and back.",
+    help="Text to speech, text to music, and audio encoded to codes and back.",
 )  # fmt: skip
 
-for command in (speak, read, voices, serve, download, doctor):
+for command in (speak, read, voices, compose, serve, download, doctor, compress, decompress):
     app.command()(command)
 
 app.add_typer(data_app, name="data")
+app.add_typer(music_app, name="music")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(cluster_app, name="cluster")
@@ -119,12 +123,17 @@ def decode(
 
 @app.command()
 def info(
-    source: Annotated[Path, typer.Argument(metavar="CODES", help="A .pgc file.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A .pgc or .pgl file.")],
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Validate a code file and print its metadata. Bitrates are computed from the file size."""
+    """Validate a code file or lossless file and print its metadata. Bitrates are computed from the file size."""
     from backend.compression.codes.inspect import survey_file
 
+    if source.suffix.lower() == ".pgl":
+        from backend.pipeline.lossless.inspect import lossless_facts
+
+        show_facts(lossless_facts(source), is_json)
+        return
     survey = survey_file(source)
     header = survey.header
     fields = {
@@ -143,6 +152,10 @@ def info(
         "file_kbps": survey.file_kbps,
         "payload_kbps": survey.payload_kbps,
     }
+    show_facts(fields, is_json)
+
+
+def show_facts(fields: dict[str, Any], is_json: bool) -> None:
     if is_json:
         print(json.dumps(fields))
         return

@@ -1,4 +1,4 @@
-"""The `train` commands: `train codec`, `train lm`, `train selftest`, `train doctor`.
+"""The `train` commands: `train codec`, `train lm`, `train pcm`, `train selftest`, `train doctor`.
 
 Exit code 1: the selftest failed or the run is not healthy.
 """
@@ -109,6 +109,33 @@ def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
     fabric = _fabric(config, devices, nodes)
     with reporter(sys.stderr) as report:
         return _run(open_run(config, fabric, report.training))
+
+
+@app.command()
+def pcm(
+    settings: Annotated[
+        list[str], typer.Argument(help="preset=NAME and any setting, such as data.dir=FOLDER out=RUN.")
+    ],
+    devices: Annotated[int, typer.Option(help="Processes to train with, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines to train with.")] = 1,
+) -> None:
+    """Train a model of raw audio bytes on WAV files, or go on with the run in out=RUN where it stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    reason = _train_pcm(settings, devices, nodes)
+    logging.getLogger(__name__).info("training ended: %s", reason)
+
+
+def _train_pcm(settings: list[str], devices: int, nodes: int) -> str:
+    from backend.training.loop.progress import reporter
+    from backend.training.lossless.config import read_pcm_config
+    from backend.training.lossless.train_audio import train_audio_transformer
+    from backend.training.presets import compose_preset
+
+    preset, changes = _preset_of(settings)
+    recipe = read_pcm_config(compose_preset("pcm", preset, changes))
+    fabric = _fabric(recipe, devices, nodes)
+    with reporter(sys.stderr) as report:
+        return train_audio_transformer(recipe, fabric, report.training, _run)
 
 
 def _preset_of(settings: list[str]) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -92,6 +93,16 @@ class CausalCodec(nn.Module):
         codebooks, for warm-up.
         """
         raise NotImplementedError
+
+    def init_from(self, audio: Tensor) -> None:
+        """Start from the statistics of audio [B, C, T * hop]; codecs that learn all by gradients do nothing."""
+
+    @torch.no_grad()
+    def place_codebooks(self, batches: Iterable[Tensor]) -> None:
+        """Put the codes of every stage among the latents of these batches of audio [B, C, T * hop], by k-means."""
+        latents = [self.reconstruct(audio, is_quantized=False).latent for audio in batches]
+        rows = torch.cat([latent.transpose(1, 2).flatten(0, 1) for latent in latents])
+        self.quantizer.init_from(rows.T[None])
 
     @property
     def has_pitch_control(self) -> bool:

@@ -41,7 +41,7 @@ class FairQueue:
         self._by_client.clear()
 
     def ahead_of(self, client: str) -> list[Session]:
-        """Return the sessions served before a new one of `client`: all of its own, and as many plus one of each other."""
+        """Return the sessions served before a new one of `client`: its own, and one more than that of each other."""
         n_own = len(self._by_client.get(client, ()))
         return [
             session for name, sessions in self._by_client.items()

@@ -73,7 +73,7 @@ class BoundedCache(Generic[Value]):
 
 
 def content_key(*parts: bytes | str | int | float | bool | None) -> str:
-    """Return the SHA-256 of typed, length-prefixed parts, so different lists of parts never collide by concatenation."""
+    """Return the SHA-256 of typed, length-prefixed parts, so that different lists of parts give different keys."""
     digest = hashlib.sha256()
     for part in parts:
         content = part if isinstance(part, bytes) else repr(part).encode()

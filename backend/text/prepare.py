@@ -14,6 +14,7 @@ from backend.text.normalization.english import normalize_english
 from backend.text.phonemes.alphabets import convert
 from backend.text.phonemes.lexicon import Lexicon
 from backend.text.segmentation.language_detection import looks_english
+from backend.text.segmentation.line_ends import mark_line_ends
 from backend.text.segmentation.unicode_scripts import FAMILY_SCRIPTS, plain_letters, split_by_script
 from backend.text.tokenizers.control_tokens import PHONEME_END, PHONEME_START
 
@@ -68,6 +69,9 @@ def _prepared(
     if removed:
         form = f"; its markers look like {written('laughing', family)}" if family in BRACKETS else ""
         ignored.append(f"Markers this model does not support: {', '.join(removed)}{form}.")
+    if FAMILY_SCRIPTS[family] is not None:
+        # The published models were trained on texts with their line ends; phonemes have none.
+        text = mark_line_ends(text)
     if is_english:
         text = normalize_english(text)
     supported = split_by_script(text, FAMILY_SCRIPTS[family])

@@ -1,11 +1,10 @@
-"""The pages' client before the server it is made for: timed speech and sessions."""
+"""The client of the web pages against the server: timed speech and WebSocket sessions."""
 
 import pytest
 
-from tests.api.speech.test_websocket import pcm_of
-from tests.api.test_wire import within
 from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
-from tests.support.served import served
+from tests.support.served import served, within
+from tests.support.speech_socket import pcm_of
 from ui.client import BackendClient, BackendError
 from ui.speech_session import SpeechSessionError
 
@@ -29,7 +28,7 @@ def test_timed_speech_and_subtitles(engine):
     assert sentence.end_s == timed.duration_s
 
 
-def test_a_session_over_a_real_socket(engine):
+def test_session_over_a_real_websocket(engine):
     with served(engine, api_key="a-key-of-some-length") as url:
         client = BackendClient(url, "a-key-of-some-length")
         with client.open_session(voice="hum", pace=0, timings=True) as session:
@@ -60,7 +59,7 @@ def test_barge_in_over_a_real_socket(engine):
         assert b"".join(one.audio for one in heard) == pcm_of("Instead this.")
 
 
-def test_closing_a_session_stops_its_speech(engine):
+def test_websocket_disconnect_stops_the_speech(engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with served(engine) as url:
         client = BackendClient(url)

@@ -1,4 +1,4 @@
-"""`/codec`: sound to code files and back over HTTP, and what is refused."""
+"""`/codec`: encoding, decoding and inspection over HTTP, and rejected requests."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def code_file(http):
     return http.post("/codec/encode", files={"audio": SOUND}).content
 
 
-def test_code_file_says_what_it_is(http, code_file):
+def test_code_file_response_has_metadata_headers(http, code_file):
     answer = http.post("/codec/encode", files={"audio": SOUND})
     assert answer.status_code == 200 and answer.content[:4] == b"\x89PGC"
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -62,7 +62,7 @@ def test_inspection_shows_as_many_codes_as_were_asked_for(http, code_file):
 
 
 @pytest.mark.parametrize("path", ["encode", "decode", "inspect"])
-def test_what_is_no_file_of_that_kind_is_a_400(http, path):
+def test_file_of_a_wrong_type_is_a_400(http, path):
     name = "audio" if path == "encode" else "codes"
     for content in (b"", b"RIFF", b"\x89PGC", SOUND[:100]):
         answer = http.post(f"/codec/{path}", files={name: content})
@@ -87,7 +87,7 @@ def test_long_sounds_and_large_bodies_are_refused():
             assert http.post("/codec/encode", headers=headers, **kind).status_code == 413
 
 
-def test_too_much_work_at_once_is_refused_and_questions_are_still_answered():
+def test_excess_tasks_are_rejected_and_short_calls_still_run():
     class Slow(FakeEngine):
         def __init__(self):
             super().__init__()

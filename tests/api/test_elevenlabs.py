@@ -1,4 +1,4 @@
-"""`/v1/text-to-speech` and `/v1/voices` as ElevenLabs' clients ask for them."""
+"""The ElevenLabs-compatible API: `/v1/text-to-speech` and `/v1/voices`."""
 
 import io
 import wave
@@ -38,7 +38,7 @@ def say(http, path="hum", format="pcm_8000", query="", **fields):
     return http.post(f"/v1/text-to-speech/{path}?output_format={format}{query}", json={"text": TEXT, **fields})
 
 
-def test_every_field_has_a_trial():
+def test_every_field_is_tested():
     assert set(HONORED) | set(REPORTED) == set(ElevenLabsBody.model_fields)
     assert {"speed", *REPORTED_SETTINGS} == set(VoiceSettings.model_fields)
 
@@ -54,17 +54,17 @@ def test_field_reaches_the_engine(http, name):
 
 
 @pytest.mark.parametrize("name", REPORTED)
-def test_field_that_cannot_be_honored_is_reported(http, name):
+def test_unsupported_field_is_reported(http, name):
     assert say(http, **{name: REPORTED[name]}).headers["x-ignored-params"] == name
 
 
-def test_settings_that_cannot_be_honored_are_reported(http):
+def test_unsupported_settings_are_reported(http):
     answer = say(http, voice_settings={**REPORTED_SETTINGS, "speed": 1.1})
     assert answer.headers["x-ignored-params"].split(", ") == [f"voice_settings.{name}" for name in REPORTED_SETTINGS]
     assert say(http, query="&enable_logging=false").headers["x-ignored-params"] == "enable_logging"
 
 
-def test_hurry_asks_for_a_sooner_first_sound(http):
+def test_optimize_streaming_latency_sets_low_latency(http):
     say(http, query="&optimize_streaming_latency=3")
     assert http.engine.asked[-1].latency == "low"
     say(http, query="&optimize_streaming_latency=0")
@@ -88,12 +88,12 @@ def test_every_format_is_what_its_name_says(http, format):
 
 
 @pytest.mark.parametrize(("few", "many"), [("mp3_44100_32", "mp3_44100_128"), ("opus_48000_32", "opus_48000_128")])
-def test_the_bitrate_of_the_name_is_that_of_the_file(http, few, many):
+def test_format_name_sets_the_bitrate(http, few, many):
     sizes = [len(say(http, format=format, text=TEXT * 20).content) for format in (few, many)]
     assert sizes[1] > 2 * sizes[0]
 
 
-def test_without_a_format_the_answer_is_mp3(http):
+def test_default_format_is_mp3(http):
     answer = http.post("/v1/text-to-speech/hum", json={"text": TEXT})
     assert answer.headers["content-type"] == "audio/mpeg" and answer.headers["x-sample-rate"] == "44100"
 
@@ -109,7 +109,7 @@ def test_streamed_speech_equals_the_whole(http, format):
 
 
 @pytest.mark.parametrize("format", ["mp3_44100_7", "ulaw_8000", "pcm_12345", "../etc", ""])
-def test_unknown_format_is_refused_with_those_there_are(http, format):
+def test_unknown_format_error_lists_the_formats(http, format):
     refused = say(http, format=format)
     assert refused.status_code == 400 and "mp3_44100_128" in refused.json()["message"]
 
@@ -137,7 +137,7 @@ def test_error_names_its_kind(http):
     assert http.post("/v1/text-to-speech/hum", data={"text": "x"}).status_code == 415
 
 
-def test_voices_are_listed_with_an_address_to_hear_them(http):
+def test_voices_are_listed_with_preview_urls(http):
     (voice,) = http.get("/v1/voices").json()["voices"]
     assert (voice["voice_id"], voice["name"], voice["category"]) == ("hum", "Hum", "cloned")
     assert http.get(voice["preview_url"]).headers["content-type"] == "audio/wav"
@@ -145,7 +145,7 @@ def test_voices_are_listed_with_an_address_to_hear_them(http):
     assert http.get("/v1/voices/nobody").json()["detail"]["status"] == "unknown_voice"
 
 
-def test_the_key_of_these_clients_is_taken():
+def test_xi_api_key_header_is_accepted():
     with asked_here(api_key="s3cret-s3cret-s3cret") as http:
         assert http.get("/v1/voices").status_code == 401
         assert http.get("/v1/voices", headers={"xi-api-key": "wrong"}).json()["detail"]["status"] == "unauthorized"

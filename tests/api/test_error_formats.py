@@ -1,4 +1,4 @@
-"""Under `/v1` every refusal has OpenAI's envelope, whoever refuses; elsewhere none has."""
+"""Errors under `/v1` have OpenAI's format; errors elsewhere have the native one."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def speech(http, **changes):
         (lambda http: http.get("/v1/models/gpt-9"), 404, "model_not_found"),
     ],
 )  # fmt: skip
-def test_every_refusal_under_v1_has_the_envelope(http, ask, status, code):
+def test_errors_under_v1_have_openai_format(http, ask, status, code):
     answer = ask(http)
     assert answer.status_code == status
     error = answer.json()["error"]
@@ -40,7 +40,7 @@ def test_every_refusal_under_v1_has_the_envelope(http, ask, status, code):
     assert (error["code"], error["type"]) == (code, "invalid_request_error") and len(error["message"]) > 20
 
 
-def test_a_key_is_asked_for_before_anything_else():
+def test_api_key_is_checked_first():
     with asked_here(api_key="s3cret") as http:
         answer = http.get("/v1/models")
     assert answer.status_code == 401 and answer.json()["error"]["code"] == "invalid_api_key"
@@ -50,7 +50,7 @@ def test_a_key_is_asked_for_before_anything_else():
 @pytest.mark.parametrize(
     ("refusal", "status"), [(EngineFailure("It failed."), 500), (NotAvailable("No weights."), 503), (ValueError(), 500)]
 )
-def test_failures_of_the_server_say_so(http, refusal, status):
+def test_server_failures_are_server_errors(http, refusal, status):
     http.engine.refusal = refusal
     answer = speech(http)
     http.engine.refusal = None
@@ -61,12 +61,12 @@ def test_failures_of_the_server_say_so(http, refusal, status):
         assert answer.json()["error"]["message"] == str(refusal)
 
 
-def test_other_routes_keep_their_own_shape(http):
+def test_other_routes_keep_the_native_error_format(http):
     for answer in (http.get("/nothing"), http.post("/tts", json={"text": "x", "voice": "nobody"})):
         assert isinstance(answer.json()["error"], str) and answer.json()["message"]
 
 
-def test_the_document_describes_the_envelope(http):
+def test_openapi_documents_openai_errors(http):
     document = http.get("/openapi.json").json()
     speech = document["paths"]["/v1/audio/speech"]["post"]
     for status in ("400", "401", "404", "429", "500"):

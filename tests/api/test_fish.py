@@ -1,4 +1,4 @@
-"""`POST /v1/tts` as fish's clients send it: JSON, msgpack and forms, every field honored or reported."""
+"""The fish-compatible `POST /v1/tts`: JSON, msgpack and forms; each field has an effect or is reported."""
 
 import base64
 import io
@@ -57,7 +57,7 @@ def say(http, **fields):
     return answer
 
 
-def test_every_field_has_a_trial():
+def test_every_field_is_tested():
     assert set(HONORED) | ANSWERED | set(REPORTED) == set(json_schema()["properties"])
     named = set(form_schema()["properties"]) - {"reference_audio", "reference_text"}
     assert named == set(json_schema()["properties"]) - {"references"}
@@ -76,11 +76,11 @@ def test_field_reaches_the_engine(http, name):
 
 
 @pytest.mark.parametrize("name", REPORTED)
-def test_field_that_cannot_be_honored_is_reported(http, name):
+def test_unsupported_field_is_reported(http, name):
     assert say(http, **{name: REPORTED[name]}).headers["x-ignored-params"] == name
 
 
-def test_what_the_engine_ignores_is_reported_beside_it(http):
+def test_parameters_ignored_by_the_engine_are_also_reported(http):
     http.engine.ignored = ("top_k",)
     assert say(http, stream_tokens=True).headers["x-ignored-params"] == "top_k, stream_tokens"
     http.engine.ignored = ()
@@ -112,13 +112,13 @@ def test_json_msgpack_and_form_ask_for_the_same(http):
     assert answers[0].content == answers[1].content == answers[2].content
 
 
-def test_unknown_reference_is_a_404_and_no_other_voice(http):
+def test_unknown_reference_is_a_404(http):
     refused = http.post("/v1/tts", json={"text": TEXT, "reference_id": "nobody"})
     assert refused.status_code == 404
     assert refused.json()["statusCode"] == 404 and "nobody" in refused.json()["message"]
 
 
-def test_reference_id_wins_over_references_and_says_so(http):
+def test_reference_id_takes_precedence_and_is_reported(http):
     answer = say(http, reference_id="hum", references=[CLIP])
     assert http.engine.asked[-1].voice == "hum" and http.engine.asked[-1].references == ()
     assert answer.headers["x-ignored-params"] == "references (reference_id wins)"
@@ -147,7 +147,7 @@ def test_sample_rate_is_honored(http, streaming):
     assert (len(answer.content) - 44) // 2 == 2 * N_SAMPLES
 
 
-def test_streamed_sound_of_another_rate_equals_the_whole(http):
+def test_streamed_resampled_audio_equals_the_whole(http):
     whole, streamed = (say(http, format="pcm", sample_rate=24000, streaming=wish).content for wish in (False, True))
     assert whole == streamed and len(whole) == 3 * 2 * N_SAMPLES
 
@@ -163,17 +163,17 @@ def test_bitrate_is_honored(http, format, field, values):
     assert say(http, format="wav", **{field: values[0]}).headers["x-ignored-params"] == f"{field} (format is wav)"
 
 
-def test_a_bitrate_that_the_rate_of_the_voice_cannot_have_raises_the_rate(http):
+def test_unsupported_bitrate_raises_the_sample_rate(http):
     answer = say(http, format="mp3", mp3_bitrate=192)
     assert answer.headers["x-sample-rate"] == "32000" and decoded(answer.content, "mp3")[1] == 32000
     assert say(http, format="mp3", mp3_bitrate=64).headers["x-sample-rate"] == str(RATE_HZ)
 
 
-def test_automatic_opus_bitrate_is_the_usual_one(http):
+def test_automatic_opus_bitrate_is_the_default(http):
     assert say(http, format="opus", opus_bitrate=-1000).content == say(http, format="opus").content
 
 
-def test_volume_is_honored_and_never_wraps(http):
+def test_volume_is_applied_and_clips(http):
     plain, quiet, loud = (
         np.frombuffer(say(http, format="pcm", prosody={"volume": db}).content, "<i2").astype(float)
         for db in (0, -6, 20)
@@ -224,7 +224,7 @@ def test_long_text_is_refused():
         assert http.post("/v1/tts", json={"text": "x" * 11}).status_code == 413
 
 
-def test_what_published_clients_send_is_taken(http):
+def test_requests_of_published_clients_are_accepted(http):
     server = {
         "text": TEXT, "references": [], "reference_id": None, "format": "wav", "max_new_tokens": 1024,
         "chunk_length": 300, "top_p": 0.8, "repetition_penalty": 1.1, "temperature": 0.8, "streaming": False,
@@ -253,5 +253,5 @@ def test_a_failure_after_the_start_breaks_the_body_off():
         httpx.post(f"{url}/v1/tts", json={"text": TEXT, "streaming": True, "sample_rate": 16000}, trust_env=False)
 
 
-def test_rate_of_the_engine_is_told_when_none_was_asked_for(http):
+def test_default_sample_rate_is_that_of_the_engine(http):
     assert say(http, prosody={"volume": -1}).headers["x-sample-rate"] == str(RATE_HZ)

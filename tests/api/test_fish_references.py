@@ -1,4 +1,4 @@
-"""`/v1/references` and `/v1/vqgan`: msgpack unless JSON is asked for, and no voice without consent."""
+"""`/v1/references` and `/v1/vqgan`: msgpack by default, and no voice without consent."""
 
 import base64
 
@@ -47,20 +47,20 @@ def test_reference_is_added_listed_spoken_renamed_and_removed(http):
 @pytest.mark.parametrize(
     ("change", "status"), [({"consent": "false"}, 400), ({"consent": ""}, 400), ({"text": ""}, 400), ({"id": " "}, 400)]
 )
-def test_reference_without_consent_name_or_words_is_refused(http, change, status):
+def test_reference_without_consent_name_or_transcript_is_rejected(http, change, status):
     refused = http.post("/v1/references/add", data={**FORM, **change}, files={"audio": SOUND})
     assert refused.status_code == status and refused.json()["statusCode"] == status
     assert http.engine.added == []
 
 
-def test_consent_may_stand_in_the_address(http):
+def test_consent_may_be_a_query_parameter(http):
     form = {name: FORM[name] for name in ("id", "text")}
     assert http.post("/v1/references/add", data=form, files={"audio": SOUND}).status_code == 400
     assert http.post("/v1/references/add?consent=true", data=form, files={"audio": SOUND}).status_code == 200
     assert http.post("/v1/references/add", data=FORM, files={"audio": SOUND}).status_code == 409
 
 
-def test_unknown_and_taken_references_are_told_apart(http):
+def test_unknown_and_existing_references_have_different_errors(http):
     for call in (
         http.request("DELETE", "/v1/references/delete", json={"reference_id": "nobody"}),
         http.post("/v1/references/update", json={"old_reference_id": "nobody", "new_reference_id": "Bea"}),
@@ -87,18 +87,18 @@ def test_sound_becomes_codes_and_codes_become_sound(http):
     [[], [[]], [[[]], [[1, 2], [3]]], [[[1], [2, 3]]], [[[-1]]], [[[2**40]]], [[["x"]]], [[1]], 5, None],
     ids=str,
 )
-def test_what_is_no_codes_is_refused(http, tokens):
+def test_invalid_codes_are_rejected(http, tokens):
     answer = http.post("/v1/vqgan/decode", headers=PACKED, content=msgpack.packb({"tokens": tokens}))
     assert answer.status_code == 400, answer.text
 
 
-def test_what_is_no_sound_is_refused(http):
+def test_invalid_audio_is_rejected(http):
     for audios in ([], [b""], [b"RIFF"], ["text"], [SOUND, b"x"]):
         answer = http.post("/v1/vqgan/encode", headers=PACKED, content=msgpack.packb({"audios": audios}))
         assert answer.status_code == 400, audios
 
 
-def test_all_sounds_together_are_limited():
+def test_total_audio_duration_is_limited():
     with asked_here(FakeEngine(), max_audio_s=1.5) as http:
         once, twice = (
             http.post("/v1/vqgan/encode", headers=PACKED, content=msgpack.packb({"audios": [SOUND] * n}))

@@ -1,4 +1,4 @@
-"""`/jobs` over HTTP: accepted texts are spoken, followed, reviewed and fetched, with the pages' own client."""
+"""`/jobs` over HTTP with the client of the web pages: create, follow, review and download."""
 
 import io
 import threading
@@ -41,7 +41,7 @@ def read(content):
     return soundfile.read(io.BytesIO(content), dtype="int16")[0]
 
 
-def test_a_text_is_spoken_followed_and_fetched(backend):
+def test_job_is_created_followed_and_downloaded(backend):
     job = backend.create_job(TEXT, options=OPTIONS)
     told = list(backend.follow_job(job["id"]))
     assert {found["index"] for found in told if found["type"] == "sentence"} == set(range(N_SENTENCES))
@@ -57,21 +57,21 @@ def test_a_text_is_spoken_followed_and_fetched(backend):
     assert not samples[start - 800 : start].any() and samples[start + 80 : start + 300].any()
 
 
-def test_a_document_is_uploaded_with_its_title(backend):
+def test_document_upload_uses_its_title(backend):
     book = epub({"a.xhtml": "<h1>A</h1><p>Some words of it.</p>"}, [("A", "a.xhtml")], title="Of Words")
     job = backend.create_job(document=book, options=OPTIONS)
     assert job["title"] == "Of Words" and done(backend, job["id"])["state"] == "done"
     assert any(one["id"] == job["id"] for one in backend.jobs())
 
 
-def test_a_follower_that_comes_back_hears_only_what_is_new(backend):
+def test_reconnected_event_stream_sends_only_new_events(backend):
     job = backend.create_job(TEXT, options=OPTIONS)
     last = done(backend, job["id"])
     told = list(backend.follow_job(job["id"], since=last["revision"]))
     assert [found["type"] for found in told] == ["job"]
 
 
-def test_a_sentence_is_spoken_again_and_the_rest_stays_bit_for_bit(backend):
+def test_new_take_leaves_other_sentences_bit_identical(backend):
     job = backend.create_job(TEXT, options=OPTIONS)
     done(backend, job["id"])
     before, found = read(backend.job_audio(job["id"])), backend.job(job["id"])["sentences"][2]
@@ -102,7 +102,7 @@ def test_takes_can_be_listened_to(backend):
     assert backend.sentence_audio(job["id"], 1) == first
 
 
-def test_the_same_text_is_not_spoken_twice(backend):
+def test_cached_text_is_not_synthesized_again(backend):
     first = backend.create_job(TEXT, options={**OPTIONS, "seed": 41})
     done(backend, first["id"])
     n_asked = len(backend.engine.asked)
@@ -151,7 +151,7 @@ def test_pause_resume_and_cancel(backend):
         engine.go_on.set()
 
 
-def test_someone_who_waits_for_a_take_gets_it_before_the_rest(backend):
+def test_new_take_runs_ahead_of_the_queue(backend):
     backend.engine.go_on.clear()
     backend.engine.paused.clear()
     backend.engine.pause_after_samples = 0
@@ -182,7 +182,7 @@ def test_someone_who_waits_for_a_take_gets_it_before_the_rest(backend):
         ({"voice": "nobody"}, 404), ({"kind": "pdf"}, 400), ({"kind": "epub"}, 400),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_and_nothing_is_kept(backend, options, status):
+def test_invalid_jobs_are_rejected_and_not_stored(backend, options, status):
     n_jobs = len(backend.jobs())
     with pytest.raises(BackendError, match=f"answered {status}"):
         backend.create_job(TEXT, options={**OPTIONS, **options})
@@ -209,7 +209,7 @@ def test_unknown_jobs_sentences_and_takes_are_404(backend):
             ask()
 
 
-def test_a_sentence_that_cannot_be_spoken_is_left_out_and_told(backend):
+def test_unspeakable_sentence_is_skipped_and_reported(backend):
     backend.engine.refusals["And nothing to be heard here."] = BadText("Not spoken: it is all pictures.")
     job = backend.create_job("Some words of it are here. And nothing to be heard here.", options=OPTIONS)["id"]
     assert done(backend, job)["state"] == "done"
@@ -217,7 +217,7 @@ def test_a_sentence_that_cannot_be_spoken_is_left_out_and_told(backend):
     assert (skipped["state"], skipped["reason"]) == ("skipped", "Not spoken: it is all pictures.")
 
 
-def test_jobs_are_limited_and_deleting_one_makes_room(tmp_path):
+def test_job_count_is_limited_and_deleting_frees_one(tmp_path):
     with asked_here(data_dir=str(tmp_path), max_jobs=2) as http:
         ids = [http.post("/jobs", json={"text": "Words.", "format": "wav"}).json()["id"] for _ in range(2)]
         refused = http.post("/jobs", json={"text": "Words.", "format": "wav"})

@@ -1,4 +1,4 @@
-"""Nobody waits for what others do: long bodies, large answers, garbage."""
+"""Long bodies, large responses and slow clients do not delay other clients."""
 
 import base64
 import gc
@@ -25,14 +25,14 @@ def test_base64_in_parts_equals_base64_in_one(n_parts=3):
 
 
 @pytest.mark.parametrize("damage", ["=", "====", "!", "é", "QQ=="])
-def test_base64_that_ends_in_its_middle_is_refused(damage):
+def test_base64_with_padding_inside_is_rejected(damage):
     good = "QUJD" * (PART_CHARS // 2)
     for at in (4, PART_CHARS - len(damage), PART_CHARS):
         with pytest.raises(ValueError):
             Reference(audio=good[:at] + damage + good[at + len(damage) :])
 
 
-def test_a_timed_answer_is_one_json_object_whatever_its_length():
+def test_timed_response_is_one_json_object_of_any_length():
     with asked_here(max_text_chars=20_000) as http:
         for text in ("Hi.", 'say "audio": "" ' * 500):
             told = http.post("/tts/timed", json={"text": text, "format": "wav"}).json()
@@ -41,13 +41,13 @@ def test_a_timed_answer_is_one_json_object_whatever_its_length():
             assert base64.b64decode(told["audio"]) == sound
 
 
-def test_large_answers_go_out_in_portions_with_their_length():
+def test_large_responses_are_chunked_with_a_content_length():
     with served(FakeEngine(), max_text_chars=20_000) as url, httpx.Client(trust_env=False) as http:
         answer = http.post(f"{url}/tts", json={"text": "x" * 2000, "format": "wav"})
     assert len(answer.content) == int(answer.headers["content-length"]) > 4 * CHUNK_BYTES
 
 
-def test_a_client_that_takes_nothing_of_a_whole_answer_is_given_up():
+def test_client_that_does_not_read_a_whole_response_times_out():
     text = "x" * 60_000  # 19 MB of sound, more than any socket holds
     body = json.dumps({"text": text, "format": "pcm"})
     head = f"POST /tts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -68,7 +68,7 @@ def test_a_client_that_takes_nothing_of_a_whole_answer_is_given_up():
     assert n_read < 320 * len(text) / 2
 
 
-def test_a_body_that_trickles_is_given_up():
+def test_slow_request_body_times_out():
     head = "POST /tts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
     with served(FakeEngine(), client_timeout_s=0.3) as url:
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as client:
@@ -84,7 +84,7 @@ def test_a_body_that_trickles_is_given_up():
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-def test_what_is_loaded_is_not_looked_through_for_garbage(tmp_path):
+def test_loaded_models_are_frozen_for_the_garbage_collector(tmp_path):
     engine = OptimizedEngine(settings_in(tmp_path), open_small)
     with asked_here(engine) as http:
         assert gc.get_freeze_count() > 100_000

@@ -1,4 +1,4 @@
-"""`/v1` as OpenAI's own client sees it: nothing of the client is changed, and nothing of the contract left out."""
+"""`/v1` with OpenAI's unmodified client."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from backend.errors import BadText, Busy, EngineFailure, TimedOut
 from backend.runtime.request import SpeechRequest
 from tests.support.audio_decoding import MP3_PRIMING, decoded
 from tests.support.fake_engine import RATE_HZ, WAIT_LIMIT_S, FakeEngine, Voice, sound_of
-from tests.support.served import served
+from tests.support.served import openai_client, served
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 KINDS = {
@@ -28,15 +28,10 @@ TEXTS = {n: " ".join(f"Sentence {number} of {n}." for number in range(1, n + 1))
 ASK = {"model": "tts-1", "voice": "alloy", "input": "Hello, world. This is a speech."}
 
 
-def client_of(url, **options):
-    http = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", http_client=http, **options)
-
-
 @pytest.fixture(scope="module")
 def shared():
     engine = FakeEngine()
-    with served(engine) as url, client_of(url, max_retries=0) as client:
+    with served(engine) as url, openai_client(url, max_retries=0) as client:
         yield engine, client
 
 
@@ -73,7 +68,7 @@ def whole_of(client, **body):
 
 @pytest.mark.parametrize("n_sentences", TEXTS)
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_streams_is_what_comes_whole_to_the_last_sample(client, format, n_sentences):
+def test_streamed_audio_equals_the_whole_to_the_last_sample(client, format, n_sentences):
     text = TEXTS[n_sentences]
     answer = client.audio.speech.with_raw_response.create(**{**ASK, "input": text}, response_format=format)
     assert answer.headers["content-type"] == KINDS[format]
@@ -107,7 +102,7 @@ def test_mp3_is_the_default(client):
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("stream_format", ["audio", "sse"])
-def test_sound_arrives_before_the_last_of_it_is_made(client, engine, format, stream_format):
+def test_first_audio_arrives_before_the_last_is_generated(client, engine, format, stream_format):
     engine.pause_after_samples = 8 * 800
     body = {**ASK, "input": TEXTS[30], "response_format": format, "stream_format": stream_format}
     with client.audio.speech.with_streaming_response.create(**body) as answer:
@@ -120,7 +115,7 @@ def test_sound_arrives_before_the_last_of_it_is_made(client, engine, format, str
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_events_carry_the_same_file_and_end_with_the_usage(client, format):
+def test_sse_events_carry_the_file_and_end_with_usage(client, format):
     plain = client.audio.speech.create(**ASK, response_format=format).content
     answer = client.audio.speech.with_raw_response.create(**ASK, response_format=format, stream_format="sse")
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -140,7 +135,7 @@ def test_events_carry_the_same_file_and_end_with_the_usage(client, format):
 # Who speaks
 
 
-def test_a_voice_is_a_name_or_an_object_with_its_id(client, engine):
+def test_voice_is_a_name_or_an_object_with_an_id(client, engine):
     for voice in ("hum", {"id": "hum"}, "Hum"):
         engine.stored["Hum"] = engine.stored["hum"]
         client.audio.speech.create(**{**ASK, "voice": voice})
@@ -148,7 +143,7 @@ def test_a_voice_is_a_name_or_an_object_with_its_id(client, engine):
 
 
 @pytest.mark.parametrize("name", OPENAI_VOICES)
-def test_each_of_the_thirteen_names_is_a_voice_of_our_own(client, engine, name):
+def test_openai_voice_names_map_to_distinct_voices(client, engine, name):
     house = OPENAI_VOICES[name]
     engine.stored[house] = Voice(house, house)
     answer = client.audio.speech.with_raw_response.create(**{**ASK, "voice": name.upper()})
@@ -156,13 +151,13 @@ def test_each_of_the_thirteen_names_is_a_voice_of_our_own(client, engine, name):
     assert "x-voice-note" not in answer.headers
 
 
-def test_a_name_this_checkpoint_lacks_is_spoken_by_its_default_and_told(client, engine):
+def test_missing_mapped_voice_falls_back_to_the_default_with_a_note(client, engine):
     answer = client.audio.speech.with_raw_response.create(**{**ASK, "voice": "cedar"})
     assert engine.asked[-1].voice is None
     assert "'cedar'" in answer.headers["x-voice-note"] and "x-voice" not in answer.headers
 
 
-def test_a_voice_people_added_under_such_a_name_is_theirs(client, engine):
+def test_added_voice_with_an_openai_name_takes_precedence(client, engine):
     engine.stored["nova"] = Voice("nova", "Nova")
     client.audio.speech.create(**{**ASK, "voice": "nova"})
     assert engine.asked[-1].voice == "nova"
@@ -187,7 +182,7 @@ def test_extensions_reach_the_engine_through_extra_body(client, engine):
     assert asked.speed == 1.5 and asked.text == ASK["input"] and not asked.whole
 
 
-def test_instructions_that_cannot_be_followed_are_told(client, engine):
+def test_ignored_instructions_are_reported(client, engine):
     engine.ignored = ("top_k",)
     answer = client.audio.speech.with_raw_response.create(**ASK, instructions="Whisper.")
     assert answer.headers["x-ignored-params"] == "top_k, instructions"
@@ -228,13 +223,13 @@ def test_a_bad_value_is_a_400_that_names_its_parameter(client, engine, param):
         ({"voice": {"id": "hum", "more": 1}}, "voice", "invalid_value"),
     ],
 )
-def test_what_extra_body_may_not_say_is_a_400_that_names_it(client, more, param, code):
+def test_replaced_field_in_extra_body_is_a_400(client, more, param, code):
     with pytest.raises(openai.BadRequestError) as caught:
         client.audio.speech.create(**ASK, extra_body=more)
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-def test_required_fields_are_missed_by_name(client):
+def test_missing_required_fields_are_named(client):
     for name in ("model", "input", "voice"):
         left = {key: value for key, value in ASK.items() if key != name}
         with pytest.raises(openai.BadRequestError) as caught:
@@ -242,7 +237,7 @@ def test_required_fields_are_missed_by_name(client):
         assert (caught.value.param, caught.value.code) == (name, "missing_required_parameter")
 
 
-def test_bounds_of_the_contract_are_inside(client):
+def test_bounds_include_their_limits(client):
     for speed in (0.25, 4.0):
         client.audio.speech.create(**ASK, speed=speed)
     client.audio.speech.create(**{**ASK, "input": "x" * 4096}, response_format="pcm")
@@ -251,7 +246,7 @@ def test_bounds_of_the_contract_are_inside(client):
 # Refusals
 
 
-def test_other_refusals_have_the_envelope_and_their_class(client, engine):
+def test_other_errors_have_openai_format_and_their_code(client, engine):
     with pytest.raises(openai.NotFoundError) as caught:
         client.audio.speech.create(**{**ASK, "model": "whisper-1"})
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
@@ -268,10 +263,10 @@ def test_other_refusals_have_the_envelope_and_their_class(client, engine):
     assert (caught.value.status_code, caught.value.type, caught.value.code) == (504, "server_error", "timed_out")
 
 
-def test_a_key_is_asked_for_in_the_envelope():
+def test_missing_key_error_has_openai_format():
     with served(FakeEngine(), api_key="s3cret") as url:
         for key, is_right in (("wrong", False), ("s3cret", True)):
-            with client_of(url).with_options(api_key=key) as client:
+            with openai_client(url).with_options(api_key=key) as client:
                 if is_right:
                     assert client.audio.speech.create(**ASK).content
                     continue
@@ -280,7 +275,7 @@ def test_a_key_is_asked_for_in_the_envelope():
                 assert (caught.value.code, caught.value.type) == ("invalid_api_key", "invalid_request_error")
 
 
-def test_a_client_that_waits_as_told_gets_its_speech(client, engine):
+def test_retry_after_the_given_delay_succeeds(client, engine):
     engine.refusal = Busy("Full.", retry_after_s=0.05)
     with pytest.raises(openai.RateLimitError) as caught:
         client.audio.speech.create(**ASK)
@@ -295,7 +290,7 @@ def test_a_client_that_waits_as_told_gets_its_speech(client, engine):
     assert len(engine.asked) == n_before + 3 and time.perf_counter() - started_s < 5.0
 
 
-def test_a_failure_that_stays_is_not_tried_again(client, engine):
+def test_permanent_failure_is_not_retried(client, engine):
     n_before = len(engine.asked)
     for refusal in (EngineFailure("The lm thread failed."), TimedOut("Too long.")):
         engine.refusal = refusal
@@ -306,13 +301,13 @@ def test_a_failure_that_stays_is_not_tried_again(client, engine):
 
 @pytest.mark.parametrize("stream_format", ["audio", "sse"])
 @pytest.mark.parametrize("format", ["pcm", "mp3"])
-def test_a_failure_on_the_way_never_looks_like_a_whole_file(client, engine, format, stream_format):
+def test_failure_during_streaming_never_looks_like_a_complete_file(client, engine, format, stream_format):
     engine.fail_after_samples, engine.failure = 16_000, EngineFailure("The lm thread failed.")
     with pytest.raises(openai.APIConnectionError):
         client.audio.speech.create(**{**ASK, "input": TEXTS[30]}, response_format=format, stream_format=stream_format)
 
 
-def test_a_client_that_leaves_stops_the_engine(client, engine):
+def test_disconnect_cancels_the_engine_stream(client, engine):
     engine.pause_after_samples = 4000
     n_cancelled = engine.n_cancelled
     body = {**ASK, "input": TEXTS[30], "response_format": "pcm", "stream_format": "sse"}

@@ -1,4 +1,4 @@
-"""`/v1/audio/speech` with the voice that comes along: the same speech as `POST /tts`, heard by OpenAI's client."""
+"""`/v1/audio/speech` with the built-in voice returns the same speech as `POST /tts`."""
 
 import json
 from base64 import b64decode
@@ -10,10 +10,9 @@ import pytest
 
 from backend.api.compat.openai_voices import OPENAI_VOICES
 from backend.opt_engine import OptimizedEngine
-from tests.api.test_openai_client import client_of
 from tests.support.audio_decoding import decoded
-from tests.support.served import served
-from tests.test_opt_engine import settings_in
+from tests.support.served import openai_client, served
+from tests.support.small_engine import settings_in
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,7 @@ def url(tmp_path_factory):
 
 
 def test_the_same_text_voice_and_seed_give_the_same_samples(url):
-    with client_of(url) as client, httpx.Client(trust_env=False, timeout=600) as http:
+    with openai_client(url) as client, httpx.Client(trust_env=False, timeout=600) as http:
         speech = client.audio.speech.create(
             model="tts-1", voice="nova", input=TEXT, response_format="pcm", extra_body={"seed": 5}
         )
@@ -43,7 +42,7 @@ def test_the_same_text_voice_and_seed_give_the_same_samples(url):
 
 
 def test_every_format_holds_the_same_speech(url):
-    with client_of(url) as client:
+    with openai_client(url) as client:
         ask = {"model": "phonogram", "voice": {"id": "af_heart"}, "input": TEXT, "extra_body": {"seed": 5}}
         n_samples = len(client.audio.speech.create(**ask, response_format="pcm").content) // 2
         for format in ("mp3", "opus", "aac", "flac", "wav"):
@@ -55,10 +54,10 @@ def test_every_format_holds_the_same_speech(url):
     assert done["usage"]["output_tokens"] > 10 and done["usage"]["input_tokens"] == len(TEXT)
 
 
-def test_the_thirteen_names_are_voices_of_the_built_in_checkpoint(url):
+def test_openai_names_map_to_built_in_voices(url):
     with httpx.Client(trust_env=False) as http:
         there = {voice["id"] for voice in http.get(f"{url}/voices").json()["voices"]}
     assert set(OPENAI_VOICES.values()) <= there and len(set(OPENAI_VOICES.values())) == 13
-    with client_of(url) as client, pytest.raises(openai.BadRequestError) as caught:
+    with openai_client(url) as client, pytest.raises(openai.BadRequestError) as caught:
         client.audio.speech.create(model="tts-1", voice="nobody", input="Hello.")
     assert caught.value.param == "voice"

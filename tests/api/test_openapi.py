@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, true, and no request made from it breaks the server."""
+"""The OpenAPI document is complete and correct, and no generated request breaks the server."""
 
 import pytest
 import schemathesis
@@ -76,7 +76,7 @@ def test_no_request_of_many_breaks_the_server(app):
     check_every_operation(app, settings(parent=QUICK, max_examples=300))
 
 
-def test_document_describes_errors_as_they_are_answered():
+def test_openapi_documents_the_actual_errors():
     with asked_here() as http:
         document = http.get("/openapi.json").json()
     for path, operations in document["paths"].items():

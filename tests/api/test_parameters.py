@@ -1,4 +1,4 @@
-"""Every parameter in the document changes the call, is reported as ignored, or is refused: none is swallowed."""
+"""Each documented parameter has an effect, is reported as ignored, or is rejected."""
 
 import base64
 
@@ -50,7 +50,7 @@ def effect(http, body):
     return http.engine.asked[-1], kept, answer.content
 
 
-def test_every_parameter_has_a_trial():
+def test_every_parameter_is_tested():
     assert set(OTHER) == set(SCHEMA["properties"])
 
 
@@ -61,7 +61,7 @@ def test_parameter_changes_the_call(http, name):
 
 
 @pytest.mark.parametrize("name", SCHEMA["properties"])
-def test_default_in_the_document_is_what_leaving_it_out_means(http, name):
+def test_documented_default_equals_omitting_the_field(http, name):
     declared = SCHEMA["properties"][name]
     if "default" in declared:
         assert effect(http, {**BASE, name: declared["default"]}) == effect(http, BASE)
@@ -102,7 +102,7 @@ def test_choice_that_does_not_exist_is_refused(http, name):
     assert refused.status_code == 400 and name in refused.json()["message"]
 
 
-def test_unknown_fields_are_named_all_of_them(http):
+def test_all_unknown_fields_are_named(http):
     n_asked = len(http.engine.asked)
     for kind in (
         {"json": {**BASE, "tempreture": 1, "zzz": 2}},
@@ -140,7 +140,7 @@ def test_form_takes_every_parameter_of_the_json_body(http):
     [b"", b"{", b"[]", b"null", b'"text"', b'{"text": 1}', b'{"text": NaN}', b'{"text": "\\ud800"}', b"\xff\xfe", b"[" * 9999],
     ids=lambda body: repr(body[:12]),
 )  # fmt: skip
-def test_body_that_is_no_request_is_refused(http, body):
+def test_invalid_body_is_rejected(http, body):
     answer = http.post("/tts", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400 and answer.json()["error"] == "BadRequest"
 

@@ -1,4 +1,4 @@
-"""What a client can rely on, end to end: the routes before the real engine with a small random model."""
+"""End-to-end guarantees of the routes, with the real engine and a small random model."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def http(folder):
         yield client
 
 
-def test_a_streamed_wav_has_its_header_and_the_samples_of_the_whole_one(http):
+def test_streamed_wav_has_a_header_and_equals_the_whole_wav(http):
     whole, streamed = (http.post("/tts", json={**BODY, "streaming": streaming}).content for streaming in (False, True))
     assert whole[:4] == streamed[:4] == b"RIFF" and whole[8:16] == streamed[8:16] == b"WAVEfmt "
     assert streamed[44:] == whole[44:] and len(whole) == 44 + 2 * N_SAMPLES
@@ -32,7 +32,7 @@ def test_a_streamed_wav_has_its_header_and_the_samples_of_the_whole_one(http):
 
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("format", ["wav", "pcm", "flac", "ogg", "opus", "mp3", "aac", "m4b", "m4a", "WAV", ""])
-def test_every_format_is_answered_or_refused_never_a_fault(http, format, streaming):
+def test_every_format_is_served_or_rejected(http, format, streaming):
     answer = http.post("/tts", json={**BODY, "format": format, "streaming": streaming})
     is_known = format in FORMATS or (format == "ogg" and not streaming)
     assert answer.status_code == (200 if is_known else 400)
@@ -46,7 +46,7 @@ def test_every_format_is_answered_or_refused_never_a_fault(http, format, streami
         assert samples.shape[1] / rate_hz == pytest.approx(N_SAMPLES / RATE_HZ, abs=0.3)
 
 
-def test_an_unknown_voice_is_404_and_creates_nothing(http, folder):
+def test_unknown_voice_is_404_and_creates_nothing(http, folder):
     before = sorted(folder.rglob("*"))
     for field in ("voice", "reference_id"):
         for streaming in (False, True):
@@ -55,7 +55,7 @@ def test_an_unknown_voice_is_404_and_creates_nothing(http, folder):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_limit_that_cut_the_speech_is_told(http):
+def test_truncated_speech_is_reported(http):
     assert http.post("/tts", json=BODY).headers["x-finish-reason"] == "length"
 
 

@@ -1,4 +1,4 @@
-"""The routes with `OptimizedEngine` behind them: a tiny model of noise, everything else real."""
+"""The routes with `OptimizedEngine` and a tiny random model."""
 
 import io
 import socket
@@ -10,8 +10,7 @@ from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
 from backend.opt_engine import OptimizedEngine
-from tests.api.test_wire import open_speeches, within
-from tests.support.served import served
+from tests.support.served import open_speeches, served, within
 from tests.support.small_engine import open_small, settings_in
 
 ASK = {"text": "Hello there.", "seed": 3, "max_new_tokens": 12, "format": "pcm", "use_memory_cache": "off"}
@@ -53,7 +52,7 @@ def test_damaged_recording_is_a_400(http):
         assert answer.status_code == 400 and answer.json()["error"] == "BadAudio"
 
 
-def test_client_that_leaves_frees_its_place(http):
+def test_disconnect_frees_the_slot(http):
     body = b'{"text": "Hello there.", "streaming": true, "use_memory_cache": "off", "max_new_tokens": 32768}'
     with socket.create_connection((http.base_url.host, http.base_url.port)) as client:
         head = f"POST /tts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""`POST /tts`: what is asked reaches the engine, what is made reaches the client, whole or in pieces."""
+"""`POST /tts`: parameters reach the engine, and audio reaches the client, whole or streamed."""
 
 import base64
 import io
@@ -38,7 +38,7 @@ def samples_of(answer, format):
     return to_int16(sound.samples).T
 
 
-def test_plain_request_answers_a_wav_file_with_its_measures(http):
+def test_default_request_returns_a_wav_file_with_metrics(http):
     answer = http.post("/tts", json={"text": TEXT})
     assert answer.status_code == 200 and answer.headers["content-type"] == "audio/wav"
     assert np.array_equal(samples_of(answer, "wav"), expected())
@@ -66,7 +66,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac", "m4b"])
-def test_lossy_formats_stream_the_sound_of_the_whole_answer(http, format):
+def test_streamed_lossy_formats_equal_the_whole_response(http, format):
     whole, streamed = (
         http.post("/tts", json={"text": TEXT, "format": format, "streaming": streaming}) for streaming in (False, True)
     )
@@ -80,7 +80,7 @@ def test_lossy_formats_stream_the_sound_of_the_whole_answer(http, format):
     assert 0 <= samples.shape[1] / rate_hz - len(expected()) / RATE_HZ < 0.3 and np.abs(samples).max() > 0.2
 
 
-def test_vorbis_comes_whole_only(http):
+def test_vorbis_is_not_streamed(http):
     answer = http.post("/tts", json={"text": TEXT, "format": "ogg"})
     assert answer.headers["content-type"] == KINDS["ogg"]
     samples, rate_hz = soundfile.read(io.BytesIO(answer.content))
@@ -89,7 +89,7 @@ def test_vorbis_comes_whole_only(http):
     assert refused.status_code == 400 and "wav, pcm, flac" in refused.json()["message"]
 
 
-def test_references_arrive_alike_in_json_and_as_uploads(http):
+def test_references_are_equal_in_json_and_as_uploads(http):
     clips = [(b"RIFF one", "first words"), (b"RIFF two", "")]
     http.post(
         "/tts",
@@ -108,7 +108,7 @@ def test_references_arrive_alike_in_json_and_as_uploads(http):
     assert by_form == by_json
 
 
-def test_empty_fields_of_a_page_count_as_not_sent(http):
+def test_empty_form_fields_count_as_omitted(http):
     answer = http.post(
         "/tts", data={"text": "x", "seed": "", "voice": "", "reference_text": ""}, files={"reference_audio": b""}
     )
@@ -116,7 +116,7 @@ def test_empty_fields_of_a_page_count_as_not_sent(http):
     assert http.engine.asked == [SpeechRequest(text="x", whole=True)]
 
 
-def test_null_is_a_field_left_out(http):
+def test_null_equals_an_omitted_field(http):
     names = [name for name in SpeechBody.model_fields if name != "text"]
     assert http.post("/tts", json={"text": "x", **dict.fromkeys(names)}).status_code == 200
     assert http.engine.asked == [SpeechRequest(text="x", whole=True)]
@@ -125,7 +125,7 @@ def test_null_is_a_field_left_out(http):
         assert refused.status_code == 400 and name in refused.json()["message"]
 
 
-def test_what_the_checkpoint_ignores_is_named(http):
+def test_parameters_ignored_by_the_checkpoint_are_named(http):
     http.engine.ignored = ("top_k", "min_p")
     for streaming in (False, True):
         answer = http.post("/tts", json={"text": "x", "top_k": 3, "min_p": 0.1, "streaming": streaming})
@@ -138,7 +138,7 @@ def test_what_the_checkpoint_ignores_is_named(http):
      ("/v1/audio/speech", {"input": "x", "model": "tts-1", "voice": "hum", "instructions": "Softly."}),
      ("/v1/tts", {"text": "x", "format": "mp3", "mp3_bitrate": 64}), ("/v1/text-to-speech/hum", {"text": "x"})],
 )  # fmt: skip
-def test_what_is_ignored_may_be_of_any_script(http, route, body):
+def test_ignored_params_header_encodes_non_ascii(http, route, body):
     http.engine.ignored = ("Not spoken: '你好 😀\r\nX-Injected: yes' and 5%",)
     answer = http.post(route, json=body)
     assert answer.status_code == 200 and "x-injected" not in answer.headers
@@ -146,7 +146,7 @@ def test_what_is_ignored_may_be_of_any_script(http, route, body):
     assert unquote(answer.headers["x-ignored-params"]).startswith(http.engine.ignored[0])
 
 
-def test_endless_lists_of_what_is_ignored_fit_a_header(http):
+def test_long_ignored_params_header_is_truncated(http):
     http.engine.ignored = ("好" * 5000,)
     told = http.post("/tts", json={"text": "x"}).headers["x-ignored-params"]
     assert len(told) <= 4003 and set(unquote(told, errors="strict").removesuffix("...")) == {"好"}
@@ -164,7 +164,7 @@ def test_endless_lists_of_what_is_ignored_fit_a_header(http):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_refusals_before_the_first_sound_have_their_status(http, refusal, status, streaming):
+def test_errors_before_the_first_chunk_have_their_status(http, refusal, status, streaming):
     http.engine.refusal = refusal
     answer = http.post("/tts", json={"text": "x", "streaming": streaming})
     assert answer.status_code == status
@@ -172,18 +172,18 @@ def test_refusals_before_the_first_sound_have_their_status(http, refusal, status
     assert answer.headers.get("retry-after") == ("3" if status == 429 else None)
 
 
-def test_failure_before_the_first_sound_is_a_status_also_when_streaming(http):
+def test_failure_before_the_first_chunk_is_a_status_when_streaming(http):
     http.engine.fail_after_samples, http.engine.failure = 0, EngineFailure("The lm thread failed.")
     assert http.post("/tts", json={"text": "x", "streaming": True}).status_code == 500
 
 
-def test_failure_midway_never_gives_a_short_file(http):
+def test_failure_during_synthesis_never_returns_a_short_file(http):
     http.engine.fail_after_samples, http.engine.failure = 2400, EngineFailure("The lm thread failed.")
     answer = http.post("/tts", json={"text": TEXT})
     assert answer.status_code == 500 and answer.json()["message"] == "The lm thread failed."
 
 
-def test_faults_of_ours_tell_nothing_of_the_inside(http):
+def test_internal_errors_reveal_no_internals(http):
     http.engine.refusal = ZeroDivisionError("secret/path.py")
     answer = http.post("/tts", json={"text": "x"}, headers={"X-Request-Id": "abc-1"})
     assert answer.status_code == 500 and answer.headers["x-request-id"] == "abc-1"
@@ -191,13 +191,13 @@ def test_faults_of_ours_tell_nothing_of_the_inside(http):
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_an_answer_that_cannot_be_made_leaves_no_speech_open(http, streaming):
+def test_failed_response_leaves_no_open_speech(http, streaming):
     http.engine.ignored = (None,)  # no header can say this
     assert http.post("/tts", json={"text": "x", "streaming": streaming}).status_code == 500
     assert "phonogram_open_speeches 0.0" in http.get("/metrics").text
 
 
-def test_missing_engine_is_said_plainly():
+def test_missing_engine_is_reported():
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
     with asked_here(engine) as http:
@@ -211,7 +211,7 @@ def test_missing_engine_is_said_plainly():
         assert http.post("/tts", json={"text": "x", "voices": 1}).status_code == 400
 
 
-def test_engine_ends_with_the_server():
+def test_engine_closes_with_the_server():
     with asked_here() as http:
         engine = http.engine
         assert http.get("/ready").json()["engine"]["model"] == "hum"

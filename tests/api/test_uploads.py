@@ -1,4 +1,4 @@
-"""Bytes that mean no good, in every place of the interface that takes bytes: no fault, no hang, bounded memory."""
+"""Malicious bytes in every binary field cause no internal error, no hang and bounded memory."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.errors import Busy
 from backend.opt_engine import OptimizedEngine
-from tests.api.middleware.test_security_headers import INSIDE, told
+from tests.support.error_leaks import INTERNALS, without_echo
 from tests.support.served import asked_here
 from tests.support.small_engine import open_small, settings_in
 from tests.support.small_model import small_model
@@ -65,7 +65,7 @@ def ask(http, place, content, name):
     assert answer.status_code < 500 or answer.status_code == 501, (str(place), answer.text)
     assert worked_s < LIMIT_S and took_s < HANG_S, (str(place), worked_s, took_s)
     if answer.status_code >= 400:
-        assert not INSIDE.search(told(answer.text)), answer.text
+        assert not INTERNALS.search(without_echo(answer.text)), answer.text
     return answer
 
 
@@ -84,7 +84,7 @@ def check_all(http, good, places, how):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - most_before < MAX_GROWTH_BYTES
 
 
-def test_every_place_for_bytes_is_found(places):
+def test_all_binary_fields_are_discovered(places):
     named = {(place.method, place.path, place.content_type) for place in places}
     assert ("POST", "/tts", "application/json") in named
     assert ("POST", "/tts", "multipart/form-data") in named
@@ -92,7 +92,7 @@ def test_every_place_for_bytes_is_found(places):
 
 
 def test_good_bytes_arrive_in_every_place(http, good, places):
-    # Otherwise the damage would be tried on doors that are shut anyway.
+    # Otherwise the damaged bytes would only reach endpoints that reject them anyway.
     statuses = {
         str(place): {ask(http, place, content, f"n{i}").status_code for i, content in enumerate(good)}
         for place in places
@@ -102,7 +102,7 @@ def test_good_bytes_arrive_in_every_place(http, good, places):
     assert {place.split()[1] for place in shut} <= {"/v1/references/delete", "/v1/references/update"}, shut
 
 
-def test_damaged_bytes_are_refused_or_used_in_every_place(http, good, places):
+def test_damaged_bytes_are_rejected_or_used_in_every_field(http, good, places):
     check_all(http, good, places, QUICK)
 
 
@@ -116,7 +116,7 @@ def test_many_damaged_bytes_are_refused_or_used(http, good, places):
 
 
 @pytest.mark.parametrize("container", ["flac", "ogg", "opus", "mp3"])
-def test_a_bomb_of_silence_is_refused_in_every_place_for_sound(http, places, container):
+def test_decompression_bomb_is_rejected_by_every_audio_field(http, places, container):
     silence = Waveform(np.zeros((1, 8000 * int(MAX_AUDIO_S + 40)), np.float32), 8000)
     content = encode_audio(silence, container)
     assert len(content) < silence.samples.nbytes / 3
@@ -126,7 +126,7 @@ def test_a_bomb_of_silence_is_refused_in_every_place_for_sound(http, places, con
             assert answer.status_code in (400, 413), (str(place), answer.status_code)
 
 
-def test_a_recording_of_many_channels_is_one_voice(http, places):
+def test_multichannel_recording_adds_one_voice(http, places):
     wide = io.BytesIO()
     soundfile.write(wide, np.zeros((2000, 64), np.float32), 768_000, "PCM_U8", format="WAV")
     for place in places:
@@ -151,7 +151,7 @@ class Uploader:
         await self.task
 
 
-def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
+def test_total_uploads_are_limited_and_small_requests_pass():
     async def app(scope, receive, send):
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -178,7 +178,7 @@ def test_uploads_of_all_together_are_bounded_and_small_requests_pass():
     asyncio.run(crowd())
 
 
-def test_whoever_uploads_too_much_at_once_is_told_when_to_come_back():
+def test_excess_upload_gets_retry_after():
     with asked_here(max_upload_mb=2, upload_budget_mb=1) as client:
         found = client.app.middleware_stack
         while not isinstance(found, BodyLimitMiddleware):

@@ -1,4 +1,4 @@
-"""Renaming voices, hearing them, measuring them; and OpenAI's way to list and add them."""
+"""Renaming, previewing and measuring voices, and the OpenAI-compatible voice API."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`/voices`, and the smaller routes."""
+"""`/voices` and the smaller routes."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_voice_without_a_recording_is_refused(http, files):
 
 
 @pytest.mark.parametrize("voice_id", ["..%2f..%2fetc", "C:%5Cx", "%00", "x" * 300, "NUL", "a%0a"])
-def test_voice_id_that_is_a_path_is_only_unknown(http, voice_id):
+def test_voice_id_that_is_a_path_is_unknown(http, voice_id):
     assert http.delete(f"/voices/{voice_id}").status_code in (400, 404)
 
 
@@ -65,14 +65,14 @@ def test_emotions_and_caches(http):
     assert http.post("/cache/clear").json() == {"cleared": {"references": 2}}
 
 
-def test_request_id_of_the_caller_comes_back_if_it_is_a_sane_one(http):
+def test_valid_request_id_of_the_client_is_returned(http):
     assert http.get("/health", headers={"X-Request-Id": "abc.1-2_3"}).headers["x-request-id"] == "abc.1-2_3"
     for strange in ("a b", "x" * 65, "ä".encode()):
         given = http.get("/health", headers={"X-Request-Id": strange}).headers["x-request-id"]
         assert len(given) == 16
 
 
-def test_forms_of_foreign_pages_are_refused(http):
+def test_cross_origin_forms_are_rejected(http):
     for origin in ("http://evil.example", "null"):
         refused = http.post("/cache/clear", headers={"Origin": origin})
         assert refused.status_code == 403 and refused.json()["error"] == "Forbidden"
@@ -81,7 +81,7 @@ def test_forms_of_foreign_pages_are_refused(http):
     assert http.get("/voices", headers={"Origin": "http://evil.example"}).status_code == 200
 
 
-def test_every_route_but_two_wants_the_key():
+def test_every_route_except_health_checks_needs_the_key():
     with asked_here(api_key="s3cret") as http:
         for path, methods in http.get("/openapi.json").json()["paths"].items():
             for method in methods:
@@ -89,7 +89,7 @@ def test_every_route_but_two_wants_the_key():
                 assert (status != 401) if path in ("/health", "/ready") else (status == 401), path
 
 
-def test_open_readiness_tells_strangers_nothing_of_the_machine():
+def test_public_readiness_hides_the_engine_status():
     with asked_here(api_key="s3cret") as http:
         assert http.get("/ready").json() == {
             "ready": True, "loading": False, "message": "Ready to speak.", "engine": None,

@@ -1,4 +1,4 @@
-"""A real server on a port: disconnects, broken bodies, answers while speech is made."""
+"""A real server on a port: disconnects, aborted bodies, and responses during speech."""
 
 import socket
 import time
@@ -10,17 +10,10 @@ import pytest
 from backend.api.engine_host import MAX_SPEECHES
 from backend.errors import EngineFailure
 from tests.support.fake_engine import WAIT_LIMIT_S, FakeEngine
-from tests.support.served import served
+from tests.support.served import open_speeches, served, within
 
 TEXT = "words " * 40
 LONGEST_HEALTH_S = 0.05
-
-
-def within(limit_s, is_so):
-    deadline_s = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"not within {limit_s} s"
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -30,7 +23,7 @@ def engine():
     engine.go_on.set()
 
 
-def test_first_sound_arrives_before_the_last_is_made(engine):
+def test_first_chunk_is_sent_before_the_last_is_generated(engine):
     engine.pause_after_samples = 1600
     with served(engine) as url, httpx.Client(trust_env=False, timeout=WAIT_LIMIT_S) as http:
         with http.stream("POST", f"{url}/tts", json={"text": TEXT, "streaming": True, "format": "pcm"}) as answer:
@@ -41,7 +34,7 @@ def test_first_sound_arrives_before_the_last_is_made(engine):
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_client_that_leaves_stops_the_engine(engine, streaming):
+def test_disconnect_stops_the_engine(engine, streaming):
     engine.pause_after_samples = 1600
     with served(engine) as url:
         host, port = url.removeprefix("http://").split(":")
@@ -60,11 +53,7 @@ def test_client_that_leaves_stops_the_engine(engine, streaming):
     assert engine.n_pieces == 2
 
 
-def open_speeches(http, url):
-    return http.get(f"{url}/metrics?format=json").json()["phonogram_open_speeches"]
-
-
-def test_failure_after_the_start_breaks_the_body_off(engine):
+def test_failure_after_the_start_aborts_the_response(engine):
     engine.fail_after_samples, engine.failure = 2400, EngineFailure("The lm thread failed.")
     with served(engine) as url, httpx.Client(trust_env=False) as http:
         for format in ("wav", "flac", "pcm"):
@@ -76,7 +65,7 @@ def test_failure_after_the_start_breaks_the_body_off(engine):
     assert {"outcome": "failed", "value": 3.0} in counted
 
 
-def test_health_answers_at_once_while_many_speeches_are_made(engine):
+def test_health_responds_fast_under_load(engine):
     engine.pause_after_samples = 800
     n_speeches = MAX_SPEECHES + 6
     limits = httpx.Limits(max_connections=n_speeches + 1)
@@ -99,7 +88,7 @@ def test_health_answers_at_once_while_many_speeches_are_made(engine):
     assert min(took_s) < LONGEST_HEALTH_S and max(took_s) < 2.0
 
 
-def test_body_is_refused_while_it_is_read_not_after(engine):
+def test_large_body_is_rejected_while_it_is_read(engine):
     with served(engine, max_upload_mb=1) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as client:

@@ -16,7 +16,7 @@ def test_without_a_gpu_nothing_is_measured():
 @torch.inference_mode()
 def test_both_modes_generate_equal_frames():
     lm = tiny_lm("s1").narrow_head()
-    plain, recorded = lm_s1_mini_cuda.compare(lm, 3, 100.0, prompt_frames=9, n_frames=6)
+    plain, recorded = lm_s1_mini_cuda.compare(lm, 3, 1e-3, prompt_frames=9, n_frames=6)
     assert plain.keys() < recorded.keys() and recorded["disabled_reason"] is None
     assert recorded["frames_alike_before_the_first_other"] == lm_s1_mini_cuda.WARM_UP + 6
     assert recorded["frames_per_s"] > 0 and recorded["share_of_floor"] > 0

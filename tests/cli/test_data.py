@@ -1,4 +1,4 @@
-"""`phonogram data synthesize` as a person runs it."""
+"""`phonogram data synthesize` on the command line."""
 
 import json
 
@@ -41,6 +41,6 @@ def test_templates_alone_make_a_corpus(tmp_path):
         ([], "Pass more texts"),
     ],
 )
-def test_what_cannot_be_done_is_said_at_once(tmp_path, arguments, complaint):
+def test_usage_errors_are_reported_at_once(tmp_path, arguments, complaint):
     with pytest.raises(BadSettings, match=complaint):
         run("--out", tmp_path / "speech", *arguments)

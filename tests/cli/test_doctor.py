@@ -34,5 +34,5 @@ def test_the_report_names_machine_checkpoint_and_reasons(report, tmp_path):
     assert "cached" in report(folder)
 
 
-def test_a_missing_checkpoint_is_told_not_raised(report, tmp_path):
+def test_missing_checkpoint_is_reported(report, tmp_path):
     assert "there is no such folder" in report(tmp_path / "nowhere")

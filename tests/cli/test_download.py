@@ -1,4 +1,4 @@
-"""`phonogram download` against a hub of a few lines: license, key, verification, going on after a stop."""
+"""`phonogram download` from a fake hub: license, token, verification, resuming."""
 
 import hashlib
 import sys
@@ -68,7 +68,7 @@ def download(monkeypatch, *arguments):
     return leaving.value.code or 0
 
 
-def test_license_is_told_and_must_be_accepted(fake, tmp_path, monkeypatch, capsys):
+def test_license_is_shown_and_must_be_accepted(fake, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     assert download(monkeypatch, NAME) == 2
     out, err = capsys.readouterr()
@@ -76,7 +76,7 @@ def test_license_is_told_and_must_be_accepted(fake, tmp_path, monkeypatch, capsy
     assert fake.fetched == [] and list(tmp_path.iterdir()) == []
 
 
-def test_verified_checkpoint_stands_on_the_shelf(fake, tmp_path, monkeypatch, capsys):
+def test_verified_checkpoint_is_installed(fake, tmp_path, monkeypatch, capsys):
     assert download(monkeypatch, NAME, "--accept-license") == 0
     folder = tmp_path / NAME
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "SOURCE.json"} == CONTENT
@@ -86,7 +86,7 @@ def test_verified_checkpoint_stands_on_the_shelf(fake, tmp_path, monkeypatch, ca
     assert "Remove it" in capsys.readouterr().err
 
 
-def test_without_a_key_it_says_how_to_get_one(fake, monkeypatch, capsys):
+def test_missing_token_error_explains_how_to_get_one(fake, monkeypatch, capsys):
     fake.token = None
     assert download(monkeypatch, NAME, "--accept-license") == 2
     assert "HF_TOKEN" in capsys.readouterr().err and fake.fetched == []
@@ -101,7 +101,7 @@ def test_file_that_differs_is_refused_and_removed(fake, tmp_path, monkeypatch, c
     assert not (tmp_path / NAME).exists() and not (tmp_path / f".{NAME}.part" / name).exists()
 
 
-def test_stopped_download_goes_on_and_is_never_taken_for_a_checkpoint(fake, tmp_path, monkeypatch, capsys):
+def test_interrupted_download_resumes_and_is_not_used_as_a_checkpoint(fake, tmp_path, monkeypatch, capsys):
     fake.failure = ConnectionResetError("gone")
     assert download(monkeypatch, NAME, "--accept-license") == 2
     assert "Run the command again to resume" in capsys.readouterr().err
@@ -111,7 +111,7 @@ def test_stopped_download_goes_on_and_is_never_taken_for_a_checkpoint(fake, tmp_
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-def test_account_without_permission_is_told_so(fake, monkeypatch, capsys):
+def test_gated_checkpoint_without_access_is_reported(fake, monkeypatch, capsys):
     fake.failure = GatedRepoError.__new__(GatedRepoError)
     assert download(monkeypatch, NAME, "--accept-license") == 2
     assert "Accept its license" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def phonogram(monkeypatch, *arguments):
 RUN = ("evaluate", "codec", "small", "--audio", "sounds", "--codebooks", "1,3")
 
 
-def test_the_json_holds_everything_that_was_found(place, monkeypatch, capsys):
+def test_json_has_all_results(place, monkeypatch, capsys):
     assert phonogram(monkeypatch, *RUN, "--json", "out.json") == 0
     document = json.loads((place / "out.json").read_text())
     assert (document["format"], document["kind"], document["judged_at_hz"]) == (1, "codec-evaluation", 16_000)
@@ -89,7 +89,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_stands_alone_with_plot_spectrograms_and_sounds(place, monkeypatch):
+def test_report_is_self_contained(place, monkeypatch):
     pytest.importorskip("matplotlib")
     assert phonogram(monkeypatch, *RUN, "--report", "out.html") == 0
     page = Page((place / "out.html").read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def test_the_page_stands_alone_with_plot_spectrograms_and_sounds(place, monkeypa
         assert text in page.text
 
 
-def test_a_page_without_matplotlib_is_refused_by_name_before_any_work(place, monkeypatch, capsys):
+def test_report_without_matplotlib_fails_before_the_evaluation(place, monkeypatch, capsys):
     monkeypatch.setattr("backend.evaluation.codec.runner.evaluate", None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert phonogram(monkeypatch, *RUN, "--report", "out.html") == 2
@@ -110,7 +110,7 @@ def test_a_page_without_matplotlib_is_refused_by_name_before_any_work(place, mon
     assert not (place / "out.html").exists()
 
 
-def test_a_run_goes_on_from_its_cache_with_the_same_result(place, monkeypatch):
+def test_evaluation_resumes_from_its_cache_with_equal_results(place, monkeypatch):
     results = []
     for name in ("first.json", "second.json"):
         assert phonogram(monkeypatch, *RUN, "--peers", "original", "--cache", "kept", "--json", name) == 0
@@ -133,14 +133,34 @@ def test_a_run_goes_on_from_its_cache_with_the_same_result(place, monkeypatch):
         (("small", "--audio", "sounds", "--transcripts", "none.jsonl"), "not a list of transcripts"),
     ],
 )
-def test_mistakes_are_one_line_before_any_work(place, monkeypatch, capsys, arguments, finding):
+def test_usage_errors_are_one_line_before_any_work(place, monkeypatch, capsys, arguments, finding):
     assert phonogram(monkeypatch, "evaluate", "codec", *arguments) == 2
     out, err = capsys.readouterr()
     assert finding in err and err.startswith("phonogram: ") and err.count("\n") == 1 and not out
 
 
-def test_sounds_that_are_all_damaged_are_an_error(place, monkeypatch, capsys):
+def test_evaluation_of_only_damaged_files_is_an_error(place, monkeypatch, capsys):
     for name in ("1.wav", "2.wav"):
         (place / "sounds" / name).write_bytes(b"RIFF")
     assert phonogram(monkeypatch, *RUN) == 2
     assert "None of the 3 files could be read" in capsys.readouterr().err
+
+
+def test_classes_measure_any_sound_at_the_codecs_own_rate(place, monkeypatch, capsys):
+    (place / "classes.jsonl").write_text('{"file": "1.wav", "class": "rain"}\n{"file": "2.wav", "class": "birds"}\n')
+    arguments = ("evaluate", "codec", "small", "--audio", "sounds", "--classes", "classes.jsonl", "--json", "out.json")
+    assert phonogram(monkeypatch, *arguments) == 0
+    document = json.loads((place / "out.json").read_text())
+    assert document["judged_at_hz"] == 8000
+    assert set(document["classes"]) == {"birds", "rain"}
+    (row,) = [row for row in document["classes"]["rain"] if row["system"] == "tiny-3"]
+    assert row["n_files"] == 1
+    assert {"log_mel_db", "log_mel_6k_db", "mr_stft", "tonal_db", "chroma", "onset_f1"} <= set(row["scores"])
+    assert "rain: tiny-3" in capsys.readouterr().out
+
+
+def test_classes_of_other_files_are_refused(place, monkeypatch, capsys):
+    (place / "classes.jsonl").write_text('{"file": "other.wav", "class": "rain"}\n')
+    arguments = ("evaluate", "codec", "small", "--audio", "sounds", "--classes", "classes.jsonl")
+    assert phonogram(monkeypatch, *arguments) != 0
+    assert "same file names" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A server that is asked to stop: what runs goes on, what is new is refused, and there is an end to it."""
+"""Graceful shutdown: running speech finishes, new speech is rejected, and the wait is limited."""
 
 import socket
 import threading
@@ -12,8 +12,8 @@ from backend.app import create_app
 from backend.cli.graceful_server import GracefulServer, require_free
 from backend.errors import NotAvailable
 from backend.settings import Settings
-from tests.api.test_wire import within
 from tests.support.fake_engine import WAIT_LIMIT_S, FakeEngine
+from tests.support.served import within
 
 TEXT = "words " * 40
 
@@ -42,7 +42,7 @@ def begin(http):
     return http.stream("POST", "/tts", json={"text": TEXT, "streaming": True, "format": "pcm"})
 
 
-def test_running_speech_ends_well_while_new_speech_is_refused():
+def test_shutdown_finishes_running_speech_and_rejects_new_speech():
     engine = FakeEngine()
     engine.pause_after_samples = 1600
     with patient(engine, 30.0) as (server, thread, http), begin(http) as answer:
@@ -60,7 +60,7 @@ def test_running_speech_ends_well_while_new_speech_is_refused():
         assert not thread.is_alive() and engine.is_closed
 
 
-def test_speech_that_does_not_end_is_broken_off_at_the_bound():
+def test_endless_speech_stops_at_the_limit():
     engine = FakeEngine()
     engine.pause_after_samples = 1600
     with patient(engine, 0.2) as (server, thread, http), begin(http) as answer:
@@ -81,7 +81,7 @@ def test_an_idle_server_stops_at_once():
         assert not thread.is_alive()
 
 
-def test_a_port_that_is_taken_is_told_at_once():
+def test_used_port_is_reported_at_once():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(NotAvailable, match=f"127.0.0.1 at port {port}.*--port"):

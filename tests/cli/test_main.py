@@ -39,7 +39,7 @@ def phonogram(monkeypatch, *arguments):
     return leaving.value.code or 0
 
 
-def test_a_sound_comes_back_with_its_length(place, monkeypatch, capsys):
+def test_encode_decode_keeps_the_length(place, monkeypatch, capsys):
     assert phonogram(monkeypatch, "encode", "a.wav", "-o", "a.pgc", "--codec", "small") == 0
     assert phonogram(monkeypatch, "decode", "a.pgc", "-o", "back.wav", "--codec", place / "checkpoints/small") == 0
     assert read_audio(place / "back.wav").samples.shape == (1, 30_000)
@@ -54,7 +54,7 @@ def test_a_sound_comes_back_with_its_length(place, monkeypatch, capsys):
     assert "payload_kbps" in capsys.readouterr().out
 
 
-def test_a_bar_shows_only_where_a_person_watches(place, monkeypatch, capsys):
+def test_progress_bar_is_shown_on_a_terminal_only(place, monkeypatch, capsys):
     arguments = ("encode", "a.wav", "-o", "a.pgc", "--codec", "small", "--overwrite")
     assert phonogram(monkeypatch, *arguments) == 0
     assert capsys.readouterr().err == ""
@@ -63,7 +63,7 @@ def test_a_bar_shows_only_where_a_person_watches(place, monkeypatch, capsys):
     assert "encoding" in capsys.readouterr().err
 
 
-def test_existing_outputs_are_kept_unless_told_otherwise(place, monkeypatch, capsys):
+def test_existing_output_needs_overwrite(place, monkeypatch, capsys):
     (place / "a.pgc").write_bytes(b"precious")
     assert phonogram(monkeypatch, "encode", "a.wav", "-o", "a.pgc", "--codec", "small") == 2
     assert (place / "a.pgc").read_bytes() == b"precious"
@@ -107,7 +107,7 @@ def test_codes_of_other_weights_are_refused(place, monkeypatch, capsys):
     assert "with weights" in capsys.readouterr().err and not (place / "x.wav").exists()
 
 
-def test_a_failure_midway_leaves_no_partial_output(place, monkeypatch, capsys):
+def test_failure_leaves_no_partial_output(place, monkeypatch, capsys):
     def full(self, *arguments):
         raise OSError(28, "No space left on device")
 
@@ -118,7 +118,7 @@ def test_a_failure_midway_leaves_no_partial_output(place, monkeypatch, capsys):
     assert sorted(place.rglob("*")) == before
 
 
-def test_no_mutant_of_a_code_file_is_decoded(place, monkeypatch, capsys):
+def test_mutated_code_files_are_not_decoded(place, monkeypatch, capsys):
     for name in ("a", "b"):
         phonogram(monkeypatch, "encode", f"{name}.wav", "-o", f"{name}.pgc", "--codec", "small")
     content, other = (place / "a.pgc").read_bytes(), (place / "b.pgc").read_bytes()

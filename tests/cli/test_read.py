@@ -1,4 +1,4 @@
-"""`phonogram read` with an engine that hums."""
+"""`phonogram read` with a fake engine."""
 
 import sys
 
@@ -37,14 +37,14 @@ def read(engine, monkeypatch):
     return run
 
 
-def test_a_book_becomes_one_file(read, engine, tmp_path, capsys):
+def test_book_is_written_to_one_file(read, engine, tmp_path, capsys):
     assert read("book.md", "-o", "book.wav", "--voice", "hum") == 0
     assert "2 chapters" in capsys.readouterr().out
     assert len(soundfile.read(tmp_path / "book.wav")[0]) > 8000
     assert {request.voice for request in engine.asked} == {"hum"} and len(engine.asked) == 5
 
 
-def test_a_reading_that_stopped_goes_on(read, engine, tmp_path, capsys):
+def test_interrupted_reading_resumes(read, engine, tmp_path, capsys):
     engine.refusals["It rained all evening long."] = EngineFailure("The model lost its way.")
     assert read("book.md", "-o", "book.wav") == 2
     told = capsys.readouterr().err
@@ -55,7 +55,7 @@ def test_a_reading_that_stopped_goes_on(read, engine, tmp_path, capsys):
     assert [request.text for request in engine.asked] == ["It rained all evening long."]
 
 
-def test_a_changed_book_is_read_where_it_changed(read, engine, tmp_path):
+def test_edited_book_synthesizes_only_changed_sentences(read, engine, tmp_path):
     assert read("book.md", "-o", "book.wav") == 0
     engine.asked.clear()
     (tmp_path / "book.md").write_text(BOOK.replace("nearly ready", "almost done"))
@@ -63,23 +63,23 @@ def test_a_changed_book_is_read_where_it_changed(read, engine, tmp_path):
     assert [request.text for request in engine.asked] == ["The tea is almost done now."]
 
 
-def test_another_format_of_a_book_needs_no_more_speaking(read, engine, tmp_path):
+def test_other_book_format_needs_no_synthesis(read, engine, tmp_path):
     assert read("book.md", "-o", "book.wav") == read("book.md", "-o", "book.flac") == 0
     assert len(engine.asked) == 5 and (tmp_path / "book.flac").read_bytes()[:4] == b"fLaC"
 
 
-def test_forgetting_leaves_nothing_but_the_file(read, tmp_path):
+def test_forget_option_keeps_only_the_output(read, tmp_path):
     assert read("book.md", "-o", "book.wav", "--forget") == 0
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def test_only_the_last_readings_of_a_book_are_kept(read, tmp_path):
+def test_only_the_latest_jobs_of_a_book_are_kept(read, tmp_path):
     for seed in range(6):
         assert read("book.md", "-o", "book.wav", "--overwrite", "--seed", seed) == 0
     assert len(list((tmp_path / "data").rglob("*.wav"))) == 4
 
 
-def test_what_could_not_be_said_is_told(read, engine, capsys):
+def test_skipped_sentences_are_reported(read, engine, capsys):
     engine.refusals["It rained all evening long."] = BadText("Not spoken.")
     assert read("book.md", "-o", "book.wav") == 0
     assert "skipped 1 sentences that this voice cannot speak: 'It rained" in capsys.readouterr().err
@@ -96,6 +96,6 @@ def test_what_could_not_be_said_is_told(read, engine, capsys):
         (("book.md", "-o", "book.wav", "--speed", "9"), "speed is 9.0"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_anything_is_spoken(read, engine, capsys, arguments, said):
+def test_usage_errors_are_reported_before_synthesis(read, engine, capsys, arguments, said):
     assert read(*arguments) == 2
     assert said in capsys.readouterr().err and not engine.asked

@@ -52,7 +52,7 @@ def test_text_becomes_a_sound_file(phonogram, engine, tmp_path, capsys, name, st
 @pytest.mark.parametrize(
     ("words", "switch", "is_fitted"), [(["a"], [], True), ([], [], False), (["a"], ["--no-fit"], False)]
 )
-def test_a_voice_is_fitted_to_recordings_whose_words_are_given(phonogram, engine, tmp_path, words, switch, is_fitted):
+def test_voice_is_adapted_to_references_with_transcripts(phonogram, engine, tmp_path, words, switch, is_fitted):
     (tmp_path / "r.wav").write_bytes(b"RIFF1")
     given = [part for one in words for part in ("--reference-text", one)]
     assert phonogram("speak", "Hello.", "-o", "a.wav", "--reference", "r.wav", *given, *switch) == 0
@@ -81,7 +81,7 @@ def test_every_option_reaches_the_engine(phonogram, engine, tmp_path):
 
 
 @pytest.mark.parametrize("how", [(), ("--stream",)])
-def test_a_bitrate_is_kept_or_refused_before_anything_is_said(phonogram, engine, tmp_path, capsys, how):
+def test_bitrate_is_applied_or_rejected_before_synthesis(phonogram, engine, tmp_path, capsys, how):
     for kbps in (16, 64):
         assert phonogram("speak", "x" * 100, "-o", f"{kbps}.mp3", "--bitrate-kbps", kbps, *how) == 0
         assert (tmp_path / f"{kbps}.mp3").stat().st_size * 8 / 2000 == pytest.approx(kbps, rel=0.2)
@@ -111,13 +111,13 @@ def read_audio_of_unknown_length(content):
     return (len(content) - 44) // 2
 
 
-def test_measures_come_as_json(phonogram, capsys):
+def test_metrics_are_printed_as_json(phonogram, capsys):
     assert phonogram("speak", "Hello", "-o", "a.wav", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["audio_s"] == 0.1 and facts["finish_reason"] == "stop" and facts["ignored"] == []
 
 
-def test_a_bar_shows_only_where_a_person_watches(phonogram, monkeypatch, capsys):
+def test_progress_bar_is_shown_on_a_terminal_only(phonogram, monkeypatch, capsys):
     assert phonogram("speak", "Hello", "-o", "a.wav") == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -126,7 +126,7 @@ def test_a_bar_shows_only_where_a_person_watches(phonogram, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"]])
-def test_failure_midway_leaves_no_file(phonogram, engine, tmp_path, capsys, options):
+def test_failure_during_synthesis_leaves_no_file(phonogram, engine, tmp_path, capsys, options):
     engine.fail_after_samples, engine.failure = 1600, EngineFailure("The lm thread failed.")
     assert phonogram("speak", "Hello " * 9, "-o", "a.wav", *options) == 2
     assert list(tmp_path.iterdir()) == []
@@ -177,7 +177,7 @@ def test_voices_are_listed(phonogram, engine, capsys):
     assert "There are no voices" in capsys.readouterr().err
 
 
-def test_serve_starts_the_server_where_it_is_told(phonogram, monkeypatch):
+def test_serve_uses_the_given_host_and_port(phonogram, monkeypatch):
     started = []
     monkeypatch.setattr("backend.cli.graceful_server.GracefulServer.run", lambda server: started.append(server.config))
     monkeypatch.setenv("PORT", "8123")

@@ -43,7 +43,7 @@ def test_command_trains_continues_and_exports(tmp_path, corpus):
     assert verdict.exit_code in (0, 1) and "step" in verdict.output
 
 
-def test_missing_preset_is_asked_for():
+def test_missing_preset_is_reported():
     result = CliRunner().invoke(app, ["train", "codec", "out=x"])
     assert isinstance(result.exception, BadSettings) and "preset=NAME" in str(result.exception)
 

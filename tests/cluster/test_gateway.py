@@ -1,4 +1,4 @@
-"""The gateway in front of replicas in this process: answers pass unchanged, and a lost replica costs nobody a request."""
+"""The gateway with replicas in this process: responses are unchanged, and requests of a lost replica are retried."""
 
 import asyncio
 import threading
@@ -12,10 +12,9 @@ from backend.cluster.replica import Replica
 from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import Busy, NotAvailable, NotReady
 from backend.settings import Settings
-from tests.api.test_wire import within
 from tests.support.fake_engine import FakeEngine
 from tests.support.local_cluster import SETTINGS, LocalReplicas, gateway_client
-from tests.support.served import asked_here
+from tests.support.served import asked_here, within
 
 TEXT = "words " * 30
 
@@ -29,7 +28,7 @@ def ask(http, **changes):
     return http.post("/tts", json={"text": TEXT, "seed": 4, "streaming": True, "format": "pcm", **changes})
 
 
-def test_answers_are_those_of_a_server_alone(http):
+def test_gateway_responses_equal_a_single_server(http):
     with asked_here() as alone:
         for change in ({}, {"format": "wav"}, {"streaming": False, "format": "flac"}, {"text": ""}, {"unknown": 1}):
             here, there = ask(http, **change), ask(alone, **change)
@@ -40,7 +39,7 @@ def test_answers_are_those_of_a_server_alone(http):
 
 
 @pytest.mark.parametrize("n_messages", [0, 1])
-def test_a_replica_lost_before_its_first_sound_costs_nothing(http, workers, n_messages):
+def test_replica_lost_before_the_first_chunk_is_retried(http, workers, n_messages):
     expected = ask(http).content
     workers.lost_after = {1: n_messages, 2: n_messages}
     answer = ask(http)
@@ -48,7 +47,7 @@ def test_a_replica_lost_before_its_first_sound_costs_nothing(http, workers, n_me
     assert workers.n_requests == 4 == workers.n_closed
 
 
-def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(workers, primary):
+def test_replica_lost_after_the_first_chunk_aborts_the_response(workers, primary):
     workers.lost_after = {0: 3}
     gateway = create_gateway(SETTINGS, workers, primary)
     with TestClient(gateway) as http:
@@ -59,14 +58,14 @@ def test_a_replica_lost_after_its_first_sound_breaks_the_answer_off(workers, pri
     assert workers.n_requests == 1
 
 
-def test_losing_every_replica_is_told(http, workers):
+def test_losing_all_replicas_is_reported(http, workers):
     workers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     answer = ask(http)
     assert answer.status_code == 503 and answer.headers["retry-after"] and workers.n_requests == MAX_TRIES
     assert ask(http).status_code == 200
 
 
-def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, workers, primary):
+def test_stored_data_requests_go_to_the_primary_once(http, workers, primary):
     form = {"data": {"name": "Ann", "consent": "true"}, "files": {"audio": b"RIFF"}}
     assert http.post("/voices", **form).status_code == 201
     assert len(primary.replica._host.engine.added) == 1 and workers.n_requests == 0
@@ -77,13 +76,13 @@ def test_what_is_kept_goes_to_the_desk_and_is_asked_once(http, workers, primary)
     assert http.get("/voices").status_code == 200 and primary.n_requests == 4
 
 
-def test_too_much_waiting_is_told_with_when_to_come_back(http, workers):
+def test_full_queue_returns_retry_after(http, workers):
     workers.refusal = Busy("Every replica has as much waiting as it may.", 1.0)
     answer = ask(http)
     assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "1000"
 
 
-def test_the_door_asks_who_calls(workers, primary):
+def test_gateway_checks_access(workers, primary):
     settings = Settings(device="cpu", api_key="a-key-for-the-gateway", max_upload_mb=1, rate_limit_per_min=5)
     with TestClient(create_gateway(settings, workers, primary)) as http:
         key = {"Authorization": "Bearer a-key-for-the-gateway"}
@@ -94,7 +93,7 @@ def test_the_door_asks_who_calls(workers, primary):
     assert workers.n_requests == primary.n_requests == 0
 
 
-def test_turns_are_taken_by_key_as_at_a_server_alone(workers, primary):
+def test_fair_queue_uses_the_key_like_a_single_server(workers, primary):
     settings, key = (
         Settings(device="cpu", api_key="a-key-for-the-gateway"),
         {"Authorization": "Bearer a-key-for-the-gateway"},
@@ -106,11 +105,11 @@ def test_turns_are_taken_by_key_as_at_a_server_alone(workers, primary):
         assert [name] == alone.engine.clients and name != "testclient"
 
 
-def test_answers_name_their_replica(http):
+def test_responses_name_their_replica(http):
     assert http.get("/health").headers["x-replica"].isdecimal()
 
 
-def test_a_client_that_leaves_stops_its_replica(workers, primary):
+def test_disconnect_cancels_the_replica(workers, primary):
     engine = FakeEngine()
     engine.pause_after_samples = 1600
     workers.replica = Replica(SETTINGS, "worker", lambda settings: engine)
@@ -149,7 +148,7 @@ def test_a_client_that_leaves_stops_its_replica(workers, primary):
     assert workers.n_closed == 1 and engine.n_pieces < len(TEXT) * 160 / 800
 
 
-def test_a_replica_without_an_engine_does_not_open():
+def test_replica_without_an_engine_fails_to_open():
     engine = FakeEngine()
     engine.load_failure = NotAvailable("No checkpoint in checkpoints/.")
     replica = Replica(SETTINGS, "worker", lambda settings: engine)

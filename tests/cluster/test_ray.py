@@ -1,4 +1,4 @@
-"""Two replicas under Ray Serve on this machine: killed and replaced while requests run, and none is lost."""
+"""Two replicas under Ray Serve on this machine: killed and replaced under load without losing a request."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from backend.settings import ROOT, Settings
-from tests.api.speech.test_websocket import PATH
 from tests.support import slow_engine
+from tests.support.speech_socket import PATH
 
 # Looked for, not imported: that alone takes seconds.
 HAS_RAY = find_spec("ray") is not None
@@ -135,7 +135,7 @@ def rows(http, url):
     return list(found.values())
 
 
-def test_conversations_are_spoken_by_both_replicas_and_sound_like_every_door(url, http):
+def test_websockets_use_both_replicas_and_equal_the_http_endpoint(url, http):
     def one(n):
         with talking(url, seed=n) as socket:
             return said(socket, f"{TEXT}{n}", "And more. And more than that.")
@@ -150,7 +150,7 @@ def test_conversations_are_spoken_by_both_replicas_and_sound_like_every_door(url
     assert all("done" in statuses for statuses in rows(http, url))
 
 
-def test_silent_sockets_hold_no_place_and_one_that_leaves_frees_its_own(url, http):
+def test_idle_sockets_use_no_slot_and_a_disconnect_frees_one(url, http):
     # More than both replicas together may have under way and waiting.
     with ExitStack() as silent:
         for _ in range(60):
@@ -165,7 +165,7 @@ def test_silent_sockets_hold_no_place_and_one_that_leaves_frees_its_own(url, htt
 JOIN = "import sys, ray; ray.init(address=sys.argv[1], logging_level='ERROR'); print(ray.nodes())"
 
 
-def test_nobody_joins_without_the_clusters_own_token(url, tmp_path):
+def test_joining_the_cluster_needs_its_token(url, tmp_path):
     import ray
 
     # Whoever joins runs code here, and Ray's ports are not those of this machine alone.
@@ -178,7 +178,7 @@ def test_nobody_joins_without_the_clusters_own_token(url, tmp_path):
     assert "oken" in joined.stderr
 
 
-def test_a_killed_replica_costs_nobody_a_request_and_is_replaced(url, http):
+def test_killed_replica_loses_no_request_and_is_replaced(url, http):
     n_broken = 0
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, http, url, n) for n in range(40)]
@@ -199,7 +199,7 @@ def test_a_killed_replica_costs_nobody_a_request_and_is_replaced(url, http):
     assert doomed not in {ask(http, url, n).headers["x-replica"] for n in range(4)}
 
 
-def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
+def test_killed_replica_is_retried_or_reported_on_the_websocket(url, http):
     texts = [f"{TEXT}{n}." for n in range(6)]
     doomed = ask(http, url, 0).headers["x-replica"]
     with ExitStack() as opened, ThreadPoolExecutor(6) as pool:
@@ -211,11 +211,11 @@ def test_a_conversation_whose_replica_is_killed_is_whole_or_told(url, http):
         if code == 1000:
             assert len(sound) == 320 * sum(map(len, texts))
         else:
-            assert (code, told[-1]["error"]) == (1011, "ReplicaLost") and len(sound) < 320 * sum(map(len, texts))
+            assert (code, told[-1]["error"]) == (1011, "SpeakerLost") and len(sound) < 320 * sum(map(len, texts))
     wait_until(lambda: running() == 2)
 
 
-def test_replacing_all_replicas_costs_nobody_a_request(url, http):
+def test_rolling_update_loses_no_request(url, http):
     from backend.cluster import ray_serve
 
     before = {ask(http, url, n).headers["x-replica"] for n in range(8)}

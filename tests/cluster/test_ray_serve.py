@@ -1,4 +1,4 @@
-"""What of the deployment needs no Ray."""
+"""The parts of the deployment that need no Ray."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from backend.errors import NotAvailable
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself Ctrl-C alone there")
-def test_ctrl_c_waits_for_the_end_of_what_must_not_break_off():
+def test_interrupt_is_deferred_to_the_end_of_the_block():
     before, is_whole = signal.getsignal(signal.SIGINT), False
     with pytest.raises(KeyboardInterrupt), defer_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
@@ -22,6 +22,6 @@ def test_ctrl_c_waits_for_the_end_of_what_must_not_break_off():
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="the extra 'cluster' is installed")
-def test_without_ray_the_way_to_it_is_told():
+def test_missing_ray_error_explains_the_installation():
     with pytest.raises(NotAvailable, match="pip install"):
         connect(None)

@@ -1,4 +1,4 @@
-"""The speech socket through the door of a cluster: what a server alone says, and a lost replica is told."""
+"""The speech WebSocket through a gateway equals that of a single server; lost replicas are reported."""
 
 import asyncio
 import logging
@@ -17,11 +17,10 @@ from backend.cluster.replica_pool import MAX_TRIES
 from backend.errors import BadRequest, Busy, EngineFailure, PhonogramError, RetryLater
 from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
-from tests.api.speech.test_websocket import PATH, Talk, pcm_of
-from tests.api.test_wire import within
 from tests.support.fake_engine import PIECE_SAMPLES, FakeEngine
 from tests.support.local_cluster import SETTINGS, LocalReplicas, gateway_client
-from tests.support.served import asked_here
+from tests.support.served import asked_here, within
+from tests.support.speech_socket import PATH, Talk, pcm_of
 
 STORY = "One is here. Two is here. Three is here. "
 SCRIPTS = {
@@ -70,13 +69,13 @@ def heard(http, script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-def test_a_conversation_is_that_of_a_server_alone(script, http, engine):
+def test_gateway_websocket_equals_a_single_server(script, http, engine):
     with asked_here(max_text_chars=SETTINGS.max_text_chars) as alone:
         assert heard(http, script) == heard(alone, script)
         assert engine.asked == alone.engine.asked
 
 
-def test_the_sound_is_that_of_the_other_doors(http):
+def test_websocket_audio_equals_the_http_endpoint(http):
     ask = {"type": "start", "voice": "hum", "seed": 11, "speed": 1.0}
     sound, _, _ = heard(http, (ask, {"type": "text", "text": "The same sentence."}))
     body = {"text": "The same sentence.", "voice": "hum", "seed": 11, "format": "pcm"}
@@ -84,7 +83,7 @@ def test_the_sound_is_that_of_the_other_doors(http):
         assert sound == http.post("/tts", json=body).content == alone.post("/tts", json=body).content
 
 
-def test_a_voice_that_is_not_there_is_told_as_by_a_server_alone(http):
+def test_unknown_voice_error_equals_a_single_server(http):
     def told(http):
         with talking(http) as talk:
             talk.say(type="start", voice="nobody")
@@ -97,7 +96,7 @@ def test_a_voice_that_is_not_there_is_told_as_by_a_server_alone(http):
 
 
 @pytest.mark.parametrize("message", ["no json", '{"type": "sing"}', '{"type": "text", "text": "%s"}' % ("x" * 70_000)])
-def test_a_message_that_is_none_is_told_and_closes(message, http, engine):
+def test_invalid_message_is_reported_and_closes_the_socket(message, http, engine):
     with talking(http) as talk:
         talk._socket.send_text(message)
         assert talk.until("error")["error"] == "BadRequest"
@@ -106,9 +105,9 @@ def test_a_message_that_is_none_is_told_and_closes(message, http, engine):
     assert closed.value.code == 1003 and engine.asked == []
 
 
-def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(workers, primary):
-    settings = Settings(device="cpu", api_key="a-key-for-the-door")
-    key = {"Authorization": "Bearer a-key-for-the-door"}
+def test_unauthenticated_and_cross_origin_sockets_are_rejected(workers, primary):
+    settings = Settings(device="cpu", api_key="a-key-for-the-gateway")
+    key = {"Authorization": "Bearer a-key-for-the-gateway"}
     with gateway_client(workers, primary, settings) as http:
         for headers, status in (
             ({}, 401), (key | {"Origin": "http://evil.example"}, 403), (key | {"Host": "evil.example"}, 403)
@@ -121,7 +120,7 @@ def test_strangers_and_foreign_pages_are_refused_before_the_socket_opens(workers
     assert workers.n_requests == 0
 
 
-def test_one_socket_too_many_and_other_paths_are_refused(workers, primary):
+def test_excess_sockets_and_other_paths_are_rejected(workers, primary):
     with gateway_client(workers, primary, max_sockets=1) as http, talking(http) as talk:
         with pytest.raises(WebSocketDenialResponse) as refused, http.websocket_connect(PATH):
             pass
@@ -132,7 +131,7 @@ def test_one_socket_too_many_and_other_paths_are_refused(workers, primary):
         talk.until("done")
 
 
-def test_a_silent_socket_holds_no_place_and_a_speech_does(http, workers, engine):
+def test_idle_socket_uses_no_slot_and_a_speech_does(http, workers, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with talking(http) as silent, talking(http) as talk:
         silent.say(type="start", seed=1)
@@ -146,7 +145,7 @@ def test_a_silent_socket_holds_no_place_and_a_speech_does(http, workers, engine)
         within(2.0, lambda: workers.n_open == workers.replica._host.n_speeches == 0)
 
 
-def test_barge_in_frees_the_place_and_new_text_is_spoken(http, workers, engine):
+def test_cancel_frees_the_slot_and_new_text_is_spoken(http, workers, engine):
     engine.pause_after_samples = 2 * PIECE_SAMPLES
     with talking(http) as talk:
         talk.say(type="start", pace=0)
@@ -164,7 +163,7 @@ def test_barge_in_frees_the_place_and_new_text_is_spoken(http, workers, engine):
     assert n_old <= 2 * 2 * PIECE_SAMPLES and talk.sound[n_old:] == pcm_of("New words.")
 
 
-def test_a_client_that_leaves_stops_the_replica(http, workers, engine):
+def test_websocket_disconnect_cancels_the_replica(http, workers, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     with talking(http) as talk:
         talk.say(type="text", text="Nobody hears the rest of this. And this. ")
@@ -175,32 +174,32 @@ def test_a_client_that_leaves_stops_the_replica(http, workers, engine):
 
 
 @pytest.mark.parametrize("n_lost", [1, MAX_TRIES - 1])
-def test_a_replica_lost_before_its_first_sound_costs_nothing(http, workers, n_lost):
+def test_replica_lost_before_the_first_chunk_is_retried(http, workers, n_lost):
     workers.lost_after = dict.fromkeys(range(n_lost), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Nobody notices."},))
     assert (sound, told[-1]["type"], code) == (pcm_of("Nobody notices."), "done", 1000)
     assert workers.n_requests == n_lost + 1 and workers.n_open == 0
 
 
-def test_a_replica_lost_while_it_spoke_is_told_and_closes(http, workers):
+def test_replica_lost_during_speech_is_reported_and_closes_the_socket(http, workers):
     workers.lost_after = {1: 1}
     whole, broken = "This one is whole.", "This one breaks off."
     sound, told, code = heard(http, ({"type": "text", "text": f"{whole} {broken} And nothing after. "},))
     assert code == 1011 and "done" not in [body["type"] for body in told]
-    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "ReplicaLost", 1)
+    assert (told[-1]["type"], told[-1]["error"], told[-1]["sentence"]) == ("error", "SpeakerLost", 1)
     assert told[-1]["retry_after_ms"] == 2000
     # What had come is heard, and the break is where it says.
     assert sound == pcm_of(whole, broken)[: 2 * (len(whole) * 160 + PIECE_SAMPLES)]
     within(2.0, lambda: workers.n_open == 0)
 
 
-def test_losing_every_replica_is_told_and_closes(http, workers):
+def test_losing_all_replicas_is_reported_and_closes_the_socket(http, workers):
     workers.lost_after = dict.fromkeys(range(MAX_TRIES), 0)
     sound, told, code = heard(http, ({"type": "text", "text": "Never heard. "},))
-    assert (sound, told[-1]["error"], code, workers.n_requests) == (b"", "ReplicaLost", 1011, MAX_TRIES)
+    assert (sound, told[-1]["error"], code, workers.n_requests) == (b"", "SpeakerLost", 1011, MAX_TRIES)
 
 
-def test_a_silent_socket_outlives_its_replica(http, workers):
+def test_idle_socket_outlives_its_replica(http, workers):
     with talking(http) as talk:
         talk.say(type="start", seed=1)
         for text in ("Before.", "After."):
@@ -220,9 +219,9 @@ def test_a_silent_socket_outlives_its_replica(http, workers):
         assert talk.sound == heard(alone, script)[0]
 
 
-@pytest.mark.parametrize("refused_by", ["the door's queue", "the replica"])
-def test_too_much_waiting_is_told_with_when_to_come_back_and_the_socket_goes_on(refused_by, http, workers, engine):
-    refuser = workers if refused_by == "the door's queue" else engine
+@pytest.mark.parametrize("refused_by", ["the gateway's queue", "the replica"])
+def test_full_queue_reports_retry_after_and_the_socket_stays_open(refused_by, http, workers, engine):
+    refuser = workers if refused_by == "the gateway's queue" else engine
     refuser.refusal = Busy("9 requests wait already.", 2.5)
     with talking(http) as talk:
         talk.say(type="text", text="One. Two. ")
@@ -236,7 +235,7 @@ def test_too_much_waiting_is_told_with_when_to_come_back_and_the_socket_goes_on(
     assert talk.sound == pcm_of("Again.")
 
 
-def test_a_failure_of_the_engine_is_told_and_the_socket_goes_on(http, engine):
+def test_engine_failure_is_reported_and_the_socket_stays_open(http, engine):
     engine.fail_after_samples, engine.failure = PIECE_SAMPLES, EngineFailure("The lm thread failed.")
     with talking(http) as talk:
         talk.say(type="text", text="A sentence of some length. ")
@@ -249,7 +248,7 @@ def test_a_failure_of_the_engine_is_told_and_the_socket_goes_on(http, engine):
     assert talk.sound.endswith(pcm_of("Again."))
 
 
-def test_a_fault_of_ours_is_told_without_its_inside(http, engine, caplog):
+def test_internal_error_hides_its_details(http, engine, caplog):
     engine.refusal = RuntimeError("a secret of the inside")
     with caplog.at_level(logging.ERROR), talking(http) as talk:
         talk.say(type="text", text="Hello there. ")
@@ -259,7 +258,7 @@ def test_a_fault_of_ours_is_told_without_its_inside(http, engine, caplog):
     assert "secret" in caplog.text
 
 
-def test_the_replica_counts_what_was_said_under_the_sockets_id(http, workers, primary, engine):
+def test_replica_records_speech_with_the_socket_request_id(http, workers, primary, engine):
     with http.websocket_connect(PATH, headers={"X-Request-Id": "talk-1"}) as socket:
         assert "talk-1" in str(socket.extra_headers)
         talk = Talk(socket)
@@ -271,15 +270,15 @@ def test_the_replica_counts_what_was_said_under_the_sockets_id(http, workers, pr
     assert len(set(engine.clients)) == 1 and engine.clients[0] and primary.n_requests == 0
 
 
-def test_turns_are_taken_by_the_key_of_the_socket(workers, primary, engine):
-    with gateway_client(workers, primary, Settings(device="cpu", api_key="a-key-for-the-door")) as http:
-        with http.websocket_connect(PATH, headers={"Authorization": "Bearer a-key-for-the-door"}) as socket:
+def test_fair_queue_uses_the_key_of_the_socket(workers, primary, engine):
+    with gateway_client(workers, primary, Settings(device="cpu", api_key="a-key-for-the-gateway")) as http:
+        with http.websocket_connect(PATH, headers={"Authorization": "Bearer a-key-for-the-gateway"}) as socket:
             talk = Talk(socket)
             talk.say(type="text", text="Hello there.")
             talk.say(type="end")
             talk.until("done")
-    with asked_here(api_key="a-key-for-the-door") as alone:
-        with alone.websocket_connect(PATH, headers={"Authorization": "Bearer a-key-for-the-door"}) as socket:
+    with asked_here(api_key="a-key-for-the-gateway") as alone:
+        with alone.websocket_connect(PATH, headers={"Authorization": "Bearer a-key-for-the-gateway"}) as socket:
             talk = Talk(socket)
             talk.say(type="text", text="Hello there.")
             talk.say(type="end")
@@ -287,7 +286,7 @@ def test_turns_are_taken_by_the_key_of_the_socket(workers, primary, engine):
         assert engine.clients == alone.engine.clients
 
 
-def test_a_speech_left_before_it_was_opened_asks_no_replica(workers):
+def test_speech_cancelled_before_opening_calls_no_replica(workers):
     async def leave_first():
         speech = RemoteSpeech(workers, InFlight(), SpeechRequest(text="Never asked."), {}, False)
         speech.cancel()
@@ -299,7 +298,7 @@ def test_a_speech_left_before_it_was_opened_asks_no_replica(workers):
     assert workers.n_requests == 0
 
 
-def test_every_error_comes_out_of_another_process_as_it_went_in():
+def test_errors_survive_pickling():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PhonogramError)]
     for kind in kinds:
         error = kind("Got, expected, what to do.", 1.5) if issubclass(kind, RetryLater) else kind("Got, expected.")
@@ -309,7 +308,7 @@ def test_every_error_comes_out_of_another_process_as_it_went_in():
     assert (told.param, told.code) == ("voice", "missing") and len(kinds) > 20
 
 
-def test_a_door_that_closes_lets_what_is_said_end_and_takes_nothing_new(http, engine):
+def test_draining_gateway_finishes_speech_and_rejects_new_speech(http, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     host = http.app.state.host
     with talking(http) as silent, talking(http) as talk:
@@ -336,7 +335,7 @@ def test_a_door_that_closes_lets_what_is_said_end_and_takes_nothing_new(http, en
     assert talk.sound == pcm_of("This is heard to its end.") and silent.sound == b""
 
 
-def test_a_request_at_the_door_is_waited_for(http, engine):
+def test_drain_waits_for_requests_in_flight(http, engine):
     engine.pause_after_samples = PIECE_SAMPLES
     host = http.app.state.host
     with ThreadPoolExecutor(1) as pool:

@@ -1,7 +1,7 @@
-"""A server to be mistreated, as a process of its own: `python -m tests.fault.server ENGINE` on the port of PORT.
+"""A server process for fault tests: `python -m tests.fault.server ENGINE` listens on PORT.
 
-ENGINE is `hum`, which makes sound of any length at once, or `small`, a random model behind everything real.
-MAX_FILE_BYTES bounds what it may write into one file, as a full disk would.
+ENGINE is `hum`, which generates tones of any length at once, or `small`, the real engine with a random model.
+MAX_FILE_BYTES limits the size of each file it writes, like a full disk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients that leave, dawdle, babble or come in crowds: the server answers the others, and its memory stays flat."""
+"""Clients that disconnect, stall, send garbage or overload the server: others are served, and memory stays flat."""
 
 import json
 import random
@@ -54,7 +54,7 @@ def hum(tmp_path):
         yield victim
 
 
-def test_a_thousand_clients_that_leave_leave_nothing_behind(hum):
+def test_thousand_disconnects_leak_nothing(hum):
     draw = random.Random(0)
     bodies = [raw_request(speech_body(n)) for n in (10, 1000, 8000)]
 
@@ -80,7 +80,7 @@ def test_a_thousand_clients_that_leave_leave_nothing_behind(hum):
     assert hum.http.post("/tts", json={"text": "Still here."}).status_code == 200
 
 
-def test_a_place_is_free_soon_after_its_client_left(tmp_path):
+def test_disconnect_frees_the_slot_soon(tmp_path):
     # A random model would go on for 900 frames.
     body = b'{"streaming": true, "format": "pcm", "use_memory_cache": "off", "text": "Hello there."}'
     freed_s = []
@@ -102,7 +102,7 @@ def test_a_place_is_free_soon_after_its_client_left(tmp_path):
     assert np.median(freed_s) < FREE_LIMIT_S
 
 
-def test_readers_of_one_byte_a_second_are_given_up_and_others_are_answered(hum):
+def test_slow_readers_time_out_and_others_are_served(hum):
     before_bytes = hum.settled_bytes()
     is_over = threading.Event()
 
@@ -157,7 +157,7 @@ BABBLE = [
 ]  # fmt: skip
 
 
-def test_babble_is_refused_or_ignored(hum):
+def test_garbage_input_is_rejected_or_ignored(hum):
     before_bytes, n_refused = hum.settled_bytes(), 0
     for words in BABBLE * N_BABBLES:
         with socket.create_connection(("127.0.0.1", hum.port), timeout=10) as client:
@@ -197,7 +197,7 @@ class SystemInfo:
         return max(0.0, self._used() - self._start) / took_s / psutil.cpu_count()
 
 
-def test_four_times_too_many_requests_are_served_or_told_to_wait(tmp_path):
+def test_overload_is_served_or_gets_a_429(tmp_path):
     rows, waiting = 4, 4
     with Victim("small", tmp_path, max_batch=rows, max_queue=waiting, chunk_size=1000) as small:
         body = {"text": "Hello there, all of you.", "max_new_tokens": 40, "use_memory_cache": "off", "format": "pcm"}

@@ -1,4 +1,4 @@
-"""Servers that are killed and disks that are full: what was accepted is there afterwards, and nothing half done shows."""
+"""Killed servers and full disks lose no accepted data and leave no partial files."""
 
 import io
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.data.synthetic import speech_like
-from tests.api.middleware.test_security_headers import INSIDE, told
 from tests.fault.victim import Victim
+from tests.support.error_leaks import INTERNALS, without_echo
 from tests.support.trial import sized, tell
 
 pytestmark = pytest.mark.fault
@@ -154,14 +154,14 @@ def fill(victim: Victim) -> tuple[list[str], httpx.Response]:
 
 def require_sane(victim: Victim, added: list[str], refused: httpx.Response, data: Path) -> None:
     assert refused.status_code == 507 and refused.json()["error"] == "StorageFull", refused.text
-    assert not INSIDE.search(told(refused.text)), refused.text
+    assert not INTERNALS.search(without_echo(refused.text)), refused.text
     assert {voice["id"] for voice in victim.http.get("/voices").json()["voices"]} == set(added)
     assert not [path for path in data.rglob("*") if path.name.endswith(".part")]
     # Speaking needs no disk.
     assert victim.http.post("/tts", json=BODY).status_code == 200
 
 
-def test_a_full_disk_is_told_and_nothing_half_written_shows(tmp_path, small_disk):
+def test_full_disk_is_reported_and_leaves_no_partial_file(tmp_path, small_disk):
     with Victim("small", tmp_path, data_dir=small_disk / "data", chunk_size=1000) as victim:
         added, refused = fill(victim)
         require_sane(victim, added, refused, small_disk / "data")
@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_and_nothing_half_written_shows(tmp_path, small_disk
             assert victim.http.get(f"/jobs/{answer.json()['id']}").status_code == 200
 
 
-def test_a_file_that_cannot_be_written_to_its_end_is_told(tmp_path):
+def test_write_failure_is_reported(tmp_path):
     with Victim("small", tmp_path, chunk_size=1000, max_file_bytes=2000) as victim:
         added, refused = fill(victim)
         require_sane(victim, added, refused, tmp_path / "data")

@@ -1,4 +1,4 @@
-"""Starting, watching and killing a server."""
+"""Starts, monitors and kills a server process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_LIMIT_S = 300.0
 
 
 class Victim:
-    """A server process over one data folder; use as a context. `kill` and `start` may follow each other."""
+    """A server process with its data folder, as a context manager. `start` may follow `kill`."""
 
     def __init__(self, engine: str, folder: Path, **settings: object) -> None:
         with socket.socket() as probe:
@@ -58,19 +58,19 @@ class Victim:
             return False
 
     def kill(self) -> None:
-        """Kill it as the system would: nothing of it runs any more."""
+        """Kills the process with SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def settled_bytes(self) -> int:
-        """Its memory once it has nothing to do."""
+        """Returns its resident memory once it is idle."""
         self.wait_until_idle()
         return self.watched.memory_info().rss
 
     def wait_until_idle(self, limit_s: float = 30.0) -> None:
         deadline_s = time.monotonic() + limit_s
         while self.measure("phonogram_open_speeches"):
-            assert time.monotonic() < deadline_s, "speeches nobody listens to are still open"
+            assert time.monotonic() < deadline_s, "speeches without a client are still open"
             time.sleep(0.05)
 
     def measure(self, name: str) -> float:

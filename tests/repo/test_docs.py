@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.package_tree import package_tree
 from tests.support.repository import ROOT, project_files
 
 # Every document a reader may follow; blocks that cannot run say why above them.
@@ -16,7 +17,6 @@ RUN = tuple(sorted(path.as_posix() for path in project_files() if path.suffix ==
 FENCE = re.compile(
     r"^(?:<!-- no-run: *(?P<reason>[^\n]*?) *-->\n+)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )
-MAP_LINE = re.compile(r"^- `((?:backend|ui)/[^`]+)`: \S", re.M)
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,13 @@ def test_readme_tree_equals_the_top_of_the_repository():
     assert all(len(line.split()) > 1 for line in tree.code.splitlines()), "every line says what it is"
 
 
-def test_every_source_file_is_on_the_map():
-    mapped = MAP_LINE.findall(text_of("docs/architecture.md"))
-    files = [path for path in project_files() if path.parts[0] in ("backend", "ui") and path.name != "__init__.py"]
-    there = {path.as_posix() for path in files}
-    assert len(mapped) == len(set(mapped)), "a file is listed twice"
-    assert not there - set(mapped), f"add to docs/architecture.md: {sorted(there - set(mapped))}"
-    assert not set(mapped) - there, f"remove from docs/architecture.md: {sorted(set(mapped) - there)}"
-
-
-def test_every_package_is_in_the_table():
-    table = text_of("docs/architecture.md")
-    packages = {path.parts[1] for path in project_files() if path.parts[0] == "backend" and len(path.parts) > 2}
-    assert not {name for name in packages if f"| `{name}/` |" not in table}
+def test_architecture_shows_the_package_tree_of_today():
+    shown = next(
+        block.code
+        for block in blocks_of("docs/architecture.md")
+        if "opt_engine" not in block.code and "backend/ " in block.code
+    )
+    assert shown.strip() == package_tree(), "replace the block by the output of python -m tests.support.package_tree"
 
 
 @pytest.mark.parametrize("path", [path for path in project_files() if path.suffix == ".md"], ids=str)

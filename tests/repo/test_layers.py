@@ -9,7 +9,7 @@ from tests.support.repository import imports_of, module_name, parsed, python_fil
 LAYERS = (
     ("hardware", "atomic_file"),
     ("nn", "audio", "monitor", "codes", "device"),
-    ("codec", "lm", "text", "data", "metrics"),
+    ("codec", "lm", "music", "text", "data", "metrics"),
     ("optimize", "compression", "weights"),
     ("runtime", "storage"),
     ("pipeline", "training"),

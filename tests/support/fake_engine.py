@@ -1,4 +1,4 @@
-"""A fake engine that generates tones: same methods and errors as the real one, without a model."""
+"""A fake engine that returns tones instead of speech, with the methods and errors of the real one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class FakeStream:
     def __iter__(self):
         for start in range(0, self.samples.shape[1], PIECE_SAMPLES):
             if start >= self.engine.pause_after_samples:
-                # Wait until the test sets `go_on` or the stream is cancelled.
+                # Waits for the test to set `go_on`, or for a cancellation.
                 self.engine.paused.set()
                 for _ in range(int(WAIT_LIMIT_S / 0.005)):
                     if self.cancelled.is_set() or self.engine.go_on.wait(0.005):
@@ -114,7 +114,7 @@ class FakeStream:
 
 
 class FakeEngine:
-    """`asked` collects every request; the other attributes configure the behavior."""
+    """`asked` has all requests; tests set the other attributes."""
 
     def __init__(self, settings=None):
         self.asked: list[SpeechRequest] = []
@@ -201,7 +201,7 @@ class FakeEngine:
         ]
 
     def encode_file(self, waveform: Waveform, n_codebooks: int | None = None) -> CodeFile:
-        """Codes that encode the level of each frame."""
+        """Codes with the peak level of each frame."""
         header = ContainerHeader.of(SPEC, CODES_HASH, n_codebooks)
         frames = np.array_split(np.abs(waveform.samples[0]), max(1, waveform.n_samples // SPEC.hop_samples))
         loudness = [min(15, int(frame.max() * 16)) for frame in frames]
@@ -212,8 +212,8 @@ class FakeEngine:
         return self.read_code_file(file.getvalue())
 
     def decode_file(self, content: bytes) -> Waveform:
-        found = self.read_code_file(content)
-        loudness = found.indices[0].repeat(SPEC.hop_samples).astype(np.float32) / 16
+        file = self.read_code_file(content)
+        loudness = file.indices[0].repeat(SPEC.hop_samples).astype(np.float32) / 16
         return Waveform(loudness[None], SPEC.sample_rate_hz)
 
     def read_code_file(self, content: bytes) -> CodeFile:

@@ -42,7 +42,7 @@ class FakeSampler:
         """`n_silent`: number of attempts that end at once."""
         self.seed, self.n_frames, self.drawn = seed, n_frames if attempt >= n_silent else 0, 0
         self.attempt, self.pointer = attempt, None
-        self.again = lambda: FakeSampler(seed, n_frames, attempt + 1, n_silent)
+        self.next_attempt = lambda: FakeSampler(seed, n_frames, attempt + 1, n_silent)
 
 
 class FakeState:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import uvicorn
@@ -10,6 +11,31 @@ from fastapi.testclient import TestClient
 from backend.app import create_app
 from backend.settings import Settings
 from tests.support.fake_engine import FakeEngine
+
+
+def within(limit_s, condition):
+    """Waits until `condition()` holds; fails after `limit_s`."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {limit_s} s"
+        time.sleep(0.002)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def open_speeches(http, url):
+    return http.get(f"{url}/metrics?format=json").json()["phonogram_open_speeches"]
+
+
+def openai_client(url, **options):
+    import openai
+
+    http = openai.DefaultHttpxClient(trust_env=False)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", http_client=http, **options)
 
 
 @contextmanager

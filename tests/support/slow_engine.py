@@ -1,4 +1,4 @@
-"""The fake engine, taking its time before the first sound: long enough to be killed meanwhile."""
+"""The fake engine with a delay before the first chunk, long enough to be killed meanwhile."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Everything of the HTTP interface that takes bytes, found in its own document, and bytes that mean no good."""
+"""The binary fields of the HTTP API, found in its OpenAPI document, and damaged content for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAGICS = [
     b"",
 ]
 
-# What text fields are sent as; a field of another name gets a word.
+# Values of known text fields; other fields get a name.
 WORDS = {
     "text": "Hi.", "input": "Hi.", "consent": "true", "consent_confirmed": "true", "format": "wav",
     "response_format": "wav", "max_new_tokens": "2", "seed": "1", "normalize": "true",
@@ -38,7 +38,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Upload:
-    """A place for bytes: a file of a form, a string of base64 in JSON, or the whole body."""
+    """A binary field: a file of a form, a base64 string in JSON, or the whole body."""
 
     method: str
     path: str
@@ -52,26 +52,26 @@ class Upload:
         return f"{self.method} {self.path} {self.content_type} {self.field}"
 
     def send(self, http: Any, content: bytes, name: str) -> Any:
-        """Ask with `content` in this place; `name` is for fields that must differ from call to call."""
-        # Voices of one name in two places would be one.
+        """Sends `content` in this field; `name` is for fields that must be unique per call."""
+        # Voice names must differ between fields.
         name = f"{name}-{zlib.crc32(str(self).encode()) % 1000}"
         fields = {field: WORDS.get(field, name) for field in self.others if field in WORDS or field in self.required}
         if self.field == "document":
-            del fields["text"]  # a book comes as one or the other
+            del fields["text"]  # a job takes a text or a document
         if self.content_type == "multipart/form-data":
-            # The file's name means no good either.
+            # The file name is malicious, too.
             files = [(self.field, ("..\\..\\NUL\0/" + name, content))]
             return http.request(self.method, self.path, data=fields, files=files)
         if self.content_type == "application/json":
-            shut = base64.b64encode(content).decode()
-            value: Any = [{"audio": shut, "text": "hi"}] if self.field == "references" else shut
+            encoded_content = base64.b64encode(content).decode()
+            value: Any = [{"audio": encoded_content, "text": "hi"}] if self.field == "references" else encoded_content
             return http.request(self.method, self.path, json={**fields, self.field: [value] if self.is_list else value})
         return http.request(self.method, self.path, content=content, headers={"Content-Type": self.content_type})
 
 
 def uploads_of(document: dict[str, Any]) -> list[Upload]:
-    """Every place for bytes in an OpenAPI document."""
-    found = []
+    """All binary fields in an OpenAPI document."""
+    uploads = []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
@@ -79,16 +79,16 @@ def uploads_of(document: dict[str, Any]) -> list[Upload]:
                 properties = schema.get("properties", {})
                 of = (method.upper(), path.replace("{", "").replace("}", ""), content_type)
                 if content_type not in ("multipart/form-data", "application/json"):
-                    found.append(Upload(*of, "", False, (), ()))
+                    uploads.append(Upload(*of, "", False, (), ()))
                 for name, declared in properties.items():
                     inner = resolved(document, declared.get("items", declared))
                     for option in inner.get("anyOf", [inner]):
                         if resolved(document, option).get("format") in ("binary", "byte") or name == "references":
                             others = tuple(field for field in properties if field != name)
                             is_list = "items" in declared and name != "references"
-                            found.append(Upload(*of, name, is_list, others, tuple(schema.get("required", ()))))
+                            uploads.append(Upload(*of, name, is_list, others, tuple(schema.get("required", ()))))
                             break
-    return found
+    return uploads
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def good_files(spec: Any, codes_hash: str) -> list[bytes]:
-    """Sound files of every kind, a code file of this codec, a book and a msgpack body."""
+    """Audio files of all formats, a code file of this codec, a book and msgpack bodies."""
     sounds = [encoded(*pair, 1) for pairs in CODINGS.values() for pair in pairs]
     codes = io.BytesIO()
     n_samples = 20 * spec.hop_samples
@@ -117,12 +117,12 @@ def good_files(spec: Any, codes_hash: str) -> list[bytes]:
 
 
 def bad_bytes(good: list[bytes], seed: int) -> bytes:
-    """Noise behind a known beginning, or a good file with one or two kinds of damage."""
-    draw = np.random.default_rng(seed)
-    if draw.integers(5) == 0:
-        return MAGICS[draw.integers(len(MAGICS))] + draw.bytes(int(draw.integers(0, 3000)))
-    content = good[draw.integers(len(good))]
-    for _ in range(draw.integers(1, 3)):
+    """Noise after a known magic number, or a good file with one or two kinds of damage."""
+    rng = np.random.default_rng(seed)
+    if rng.integers(5) == 0:
+        return MAGICS[rng.integers(len(MAGICS))] + rng.bytes(int(rng.integers(0, 3000)))
+    content = good[rng.integers(len(good))]
+    for _ in range(rng.integers(1, 3)):
         if content:
-            content = mutated(content, good[draw.integers(len(good))], draw)
-    return resealed(content) if content[:4] == b"OggS" and draw.integers(2) else content
+            content = mutated(content, good[rng.integers(len(good))], rng)
+    return resealed(content) if content[:4] == b"OggS" and rng.integers(2) else content

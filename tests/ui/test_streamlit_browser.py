@@ -168,7 +168,7 @@ def test_speech_plays_and_downloads_in_another_format(visit, tmp_path):
 def test_overview_updates_live(visit):
     overview, page = visit(""), visit("speak")
     speak(page)
-    card = overview.get_by_test_id("stMetric").filter(has_text="Requests")
+    card = overview.get_by_test_id("stMetric").filter(has=overview.get_by_text("Requests", exact=True))
     overview.wait_for_function(
         "() => [...document.querySelectorAll('[data-testid=stMetric]')].some(m => /Requests\\s*[1-9]/.test(m.innerText))"
     )

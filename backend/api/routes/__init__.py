@@ -1,4 +1,4 @@
-"""Routers of the HTTP API; the app includes all of `ROUTERS`."""
+"""All routers; `ROUTERS` lists what the application includes."""
 
 from backend.api.routes import (
     codec,
@@ -8,6 +8,7 @@ from backend.api.routes import (
     fish_references,
     fish_speech,
     jobs,
+    lossless,
     openai_models,
     openai_speech,
     openai_voices,
@@ -23,6 +24,7 @@ ROUTERS = (
     voices.router,
     openai_voices.router,
     codec.router,
+    lossless.router,
     fish_speech.router,
     fish_references.router,
     fish_codec.router,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from backend.text.normalization.english import MONTHS, NUMBER, normalize_english, speak_date, speak_fraction, speak_time
+from backend.text.normalization.dates import MONTHS, speak_date, speak_time
+from backend.text.normalization.english import normalize_english
 from backend.text.normalization.numbers import cardinal, letters, ordinal, year
+from backend.text.normalization.quantities import speak_fraction
+from backend.text.normalization.rule import NUMBER
 
 
 def say_as(text: str, kind: str, form: str = "") -> str | None:

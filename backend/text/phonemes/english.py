@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backend.errors import BadSettings
 from backend.text.normalization.letter_case import normalize_emphasis
+from backend.text.phonemes.heteronyms import mark_heteronyms
 
 if TYPE_CHECKING:
     from hibari.g2p import G2P
@@ -76,7 +77,8 @@ class EnglishPhonemizer:
         with self._lock:
             g2p = self._load()
             plain = _change_words(kept, lambda words: _plain(g2p, words))
-            phonemes = g2p(_without_giants(plain))
+            plain = _change_words(plain, lambda words: mark_heteronyms(words, g2p.lexicon.golds))
+            phonemes = g2p(_change_words(plain, _without_giants))
         symbols = NOT_SYMBOL.sub("", phonemes.translate(NEAREST))
         symbols = re.sub(r" +(?=[;:,.!?…)]|$)|(?<=[(]) +|^ +", "", re.sub(r" +", " ", symbols))
         # The period of "D.C." is dropped with its letters even at the end of a sentence; restore it.

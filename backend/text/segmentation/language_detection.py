@@ -23,13 +23,16 @@ FOREIGN = frozenset({
     "som", "på", "är", "jag", "til", "og", "af", "er", "det", "nie", "się", "na", "jest", "że", "w", "z",
 })  # fmt: skip
 
+WORD = re.compile(r"(?<![\w])[^\W\d_]+(?![\d_])")
+
 
 def looks_english(text: str) -> bool:
     """Whether a text is English: mostly Latin letters, and no more foreign than English function words."""
     letters_in = [character for character in text if character.isalpha()]
     if not letters_in or sum(script_of(character) == "Latin" for character in letters_in) < 0.9 * len(letters_in):
         return False
-    words = re.findall(r"[^\W\d_]+", text.lower())
+    # Not letters beside figures (GPT-4o), nor single capitals (Y = 2).
+    words = [word.lower() for word in WORD.findall(text) if len(word) > 1 or word.islower() or word == "I"]
     n_english, n_foreign = (sum(word in known for word in words) for known in (ENGLISH, FOREIGN))
     if n_english or n_foreign:
         return n_english >= n_foreign

@@ -18,7 +18,9 @@ from backend.training.loop.config import (
     check_config,
 )  # fmt: skip
 
-WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
+WaveformLoss = Literal[
+    "mel", "loudness", "complex", "multiscale", "chroma", "onset", "waveform", "adversarial", "feature"
+]
 
 
 class CodecBlock(ConfigBlock):
@@ -56,10 +58,14 @@ class CodecLossBlock(ConfigBlock):
     mel_windows: tuple[int, ...] = (256, 512, 1024, 2048)
     mel_bins: tuple[int, ...] = (32, 64, 96, 128)
     complex_windows: tuple[int, ...] = (512, 1024)
+    n_windows_per_step: Annotated[int, Field(ge=1)] | None = None  # judge through so many at random, to save time
     floor: Annotated[float, Field(gt=0.0)] = 3e-4
     mel: float = 15.0
     loudness: float = 0.0
     complex: float = 15.0
+    multiscale: float = 0.0
+    chroma: float = 0.0
+    onset: float = 0.0
     waveform: float = 0.0
     commitment: float = 0.25
     codebook: float = 1.0

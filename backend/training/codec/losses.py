@@ -21,6 +21,7 @@ class SpectralDistance(NamedTuple):
     complex: Tensor  # of compressed complex spectra
     spectrum: Tensor  # of log magnitudes per bin; mel bands would hide the gaps between harmonics
     compressed: Tensor  # of compressed magnitudes per bin
+    multiscale: Tensor  # SoundStream, equation 5: L1 of mel magnitudes, and L2 of their logarithms by sqrt(window / 2)
 
 
 class SpectralLoss(nn.Module):
@@ -48,11 +49,12 @@ class SpectralLoss(nn.Module):
             filters = torch.from_numpy(mel_filters(rate_hz, window, n_bins)).float()
             self.register_buffer(f"filters_{window}", filters, persistent=False)
 
-    def forward(self, audio: Tensor, target: Tensor) -> SpectralDistance:
-        """Returns the distances between `audio` [B, C, N] and `target` of the same shape."""
+    def forward(self, audio: Tensor, target: Tensor, windows: tuple[int, ...] | None = None) -> SpectralDistance:
+        """Returns the distances between `audio` [B, C, N] and `target` of the same shape, for all or some `windows`."""
         audio, target = audio.flatten(0, 1).float(), target.flatten(0, 1).float()
-        mel, loudness, complex_, spectrum, compressed = audio.new_zeros(5).unbind()
-        for window in self.windows:
+        mel, loudness, complex_, spectrum, compressed, multiscale = audio.new_zeros(6).unbind()
+        used = self.windows if windows is None else windows
+        for window in used:
             with torch.no_grad():
                 expected = self._spectra(target, window)
             spectra = self._spectra(audio, window)
@@ -60,7 +62,11 @@ class SpectralLoss(nn.Module):
             if window in self.mel_windows:
                 filters = self.get_buffer(f"filters_{window}")
                 bands, expected_bands = self._bands(power, filters), self._bands(expected_power, filters)
-                mel = mel + (bands.log() - expected_bands.log()).abs().mean()
+                log_difference = bands.log() - expected_bands.log()
+                mel = mel + log_difference.abs().mean()
+                # Both terms are means over bands, so the number of bands does not weigh a window.
+                log_distance = (log_difference.square().mean(dim=2) + 1e-12).sqrt().mean()
+                multiscale = multiscale + (bands - expected_bands).abs().mean() + (window / 2) ** 0.5 * log_distance
                 loudness = loudness + (bands.pow(COMPRESSION) - expected_bands.pow(COMPRESSION)).abs().mean()
             if window in self.bin_windows:
                 bins, expected_bins = _magnitude(power) + self.floor, _magnitude(expected_power) + self.floor
@@ -72,10 +78,16 @@ class SpectralLoss(nn.Module):
                 difference = torch.view_as_real(spectra) * gain[..., None]
                 difference = difference - torch.view_as_real(expected) * expected_gain[..., None]
                 complex_ = complex_ + difference.abs().mean()
-        n_mel, n_complex = max(len(self.mel_windows), 1), max(len(self.complex_windows), 1)
-        n_bins = max(len(self.bin_windows), 1)
+        n_mel = max(sum(window in self.mel_windows for window in used), 1)
+        n_complex = max(sum(window in self.complex_windows for window in used), 1)
+        n_bins = max(sum(window in self.bin_windows for window in used), 1)
         return SpectralDistance(
-            mel / n_mel, loudness / n_mel, complex_ / n_complex, spectrum / n_bins, compressed / n_bins
+            mel / n_mel,
+            loudness / n_mel,
+            complex_ / n_complex,
+            spectrum / n_bins,
+            compressed / n_bins,
+            multiscale / n_mel,
         )
 
     def _spectra(self, samples: Tensor, window: int) -> Tensor:

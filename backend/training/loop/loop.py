@@ -78,7 +78,7 @@ class Loop:
                 break
         self._snapshot()
         self._export()
-        self._audition()
+        self._validate()
         self._event("stop", {"reason": reason})
         if self.log is not None:
             self.log.close()
@@ -125,7 +125,7 @@ class Loop:
         for name, minutes, act in (
             ("snapshot", recipe.snapshot_minutes, self._snapshot),
             ("export", recipe.export_minutes, self._export),
-            ("audition", recipe.audition_minutes, self._audition),
+            ("audition", recipe.audition_minutes, self._validate),
         ):
             if self._agree(time.monotonic() - last[name] >= 60 * minutes):
                 act()
@@ -217,7 +217,7 @@ class Loop:
         if self.exporter is not None and self.fabric.is_global_zero:
             self.exporter(self.task.average.module, {"trained_steps": self.step, **self.task.export_metadata()})
 
-    def _audition(self) -> None:
+    def _validate(self) -> None:
         if self.log is None:
             return
         values = self.task.validate(self.recipe.out / "audition")

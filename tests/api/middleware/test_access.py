@@ -1,4 +1,4 @@
-"""Who is let in: names of the server, pages, keys and how often; for requests and for WebSockets."""
+"""Access control of requests and WebSockets: host, origin, API key and rate limit."""
 
 import logging
 
@@ -23,7 +23,7 @@ KEYS = "first-of-the-keys, second-of-the-keys"
     ["127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "192.168.0.7:8000", "[fe80::1%eth0]:80", "phonogram:8000",
      "tts.localhost:8000", "localhost."],
 )  # fmt: skip
-def test_addresses_and_names_nobody_can_register_are_answered(host):
+def test_addresses_and_unregistrable_names_are_accepted(host):
     with asked_here() as http:
         assert http.get("/voices", headers={"Host": host}).status_code == 200
 
@@ -32,13 +32,13 @@ def test_addresses_and_names_nobody_can_register_are_answered(host):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example."]
 )
-def test_a_name_that_was_pointed_at_this_machine_is_refused(host, path):
+def test_dns_rebinding_host_is_rejected(host, path):
     with asked_here() as http:
         refused = http.get(path, headers={"Host": host})
     assert refused.status_code == 403 and "ALLOWED_HOSTS" in refused.json()["message"]
 
 
-def test_names_can_be_allowed():
+def test_allowed_hosts_are_accepted():
     names = TrustedHosts("tts.example", "a.example, b.example")
     assert all(map(names.allows, ("tts.example:8000", "A.example", "b.example.")))
     assert not names.allows("c.example")
@@ -51,7 +51,7 @@ def test_two_host_headers_are_refused():
         assert http.get("/voices", headers=both).status_code in (400, 403)
 
 
-def test_any_key_of_the_list_opens_and_no_other():
+def test_only_listed_keys_are_accepted():
     with asked_here(api_key=KEYS) as http:
         for key in ("first-of-the-keys", "second-of-the-keys"):
             assert http.get("/voices", headers={"Authorization": f"Bearer {key}"}).status_code == 200
@@ -63,7 +63,7 @@ def test_any_key_of_the_list_opens_and_no_other():
         assert http.get("/voices", params={"api_key": "first-of-the-keys"}).status_code == 401
 
 
-def test_the_server_keeps_no_key_only_what_recognizes_it():
+def test_server_keeps_only_key_digests():
     ring = ApiKeys(KEYS)
     found = ring.find("second-of-the-keys")
     assert found is not None and found.name == key_name("second-of-the-keys") and len(found.name) == 8
@@ -91,7 +91,7 @@ def test_keys_and_texts_stay_out_of_the_log(caplog):
 
 
 @pytest.mark.parametrize(("keys", "finding"), [("", "without an API key"), ("short", "can be guessed"), (KEYS, None)])
-def test_opening_to_the_network_carelessly_is_told(keys, finding, caplog):
+def test_open_network_without_a_key_is_logged(keys, finding, caplog):
     warn_if_open(Settings(host="0.0.0.0", api_key=keys))
     warn_if_open(Settings(api_key=keys))
     assert [finding in record.getMessage() for record in caplog.records] == ([True] if finding else [])
@@ -108,7 +108,7 @@ class Clock:
         return self.now_s
 
 
-def test_a_caller_gets_a_minutes_worth_and_then_a_steady_rate():
+def test_rate_limit_allows_a_burst_then_a_steady_rate():
     clock = Clock()
     rate = RateLimit(60, clock)
     assert [rate.wait_s(None, "203.0.113.5") for _ in range(60)] == [0.0] * 60
@@ -120,7 +120,7 @@ def test_a_caller_gets_a_minutes_worth_and_then_a_steady_rate():
     assert rate.wait_s(None, "203.0.113.6") == 0.0
 
 
-def test_callers_are_told_apart_by_key_else_by_address():
+def test_rate_limit_identifies_clients_by_key_else_address():
     rate = RateLimit(1, Clock())
     assert rate.wait_s("one", "203.0.113.5") == rate.wait_s("two", "203.0.113.5") == 0.0
     assert rate.wait_s("one", "203.0.113.6") > 0
@@ -137,14 +137,14 @@ def test_by_default_only_other_machines_are_limited():
     assert not any(RateLimit(0, Clock()).wait_s(None, "192.0.2.1") for _ in range(2 * REMOTE_PER_MIN))
 
 
-def test_many_callers_take_no_more_memory_than_some():
+def test_rate_limit_memory_is_bounded():
     rate = RateLimit(1, Clock())
     for number in range(MAX_CLIENTS + 50):
         rate.wait_s(None, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(rate._buckets) == MAX_CLIENTS
 
 
-def test_too_many_requests_are_told_when_to_come_back():
+def test_rate_limited_requests_get_retry_after():
     with asked_here(rate_limit_per_min=2, api_key=KEYS) as http:
         first, second = ({"Authorization": f"Bearer {key}"} for key in KEYS.split(", "))
         assert [http.get("/voices", headers=first).status_code for _ in range(3)] == [200, 200, 429]
@@ -174,7 +174,7 @@ def echo():
 KEY = {"Authorization": "Bearer first-of-the-keys"}
 
 
-def test_a_websocket_with_the_key_is_opened(echo):
+def test_websocket_with_the_key_is_accepted(echo):
     for origin in ({}, {"Origin": "http://localhost:7860"}):
         with echo.websocket_connect("/echo", headers={**KEY, **origin}) as socket:
             socket.send_text("hello")
@@ -185,13 +185,13 @@ def test_a_websocket_with_the_key_is_opened(echo):
     ("headers", "status"),
     [({}, 401), ({**KEY, "Origin": "http://evil.example"}, 403), ({**KEY, "Host": "evil.example"}, 403)],
 )
-def test_a_websocket_is_refused_as_a_request_is(echo, headers, status):
+def test_websocket_is_rejected_like_a_request(echo, headers, status):
     with pytest.raises(WebSocketDenialResponse) as refused, echo.websocket_connect("/echo", headers=headers):
         pass
     assert refused.value.status_code == status and refused.value.json()["message"]
 
 
-def test_nothing_of_a_body_is_read_for_a_stranger():
+def test_unauthenticated_body_is_not_read():
     with asked_here(api_key=KEYS) as http:
         n_read, sent = 0, []
 

@@ -1,7 +1,6 @@
-"""What goes with every answer, and what never does: headers for browsers; no path, no stack."""
+"""All responses have security headers and reveal no internals."""
 
 import asyncio
-import re
 import socket
 import threading
 import time
@@ -13,27 +12,21 @@ from backend.api.errors import SECURITY_HEADERS, STATUS
 from backend.api.middleware.timeouts import ClientStalled, TimeoutMiddleware
 from backend.opt_engine import OptimizedEngine
 from backend.settings import ROOT
+from tests.support.error_leaks import INTERNALS, without_echo
 from tests.support.fake_engine import FakeEngine
 from tests.support.served import asked_here, served
 from tests.support.small_engine import open_small, settings_in
 
-# A path of any system, a line of a traceback, a module's file, an object's address.
-INSIDE = re.compile(r"(?<![\w:/<])/(?:\w[\w.-]*/)+\w|[A-Za-z]:\\|Traceback|File \"|line \d+, in|\.py\b|object at 0x")
-# What the caller named itself may be repeated.
-OWN = re.compile(r"(?:GET|PUT|POST|HEAD|PATCH|DELETE) /\S*|See /docs|'\.\./\.\./etc/passwd'")
 
-
-def told(text):
-    return OWN.sub("", text)
-
-
-def test_the_pattern_finds_what_must_not_be_told():
+def test_internals_pattern_matches_paths_and_tracebacks():
     for text in (str(ROOT / "x.py"), "C:\\data", 'File "x"', "at /tmp/data/voices", "<Foo object at 0x7f>"):
-        assert INSIDE.search(told(text)), text
-    assert not INSIDE.search(told("POST /nowhere/at/all: not found. See /docs for what there is. 3/4 of 1.5 s"))
+        assert INTERNALS.search(without_echo(text)), text
+    assert not INTERNALS.search(
+        without_echo("POST /nowhere/at/all: not found. See /docs for what there is. 3/4 of 1.5 s")
+    )
 
 
-def test_every_answer_carries_the_headers_a_browser_needs():
+def test_every_response_has_security_headers():
     with asked_here(api_key="the-only-key-there-is") as http:
         http.engine.refusal = ZeroDivisionError("x")
         key = {"Authorization": "Bearer the-only-key-there-is"}
@@ -48,7 +41,7 @@ def test_every_answer_carries_the_headers_a_browser_needs():
 
 
 @pytest.mark.parametrize("kind", [*STATUS, ZeroDivisionError, OSError, MemoryError], ids=lambda kind: kind.__name__)
-def test_an_error_of_any_kind_is_answered_without_the_inside(kind):
+def test_no_error_response_reveals_internals(kind):
     inside = f"{ROOT}/backend/x.py"
     error = kind.__new__(kind)
     is_known = issubclass(kind, errors.PhonogramError)
@@ -60,7 +53,7 @@ def test_an_error_of_any_kind_is_answered_without_the_inside(kind):
         for streaming in (False, True):
             answer = http.post("/tts", json={"text": "x", "streaming": streaming})
             assert answer.status_code == STATUS.get(kind, 500)
-            assert not INSIDE.search(told(answer.text)), answer.text
+            assert not INTERNALS.search(without_echo(answer.text)), answer.text
 
 
 BAD = b"RIFF\x00\x00\x00\x00WAVEjunk"
@@ -87,16 +80,16 @@ PROVOCATIONS = [
 ]
 
 
-def test_no_provocation_makes_the_server_tell_of_its_inside(tmp_path):
+def test_no_request_makes_the_server_reveal_internals(tmp_path):
     with asked_here(OptimizedEngine(settings_in(tmp_path), open_small)) as http:
         for method, path, body in PROVOCATIONS:
             answer = http.request(method, path, **body)
             assert 400 <= answer.status_code < 500, (method, path, answer.text)
-            assert not INSIDE.search(told(answer.text)), answer.text
+            assert not INTERNALS.search(without_echo(answer.text)), answer.text
             assert str(tmp_path) not in answer.text
 
 
-def test_a_client_that_never_sends_the_rest_is_given_up():
+def test_incomplete_request_times_out():
     with served(FakeEngine(), client_timeout_s=0.2) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as client:
@@ -110,7 +103,7 @@ def test_a_client_that_never_sends_the_rest_is_given_up():
     assert answer.startswith(b"HTTP/1.1 408") and b"CLIENT_TIMEOUT_S" in answer
 
 
-def test_a_client_that_takes_nothing_of_its_answer_frees_its_place():
+def test_client_that_does_not_read_frees_its_slot():
     engine = FakeEngine()
     text = "x" * 100_000  # 32 MB of sound, more than any socket holds
     with served(engine, client_timeout_s=0.3, max_text_chars=100_000) as url:
@@ -130,7 +123,7 @@ def test_a_client_that_takes_nothing_of_its_answer_frees_its_place():
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_whoever_listens_no_more_is_given_up_on_any_connection(kind):
+def test_disconnect_is_detected_on_any_connection(kind):
     async def app(scope, receive, send):
         await send({"type": f"{kind}.send"})
 
@@ -141,7 +134,7 @@ def test_whoever_listens_no_more_is_given_up_on_any_connection(kind):
         asyncio.run(TimeoutMiddleware(app, 0.01)({"type": kind}, never, never))
 
 
-def test_a_speech_may_take_longer_than_the_client_is_waited_for():
+def test_speech_may_take_longer_than_the_client_timeout():
     engine = FakeEngine()
     engine.pause_after_samples = 800
     threading.Timer(0.6, engine.go_on.set).start()

@@ -1,57 +1,18 @@
-"""Text in and speech out over one WebSocket."""
+"""The speech WebSocket: text in, audio out."""
 
-import base64
-import json
 import threading
 import time
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backend.api.speech.websocket import SpeechSocket
-from backend.audio.pcm import to_int16
 from backend.errors import BadText, Busy, EngineFailure
-from backend.runtime.request import SpeechRequest
-from tests.api.test_wire import within
-from tests.support.fake_engine import PIECE_SAMPLES, RATE_HZ, FakeEngine, sound_of
-from tests.support.served import asked_here
-
-PATH = "/v1/audio/speech/stream"
-
-
-class Talk:
-    """A client's end: sends dicts, collects what comes."""
-
-    def __init__(self, socket):
-        self._socket = socket
-        self.sound, self.told = b"", []
-
-    def say(self, **message):
-        self._socket.send_text(json.dumps(message))
-
-    def next(self):
-        message = self._socket.receive()
-        if message["type"] == "websocket.close":
-            raise WebSocketDisconnect(message["code"])
-        if message.get("bytes"):
-            self.sound += message["bytes"]
-            return "sound"
-        body = json.loads(message["text"])
-        if body["type"] == "audio":
-            self.sound += base64.b64decode(body["audio"])
-        self.told.append(body)
-        return body["type"]
-
-    def until(self, kind):
-        while self.next() != kind:
-            pass
-        return self.told[-1]
-
-    def of(self, kind):
-        return [body for body in self.told if body["type"] == kind]
+from tests.support.fake_engine import PIECE_SAMPLES, RATE_HZ, FakeEngine
+from tests.support.served import asked_here, within
+from tests.support.speech_socket import PATH, Talk, pcm_of
 
 
 @contextmanager
@@ -60,12 +21,7 @@ def talking(engine=None, **settings):
         yield Talk(socket), http.engine, http
 
 
-def pcm_of(*texts):
-    sounds = [to_int16(sound_of(SpeechRequest(text=text), 1)).T for text in texts]
-    return np.concatenate(sounds).astype("<i2").tobytes()
-
-
-def test_each_sentence_is_spoken_in_order_and_the_sound_is_theirs():
+def test_sentences_are_spoken_in_order():
     with talking() as (talk, engine, _):
         for piece in ("Hello the", "re. How are", " you? Fine"):
             talk.say(type="text", text=piece)
@@ -80,7 +36,7 @@ def test_each_sentence_is_spoken_in_order_and_the_sound_is_theirs():
     assert talk.of("audio_start") == [{"type": "audio_start", "format": "pcm", "sample_rate": RATE_HZ, "channels": 1}]
 
 
-def test_the_first_sound_comes_before_the_last_text():
+def test_first_audio_is_sent_before_the_last_text():
     with talking() as (talk, _, _):
         talk.say(type="text", text="First sentence. Second")
         while talk.next() != "sound":
@@ -104,7 +60,7 @@ def test_flush_speaks_an_unfinished_sentence_and_the_socket_goes_on():
     assert talk.sound == pcm_of("And then", "More")
 
 
-def test_cancel_stops_the_sound_and_new_text_is_spoken_on_the_same_socket():
+def test_cancel_stops_audio_and_the_socket_accepts_new_text():
     engine = FakeEngine()
     engine.pause_after_samples = 2 * PIECE_SAMPLES
     with talking(engine) as (talk, _, http):
@@ -130,19 +86,19 @@ def test_cancel_stops_the_sound_and_new_text_is_spoken_on_the_same_socket():
 
 
 @pytest.mark.parametrize("moment", ["audio_start", "sound"])
-def test_a_cancellation_while_something_is_sent_leaves_nothing_behind(monkeypatch, moment):
-    tell, send = SpeechSocket._tell, WebSocket.send_bytes
+def test_cancel_during_a_send_drops_the_old_audio(monkeypatch, moment):
+    send_json, send = SpeechSocket._send_json, WebSocket.send_bytes
     sockets, cancelled = [], threading.Event()
 
     async def cancel_in_between():
-        # As if the client's word came just now.
+        # As if a cancel message arrived just now.
         if not cancelled.is_set():
-            sockets[0]._drop_all()
+            sockets[0]._cancel_all()
             cancelled.set()
 
-    async def tell_and_cancel(self, body, family=None):
+    async def send_json_and_cancel(self, body, epoch=None):
         sockets.append(self)
-        await tell(self, body, family)
+        await send_json(self, body, epoch)
         if body["type"] == moment:
             await cancel_in_between()
 
@@ -151,7 +107,7 @@ def test_a_cancellation_while_something_is_sent_leaves_nothing_behind(monkeypatc
         if moment == "sound":
             await cancel_in_between()
 
-    monkeypatch.setattr(SpeechSocket, "_tell", tell_and_cancel)
+    monkeypatch.setattr(SpeechSocket, "_send_json", send_json_and_cancel)
     monkeypatch.setattr(WebSocket, "send_bytes", send_and_cancel)
     with talking() as (talk, _, _):
         talk.say(type="start", pace=0)
@@ -165,7 +121,7 @@ def test_a_cancellation_while_something_is_sent_leaves_nothing_behind(monkeypatc
     assert done["audio_s"] == pytest.approx(len(pcm_of("New words.")) / 2 / RATE_HZ, abs=1e-3)
 
 
-def test_cancelling_while_a_sentence_waits_for_its_place_starts_nothing():
+def test_cancel_of_a_queued_sentence_starts_nothing():
     engine = FakeEngine()
     engine.pause_after_samples = 0
     with talking(engine) as (talk, _, http):
@@ -177,7 +133,7 @@ def test_cancelling_while_a_sentence_waits_for_its_place_starts_nothing():
         within(1.0, lambda: http.app.state.host.n_speeches == 0)
 
 
-def test_a_client_that_leaves_stops_the_engine():
+def test_disconnect_cancels_the_engine_stream():
     engine = FakeEngine()
     engine.pause_after_samples = PIECE_SAMPLES
     with asked_here(engine) as http:
@@ -188,7 +144,7 @@ def test_a_client_that_leaves_stops_the_engine():
     assert engine.n_cancelled >= 1
 
 
-def test_no_more_than_the_next_sentence_is_made_ahead():
+def test_only_the_next_sentence_is_generated_ahead():
     engine = FakeEngine()
     engine.pause_after_samples = PIECE_SAMPLES
     with talking(engine) as (talk, _, _):
@@ -203,7 +159,7 @@ def test_no_more_than_the_next_sentence_is_made_ahead():
     assert len(engine.asked) == 4
 
 
-def test_sound_is_sent_no_further_ahead_than_the_pace():
+def test_audio_is_paced():
     with talking() as (talk, _, _):
         talk.say(type="start", pace=0.3)
         talk.say(type="text", text="x" * 50)
@@ -215,7 +171,7 @@ def test_sound_is_sent_no_further_ahead_than_the_pace():
     assert len(talk.sound) == 2 * RATE_HZ and took_s >= 0.5
 
 
-def test_timings_count_from_the_first_sound_of_the_socket():
+def test_timestamps_count_from_the_first_audio_of_the_socket():
     with talking() as (talk, _, _):
         talk.say(type="start", timings=True, pace=0)
         talk.say(type="text", text="Hello there. All good.")
@@ -229,7 +185,7 @@ def test_timings_count_from_the_first_sound_of_the_socket():
 
 
 @pytest.mark.parametrize(("format", "magic"), [("wav", b"RIFF"), ("flac", b"fLaC"), ("mp3", b"")])
-def test_containers_hold_all_sentences_in_one_file_also_as_json(format, magic):
+def test_container_format_is_one_file_over_all_sentences(format, magic):
     sounds = []
     for audio in ("binary", "json"):
         with talking() as (talk, _, _):
@@ -254,7 +210,7 @@ def test_options_reach_every_sentence_and_seeds_differ():
     assert two.seed not in (None, 5) and two.voice == "hum"
 
 
-def test_a_sentence_that_fails_is_told_and_the_socket_goes_on():
+def test_failed_sentence_is_reported_and_the_socket_stays_open():
     engine = FakeEngine()
     engine.refusal = Busy("9 requests wait already.", retry_after_s=2.5)
     with talking(engine) as (talk, _, _):
@@ -269,7 +225,7 @@ def test_a_sentence_that_fails_is_told_and_the_socket_goes_on():
     assert [request.text for request in engine.asked] == ["One.", "Again."] and talk.sound == pcm_of("Again.")
 
 
-def test_a_sentence_nobody_can_read_leaves_the_others():
+def test_unreadable_sentence_does_not_affect_the_others():
     engine = FakeEngine()
     engine.refusals["你好。"] = BadText("Not spoken: 2 characters of Han.")
     with talking(engine) as (talk, _, _):
@@ -281,7 +237,7 @@ def test_a_sentence_nobody_can_read_leaves_the_others():
     assert talk.sound == pcm_of("One.", "Two.")
 
 
-def test_a_failure_after_the_end_still_closes_the_socket():
+def test_error_after_end_still_closes_the_socket():
     engine = FakeEngine()
     engine.refusal = EngineFailure("The lm thread failed.")
     with talking(engine) as (talk, _, _):
@@ -291,7 +247,7 @@ def test_a_failure_after_the_end_still_closes_the_socket():
         talk.until("done")
 
 
-def test_a_failure_midway_is_told():
+def test_failure_during_streaming_is_reported():
     engine = FakeEngine()
     engine.fail_after_samples, engine.failure = 800, EngineFailure("The lm thread failed.")
     with talking(engine) as (talk, _, _):
@@ -306,7 +262,7 @@ def test_a_failure_midway_is_told():
      '{"type": "start", "colour": 1}', '{"type": "start", "format": "ogg"}', '{"type": "start", "speed": 99}',
      '{"type": ["text"]}', "[" * 50_000, '{"type": "text", "text": "' + "x" * 70_000 + '"}'],
 )  # fmt: skip
-def test_a_message_that_is_none_is_told_and_closes(message):
+def test_invalid_message_is_reported_and_closes_the_socket(message):
     with asked_here() as http, http.websocket_connect(PATH) as socket:
         socket.send_text(message)
         talk = Talk(socket)
@@ -316,7 +272,7 @@ def test_a_message_that_is_none_is_told_and_closes(message):
         assert closed.value.code == 1003 and http.engine.asked == []
 
 
-def test_too_much_text_is_refused_and_the_socket_goes_on():
+def test_excess_text_is_rejected_and_the_socket_stays_open():
     with talking(max_text_chars=50) as (talk, engine, _):
         talk.say(type="text", text="x" * 51)
         assert talk.until("error")["error"] == "LimitExceeded"
@@ -341,7 +297,7 @@ def test_an_idle_socket_is_closed_and_a_busy_one_is_not():
         assert closed.value.code == 1001
 
 
-def test_the_key_and_the_page_are_checked_before_the_socket_opens():
+def test_key_and_origin_are_checked_before_the_socket_opens():
     with asked_here(api_key="a-key-of-some-length") as http:
         with pytest.raises(WebSocketDenialResponse) as refused, http.websocket_connect(PATH):
             pass
@@ -355,7 +311,7 @@ def test_the_key_and_the_page_are_checked_before_the_socket_opens():
         assert refused.value.status_code == 403
 
 
-def test_a_conversation_is_counted_and_has_an_id():
+def test_websocket_is_counted_and_has_a_request_id():
     with asked_here() as http:
         with http.websocket_connect(PATH, headers={"X-Request-Id": "talk-1"}) as socket:
             assert (b"x-request-id", b"talk-1") in socket.extra_headers or "talk-1" in str(socket.extra_headers)

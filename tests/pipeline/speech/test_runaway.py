@@ -35,7 +35,7 @@ def looping_synthesizer(is_for_ever=False):
 @pytest.fixture
 def short_loop_limit(monkeypatch):
     """Half a second of repetition counts as a loop, 25 frames of the small codec."""
-    monkeypatch.setattr("backend.lm.runaway.PATIENCE_S", 0.5)
+    monkeypatch.setattr("backend.lm.runaway.MIN_LOOP_S", 0.5)
 
 
 @pytest.mark.parametrize("buffering", [{"whole": True}, {"loudness_lufs": -23.0}])

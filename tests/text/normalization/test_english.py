@@ -66,7 +66,7 @@ from backend.text.segmentation.language_detection import looks_english
         ("See p. 5, ch. 2, fig. 4. I ate a fig. The gen. is in ms. now.",
          "See page five, chapter two, figure four. I ate a fig. The gen. is in ms. now."),
         ("Gov. Smith, Mt. Fuji, Gen. Lee; on 5th Ave. He left.",
-         "Governor Smith, Mount Fuji, General Lee; on fifth avenue. He left."),
+         "Governor Smith, Mount Fuji, General Lee; on fifth Avenue. He left."),
         ("At 5 p.m. EST. Cats, a.k.a. pets, on Main St", "At five PM EST. Cats, also known as pets, on Main Street"),
         ("9am-5pm, C#, 5 mg. of it, number 911, call 911",
          "nine AM to five PM, C sharp, five milligrams of it, number nine hundred and eleven, call nine one one"),

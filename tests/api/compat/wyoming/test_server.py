@@ -1,4 +1,4 @@
-"""The Wyoming server, asked by the protocol's own client and by clients that mean no good."""
+"""The Wyoming server with the protocol's own client and with misbehaving clients."""
 
 import asyncio
 import json
@@ -25,17 +25,10 @@ from wyoming.tts import (
 from backend.api.compat.wyoming.server import listening_host
 from backend.errors import BadSettings, BadText, Busy, EngineFailure
 from backend.settings import Settings
-from tests.api.test_wire import within
 from tests.support.fake_engine import RATE_HZ, FakeEngine, sound_of
-from tests.support.served import asked_here, served
+from tests.support.served import asked_here, free_port, served, within
 
 HUM = SynthesizeVoice(name="hum")
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @contextmanager
@@ -47,7 +40,7 @@ def wyoming(engine=None, **changes):
 
 
 @pytest.fixture(scope="module")
-def door():
+def server():
     with wyoming() as found:
         yield found
 
@@ -75,63 +68,67 @@ def sound_in(answers):
     return np.frombuffer(b"".join(chunk.audio for chunk in chunks), "<i2") / 32768
 
 
-def test_description_lists_the_voices(door):
-    (answer,) = ask(door[0], Describe(), until=(Info,))
+def test_description_lists_the_voices(server):
+    (answer,) = ask(server[0], Describe(), until=(Info,))
     (program,) = Info.from_event(answer).tts
     assert program.supports_synthesize_streaming and program.installed and program.version
     assert [(voice.name, voice.description) for voice in program.voices] == [("hum", "Hum")]
     assert "en" in program.voices[0].languages
 
 
-def test_a_text_comes_back_as_its_sound(door):
-    answers = ask(door[0], Synthesize(text="Hello there.", voice=HUM))
+def test_text_is_synthesized(server):
+    answers = ask(server[0], Synthesize(text="Hello there.", voice=HUM))
     assert AudioStart.is_type(answers[0].type) and AudioStop.is_type(answers[-1].type)
     assert len(answers) > 3, "it came in one piece"
-    asked = door[1].asked[-1]
+    asked = server[1].asked[-1]
     assert (asked.text, asked.voice, asked.seed, asked.markup) == ("Hello there.", "hum", 0, "plain")
     np.testing.assert_allclose(sound_in(answers), sound_of(asked, 0)[0], atol=1e-4)
 
 
-def test_ssml_is_read_as_such(door):
-    ask(door[0], Synthesize(text="<speak>Hello.</speak>", text_format="ssml"))
-    assert door[1].asked[-1].markup == "ssml" and door[1].asked[-1].voice is None
+def test_ssml_is_read_as_such(server):
+    ask(server[0], Synthesize(text="<speak>Hello.</speak>", text_format="ssml"))
+    assert server[1].asked[-1].markup == "ssml" and server[1].asked[-1].voice is None
 
 
-def test_many_texts_on_one_connection_come_in_order(door):
-    n_asked = len(door[1].asked)
+def test_many_texts_on_one_connection_come_in_order(server):
+    n_asked = len(server[1].asked)
     first, second = Synthesize(text="One."), Synthesize(text="Two and more.")
-    answers = ask(door[0], first, second, Describe(), until=(Info,))
+    answers = ask(server[0], first, second, Describe(), until=(Info,))
     kinds = [answer.type for answer in answers if answer.type != "audio-chunk"]
     assert kinds == ["audio-start", "audio-stop"] * 2 + ["info"]
-    assert [asked.text for asked in door[1].asked[n_asked:]] == ["One.", "Two and more."]
+    assert [asked.text for asked in server[1].asked[n_asked:]] == ["One.", "Two and more."]
 
 
-def test_streamed_text_is_spoken_sentence_by_sentence_and_once(door):
-    n_asked = len(door[1].asked)
+def test_streamed_text_is_spoken_sentence_by_sentence_and_once(server):
+    n_asked = len(server[1].asked)
     pieces = ["The first sen", "tence. The sec", "ond one! And", " a rest"]
     whole = Synthesize(text="".join(pieces), voice=HUM)  # what clients send besides, for older servers
     events = [SynthesizeStart(voice=HUM), *map(SynthesizeChunk, pieces), whole, SynthesizeStop()]
-    answers = ask(door[0], *events, until=(SynthesizeStopped, Error))
-    assert [asked.text for asked in door[1].asked[n_asked:]] == ["The first sentence.", "The second one!", "And a rest"]
+    answers = ask(server[0], *events, until=(SynthesizeStopped, Error))
+    assert [asked.text for asked in server[1].asked[n_asked:]] == [
+        "The first sentence.",
+        "The second one!",
+        "And a rest",
+    ]
     kinds = [answer.type for answer in answers if answer.type != "audio-chunk"]
     assert kinds == ["audio-start", "audio-stop", "synthesize-stopped"]
-    wanted = np.concatenate([sound_of(asked, 0)[0] for asked in door[1].asked[n_asked:]])
+    wanted = np.concatenate([sound_of(asked, 0)[0] for asked in server[1].asked[n_asked:]])
     np.testing.assert_allclose(sound_in(answers), wanted, atol=1e-4)
 
 
-def test_a_sentence_nobody_can_read_leaves_the_others(door):
-    door[1].refusals["你好。"] = BadText("Not spoken: 2 characters of Han.")
-    n_asked = len(door[1].asked)
+def test_unreadable_sentence_does_not_affect_the_others(server):
+    server[1].refusals["你好。"] = BadText("Not spoken: 2 characters of Han.")
+    n_asked = len(server[1].asked)
     events = [SynthesizeStart(voice=HUM), SynthesizeChunk("One. 你好。 Two."), SynthesizeStop()]
-    answers = ask(door[0], *events, until=(SynthesizeStopped, Error))
+    answers = ask(server[0], *events, until=(SynthesizeStopped, Error))
     assert answers[-1].type == "synthesize-stopped"
-    wanted = [sound_of(asked, 0)[0] for asked in door[1].asked[n_asked:] if asked.text != "你好。"]
+    wanted = [sound_of(asked, 0)[0] for asked in server[1].asked[n_asked:] if asked.text != "你好。"]
     np.testing.assert_allclose(sound_in(answers), np.concatenate(wanted), atol=1e-4)
 
 
-def test_the_first_sentence_is_heard_before_the_text_has_ended(door):
+def test_first_sentence_is_spoken_before_the_text_ends(server):
     async def exchange():
-        async with AsyncTcpClient("127.0.0.1", door[0]) as client:
+        async with AsyncTcpClient("127.0.0.1", server[0]) as client:
             await client.write_event(SynthesizeStart().event())
             await client.write_event(SynthesizeChunk("The first sentence. And then").event())
             return (await asyncio.wait_for(client.read_event(), 20)).type
@@ -139,8 +136,8 @@ def test_the_first_sentence_is_heard_before_the_text_has_ended(door):
     assert asyncio.run(exchange()) == "audio-start"
 
 
-def test_an_empty_stream_of_text_ends_without_sound(door):
-    answers = ask(door[0], SynthesizeStart(), SynthesizeStop(), until=(SynthesizeStopped, Error))
+def test_empty_text_stream_ends_without_audio(server):
+    answers = ask(server[0], SynthesizeStart(), SynthesizeStop(), until=(SynthesizeStopped, Error))
     assert [answer.type for answer in answers] == ["synthesize-stopped"]
 
 
@@ -156,13 +153,13 @@ def test_an_empty_stream_of_text_ends_without_sound(door):
         (SynthesizeStart(text_format="ssml"), "SSML cannot be streamed"),
     ],
 )
-def test_what_is_wrong_is_told_and_ends_the_connection(door, event, finding):
-    answers = ask(door[0], event, Describe(), until=())
+def test_error_is_reported_and_closes_the_connection(server, event, finding):
+    answers = ask(server[0], event, Describe(), until=())
     assert [answer.type for answer in answers] == ["error"]
     assert finding in Error.from_event(answers[0]).text
 
 
-def test_a_failure_amid_the_sound_does_not_end_like_a_whole_one():
+def test_failure_during_audio_is_not_a_normal_end():
     engine = FakeEngine()
     engine.fail_after_samples, engine.failure = 800, EngineFailure("The codec failed.")
     with wyoming(engine) as (port, _):
@@ -170,7 +167,7 @@ def test_a_failure_amid_the_sound_does_not_end_like_a_whole_one():
     assert kinds == ["audio-start", "audio-chunk", "error"]
 
 
-def test_a_busy_engine_is_told():
+def test_busy_engine_returns_an_error_event():
     engine = FakeEngine()
     engine.refusal = Busy("The queue is full.", 1.0)
     with wyoming(engine) as (port, _):
@@ -178,7 +175,7 @@ def test_a_busy_engine_is_told():
     assert Error.from_event(answer).code == "429"
 
 
-def test_a_client_that_leaves_stops_its_speech():
+def test_disconnect_cancels_the_speech():
     engine = FakeEngine()
     engine.pause_after_samples = 800
     with wyoming(engine) as (port, _):
@@ -205,23 +202,23 @@ def test_a_client_that_leaves_stops_its_speech():
     ],
     ids=lambda value: repr(value[:12]),
 )  # fmt: skip
-def test_what_is_no_event_is_refused(door, sent, finding):
-    with socket.create_connection(("127.0.0.1", door[0]), timeout=10) as client:
+def test_invalid_event_is_rejected(server, sent, finding):
+    with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as client:
         client.sendall(sent)
         answer = client.makefile("rb").read()
     header, _, data = answer.partition(b"\n")
     assert json.loads(header)["type"] == "error" and finding in json.loads(data)["text"]
-    assert ask(door[0], Describe(), until=(Info,)), "the server goes on"
+    assert ask(server[0], Describe(), until=(Info,)), "the server goes on"
 
 
-def test_an_error_reaches_a_client_that_talks_on(door):
-    with socket.create_connection(("127.0.0.1", door[0]), timeout=10) as client:
+def test_error_reaches_a_client_that_keeps_sending(server):
+    with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as client:
         for _ in range(40):
             client.sendall(b"[]\n" + b"x" * 50_000)
         assert b"other than an event" in client.makefile("rb").read()
 
 
-def test_a_client_that_never_stops_talking_is_cut_off(monkeypatch):
+def test_endless_client_input_is_cut_off(monkeypatch):
     monkeypatch.setattr("backend.api.compat.wyoming.server.LINGER_S", 0.1)
     with wyoming() as (port, _), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(b"[]\n")
@@ -232,7 +229,7 @@ def test_a_client_that_never_stops_talking_is_cut_off(monkeypatch):
                 time.sleep(0.01)
 
 
-def test_an_event_that_never_ends_is_given_up():
+def test_endless_event_times_out():
     with (
         wyoming(client_timeout_s=0.2) as (port, _),
         socket.create_connection(("127.0.0.1", port), timeout=10) as client,
@@ -241,18 +238,18 @@ def test_an_event_that_never_ends_is_given_up():
         assert b"did not arrive" in client.makefile("rb").read()
 
 
-def test_a_stream_of_text_has_the_limit_of_a_text():
+def test_streamed_text_has_the_text_limit():
     with wyoming(max_text_chars=20) as (port, _):
         answers = ask(port, SynthesizeStart(), *[SynthesizeChunk("word " * 3)] * 2, until=(Error,))
     assert "MAX_TEXT_CHARS" in Error.from_event(answers[-1]).text
 
 
-def test_events_of_others_are_passed_over(door):
-    answers = ask(door[0], Event("transcribe"), Event("synthesize-stop"), Describe(), until=(Info,))
+def test_events_of_other_domains_are_ignored(server):
+    answers = ask(server[0], Event("transcribe"), Event("synthesize-stop"), Describe(), until=(Info,))
     assert [answer.type for answer in answers] == ["info"]
 
 
-def test_it_listens_only_when_asked_to_and_stops_with_the_server():
+def test_wyoming_is_off_by_default_and_stops_with_the_server():
     with wyoming() as (port, _):
         open_one = socket.create_connection(("127.0.0.1", port))
     with open_one:
@@ -262,7 +259,7 @@ def test_it_listens_only_when_asked_to_and_stops_with_the_server():
     assert Settings(_env_file=None).wyoming_port == 0
 
 
-def test_a_port_that_is_taken_is_told_by_name():
+def test_used_port_error_names_the_setting():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -274,5 +271,5 @@ def test_a_port_that_is_taken_is_told_by_name():
     ("host", "api_key", "expected"),
     [("127.0.0.1", "", "127.0.0.1"), ("0.0.0.0", "", "0.0.0.0"), ("0.0.0.0", "secret", "127.0.0.1"), ("localhost", "secret", "localhost")],
 )  # fmt: skip
-def test_with_a_key_it_stays_on_this_machine(host, api_key, expected):
+def test_wyoming_with_a_key_listens_on_loopback_only(host, api_key, expected):
     assert listening_host(Settings(_env_file=None, host=host, api_key=api_key)) == expected

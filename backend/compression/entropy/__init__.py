@@ -1,0 +1,1 @@
+"""Entropy coding with integer probabilities: the same bytes on every processor."""

@@ -1,0 +1,1 @@
+"""Lossless compression of PCM audio: the `.pgl` container and the adaptive cascade behind it."""

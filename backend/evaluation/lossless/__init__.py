@@ -1,0 +1,1 @@
+"""Lossless coders side by side on the same files."""

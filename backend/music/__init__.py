@@ -1,0 +1,1 @@
+"""Symbolic music: composing scores, describing them, and rendering them to sound."""

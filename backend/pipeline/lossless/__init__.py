@@ -1,0 +1,1 @@
+"""Sound files to `.pgl` and back on disk, byte for byte."""

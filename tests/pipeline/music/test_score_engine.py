@@ -1,0 +1,81 @@
+"""Text to music by the score engine: what was asked for, in labels, MIDI and samples."""
+
+import io
+from itertools import product
+
+import mido
+import numpy as np
+import pytest
+
+from backend.audio.loudness import loudness_lufs
+from backend.errors import BadRequest
+from backend.music.composer import compose
+from backend.music.theory import PITCH_NAMES
+from backend.pipeline.music.score_engine import MusicRequest, ScoreEngine, composition_of
+
+GENRES = ("jazz", "rock", "classical", "electronic", "folk", "pop", "ambient", "blues", "latin", "funk")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    pytest.importorskip("midirenderer")
+    return ScoreEngine()
+
+
+def test_tempo_key_and_meter_are_exact_in_a_hundred_prompts():
+    """Keys in all 24, tempi over the whole range; read from the MIDI file by another library, not from our labels."""
+    from backend.music.midi import to_midi
+
+    cases = list(product(range(12), ("major", "minor"), ("4/4", "3/4", "6/8"), range(60, 181, 24)))[::4]
+    assert len(cases) >= 100
+    for i, (tonic, mode, meter, tempo) in enumerate(cases):
+        text = f"{GENRES[i % len(GENRES)]} in {PITCH_NAMES[tonic]} {mode}, {meter}, {tempo} bpm"
+        composition, not_understood = composition_of(MusicRequest(text, seed=i, duration_s=8))
+        score = compose(composition)
+        assert not_understood == ()
+        head = mido.MidiFile(file=io.BytesIO(to_midi(score))).tracks[0]
+        meta = {message.type: message for message in head}
+        quarters = mido.tempo2bpm(meta["set_tempo"].tempo)
+        assert quarters / score.meter.beat_quarters == pytest.approx(tempo, rel=1e-4), text
+        assert f"{meta['time_signature'].numerator}/{meta['time_signature'].denominator}" == meter
+        assert score.chords[-1].chord.root == tonic and (score.chords[-1].chord.quality == "m") == (mode == "minor")
+
+
+def test_music_has_its_length_loudness_stems_and_midi(engine):
+    music = engine.generate(MusicRequest("Upbeat jazz with saxophone and theremin", 6.0, seed=3, has_stems=True))
+    assert (music.mix.rate_hz, music.mix.n_channels, music.mix.n_samples) == (44_100, 2, 264_600)
+    assert loudness_lufs(music.mix) == pytest.approx(-16, abs=1.5)
+    assert np.abs(music.mix.samples).max() <= 0.9
+    assert music.labels["genre"] == "jazz" and "saxophone" in music.labels["instruments"]
+    assert music.not_understood == ("theremin",)
+    assert [name.split("-", 1)[1].replace("-", " ") for name, _ in music.stems] == [
+        p.instrument for p in music.score.parts
+    ]
+    assert np.abs(sum(stem.samples for _, stem in music.stems) - music.mix.samples).max() < 1e-5
+    assert mido.MidiFile(file=io.BytesIO(music.midi)).length > 4.5
+
+
+def test_the_same_request_gives_the_same_samples(engine):
+    request = MusicRequest("calm piano", 4.0, seed=11)
+    first, second = engine.generate(request), engine.generate(request)
+    assert np.array_equal(first.mix.samples, second.mix.samples) and first.midi == second.midi
+    assert not np.array_equal(first.mix.samples, engine.generate(MusicRequest("calm piano", 4.0, seed=12)).mix.samples)
+
+
+def test_what_is_given_beside_the_text_wins():
+    composition, _ = composition_of(MusicRequest("fast waltz in A minor, 20 seconds", 9.0, 0, 77, "C major", "6/8"))
+    assert (composition.tempo_bpm, composition.key.name, composition.meter.name, composition.duration_s) == (
+        77,
+        "C major",
+        "6/8",
+        9,
+    )
+    assert composition.tempo_range is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tempo_bpm": 30}, {"key": "H"}, {"meter": "9/16"}, {"duration_s": 0.5}, {"text": ""}]
+)
+def test_impossible_requests_are_rejected(wrong):
+    with pytest.raises(BadRequest):
+        composition_of(MusicRequest(**{"text": "jazz", **wrong}))
