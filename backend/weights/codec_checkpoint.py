@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from backend.atomic_file import file_sha256, write_atomically
 from backend.codec.base import CausalCodec
 from backend.codec.registry import build_codec, registered_name
 from backend.errors import BadCheckpoint, OutputError
+from backend.weights.int8_storage import from_int8_rows, to_int8_rows
 from backend.weights.strict import load_strictly
 from backend.weights.tensor_files import read_tensors
 
@@ -32,20 +33,31 @@ FP16_MAX = 65504.0
 def save_codec(
     folder: Path, codec: CausalCodec, metadata: Mapping[str, Any] | None = None, *,
     config: Mapping[str, Any] | None = None, storage: Literal["fp32", "fp16"] = "fp32",
+    int8_parts: Sequence[str] = (),
 ) -> float:  # fmt: skip
     """Writes a codec checkpoint folder and returns the largest rounding error of any weight (0.0 for fp32).
 
     `config` holds the constructor's arguments; None uses `codec.config`. fp16 rounds a weight by at most 2^-11 of
     itself (2^-25 near zero) and leaves tensors out of its range as they are; the manifest records the measured error.
-    Each file is written atomically. Raises `OutputError` if the folder cannot be written.
+    Matrices of `int8_parts`, for example `decoder.f0_network`, are stored as 8-bit rows. Each file is written
+    atomically. Raises `OutputError` if the folder cannot be written.
     """
     metadata = dict(metadata or {})
     reserved = sorted(set(metadata) & set(OWN_KEYS))
     if reserved:
         raise BadCheckpoint(f"Metadata uses the reserved keys {reserved}. Rename them.")
     tensors = {name: tensor.detach().cpu() for name, tensor in codec.state_dict().items()}
-    stored = {name: _stored(tensor, storage) for name, tensor in tensors.items()}
-    error = max((_difference(tensors[name], stored[name]) for name in tensors), default=0.0)
+    prefixes = tuple(f"{part}." for part in int8_parts)
+    if meaning := [part for part in int8_parts if part.split(".")[0] in codec.code_parts]:
+        raise BadCheckpoint(f"{', '.join(meaning)} determine the codes, which 8 bits would change. Choose other parts.")
+    rows = (
+        to_int8_rows({name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)})
+        if prefixes
+        else {}
+    )
+    stored = {name: _stored(tensor, storage) for name, tensor in tensors.items() if name not in rows} | rows
+    plain = from_int8_rows(stored)
+    error = max((_difference(tensors[name], plain[name]) for name in tensors), default=0.0)
     weights = save(stored)
     manifest = {
         "format": FORMAT,
@@ -87,7 +99,7 @@ def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
 
         return load_fish_codec(folder, device)
     manifest = read_manifest(folder)
-    tensors = read_tensors(folder / WEIGHTS)
+    tensors = from_int8_rows(read_tensors(folder / WEIGHTS))
     if "weights_sha256" in manifest and manifest["weights_sha256"] != weights_hash(folder):
         raise BadCheckpoint(
             f"'{WEIGHTS}' in '{folder.name}' is not the file {MANIFEST} was written for. "
@@ -162,6 +174,6 @@ def _stored(tensor: Tensor, storage: str) -> Tensor:
 
 
 def _difference(tensor: Tensor, stored: Tensor) -> float:
-    if tensor.dtype == stored.dtype or not tensor.numel():
+    if not tensor.is_floating_point() or not tensor.numel():
         return 0.0
     return float((tensor.double() - stored.double()).abs().max())
