@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.codes import CodecSpec, Codes
-from backend.errors import BadAudio, BadCodes, CodebookMismatch
+from backend.errors import BadAudio, BadCodes, CodebookMismatch, NotAvailable
 from backend.nn.state import zero_rows
 
 
@@ -103,6 +103,18 @@ class CausalCodec(nn.Module):
         latents = [self.reconstruct(audio, is_quantized=False).latent for audio in batches]
         rows = torch.cat([latent.transpose(1, 2).flatten(0, 1) for latent in latents])
         self.quantizer.init_from(rows.T[None])
+
+    @property
+    def has_pitch_control(self) -> bool:
+        """Whether `set_pitch` works: the decoder knows F0 and can move it."""
+        return False
+
+    def set_pitch(self, state: CodecState, semitones: float) -> None:
+        """Decode what follows in `state` higher by `semitones`, -12...12, at the same speed and timbre.
+
+        Raises `NotAvailable` for a codec without a pitch control.
+        """
+        raise NotAvailable(f"Codec '{self.spec.name}' cannot move pitch; its decoder predicts no F0. Leave pitch out.")
 
     @property
     def algorithmic_latency_samples(self) -> int:

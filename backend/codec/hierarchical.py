@@ -33,13 +33,13 @@ BLOCK_FRAMES = 64
 
 
 @dataclass(slots=True)
-class EncoderState:
+class HierarchicalEncoderState:
     lap: LapState
     blocks: list[ConvState]
 
 
 @dataclass(slots=True)
-class DecoderState:
+class HierarchicalDecoderState:
     blocks: list[ConvState]
     synthesis: SynthesisState
 
@@ -54,10 +54,12 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(FrameMixer(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
 
-    def init_state(self, batch: int) -> EncoderState:
-        return EncoderState(self.analysis.init_state(batch), [block.init_state(batch) for block in self.blocks])
+    def init_state(self, batch: int) -> HierarchicalEncoderState:
+        return HierarchicalEncoderState(
+            self.analysis.init_state(batch), [block.init_state(batch) for block in self.blocks]
+        )
 
-    def forward(self, audio: Tensor, state: EncoderState | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, audio: Tensor, state: HierarchicalEncoderState | None = None) -> tuple[Tensor, Tensor]:
         energies = self.analysis(audio, None if state is None else state.lap).transpose(1, 2)
         x = self.project(energies)
         for i, block in enumerate(self.blocks):
@@ -78,10 +80,12 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def init_state(self, batch: int) -> DecoderState:
-        return DecoderState([block.init_state(batch) for block in self.blocks], self.synthesis.init_state(batch))
+    def init_state(self, batch: int) -> HierarchicalDecoderState:
+        return HierarchicalDecoderState(
+            [block.init_state(batch) for block in self.blocks], self.synthesis.init_state(batch)
+        )
 
-    def forward(self, energies: Tensor, state: DecoderState | None = None) -> Tensor:
+    def forward(self, energies: Tensor, state: HierarchicalDecoderState | None = None) -> Tensor:
         x = self.project(energies)
         for i, block in enumerate(self.blocks):
             x = block(x, None if state is None else state.blocks[i])
@@ -131,10 +135,10 @@ class HierarchicalCodec(CausalCodec):
         """How many codebooks the levels up to each have together."""
         return self.quantizer.level_ends
 
-    def encoder_state(self, batch: int) -> EncoderState:
+    def encoder_state(self, batch: int) -> HierarchicalEncoderState:
         return self.encoder.init_state(batch)
 
-    def decoder_state(self, batch: int) -> DecoderState:
+    def decoder_state(self, batch: int) -> HierarchicalDecoderState:
         return self.decoder.init_state(batch)
 
     def encode_frames(self, audio: Tensor, state: Any, n_codebooks: int) -> Tensor:

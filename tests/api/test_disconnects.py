@@ -28,8 +28,8 @@ def send_request(url, text, **fields):
     return client
 
 
-def freed_within_s(client, is_free):
-    """Seconds from the client's leaving until `is_free()`."""
+def disconnect_and_wait(client, is_free):
+    """Seconds from the disconnect until `is_free()`; raises if that takes longer than a hang would."""
     left_s = time.monotonic()
     client.close()
     within(20.0, is_free)
@@ -42,7 +42,7 @@ def test_disconnect_before_the_first_chunk_frees_the_slot():
     with served(engine) as url:
         client = send_request(url, "Nobody hears this.")
         assert engine.paused.wait(5)
-        assert freed_within_s(client, lambda: engine.n_cancelled) < FREE_WITHIN_S
+        disconnect_and_wait(client, lambda: engine.n_cancelled)
     assert engine.n_pieces == 0
     engine.go_on.set()
 
@@ -62,8 +62,8 @@ def test_disconnect_in_the_queue_removes_the_request(tmp_path, streaming):
         columns = engine.status().batch.prefill_columns
         waiting = send_request(url, "Hello there.", max_new_tokens=900, streaming=streaming)
         within(5, lambda: engine.status().batch.waiting == 1)
-        assert freed_within_s(waiting, lambda: engine.status().batch.waiting == 0) < FREE_WITHIN_S
-        assert freed_within_s(speaking, lambda: engine.status().batch.active == 0) < FREE_WITHIN_S
+        disconnect_and_wait(waiting, lambda: engine.status().batch.waiting == 0)
+        disconnect_and_wait(speaking, lambda: engine.status().batch.active == 0)
         time.sleep(0.05)
         assert engine.status().batch.prefill_columns == columns, "the one that left was read in"
 
@@ -79,7 +79,9 @@ def test_built_in_voice_frees_slots_and_queue_entries_in_time(tmp_path):
         for _ in range(5):
             clients = [send_request(url, text, streaming="true") for _ in range(4)]
             within(20, lambda: engine.status().batch.active == 2 and engine.status().batch.waiting == 2)
-            took_s += [freed_within_s(client, lambda n=n: n_held(engine) == n) for n, client in enumerate_down(clients)]
+            took_s += [
+                disconnect_and_wait(client, lambda n=n: n_held(engine) == n) for n, client in enumerate_down(clients)
+            ]
     print("freed after ms:", [round(1000 * one) for one in took_s])
     # Alone on two cores the slowest of twenty took 58 ms; two may fall together with other work of the machine.
     assert sorted(took_s)[-3] < FREE_WITHIN_S

@@ -25,7 +25,20 @@ CODECS: dict[str, Callable[[], CausalCodec]] = {
         sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
         decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32,
     ),
+    "spectral_harmonic": lambda: small_harmonic(None),
+    "spectral_harmonic_noise": lambda: small_harmonic((100.0, 400.0)),
 }  # fmt: skip
+
+
+def small_harmonic(noise_band_hz: tuple[float, float] | None) -> SpectralCodec:
+    """Sixteen harmonics of a low voice, and a source that reaches every output."""
+    codec = SpectralCodec(
+        sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32, source="harmonic",
+        noise_band_hz=noise_band_hz,
+    )  # fmt: skip
+    torch.nn.init.normal_(codec.decoder.source_in.weight, std=0.1)
+    return codec
 
 
 def build(name: str, seed: int = 0) -> CausalCodec:

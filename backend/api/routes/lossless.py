@@ -1,4 +1,4 @@
-"""`/lossless`: WAV and AIFF files to `.pgl` and back, byte for byte, and what a `.pgl` file spends its bits on."""
+"""`/lossless`: WAV and AIFF files to `.pgl` and back, byte for byte, and the bits per sample over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from backend.api.dependencies import host_of, settings_of
+from backend.api.dependencies import AppSettings, Host
 from backend.api.errors import documented
 from backend.api.request_parsing import read_upload
 from backend.compression.lossless.levels import DEFAULT_LEVEL, LEVELS
@@ -18,19 +18,19 @@ router = APIRouter(prefix="/lossless", tags=["lossless"])
 
 MEDIA_TYPE = "application/octet-stream"
 HEADERS = {
-    "X-Source-Bytes": "Bytes of the sound file.",
+    "X-Source-Bytes": "Bytes of the audio file.",
     "X-Compressed-Bytes": "Bytes of the .pgl file.",
     "X-Duration-S": "Length of the sound in seconds.",
 }
 
 
 class LosslessBody(BaseModel):
-    """The answer of `POST /lossless/inspect`."""
+    """The response of `POST /lossless/inspect`."""
 
     level: int
     sample_rate_hz: int
     channels: int
-    bits: int = Field(description="Bits a sample takes in the sound file.")
+    bits: int = Field(description="Bits per sample of the audio file.")
     n_samples: int = Field(description="Samples of each channel.")
     duration_s: float
     source_bytes: int
@@ -38,7 +38,7 @@ class LosslessBody(BaseModel):
     flac_bytes: int | None = Field(description="The same samples as FLAC at its highest level; null where FLAC cannot.")
     md5: str = Field(description="MD5 of the PCM bytes.")
     piece_s: float = Field(description="Seconds that each number of `piece_bits` stands for.")
-    piece_bits: list[float] = Field(description="Bits a sample costs, piece by piece.")
+    piece_bits: list[float] = Field(description="Bits per sample, piece by piece.")
 
 
 def _upload(name: str, description: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _upload(name: str, description: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answer(description: str) -> dict[int | str, dict[str, Any]]:
+def _responses(description: str) -> dict[int | str, dict[str, Any]]:
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()}
     content = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
     return {
@@ -61,30 +61,31 @@ SOUND = _upload("audio", "A WAV or AIFF file.")
 PGL = _upload("file", "A .pgl file.")
 
 
-@router.post("/compress", response_class=Response, responses=_answer("The .pgl file."), openapi_extra=SOUND)
+@router.post("/compress", response_class=Response, responses=_responses("The .pgl file."), openapi_extra=SOUND)
 async def compress(
     request: Request,
+    host: Host,
     level: Annotated[
         int, Query(ge=LEVELS.start, le=LEVELS.stop - 1, description="1 is fastest, 9 smallest.")
     ] = DEFAULT_LEVEL,
 ) -> Response:
     """Compress a WAV or AIFF file; every byte of it comes back from `POST /lossless/decompress`."""
     content = await read_upload(request, "audio")
-    return await host_of(request).run_task(_compressed, content, level)
+    return await host.run_task(_compressed, content, level)
 
 
-@router.post("/decompress", response_class=Response, responses=_answer("The sound file."), openapi_extra=PGL)
-async def decompress(request: Request) -> Response:
-    """Return the sound file that a `.pgl` file was made of. It is checked as a whole first."""
+@router.post("/decompress", response_class=Response, responses=_responses("The audio file."), openapi_extra=PGL)
+async def decompress(request: Request, host: Host, settings: AppSettings) -> Response:
+    """Return the audio file that a `.pgl` file was made of. It is checked as a whole first."""
     content = await read_upload(request, "file")
-    return await host_of(request).run_task(_decompressed, content, settings_of(request).max_upload_mb * 2**20)
+    return await host.run_task(_decompressed, content, settings.max_upload_mb * 2**20)
 
 
 @router.post("/inspect", responses=documented(413, 415, 429, 503), openapi_extra=PGL)
-async def inspect(request: Request) -> LosslessBody:
-    """Return what a `.pgl` file holds, its size as FLAC, and how many bits each moment costs."""
+async def inspect(request: Request, host: Host, settings: AppSettings) -> LosslessBody:
+    """Return what a `.pgl` file holds, its size as FLAC, and its bits per sample over time."""
     content = await read_upload(request, "file")
-    return await host_of(request).run_task(_inspected, content, settings_of(request).max_upload_mb * 2**20)
+    return await host.run_task(_inspected, content, settings.max_upload_mb * 2**20)
 
 
 def _compressed(content: bytes, level: int) -> Response:

@@ -30,7 +30,7 @@ def start_decoder(state: np.ndarray, content: np.ndarray) -> None:
     """In the decoder, LOW holds the distance of the code value from the low end of the range."""
     value = np.int64(0)
     for i in range(FLUSH_BYTES):
-        value = (value << 8) | (np.int64(content[i]) if i < content.size else 0)
+        value = (value << 8) | (int(content[i]) if i < content.size else 0)
     state[LOW] = value
     state[RANGE] = _FULL
     state[POSITION] = FLUSH_BYTES

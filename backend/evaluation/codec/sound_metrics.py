@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from backend.errors import BadSettings
-from backend.evaluation.codec.metrics import Metric, MetricSet, Pair, Score, load_available
+from backend.evaluation.codec.metrics import Metric, MetricScore, MetricSet, Pair, load_available
 from backend.evaluation.codec.runner import CodecEvaluation
 from backend.evaluation.codec.summary import summarize
 from backend.metrics.music_similarity import chroma_similarity, onset_f1
@@ -30,7 +30,7 @@ def open_sound_metrics(rate_hz: int) -> MetricSet:
     def plain(name: str, title: str, better: str, compute: Callable[[np.ndarray, np.ndarray], float]) -> Any:
         return lambda: Metric(
             name, title, better, f"{name}-1 {rate_hz}",  # type: ignore[arg-type]
-            lambda pair: Score(compute(pair.reference, pair.decoded)),
+            lambda pair: MetricScore(compute(pair.reference, pair.decoded)),
         )  # fmt: skip
 
     return MetricSet(
@@ -52,8 +52,8 @@ def open_sound_metrics(rate_hz: int) -> MetricSet:
 def _visqol_metric(rate_hz: int) -> Metric:
     visqol = VisqolAudio()
 
-    def score(pair: Pair) -> Score:
-        return Score(visqol.score(pair.reference, pair.decoded, rate_hz))
+    def score(pair: Pair) -> MetricScore:
+        return MetricScore(visqol.score(pair.reference, pair.decoded, rate_hz))
 
     return Metric(
         "visqol_audio", "ViSQOL audio", "higher", f"visqol-audio {package_version('visqol-python')} {rate_hz}", score
