@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from backend.atomic_file import file_sha256, write_atomically
 from backend.codec.base import CausalCodec
 from backend.codec.registry import build_codec, registered_name
 from backend.errors import BadCheckpoint, OutputError
@@ -73,9 +72,9 @@ def save_codec(
     text = json.dumps(manifest, indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
+        write_atomically(folder / WEIGHTS, weights)
         # Last, and with the hash of the weights, so that loading detects an interrupted save.
-        _replace(folder / MANIFEST, text.encode())
+        write_atomically(folder / MANIFEST, text.encode())
     except OSError as cause:
         raise OutputError(
             f"Checkpoint folder '{folder.name}' cannot be written ({cause.strerror}). Choose another folder."
@@ -144,11 +143,7 @@ def weights_hash(folder: Path) -> str:
     """Returns the SHA-256 of the weight file's bytes, in hexadecimal."""
     for name in (WEIGHTS, FOREIGN_WEIGHTS):
         if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                return digest.hexdigest()
+            return file_sha256(folder / name)
     raise BadCheckpoint(f"'{folder.name}' has no {WEIGHTS} or {FOREIGN_WEIGHTS}. Pass a codec checkpoint folder.")
 
 
@@ -182,14 +177,3 @@ def _difference(tensor: Tensor, stored: Tensor) -> float:
     if not tensor.is_floating_point() or not tensor.numel():
         return 0.0
     return float((tensor.double() - stored.double()).abs().max())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.errors import NotAvailable, ScoreUnavailable
-from backend.evaluation.codec.systems import file_hash
 from backend.metrics.asr import Recognizer
 from backend.metrics.optional_packages import package_version, require_package
 from backend.metrics.pesq_visqol import Visqol, pesq
@@ -169,7 +169,7 @@ class Transcripts:
             raise NotAvailable("Not enabled. Pass --asr with the folder of a Whisper model.")
         if self._recognizer is None:
             self._recognizer = Recognizer(self._folder)
-            model = file_hash(self._folder / "model.bin")[:16]
+            model = file_sha256(self._folder / "model.bin")[:16]
             self.identity = f"{package_version('faster-whisper')} {model}"
 
     def __call__(self, samples: np.ndarray) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, ScoreUnavailable
 from backend.evaluation.codec.metrics import RATE_HZ, Metric, MetricScore, Pair
-from backend.evaluation.codec.systems import CodedAudio, System, file_hash
+from backend.evaluation.codec.systems import CodedAudio, System
 from backend.evaluation.result_cache import ResultCache
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.reconstruction import kbps
@@ -109,7 +110,7 @@ def evaluate(
             outcome.skipped[name] = str(error)
             n_done += len(systems)
             continue
-        sound_hash = file_hash(file)
+        sound_hash = file_sha256(file)
         text = (transcripts or {}).get(file.stem)
         sound_result = SoundResult(name, sound.duration_s, sound.rate_hz)
         for system in systems:

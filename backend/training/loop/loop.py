@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
+from backend.atomic_file import write_atomically
 from backend.errors import BadSettings, PhonogramError
 from backend.training.loop.config import RunConfig
 from backend.training.loop.guards import DivergenceGuard
@@ -209,9 +209,7 @@ class Loop:
         self.fabric.barrier()  # all processes have read it before it changes
         if self.fabric.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".tmp")
-            partial.write_text(json.dumps(ours, indent=2) + "\n")
-            os.replace(partial, path)
+            write_atomically(path, (json.dumps(ours, indent=2) + "\n").encode())
 
     def _export(self) -> None:
         if self.exporter is not None and self.fabric.is_global_zero:
