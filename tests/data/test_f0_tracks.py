@@ -5,6 +5,7 @@ from backend.data import f0_tracks
 from backend.data.audio_cache import CachedClip
 from backend.data.augment import Augmentation
 from backend.data.f0_tracks import PitchedSampler, sample_track, track_f0
+from backend.errors import NotAvailable
 
 RATE_HZ = 8000
 
@@ -18,10 +19,12 @@ def test_log_f0_is_interpolated_and_voicing_is_the_nearest():
 
 @pytest.mark.parametrize("hz", [98.0, 240.0])
 def test_a_pulse_train_has_its_own_pitch(hz):
-    pytest.importorskip("pyworld", reason="pyworld (extra 'train') is not installed", exc_type=ImportError)
     time_s = np.arange(24_000) / 24_000
     voice = sum(np.cos(2 * np.pi * k * hz * time_s) / k for k in range(1, 20)) * 0.1
-    track = track_f0(voice, 24_000)[10:-10]
+    try:
+        track = track_f0(voice, 24_000)[10:-10]
+    except NotAvailable as error:
+        pytest.skip(str(error))
     np.testing.assert_allclose(track, hz, rtol=3e-3)
 
 
