@@ -1,3 +1,3 @@
-"""Phonogram: an engine for audio tokens. Importing this package is cheap; models load on demand."""
+"""Phonogram: an engine for audio tokens. Importing this package loads no model."""
 
 __version__ = "0.1.0"

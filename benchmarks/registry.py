@@ -13,6 +13,7 @@ CASES: dict[str, str] = {
     "container": "benchmarks.container",
     "soundstream": "benchmarks.soundstream",
     "spectral": "benchmarks.spectral",
+    "band-codecs": "benchmarks.band_codecs",
     "fish_dac": "benchmarks.fish_dac",
     "lm-s1-mini-cpu": "benchmarks.lm_s1_mini",
     "lm-s1-mini-cuda": "benchmarks.lm_s1_mini_cuda",

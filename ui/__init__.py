@@ -1,1 +1,1 @@
-"""The web pages: HTTP clients of the backend that import neither it nor torch."""
+"""The Gradio and Streamlit pages: HTTP clients of the backend, without torch."""

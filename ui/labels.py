@@ -37,6 +37,7 @@ NUMBERS = {
     "max_new_tokens": "Maximum frames",
     "chunk_length": "Chunk length (bytes)",
     "speed": "Speed",
+    "pitch": "Pitch (semitones)",
     "loudness_lufs": "Loudness (LUFS)",
 }
 CHOICES = {
@@ -172,6 +173,7 @@ SCRIPT: dict[str, object] = {
     "tags": [
         ["[pause:0.5s]", "half a second of silence"],
         ["[speed:1.2]", "faster from here on; [speed:1] restores the normal speed"],
+        ["[pitch:+2]", "two semitones higher from here on; [pitch:0] restores the normal pitch"],
         ["[voice:]", "another voice from here on: add its name after the colon"],
         ["[tomato](/təˈmɑːtoʊ/)", "a pronunciation in IPA"],
     ],

@@ -1,1 +1,1 @@
-"""The HTTP API: routes, middleware, compatible APIs and error responses."""
+"""The HTTP API: routes, schemas, middleware, and the table from errors to status codes."""

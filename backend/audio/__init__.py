@@ -1,1 +1,1 @@
-"""Audio processing: reading, writing, resampling, loudness and crossfades."""
+"""Audio files and samples: reading, writing, resampling, loudness, crossfades, watermarks."""

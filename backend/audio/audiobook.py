@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +12,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
+from backend.atomic_file import atomic_path
 from backend.audio.lossy_encoder import CODINGS, StreamEncoder
 from backend.errors import BadAudio, OutputError
 
@@ -41,26 +40,23 @@ def write_audiobook(
     The file is written atomically and replaces an existing one. Raises `BadAudio` if there is no audio, and
     `OutputError` if chapters are out of order or past the end, or the file cannot be written.
     """
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         # faststart moves the index to the front, which rewrites the file once.
         options = {"movflags": "faststart", "fflags": "bitexact"}
-        with av.open(str(partial), "w", format="ipod", options=options) as file:
+        with (
+            atomic_path(path, is_durable=True) as partial,
+            av.open(str(partial), "w", format="ipod", options=options) as file,
+        ):
             file.metadata.update({name: text for name, text in (("title", title), ("artist", author)) if text})
             if title:
                 file.metadata["album"] = title
             file.metadata["genre"] = "Audiobook"
             duration_s = _write_track(file, pieces, rate_hz, bitrate_kbps)
             file.set_chapters(_spans(tuple(chapters), duration_s))
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
     except (OSError, av.FFmpegError) as error:
         raise OutputError(
             f"The audiobook cannot be written ({error.strerror}). Check the folder and free space."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return duration_s
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 
+from backend.atomic_file import write_atomically
 from backend.audio.file_sniffing import audio_format, require_complete
 from backend.audio.lossy_encoder import MAX_CHANNELS as MAX_LOSSY_CHANNELS
 from backend.audio.mp3 import counted_mp3
@@ -90,17 +90,10 @@ def write_audio(path: Path, waveform: Waveform, format: str | None = None, bitra
     if not path.parent.is_dir():
         raise OutputError("The folder of the output does not exist. Create it first.")
     content = encode_audio(waveform, name, bitrate_kbps)
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(partial, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_atomically(path, content, is_durable=True)
     except OSError as error:
         raise write_error("The output cannot be written", error, "Check the folder and free space.") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def encode_audio(waveform: Waveform, format: str, bitrate_kbps: int | None = None) -> bytes:

@@ -1,1 +1,1 @@
-"""The commands of `phonogram` that speak and serve; `backend/cli/main.py` is the list of all."""
+"""The `phonogram` command line, one module a command."""

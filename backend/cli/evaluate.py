@@ -54,6 +54,10 @@ def codec(
         Path | None, typer.Option(metavar="DIR", help="CTranslate2 Whisper model, for the word error rate.")
     ] = None,
     transcripts: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON lines with 'file' and 'text'.")] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON lines with 'file' and 'class': general audio metrics, rows per class."),
+    ] = None,
     speaker: Annotated[bool, typer.Option("--speaker", help="Also measure speaker similarity.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many of the files, spread evenly.")] = None,
     cache: Annotated[
@@ -62,9 +66,10 @@ def codec(
 ) -> None:
     """Evaluate a codec at several bitrates against Opus, Codec 2 and others on the same audio."""
     # Imported here, so that `--help` stays fast.
-    from backend.evaluation.baselines.registry import DEFAULT_BASELINES, open_baselines
-    from backend.evaluation.codec.metrics import open_metrics
+    from backend.evaluation.baselines.registry import DEFAULT_BASELINES, DEFAULT_SOUND_BASELINES, open_baselines
+    from backend.evaluation.codec.metrics import RATE_HZ, open_metrics
     from backend.evaluation.codec.runner import evaluate, find_sounds, read_transcripts
+    from backend.evaluation.codec.sound_metrics import open_sound_metrics, read_classes, summarize_classes
     from backend.evaluation.codec.summary import compare, summarize
     from backend.evaluation.codec.systems import codec_systems
     from backend.evaluation.result_cache import ResultCache
@@ -78,15 +83,19 @@ def codec(
         require_plots()
     files = find_sounds(audio, limit)
     texts = None if transcripts is None else read_transcripts(transcripts)
-    names = DEFAULT_BASELINES if baselines is None else () if baselines == "none" else tuple(baselines.split(","))
+    classes_of = None if classes is None else read_classes(classes)
+    default = DEFAULT_BASELINES if classes is None else DEFAULT_SOUND_BASELINES
+    names = default if baselines is None else () if baselines == "none" else tuple(baselines.split(","))
     others, unavailable = open_baselines(names, lyra)
     folder = find_codec(checkpoint)
     ours = codec_systems(folder, counts(codebooks))
-    metrics = open_metrics(asr, texts is not None, speaker)
+    rate_hz = RATE_HZ if classes is None else ours[0].codec.spec.sample_rate_hz
+    metrics = open_metrics(asr, texts is not None, speaker) if classes is None else open_sound_metrics(rate_hz)
     systems: list[System] = [*ours, *others]
     with step_bar() as report:
         outcome = evaluate(
-            files, audio, systems, metrics.metrics, transcripts=texts, cache=ResultCache(cache), report=report
+            files, audio, systems, metrics.metrics, transcripts=texts, cache=ResultCache(cache), report=report,
+            rate_hz=rate_hz,
         )  # fmt: skip
     if not outcome.sounds:
         raise BadAudio(
@@ -97,6 +106,10 @@ def codec(
         outcome, [system.name for system in ours], [system.name for system in others], metrics.metrics
     )  # fmt: skip
     document = as_document(folder, ours[0].weights, metrics, systems, unavailable, outcome, table, differences)
+    document["judged_at_hz"] = rate_hz
+    if classes_of is not None:
+        system_names = [system.name for system in systems]
+        document["classes"] = summarize_classes(outcome, system_names, metrics.metrics, classes_of)
     typer.echo(as_text(document))
     if json_file is not None:
         write_whole(json_file, json.dumps(document, indent=1) + "\n")
@@ -164,9 +177,13 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append([
             row["system"], number(row["payload_kbps"]), number(row["file_kbps"]), f"{row['bandwidth_hz']:.0f}",
             f"{row['lag_ms']:.1f}",
-            *("-" if score is None else f"{number(score['mean'])} [{number(score['low'])}, {number(score['high'])}]"
-              for score in scores),
+            *(_interval(score) for score in scores),
         ])  # fmt: skip
+    for name, rows in document.get("classes", {}).items():
+        for row in rows:
+            scores = [row["scores"].get(metric["name"]) for metric in metrics]
+            lines.append([f"{name}: {row['system']}", number(row["payload_kbps"]), "", f"n={row['n_files']}", "",
+                          *(_interval(score) for score in scores)])  # fmt: skip
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     for part in (*document["judges"], *document["systems"]):
@@ -178,6 +195,12 @@ def as_text(document: dict[str, Any]) -> str:
         for result in sound["results"]:
             text += [f"{sound['file']}: {result['system']}: {why}" for why in result["problems"].values()]
     return "\n".join(text)
+
+
+def _interval(score: dict[str, float] | None) -> str:
+    if score is None:
+        return "-"
+    return f"{number(score['mean'])} [{number(score['low'])}, {number(score['high'])}]"
 
 
 def number(value: float | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from backend.atomic_file import write_atomically
 from backend.errors import OutputError
 
 
@@ -51,14 +50,10 @@ def require_folder(target: Path | None) -> None:
 
 def write_whole(target: Path, text: str) -> None:
     """Writes a text file atomically."""
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, target)
+        write_atomically(target, text.encode())
     except OSError as error:
         raise OutputError(f"'{target.name}' cannot be written ({error.strerror}). Check the free space.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

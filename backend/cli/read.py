@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.atomic_file import atomic_path
 from backend.cli.progress import progress_bar
 from backend.cli.speak import loaded_engine
 from backend.errors import BadDocument, JobConflict, OutputError
@@ -121,13 +121,10 @@ def _wait(service: JobService, job_id: str, progress: Callable[[int, int], None]
 
 
 def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with atomic_path(target) as partial:
+            shutil.copyfile(source, partial)
     except OSError as error:
         raise OutputError(
             f"'{target.name}' cannot be written ({error.strerror}). Check the folder and the free space."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -47,6 +47,7 @@ def speak(
     max_new_tokens: Annotated[int | None, typer.Option(help="Maximum frames per text segment.")] = None,
     chunk_length: Annotated[int | None, typer.Option(help="Split long text into segments of about this many bytes.")] = None,
     speed: Annotated[float | None, typer.Option(help="2 halves the duration.", show_default="1")] = None,
+    pitch: Annotated[float | None, typer.Option(help="Pitch shift in semitones, -12 to 12.", show_default="0")] = None,
     loudness_lufs: Annotated[float | None, typer.Option(help="Normalize to this loudness.")] = None,
     markup: Annotated[str | None, typer.Option(help="plain, markup or ssml.", show_default="plain")] = None,
     normalize: Annotated[bool | None, typer.Option(help="Expand numbers and dates into words.", show_default="yes")] = None,
@@ -65,7 +66,7 @@ def speak(
     options = {
         "voice": voice, "seed": seed, "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "max_new_tokens": max_new_tokens, "chunk_length": chunk_length,
-        "speed": speed, "loudness_lufs": loudness_lufs, "markup": markup, "normalize": normalize,
+        "speed": speed, "pitch": pitch, "loudness_lufs": loudness_lufs, "markup": markup, "normalize": normalize,
     }  # fmt: skip
     references = _read_references(reference or [], reference_text or [])
     request = SpeechRequest(

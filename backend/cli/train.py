@@ -44,6 +44,8 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     from backend.codec.registry import build_codec
     from backend.training.codec.config import read_codec_config
     from backend.training.codec.dataset import open_dataset
+    from backend.training.codec.harmonic_start import harmonic_codec
+    from backend.training.codec.harmonic_task import HarmonicTrainTask
     from backend.training.codec.task import CodecTrainTask
     from backend.training.loop.loop import Loop
     from backend.training.loop.progress import reporter
@@ -55,20 +57,27 @@ def _train_codec(settings: list[str], devices: int, nodes: int) -> str:
     fabric = _fabric(config, devices, nodes)
     if config.init is not None:
         model = load_codec(config.init)
+        if config.harmonic is not None:
+            model = harmonic_codec(model, config.codec.config, config.harmonic.decoder_weights)
     else:
         model = build_codec(config.codec.name, config.codec.config)
     with reporter(sys.stderr) as report, fabric.rank_zero_first():
         train_clips, validation_clips = open_dataset(config.data, model.spec, report.decoding)
 
     def export(trained: Any, metadata: dict[str, Any]) -> None:
-        save_codec(config.out / "codec", trained, metadata)
+        if config.harmonic is None:
+            save_codec(config.out / "codec", trained, metadata)
+        else:
+            save_codec(config.out / "codec", trained, metadata, storage="fp16", int8_parts=["decoder.f0_network"])
+
+    task_class = CodecTrainTask if config.harmonic is None else HarmonicTrainTask
 
     with reporter(sys.stderr) as report:
         return _run(
             Loop(
                 config,
                 fabric,
-                CodecTrainTask(config, model, fabric, train_clips, validation_clips),
+                task_class(config, model, fabric, train_clips, validation_clips),
                 report.training,
                 export,
             )

@@ -1,1 +1,1 @@
-"""Several replicas of the server behind one gateway. Only `ray_serve` imports Ray."""
+"""Several replicas of the server behind one gateway, on Ray Serve."""

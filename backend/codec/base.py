@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.codes import CodecSpec, Codes
-from backend.errors import BadAudio, BadCodes, CodebookMismatch
+from backend.errors import BadAudio, BadCodes, CodebookMismatch, NotAvailable
 from backend.nn.state import zero_rows
 
 
@@ -92,6 +93,28 @@ class CausalCodec(nn.Module):
         codebooks, for warm-up.
         """
         raise NotImplementedError
+
+    def init_from(self, audio: Tensor) -> None:
+        """Start from the statistics of audio [B, C, T * hop]; codecs that learn all by gradients do nothing."""
+
+    @torch.no_grad()
+    def place_codebooks(self, batches: Iterable[Tensor]) -> None:
+        """Put the codes of every stage among the latents of these batches of audio [B, C, T * hop], by k-means."""
+        latents = [self.reconstruct(audio, is_quantized=False).latent for audio in batches]
+        rows = torch.cat([latent.transpose(1, 2).flatten(0, 1) for latent in latents])
+        self.quantizer.init_from(rows.T[None])
+
+    @property
+    def has_pitch_control(self) -> bool:
+        """Whether `set_pitch` works: the decoder knows F0 and can move it."""
+        return False
+
+    def set_pitch(self, state: CodecState, semitones: float) -> None:
+        """Decode what follows in `state` higher by `semitones`, -12...12, at the same speed and timbre.
+
+        Raises `NotAvailable` for a codec without a pitch control.
+        """
+        raise NotAvailable(f"Codec '{self.spec.name}' cannot move pitch; its decoder predicts no F0. Leave pitch out.")
 
     @property
     def algorithmic_latency_samples(self) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CODECS: dict[str, str] = {
     "spectral": "backend.codec.spectral.SpectralCodec",
     "soundstream": "backend.codec.soundstream.SoundStream",
+    "hierarchical": "backend.codec.hierarchical.HierarchicalCodec",
     "fish_dac": "backend.codec.fish_dac.FishDAC",
 }
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.codec.band_spectra import BandAnalysis, BandSynthesis, SynthesisState, principal_components
 from backend.codec.base import CausalCodec, CodecState, Reconstruction
 from backend.codec.vq.residual import EMAQuantizer, ResidualVQ
 from backend.codes import CodecSpec, Codes
 from backend.nn.conv import CausalConv1d, CausalConvTranspose1d, ConvState
+from backend.nn.lapped import LapState
 
 _DILATIONS = (1, 3, 9)
 
@@ -30,6 +32,16 @@ class StackState:
     first: ConvState
     blocks: list[BlockState]
     last: ConvState
+    transform: LapState | SynthesisState | None = None
+
+
+class Bands(NamedTuple):
+    """The transform at both ends of a codec that works on band energies: see `band_spectra`."""
+
+    n_fft: int
+    hop_samples: int
+    n_single: int
+    n_bands: int
 
 
 class ResidualUnit(nn.Module):
@@ -72,26 +84,46 @@ class DecoderBlock(nn.Module):
 
 
 class ConvStack(nn.Module):
-    """First convolution, blocks and last convolution of the encoder or decoder."""
+    """First convolution, blocks and last convolution of the encoder or decoder.
 
-    def __init__(self, first: CausalConv1d, blocks: Sequence[EncoderBlock | DecoderBlock], last: CausalConv1d):
+    Where the codec works on band energies, `transform` goes before them or after them, and `shortcut`, a linear map
+    of each frame, beside them: it alone is a codec, which the convolutions then improve.
+    """
+
+    def __init__(
+        self, first: CausalConv1d, blocks: Sequence[EncoderBlock | DecoderBlock], last: CausalConv1d,
+        transform: BandAnalysis | BandSynthesis | None = None, shortcut: CausalConv1d | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.first = first
         self.blocks = nn.ModuleList(blocks)
         self.last = last
+        self.transform, self.shortcut = transform, shortcut
+        if shortcut is not None:
+            nn.init.zeros_(last.weight)
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
 
     def init_state(self, batch: int) -> StackState:
         blocks = [
             BlockState(block.resample.init_state(batch), [unit.dilated.init_state(batch) for unit in block.units])
             for block in self.blocks
         ]
-        return StackState(self.first.init_state(batch), blocks, self.last.init_state(batch))
+        transform = None if self.transform is None else self.transform.init_state(batch)
+        return StackState(self.first.init_state(batch), blocks, self.last.init_state(batch), transform)
 
     def forward(self, x: Tensor, state: StackState | None = None) -> Tensor:
+        transform_state: Any = None if state is None else state.transform
+        if isinstance(self.transform, BandAnalysis):
+            x = self.transform(x, transform_state)
+        linear = None if self.shortcut is None else self.shortcut(x)
         x = self.first(x, None if state is None else state.first)
         for index, block in enumerate(self.blocks):
             x = block(x, None if state is None else state.blocks[index])
-        return self.last(F.elu_(x), None if state is None else state.last)
+        x = self.last(F.elu_(x), None if state is None else state.last)
+        if linear is not None:
+            x = x + F.pad(linear, (0, 0, 0, x.shape[1] - linear.shape[1]))
+        return self.transform(x, transform_state) if isinstance(self.transform, BandSynthesis) else x
 
 
 class SoundStream(CausalCodec):
@@ -99,14 +131,18 @@ class SoundStream(CausalCodec):
 
     At 24 kHz with the default strides: 75 frames per second of 8 codes with 10 bits, 6 kbps, or 3 kbps with the first
     4.
+
+    With `bands` = (n_fft, hop, n_single, n_bands) the same stack processes band energies instead of samples: they
+    enter the first convolution, and energies and corrections of a noise spectrum leave the last. All strides must
+    then be 1, and the latency is n_fft - hop samples.
     """
 
     def __init__(
         self, C: int = 32, D: int = 512, strides: Sequence[int] = (2, 4, 5, 8), num_quantizers: int = 8,
-        codebook_size: int = 1024, sample_rate: int = 24_000,
+        codebook_size: int = 1024, sample_rate: int = 24_000, bands: Sequence[int] | None = None,
     ):  # fmt: skip
         super().__init__()
-        self.config = {
+        self.config: dict[str, Any] = {
             "C": C,
             "D": D,
             "strides": list(strides),
@@ -114,24 +150,54 @@ class SoundStream(CausalCodec):
             "codebook_size": codebook_size,
             "sample_rate": sample_rate,
         }
-        self.spec = CodecSpec("soundstream", sample_rate, prod(strides), (codebook_size,) * num_quantizers)
+        hop, lag, n_inputs, n_outputs = prod(strides), 0, 1, 1
+        ends: tuple[Any, Any] = ((), ())  # transform and shortcut of the encoder and of the decoder
+        if bands is not None:
+            if hop != 1:
+                raise ValueError(f"strides are {list(strides)}; with bands all must be 1")
+            shape = Bands(*bands)
+            self.config["bands"] = list(shape)
+            hop, lag, n_inputs = shape.hop_samples, shape.n_fft - shape.hop_samples, shape.n_bands
+            synthesis = BandSynthesis(*shape)
+            n_outputs = synthesis.n_features
+            ends = (
+                (BandAnalysis(*shape), CausalConv1d(n_inputs, D, 1)),
+                (synthesis, CausalConv1d(D, n_inputs, 1)),
+            )
+        sizes = (codebook_size,) * num_quantizers
+        self.spec = CodecSpec("soundstream", sample_rate, hop, sizes, latency_samples=lag)
         widths = [C * 2**level for level in range(len(strides) + 1)]
         levels = list(zip(widths, widths[1:], strides, strict=False))
         self.encoder = ConvStack(
-            CausalConv1d(1, C, 7),
+            CausalConv1d(n_inputs, C, 7),
             [EncoderBlock(narrow, wide, stride) for narrow, wide, stride in levels],
             CausalConv1d(widths[-1], D, 3),
+            *ends[0],
         )
         self.quantizer = ResidualVQ([EMAQuantizer(D, codebook_size, seed=k) for k in range(num_quantizers)])
         self.decoder = ConvStack(
             CausalConv1d(D, widths[-1], 7),
             [DecoderBlock(wide, narrow, stride) for narrow, wide, stride in reversed(levels)],
-            CausalConv1d(C, 1, 7),
+            CausalConv1d(C, n_outputs, 7),
+            *ends[1],
         )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SoundStream:
         return cls(**config)
+
+    @torch.no_grad()
+    def init_from(self, audio: Tensor) -> None:
+        """Set the shortcuts to the principal components of the band energies in audio [B, 1, T * hop]."""
+        transform, inward, outward = self.encoder.transform, self.encoder.shortcut, self.decoder.shortcut
+        if transform is None or inward is None or outward is None:
+            return
+        mean, components = principal_components(transform(audio).transpose(1, 2).flatten(0, 1), inward.out_channels)
+        inward.weight.copy_(components.T[:, :, None])
+        outward.weight.copy_(components[:, :, None])
+        assert inward.bias is not None and outward.bias is not None
+        inward.bias.copy_(-mean @ components)
+        outward.bias.copy_(mean)
 
     def encoder_state(self, batch: int) -> StackState:
         return self.encoder.init_state(batch)

@@ -1,1 +1,1 @@
-"""Storage formats of codes: bit packing, containers, checksums."""
+"""Files of codes and of losslessly compressed audio."""

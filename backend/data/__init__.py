@@ -1,1 +1,1 @@
-"""Audio data for training and tests: manifests, decoded cache, segments, augmentation, synthetic audio."""
+"""Datasets: manifests, decoded audio, segments, augmentation, token shards, synthetic signals."""

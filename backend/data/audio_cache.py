@@ -8,7 +8,6 @@ appended after their samples, so an interrupted build resumes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from zlib import crc32
 
 import numpy as np
 
+from backend.atomic_file import write_atomically
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.data.manifest import Clip
@@ -132,9 +132,7 @@ class AudioCache:
                 break
             rows[row.id] = row
             valid_lines.append(line + "\n")
-        partial = path.with_suffix(".tmp")
-        partial.write_text("".join(valid_lines))
-        os.replace(partial, path)
+        write_atomically(path, "".join(valid_lines).encode())
         return rows
 
 

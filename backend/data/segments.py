@@ -44,7 +44,11 @@ class SegmentSampler:
         self._rng = np.random.default_rng(seed)
 
     def _segment(self) -> np.ndarray:
-        rng = self._rng
+        return self._cut()[0]
+
+    def _cut(self) -> tuple[np.ndarray, int, int, float]:
+        """Returns the next segment [C, N] with the index of its clip, its first sample there and its speed."""
+        rng, speed = self._rng, 1.0
         index = min(int(np.searchsorted(self._cumulative, rng.random(), side="right")), len(self.clips) - 1)
         samples = self.clips[index].samples
         n_taken = self.n_samples
@@ -55,5 +59,5 @@ class SegmentSampler:
         segment = samples[first : first + n_taken].T.astype(np.float32) / 32768.0
         segment = np.pad(segment, ((0, 0), (0, n_taken - segment.shape[1])))
         if self.augmentation is None:
-            return segment
-        return self.augmentation.apply(segment, self.n_samples, rng)
+            return segment, index, first, speed
+        return self.augmentation.apply(segment, self.n_samples, rng), index, first, speed

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from backend.atomic_file import write_atomically
 from backend.errors import BadContainer, OutputError
 
 FORMAT = 1
@@ -199,11 +199,7 @@ def _open_shard(folder: Path, shard: dict[str, Any]) -> tuple[np.ndarray, np.nda
 
 
 def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        write_atomically(path, content)
     except OSError as error:
         raise OutputError(f"'{path.name}' cannot be written ({error.strerror}). Check the free disk space.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Evaluation of codecs and voices against baselines, with metrics that training does not use."""
+"""Evaluation of whole systems against baselines on the same audio."""

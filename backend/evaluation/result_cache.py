@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
+from backend.atomic_file import write_atomically
 from backend.errors import OutputError
 
 # Increment when results are computed differently, so that old entries are ignored.
@@ -40,16 +39,12 @@ class ResultCache:
     def write(self, sound_hash: str, system: str, entry: dict[str, Any]) -> None:
         if self.folder is None:
             return
-        partial = self.folder / f".{secrets.token_hex(8)}.part"
         try:
-            partial.write_text(json.dumps(entry), encoding="utf-8")
-            os.replace(partial, self._path(sound_hash, system))
+            write_atomically(self._path(sound_hash, system), json.dumps(entry).encode())
         except OSError as error:
             raise OutputError(
                 f"The cache cannot be written ({error.strerror}). Free disk space, or run without --cache."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _path(self, sound_hash: str, system: str) -> Path:
         assert self.folder is not None

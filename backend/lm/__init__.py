@@ -1,1 +1,1 @@
-"""Token language models over codec codes, and sampling of the next frame."""
+"""Language models over codes: DualAR, sampling, KV cache, text pointer, voice adaptation."""

@@ -1,1 +1,1 @@
-"""Metrics of audio quality. A metric whose package or weights are missing raises `NotAvailable`."""
+"""Audio metrics: reconstruction, speech quality, word error rate, speaker similarity, intervals."""

@@ -1,1 +1,1 @@
-"""GPU, CPU and memory monitoring, running statistics and log formats."""
+"""Readings of GPU, CPU and memory; running statistics; log formats."""

@@ -1,1 +1,1 @@
-"""Shared neural network layers: causal convolutions with state, transformer blocks, norms, activations."""
+"""Neural network layers: causal convolutions with state, transformer blocks, norms, STFT."""

@@ -1,1 +1,1 @@
-"""Optimizations that make a model run faster, one technique per file."""
+"""Optimizations of models, one technique a file, and the planner that measures them."""

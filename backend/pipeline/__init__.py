@@ -1,1 +1,1 @@
-"""End-to-end tasks built from stages."""
+"""Tasks from end to end, one folder a product."""

@@ -1,1 +1,1 @@
-"""Request execution: worker threads, the scheduler, bounded streams and caches."""
+"""Worker threads, scheduler, bounded streams and caches that run requests through the models."""

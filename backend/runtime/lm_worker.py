@@ -132,7 +132,7 @@ class LMWorker:
                 "shorter reference, or raise MAX_SEQ_LEN."
             )
         self._set_up(row, segment._replace(max_frames=min(segment.max_frames, self.max_frames - n_columns)))
-        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed, pitch=segment.pitch))
 
     def _set_up(self, row: Row, segment: SegmentPrompt) -> None:
         """Reset the row for a segment and load the cached voice prefix."""
@@ -257,7 +257,7 @@ class LMWorker:
             session.n_frames -= len(row.codes)
             session.n_retries += 1
             self._set_up(row, segment._replace(sampler=segment.sampler.next_attempt()))
-            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_retry=True))
+            session.frames.put(SegmentStart(segment.pause_s, segment.speed, is_retry=True, pitch=segment.pitch))
             return
         n_codebooks = self.lm.spec.n_codebooks
         codes = np.stack(row.codes, axis=1) if row.codes else np.zeros((n_codebooks, 0), np.int64)

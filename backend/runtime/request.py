@@ -28,6 +28,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "max_new_tokens": (1, 32_768),
     "chunk_length": (20, 2000),
     "speed": (0.25, 4.0),
+    "pitch": (-12.0, 12.0),
     "loudness_lufs": (-40.0, -5.0),
     "timeout_s": (0.1, 3600.0),
 }
@@ -56,11 +57,12 @@ class ReferenceClip:
 class SpeechRequest:
     """Parameters of one synthesis request. None takes the checkpoint's default.
 
-    `fit_reference` adapts the voice to the references first, which takes seconds for the first such request and needs
-    their transcripts. `chunk_length` is the target length of one generated segment in UTF-8 bytes. `speed` is relative
-    (2 is twice as fast). `latency` sets the size of the first decoded chunks. `loudness_lufs` normalizes the loudness
-    of the whole audio, which delays the first chunk to the end. With `whole`, segments are emitted only when complete,
-    so a runaway segment is regenerated instead of cut off. `timeout_s` covers the whole request, queueing included.
+    `fit_reference` adapts the voice to the references first, which takes seconds for the first such request and
+    needs their transcripts. `chunk_length` is the target length of one generated segment in UTF-8 bytes. `speed` is
+    relative (2 is twice as fast), `pitch` shifts the voice by semitones at the same speed and timbre. `latency`
+    sets the size of the first decoded chunks. `loudness_lufs` normalizes the loudness of the whole audio, which
+    delays the first chunk to the end. With `whole`, segments are emitted only when complete, so a runaway segment
+    is regenerated instead of cut off. `timeout_s` covers the whole request, queueing included.
     Raises `BadRequest` naming the field that is out of bounds.
     """
 
@@ -78,6 +80,7 @@ class SpeechRequest:
     chunk_length: int | None = None
     normalize: bool = True
     speed: float = 1.0
+    pitch: float = 0.0
     markup: Markup = "plain"
     latency: Latency = "balanced"
     loudness_lufs: float | None = None

@@ -24,7 +24,8 @@ FRAME_CAPACITY = 4096
 
 
 class SegmentStart(NamedTuple):
-    """Marks the start of a segment in the frame stream, after `pause_s` of silence, played at `speed`.
+    """Marks the start of a segment in the frame stream, after `pause_s` of silence, played at `speed`
+    and moved by `pitch` semitones.
 
     `is_retry`: it replaces the previous segment, of which nothing was emitted.
     """
@@ -32,6 +33,7 @@ class SegmentStart(NamedTuple):
     pause_s: float = 0.0
     speed: float = 1.0
     is_retry: bool = False
+    pitch: float = 0.0
 
 
 class Frame(NamedTuple):
@@ -55,6 +57,7 @@ class SegmentPrompt(NamedTuple):
     pause_s: float = 0.0
     speed: float = 1.0
     limits: RunawayLimits | None = None
+    pitch: float = 0.0
 
 
 class SpokenSegment(NamedTuple):
@@ -68,6 +71,7 @@ class SpokenSegment(NamedTuple):
     speed: float = 1.0
     text: str = ""
     path: np.ndarray | None = None
+    pitch: float = 0.0
 
 
 class SegmentSource(Protocol):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from backend.atomic_file import write_atomically
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, StorageFull
@@ -70,17 +69,10 @@ def require_room(folder: Path, n_bytes: int) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically. Raises `StorageFull`."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_atomically(path, content, is_durable=True)
     except OSError as error:
         raise StorageFull(
             f"The audio cannot be written ({error.strerror}). Free some disk space, then resume."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from backend.atomic_file import write_atomically
 from backend.audio.files import read_audio, write_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
@@ -248,19 +249,14 @@ def _write_codes(folder: Path, codes: Codes) -> None:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(
+        path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    )
 
 
 def _write_record(folder: Path, record: VoiceRecord) -> None:
-    partial = folder / f".{RECORD}.part"
-    partial.write_text(json.dumps({"format": FORMAT, **asdict(record)}, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / RECORD)
+    content = json.dumps({"format": FORMAT, **asdict(record)}, indent=2) + "\n"
+    write_atomically(folder / RECORD, content.encode())
 
 
 def _read_record(folder: Path) -> VoiceRecord:

@@ -1,1 +1,1 @@
-"""Text processing: normalization, markup, segmentation, tokenizers and prompts of each model family."""
+"""Text before it becomes tokens: normalization, markup, segmentation, phonemes, prompts."""

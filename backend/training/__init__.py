@@ -1,1 +1,1 @@
-"""Training: loop, codec and voice tasks, losses, discriminators, snapshots, diagnosis. Never imported by the server."""
+"""Training: loop, tasks, losses, presets. The server never imports it."""

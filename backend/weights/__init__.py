@@ -1,4 +1,4 @@
-"""Loading of checkpoint folders into modules."""
+"""Checkpoint folders to strictly loaded models."""
 
 from backend.weights.codec_checkpoint import codes_hash, load_codec, save_codec, weights_hash
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from backend.atomic_file import file_sha256
 from backend.codec.base import CausalCodec
 from backend.errors import BadCheckpoint
 from backend.lm.config import DualARConfig
@@ -128,11 +129,7 @@ def checkpoint_hash(folder: Path) -> str:
     """Returns the SHA-256, in hexadecimal, of the names and bytes of the folder's configs, weights and tokenizer files."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern) if path.is_file()}):
-        file_digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                file_digest.update(block)
-        digest.update(f"{path.name}\0{file_digest.hexdigest()}\n".encode())
+        digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

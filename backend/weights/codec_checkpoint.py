@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +12,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from backend.atomic_file import file_sha256, write_atomically
 from backend.codec.base import CausalCodec
 from backend.codec.registry import build_codec, registered_name
 from backend.errors import BadCheckpoint, OutputError
+from backend.weights.int8_storage import from_int8_rows, to_int8_rows
 from backend.weights.strict import load_strictly
 from backend.weights.tensor_files import read_tensors
 
@@ -33,20 +33,31 @@ FP16_MAX = 65504.0
 def save_codec(
     folder: Path, codec: CausalCodec, metadata: Mapping[str, Any] | None = None, *,
     config: Mapping[str, Any] | None = None, storage: Literal["fp32", "fp16"] = "fp32",
+    int8_parts: Sequence[str] = (),
 ) -> float:  # fmt: skip
     """Writes a codec checkpoint folder and returns the largest rounding error of any weight (0.0 for fp32).
 
     `config` holds the constructor's arguments; None uses `codec.config`. fp16 rounds a weight by at most 2^-11 of
     itself (2^-25 near zero) and leaves tensors out of its range as they are; the manifest records the measured error.
-    Each file is written atomically. Raises `OutputError` if the folder cannot be written.
+    Matrices of `int8_parts`, for example `decoder.f0_network`, are stored as 8-bit rows. Each file is written
+    atomically. Raises `OutputError` if the folder cannot be written.
     """
     metadata = dict(metadata or {})
     reserved = sorted(set(metadata) & set(OWN_KEYS))
     if reserved:
         raise BadCheckpoint(f"Metadata uses the reserved keys {reserved}. Rename them.")
     tensors = {name: tensor.detach().cpu() for name, tensor in codec.state_dict().items()}
-    stored = {name: _stored(tensor, storage) for name, tensor in tensors.items()}
-    error = max((_difference(tensors[name], stored[name]) for name in tensors), default=0.0)
+    prefixes = tuple(f"{part}." for part in int8_parts)
+    if meaning := [part for part in int8_parts if part.split(".")[0] in codec.code_parts]:
+        raise BadCheckpoint(f"{', '.join(meaning)} determine the codes, which 8 bits would change. Choose other parts.")
+    rows = (
+        to_int8_rows({name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)})
+        if prefixes
+        else {}
+    )
+    stored = {name: _stored(tensor, storage) for name, tensor in tensors.items() if name not in rows} | rows
+    plain = from_int8_rows(stored)
+    error = max((_difference(tensors[name], plain[name]) for name in tensors), default=0.0)
     weights = save(stored)
     manifest = {
         "format": FORMAT,
@@ -61,9 +72,9 @@ def save_codec(
     text = json.dumps(manifest, indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
+        write_atomically(folder / WEIGHTS, weights)
         # Last, and with the hash of the weights, so that loading detects an interrupted save.
-        _replace(folder / MANIFEST, text.encode())
+        write_atomically(folder / MANIFEST, text.encode())
     except OSError as cause:
         raise OutputError(
             f"Checkpoint folder '{folder.name}' cannot be written ({cause.strerror}). Choose another folder."
@@ -88,7 +99,7 @@ def load_codec(folder: Path, device: torch.device | str = "cpu") -> CausalCodec:
 
         return load_fish_codec(folder, device)
     manifest = read_manifest(folder)
-    tensors = read_tensors(folder / WEIGHTS)
+    tensors = from_int8_rows(read_tensors(folder / WEIGHTS))
     if "weights_sha256" in manifest and manifest["weights_sha256"] != weights_hash(folder):
         raise BadCheckpoint(
             f"'{WEIGHTS}' in '{folder.name}' is not the file {MANIFEST} was written for. "
@@ -132,11 +143,7 @@ def weights_hash(folder: Path) -> str:
     """Returns the SHA-256 of the weight file's bytes, in hexadecimal."""
     for name in (WEIGHTS, FOREIGN_WEIGHTS):
         if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                return digest.hexdigest()
+            return file_sha256(folder / name)
     raise BadCheckpoint(f"'{folder.name}' has no {WEIGHTS} or {FOREIGN_WEIGHTS}. Pass a codec checkpoint folder.")
 
 
@@ -167,17 +174,6 @@ def _stored(tensor: Tensor, storage: str) -> Tensor:
 
 
 def _difference(tensor: Tensor, stored: Tensor) -> float:
-    if tensor.dtype == stored.dtype or not tensor.numel():
+    if not tensor.is_floating_point() or not tensor.numel():
         return 0.0
     return float((tensor.double() - stored.double()).abs().max())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

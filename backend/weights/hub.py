@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.atomic_file import file_sha256
 from backend.errors import BadCheckpoint, NotAvailable, OutputError
 
 MODEL_PAGE = "https://huggingface.co/{repo}"
-BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +90,15 @@ def fetch_checkpoint(name: str, root: Path, on_file: Callable[[str, int], None] 
 
 def _verified(path: Path, listed: Any) -> str:
     """Returns the SHA-256 of a downloaded file after comparing it with the Hub's listing."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
+    digest = file_sha256(path)
     size, expected = path.stat().st_size, listed.lfs.sha256 if listed.lfs else None
-    if (listed.size is not None and size != listed.size) or (expected is not None and digest.hexdigest() != expected):
+    if (listed.size is not None and size != listed.size) or (expected is not None and digest != expected):
         path.unlink()
         raise BadCheckpoint(
-            f"{path.name} has {size} bytes with SHA-256 {digest.hexdigest()[:12]}…; the Hub lists {listed.size} and "
+            f"{path.name} has {size} bytes with SHA-256 {digest[:12]}…; the Hub lists {listed.size} and "
             f"{str(expected)[:12]}…. It was removed; run the command again."
         )
-    return digest.hexdigest()
+    return digest
 
 
 def _hub() -> Any:

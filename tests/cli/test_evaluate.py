@@ -144,3 +144,23 @@ def test_evaluation_of_only_damaged_files_is_an_error(place, monkeypatch, capsys
         (place / "sounds" / name).write_bytes(b"RIFF")
     assert phonogram(monkeypatch, *RUN) == 2
     assert "None of the 3 files could be read" in capsys.readouterr().err
+
+
+def test_classes_measure_any_sound_at_the_codecs_own_rate(place, monkeypatch, capsys):
+    (place / "classes.jsonl").write_text('{"file": "1.wav", "class": "rain"}\n{"file": "2.wav", "class": "birds"}\n')
+    arguments = ("evaluate", "codec", "small", "--audio", "sounds", "--classes", "classes.jsonl", "--json", "out.json")
+    assert phonogram(monkeypatch, *arguments) == 0
+    document = json.loads((place / "out.json").read_text())
+    assert document["judged_at_hz"] == 8000
+    assert set(document["classes"]) == {"birds", "rain"}
+    (row,) = [row for row in document["classes"]["rain"] if row["system"] == "tiny-3"]
+    assert row["n_files"] == 1
+    assert {"log_mel_db", "log_mel_6k_db", "mr_stft", "tonal_db", "chroma", "onset_f1"} <= set(row["scores"])
+    assert "rain: tiny-3" in capsys.readouterr().out
+
+
+def test_classes_of_other_files_are_refused(place, monkeypatch, capsys):
+    (place / "classes.jsonl").write_text('{"file": "other.wav", "class": "rain"}\n')
+    arguments = ("evaluate", "codec", "small", "--audio", "sounds", "--classes", "classes.jsonl")
+    assert phonogram(monkeypatch, *arguments) != 0
+    assert "same file names" in capsys.readouterr().err

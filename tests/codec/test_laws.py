@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from backend.codec.base import CausalCodec
+from backend.codec.hierarchical import HierarchicalCodec
 from backend.codec.soundstream import SoundStream
 from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
@@ -13,11 +14,31 @@ from tests.support import codec_contract
 
 CODECS: dict[str, Callable[[], CausalCodec]] = {
     "soundstream": lambda: SoundStream(C=2, D=8, strides=(2, 4), num_quantizers=3, codebook_size=32, sample_rate=1600),
+    "soundstream-bands": lambda: SoundStream(
+        C=4, D=8, strides=(1, 1), num_quantizers=3, codebook_size=32, sample_rate=1600, bands=(20, 16, 4, 6)
+    ),
+    "hierarchical": lambda: HierarchicalCodec(
+        sample_rate=1600, bands=(10, 8, 3, 5), latent_dims=(6, 5, 4), n_stages=(2, 1, 2), codebook_size=32,
+        encoder=(8, 1), decoder=(8, 1),
+    ),
     "spectral": lambda: SpectralCodec(
         sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
         decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32,
     ),
+    "spectral_harmonic": lambda: small_harmonic(None),
+    "spectral_harmonic_noise": lambda: small_harmonic((100.0, 400.0)),
 }  # fmt: skip
+
+
+def small_harmonic(noise_band_hz: tuple[float, float] | None) -> SpectralCodec:
+    """Sixteen harmonics of a low voice, and a source that reaches every output."""
+    codec = SpectralCodec(
+        sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=3, codebook_size=32, source="harmonic",
+        noise_band_hz=noise_band_hz,
+    )  # fmt: skip
+    torch.nn.init.normal_(codec.decoder.source_in.weight, std=0.1)
+    return codec
 
 
 def build(name: str, seed: int = 0) -> CausalCodec:

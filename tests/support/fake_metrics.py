@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, ScoreUnavailable
-from backend.evaluation.codec.metrics import Metric, Pair, Score
+from backend.evaluation.codec.metrics import Metric, MetricScore, Pair
 from backend.evaluation.codec.systems import CodedAudio
 
 
@@ -40,12 +40,12 @@ class Counted:
         self.n_calls = 0
         self.metric = Metric(name, "peak", "higher", f"{name}-1", self.score)
 
-    def score(self, pair: Pair) -> Score:
+    def score(self, pair: Pair) -> MetricScore:
         self.n_calls += 1
-        return Score(float(np.abs(pair.decoded).max()))
+        return MetricScore(float(np.abs(pair.decoded).max()))
 
 
-def undecided(pair: Pair) -> Score:
+def undecided(pair: Pair) -> MetricScore:
     raise ScoreUnavailable("This metric has no score.")
 
 

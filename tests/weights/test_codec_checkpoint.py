@@ -51,6 +51,30 @@ def test_fp16_storage_keeps_values_it_cannot_hold(folder, tmp_path):
     assert load_codec(tmp_path / "half").codebooks[0, 0, 0] == 1e6
 
 
+def test_int8_parts_keep_the_codes_and_record_their_error(tmp_path):
+    torch.manual_seed(0)
+    codec = build_codec("spectral", SMALL_SPECTRAL | {"source": "harmonic"}).eval()
+    save_codec(tmp_path / "half", codec, storage="fp16")
+    error = save_codec(tmp_path / "mixed", codec, storage="fp16", int8_parts=["decoder.f0_network"])
+    loaded, largest = load_codec(tmp_path / "mixed"), 0.0
+    for name, tensor in load_codec(tmp_path / "half").state_dict().items():
+        if name.startswith("decoder.f0_network."):
+            rows = tensor.abs().amax(dim=1, keepdim=True) if tensor.dim() == 2 else tensor.abs()
+            assert ((loaded.state_dict()[name] - tensor).abs() <= 0.51 * rows / 127 + 2**-11 * tensor.abs()).all(), name
+        else:
+            assert torch.equal(loaded.state_dict()[name], tensor), name
+        largest = max(
+            largest, (codec.state_dict()[name].float() - loaded.state_dict()[name].float()).abs().max().item()
+        )
+    assert error == largest
+    assert (tmp_path / "mixed" / "codec.safetensors").stat().st_size < (
+        tmp_path / "half" / "codec.safetensors"
+    ).stat().st_size
+    assert codes_hash(tmp_path / "mixed") == codes_hash(tmp_path / "half")
+    with pytest.raises(BadCheckpoint, match="determine the codes"):
+        save_codec(tmp_path / "no", codec, int8_parts=["encoder"])
+
+
 def test_loading_does_not_change_the_random_state(folder):
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -1,1 +1,1 @@
-"""The tabs of the Gradio page, one file each."""
+"""Tabs of the Gradio page, one module each."""

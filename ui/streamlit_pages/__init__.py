@@ -1,1 +1,1 @@
-"""The pages of the Streamlit app, one file each."""
+"""Pages of the Streamlit app, one module each."""

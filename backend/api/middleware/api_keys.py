@@ -14,7 +14,7 @@ NAME_COST = 2**14
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """Digest and log name of an API key; the key itself is not kept."""
 
     digest: bytes
@@ -26,13 +26,13 @@ class ApiKeys:
 
     def __init__(self, listed: str) -> None:
         keys = [key.strip() for key in listed.split(",") if key.strip()]
-        self._keys = tuple(Key(_digest(key), key_name(key)) for key in dict.fromkeys(keys))
+        self._keys = tuple(ApiKey(_digest(key), key_name(key)) for key in dict.fromkeys(keys))
         self.n_short = sum(len(key) < SHORT_KEY_CHARS for key in keys)
 
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def find(self, sent: str) -> Key | None:
+    def find(self, sent: str) -> ApiKey | None:
         """Returns the key that was sent, or None. Runs in constant time."""
         digest = _digest(sent)
         match = None

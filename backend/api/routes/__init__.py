@@ -1,4 +1,4 @@
-"""Routers of the HTTP API; the app includes all of `ROUTERS`."""
+"""All routers; `ROUTERS` lists what the application includes."""
 
 from backend.api.routes import (
     codec,

@@ -116,6 +116,7 @@ class SpeechBody(BaseModel):
     chunk_length: int | None = bounded("chunk_length", "Split long text into segments of about this many bytes.")
     normalize: bool = Field(DEFAULTS["normalize"], description="Expand numbers, dates and similar into words.")
     speed: float = bounded("speed", "2 halves the duration at the same pitch.")
+    pitch: float = bounded("pitch", "Pitch shift in semitones, at the same speed and timbre.")
     markup: Markup = Field(DEFAULTS["markup"], description="Markup language of the text.")
     latency: Latency = Field(
         DEFAULTS["latency"], description="`low` reduces the time to first audio, at some cost in total time."

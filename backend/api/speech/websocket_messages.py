@@ -33,6 +33,7 @@ class Start(BaseModel):
     repetition_penalty: float | None = bounded("repetition_penalty", "")
     max_new_tokens: int | None = bounded("max_new_tokens", "")
     speed: float = bounded("speed", "")
+    pitch: float = bounded("pitch", "")
     timeout_s: float | None = bounded("timeout_s", "Per sentence.")
     normalize: bool = DEFAULTS["normalize"]
     markup: Markup = DEFAULTS["markup"]

@@ -39,7 +39,7 @@ def decode(payload: bytes, channels: int, n: int, trace: np.ndarray | None = Non
 
     Raises `BadContainer` where it is not one of this version.
     """
-    reader = _Reader(payload)
+    reader = _PayloadReader(payload)
     arithmetic, level = reader.unpack(_START)
     is_low_rate, level = bool(level & _LOW_RATE), level & ~_LOW_RATE
     if arithmetic != ARITHMETIC or level not in LEVELS:
@@ -86,7 +86,9 @@ def _encode_pair(samples: np.ndarray, level: int, is_low_rate: bool) -> bytes | 
     return b"".join([*heads, body, *tails])
 
 
-def _decode_pair(reader: _Reader, samples: np.ndarray, level: int, is_low_rate: bool, trace: np.ndarray | None) -> None:
+def _decode_pair(
+    reader: _PayloadReader, samples: np.ndarray, level: int, is_low_rate: bool, trace: np.ndarray | None
+) -> None:
     n = samples.shape[1]
     heads = [reader.unpack(_CHANNEL) for _ in samples]
     coded = []
@@ -135,7 +137,7 @@ def _history_shift(samples: np.ndarray) -> int:
     return min(max((int(rough.sum()) // rough.size).bit_length() - 1, 0), MAX_BITS)
 
 
-class _Reader:
+class _PayloadReader:
     def __init__(self, payload: bytes) -> None:
         self._payload, self._at = payload, 0
 

@@ -25,7 +25,7 @@ _PRODUCT_BITS = 20
 _FAR = 1 << 24
 
 
-class Coded(NamedTuple):
+class CodedBlock(NamedTuple):
     """Samples [C, N], the stream (empty where it grew too long), and where in it each 4096 samples begin."""
 
     samples: np.ndarray
@@ -35,7 +35,7 @@ class Coded(NamedTuple):
 
 def code(
     samples: np.ndarray, limits: np.ndarray, level: int, history_shift: int, is_low_rate: bool, stream: bytes | None
-) -> Coded:
+) -> CodedBlock:
     """Encode samples [C, N] (C is 1 or 2), or decode as many from `stream`.
 
     `limits` [C, 2]: least and greatest value of each channel, at most 2**24 apart. A stream longer than the
@@ -71,7 +71,7 @@ def code(
         _compile(run, arguments)
     n_bytes = run(*arguments)
     coded = content[:n_bytes].tobytes() if stream is None and n_bytes <= content.size else b""
-    return Coded((padded[:, pad:] + bases[:, None]).astype(np.int32), coded, trace)
+    return CodedBlock((padded[:, pad:] + bases[:, None]).astype(np.int32), coded, trace)
 
 
 def on_compile(notify: Callable[[], None]) -> None:

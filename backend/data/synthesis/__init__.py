@@ -1,1 +1,1 @@
-"""Synthesis of training corpora with teacher models: texts, speakers and the run that combines them."""
+"""Synthetic speech corpora: texts, teacher voices and the run that renders them."""

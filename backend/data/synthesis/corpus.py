@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backend.atomic_file import write_atomically
 from backend.audio.files import write_audio
 from backend.audio.waveform import Waveform
 from backend.data.frame_alignment import DurationUnit
@@ -224,7 +224,5 @@ def _read_manifest(manifest: Path) -> dict[str, float]:
             continue
         whole.append(line + "\n")
     if len(whole) < len(stored):
-        partial = manifest.with_suffix(".part")
-        partial.write_text("".join(whole), encoding="utf-8")
-        os.replace(partial, manifest)
+        write_atomically(manifest, "".join(whole).encode())
     return seconds_by_id

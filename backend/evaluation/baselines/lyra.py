@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import NotAvailable
-from backend.evaluation.codec.systems import CodedAudio, file_hash
+from backend.evaluation.codec.systems import CodedAudio
 from backend.metrics.optional_packages import require_package
 
 RATE_HZ = 16_000
@@ -32,7 +33,7 @@ class Lyra:
         package = require_package("ai_edge_litert.interpreter", "ai-edge-litert")
         self.n_stages = STAGES[rate_kbps]
         self.name = f"lyra-{rate_kbps:g}"
-        self.identity = f"lyra-1 {self.n_stages} " + " ".join(file_hash(folder / name)[:16] for name in FILES)
+        self.identity = f"lyra-1 {self.n_stages} " + " ".join(file_sha256(folder / name)[:16] for name in FILES)
         self._encoder, self._quantizer, self._decoder = (
             package.Interpreter(str(folder / name), num_threads=1) for name in FILES
         )

@@ -26,6 +26,8 @@ BASELINES: dict[str, Callable[[Path | None], System]] = {
 }
 DEFAULT_BASELINES = ("original", "opus-6", "opus-12", "codec2-1200", "codec2-3200", "lyra-3.2", "lyra-6")
 
+DEFAULT_SOUND_BASELINES = ("opus-6", "opus-12")
+
 
 def open_baselines(names: tuple[str, ...], lyra: Path | None) -> tuple[list[System], dict[str, str]]:
     """Returns the available baselines, and for each other one the reason.

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from backend.atomic_file import file_sha256
 from backend.errors import BadAudio, NotAvailable
-from backend.evaluation.codec.systems import file_hash
 
 TIMEOUT_S = 120.0
 
@@ -22,7 +22,7 @@ def require_program(name: str, package: str) -> str:
 
 def program_version(path: str) -> str:
     """Identifies a build of a program by the hash of its file."""
-    return file_hash(Path(path).resolve())[:16]
+    return file_sha256(Path(path).resolve())[:16]
 
 
 def run_program(arguments: list[str], folder: Path) -> None:

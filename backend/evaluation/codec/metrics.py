@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.errors import NotAvailable, ScoreUnavailable
-from backend.evaluation.codec.systems import file_hash
 from backend.metrics.asr import Recognizer
 from backend.metrics.optional_packages import package_version, require_package
 from backend.metrics.pesq_visqol import Visqol, pesq
@@ -26,7 +26,7 @@ Opened = TypeVar("Opened")
 RATE_HZ = 16_000
 
 
-class Score(NamedTuple):
+class MetricScore(NamedTuple):
     """`weight` is the weight in a mean over files: 1, or the number of words of a transcript."""
 
     value: float
@@ -52,7 +52,7 @@ class Metric:
     title: str
     better: Literal["higher", "lower"]
     identity: str
-    score: Callable[[Pair], Score]
+    score: Callable[[Pair], MetricScore]
     is_text_used: bool = False
 
 
@@ -92,19 +92,19 @@ def load_available(openers: Mapping[str, Callable[[], Opened]]) -> tuple[list[Op
     return metrics, absent
 
 
-def _mel(pair: Pair) -> Score:
-    return Score(mel_distance_db(pair.reference, pair.decoded, RATE_HZ))
+def _mel(pair: Pair) -> MetricScore:
+    return MetricScore(mel_distance_db(pair.reference, pair.decoded, RATE_HZ))
 
 
-def _si_sdr(pair: Pair) -> Score:
-    return Score(si_sdr_db(pair.reference, pair.decoded))
+def _si_sdr(pair: Pair) -> MetricScore:
+    return MetricScore(si_sdr_db(pair.reference, pair.decoded))
 
 
 def _stoi_metric() -> Metric:
     require_package("pystoi", "pystoi")
     return Metric(
         "stoi", "STOI", "higher", f"stoi {package_version('pystoi')}",
-        lambda pair: Score(stoi(pair.reference, pair.decoded, RATE_HZ)),
+        lambda pair: MetricScore(stoi(pair.reference, pair.decoded, RATE_HZ)),
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def _pesq_metric() -> Metric:
     require_package("pesq", "pesq")
     return Metric(
         "pesq", "PESQ wideband", "higher", f"pesq {package_version('pesq')}",
-        lambda pair: Score(pesq(pair.reference, pair.decoded)),
+        lambda pair: MetricScore(pesq(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _visqol_metric() -> Metric:
     visqol = Visqol()
     return Metric(
         "visqol", "ViSQOL speech", "higher", f"visqol {package_version('visqol-python')}",
-        lambda pair: Score(visqol.score(pair.reference, pair.decoded)),
+        lambda pair: MetricScore(visqol.score(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _speaker_metric(is_enabled: bool) -> Metric:
     encoder = SpeakerEmbedder()
     return Metric(
         "speaker", "speaker similarity", "higher", f"ge2e {package_version('resemblyzer')}",
-        lambda pair: Score(encoder.similarity(pair.reference, pair.decoded)),
+        lambda pair: MetricScore(encoder.similarity(pair.reference, pair.decoded)),
     )  # fmt: skip
 
 
@@ -139,12 +139,12 @@ def _recognition_metric(transcripts: Transcripts, has_transcripts: bool, name: s
     rate_of = word_error_rate if name == "wer" else character_error_rate
     against = "the given text" if has_transcripts else "the transcript of the original"
 
-    def score(pair: Pair) -> Score:
+    def score(pair: Pair) -> MetricScore:
         if has_transcripts and pair.text is None:
             raise ScoreUnavailable("The transcripts do not list this file.")
         expected = pair.text if pair.text is not None else transcripts(pair.reference)
         rate = rate_of(expected, transcripts(pair.decoded))
-        return Score(rate.rate, rate.n_reference)
+        return MetricScore(rate.rate, rate.n_reference)
 
     kind = "word" if name == "wer" else "character"
     return Metric(
@@ -169,7 +169,7 @@ class Transcripts:
             raise NotAvailable("Not enabled. Pass --asr with the folder of a Whisper model.")
         if self._recognizer is None:
             self._recognizer = Recognizer(self._folder)
-            model = file_hash(self._folder / "model.bin")[:16]
+            model = file_sha256(self._folder / "model.bin")[:16]
             self.identity = f"{package_version('faster-whisper')} {model}"
 
     def __call__(self, samples: np.ndarray) -> str:

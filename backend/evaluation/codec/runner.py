@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.errors import BadAudio, BadSettings, LimitExceeded, ScoreUnavailable
-from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score
-from backend.evaluation.codec.systems import CodedAudio, System, file_hash
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, MetricScore, Pair
+from backend.evaluation.codec.systems import CodedAudio, System
 from backend.evaluation.result_cache import ResultCache
 from backend.metrics.alignment import find_lag, overlap
 from backend.metrics.reconstruction import kbps
@@ -41,7 +42,7 @@ class CodecResult:
     file_kbps: float | None
     bandwidth_hz: float
     lag_ms: float
-    scores: dict[str, Score]
+    scores: dict[str, MetricScore]
     problems: dict[str, str]
 
 
@@ -92,12 +93,13 @@ def read_transcripts(manifest: Path) -> dict[str, str]:
 def evaluate(
     files: list[Path], root: Path, systems: list[System], metrics: list[Metric], *,
     transcripts: dict[str, str] | None = None, cache: ResultCache | None = None, report: Report | None = None,
+    rate_hz: int = RATE_HZ,
 ) -> CodecEvaluation:  # fmt: skip
     """Encodes, decodes and scores every file. Unreadable or rejected files are listed in the outcome."""
     cache = cache or ResultCache(None)
     if report is not None:
         report(0, len(files) * len(systems), "codec delays")
-    delays = {system.name: measure_delay(system, files) for system in systems}
+    delays = {system.name: measure_delay(system, files, rate_hz) for system in systems}
     outcome = CodecEvaluation([], {})
     n_steps, n_done = len(files) * len(systems), 0
     for file in files:
@@ -108,7 +110,7 @@ def evaluate(
             outcome.skipped[name] = str(error)
             n_done += len(systems)
             continue
-        sound_hash = file_hash(file)
+        sound_hash = file_sha256(file)
         text = (transcripts or {}).get(file.stem)
         sound_result = SoundResult(name, sound.duration_s, sound.rate_hz)
         for system in systems:
@@ -116,7 +118,7 @@ def evaluate(
                 report(n_done, n_steps, f"{name}: {system.name}")
             try:
                 sound_result.results.append(
-                    _result(sound, sound_hash, system, delays[system.name], metrics, text, cache)
+                    _result(sound, sound_hash, system, delays[system.name], metrics, text, cache, rate_hz)
                 )
             except BadAudio as error:
                 sound_result.failures[system.name] = str(error)
@@ -127,13 +129,13 @@ def evaluate(
     return outcome
 
 
-def measure_delay(system: System, files: list[Path]) -> int:
-    """Returns a codec's delay in samples at `RATE_HZ`: the median over files spread over the list."""
+def measure_delay(system: System, files: list[Path], rate_hz: int = RATE_HZ) -> int:
+    """Returns a codec's delay in samples at `rate_hz`: the median over files spread over the list."""
     lags = []
     for file in spread(files, N_DELAY_SOUNDS):
         try:
             sound = read_audio(file, max_duration_s=MAX_DURATION_S).mono().slice_s(0, DELAY_SOUND_S)
-            lags.append(find_lag(*_at_metric_rate(sound, system.code(sound).decoded), RATE_HZ))
+            lags.append(find_lag(*_at_rate(sound, system.code(sound).decoded, rate_hz), rate_hz))
         except (BadAudio, LimitExceeded):
             # `evaluate` reports it.
             continue
@@ -147,33 +149,33 @@ def spread(files: list[Path], limit: int) -> list[Path]:
 
 def _result(
     sound: Waveform, sound_hash: str, system: System, delay: int, metrics: list[Metric], text: str | None,
-    cache: ResultCache,
+    cache: ResultCache, rate_hz: int,
 ) -> CodecResult:  # fmt: skip
     """Returns a result, with scores from the cache where they exist."""
     identities = {
         metric.name: f"{metric.identity} {text}" if metric.is_text_used else metric.identity for metric in metrics
     }
-    key = f"{system.identity} delay {delay}"
+    key = f"{system.identity} delay {delay}" + ("" if rate_hz == RATE_HZ else f" at {rate_hz}")
     entry = cache.read(sound_hash, key)
     cached = {} if entry is None else entry["scores"]
     missing = [metric for metric in metrics if identities[metric.name] not in cached]
     if entry is None or missing:
         coded = system.code(sound)
-        pair = Pair(*overlap(*_at_metric_rate(sound, coded.decoded), delay), text)
+        pair = Pair(*overlap(*_at_rate(sound, coded.decoded, rate_hz), delay), text)
         computed = {identities[metric.name]: _score(metric, pair) for metric in missing}
-        entry = {"facts": _facts(sound, coded, delay), "scores": {**cached, **computed}}
+        entry = {"facts": _facts(sound, coded, delay, rate_hz), "scores": {**cached, **computed}}
         cache.write(sound_hash, key, entry)
     values = {metric.name: entry["scores"][identities[metric.name]] for metric in metrics}
     return CodecResult(
         system.name,
         **entry["facts"],
-        scores={name: Score(*value) for name, value in values.items() if not isinstance(value, str)},
+        scores={name: MetricScore(*value) for name, value in values.items() if not isinstance(value, str)},
         problems={name: value for name, value in values.items() if isinstance(value, str)},
     )
 
 
-def _at_metric_rate(sound: Waveform, decoded: Waveform) -> tuple[np.ndarray, np.ndarray]:
-    return resample(sound, RATE_HZ).samples[0], resample(decoded, RATE_HZ).samples[0]
+def _at_rate(sound: Waveform, decoded: Waveform, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    return resample(sound, rate_hz).samples[0], resample(decoded, rate_hz).samples[0]
 
 
 def _score(metric: Metric, pair: Pair) -> list[float] | str:
@@ -184,7 +186,7 @@ def _score(metric: Metric, pair: Pair) -> list[float] | str:
         return str(error)
 
 
-def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
+def _facts(sound: Waveform, coded: CodedAudio, delay: int, rate_hz: int) -> dict[str, Any]:
     """Returns the fields of a `CodecResult` other than scores."""
     return {
         "payload_bytes": coded.payload_bytes,
@@ -192,7 +194,7 @@ def _facts(sound: Waveform, coded: CodedAudio, delay: int) -> dict[str, Any]:
         "payload_kbps": None if coded.payload_bytes is None else kbps(coded.payload_bytes, sound.duration_s),
         "file_kbps": None if coded.file_bytes is None else kbps(coded.file_bytes, sound.duration_s),
         "bandwidth_hz": float(coded.bandwidth_hz),
-        "lag_ms": delay * 1000 / RATE_HZ,
+        "lag_ms": delay * 1000 / rate_hz,
     }
 
 

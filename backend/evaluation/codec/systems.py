@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +85,3 @@ def codec_systems(folder: Path, codebook_counts: list[int] | None) -> list[Codec
     total = codec.spec.n_codebooks
     counts = codebook_counts or sorted({max(1, total // 4), max(1, total // 2), total})
     return [CodecSystem(codec, folder, count) for count in sorted(set(counts))]
-
-
-def file_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

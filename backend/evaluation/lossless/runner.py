@@ -20,7 +20,7 @@ BASELINE = "flac-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedFile:
     """One file through one coder. Times are seconds; `share` is compressed bytes for each byte of the WAV file."""
 
     file: str
@@ -40,7 +40,7 @@ class Coded:
 class LosslessEvaluation:
     """All results, the files left out with reasons, and the cutoff of files that look lossy."""
 
-    results: list[Coded]
+    results: list[CodedFile]
     skipped: dict[str, str]
     cutoffs_hz: dict[str, float]
 
@@ -54,7 +54,7 @@ def evaluate_lossless(
         raise BadAudio(f"No WAV file is below '{audio.name}'. Name another folder.")
     if limit is not None and len(files) > limit:
         files = [files[i * len(files) // limit] for i in range(limit)]
-    results: list[Coded] = []
+    results: list[CodedFile] = []
     skipped: dict[str, str] = {}
     cutoffs: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -77,7 +77,7 @@ def evaluate_lossless(
     return LosslessEvaluation(results, skipped, cutoffs)
 
 
-def _coded(path: Path, name: str, coder: LosslessCoder, folder: Path, duration_s: float) -> Coded:
+def _coded(path: Path, name: str, coder: LosslessCoder, folder: Path, duration_s: float) -> CodedFile:
     packed, again = folder / f"packed{coder.suffix}", folder / "again.wav"
     for old in (packed, again):
         old.unlink(missing_ok=True)
@@ -86,14 +86,14 @@ def _coded(path: Path, name: str, coder: LosslessCoder, folder: Path, duration_s
     source_bytes, n_bytes = path.stat().st_size, packed.stat().st_size
     before, after = (soundfile.read(one, dtype="int32", always_2d=True)[0] for one in (path, again))
     is_exact = before.shape == after.shape and bool((before == after).all())
-    return Coded(
+    return CodedFile(
         name, coder.name, source_bytes, n_bytes, n_bytes / source_bytes, duration_s, *encode, *decode, is_exact
     )
 
 
 def summarize_lossless(evaluation: LosslessEvaluation) -> list[dict[str, Any]]:
     """A row a coder: pooled size, its median beside flac-8 over files, and speed as sound for each processor second."""
-    by_coder: dict[str, list[Coded]] = {}
+    by_coder: dict[str, list[CodedFile]] = {}
     for one in evaluation.results:
         by_coder.setdefault(one.coder, []).append(one)
     baseline = {one.file: one.n_bytes for one in by_coder.get(BASELINE, [])}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.audio.files import encode_audio, read_audio
 from backend.audio.resample import resample
 from backend.audio.waveform import Waveform
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
-from backend.evaluation.codec.systems import file_hash
 from backend.evaluation.voice.systems import EngineVoices, SpokenPrompt, VoicePrompt, timed_take
 from backend.runtime.request import ReferenceClip, SpeechRequest
 
@@ -29,7 +29,7 @@ class ClonedVoices:
     def __init__(self, engine: OptimizedEngine, identity: str, folder: Path, name: str = "clones"):
         self.name, self._engine = name, engine
         n_adaptation_steps = engine.settings.voice_fit_steps
-        self.identity = f"clones-3 {identity} {n_adaptation_steps} {file_hash(folder / MANIFEST_NAME)}"
+        self.identity = f"clones-3 {identity} {n_adaptation_steps} {file_sha256(folder / MANIFEST_NAME)}"
         self._references: dict[str, list[Utterance]] = {}
         self._added: dict[str, str] = {}
         for item in read_utterances(folder / MANIFEST_NAME):

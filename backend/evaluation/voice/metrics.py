@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from backend.atomic_file import file_sha256
 from backend.audio.files import read_audio
 from backend.audio.resample import resample
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.utterances import Utterance, read_utterances
 from backend.errors import NotAvailable, ScoreUnavailable
 from backend.evaluation.codec.metrics import load_available
-from backend.evaluation.codec.systems import file_hash
 from backend.evaluation.voice.systems import VoicePrompt
 from backend.metrics.asr import Recognizer
 from backend.metrics.dnsmos import Dnsmos
@@ -45,7 +45,7 @@ class AsrMetric:
     def __init__(self, folder: Path):
         self._recognizer = Recognizer(folder)
         self.name = f"asr:{folder.resolve().name}"
-        model = file_hash(folder / "model.bin")[:16]
+        model = file_sha256(folder / "model.bin")[:16]
         self.identity = f"hearing-1 {package_version('faster-whisper')} {model}"
 
     def measure(self, samples: np.ndarray, prompt: VoicePrompt) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class SpeakerSimilarityMetric:
                 self._clips.setdefault(item.speaker, []).append(item)
         self._embedded: dict[Path, np.ndarray] = {}
         self._means: dict[str, np.ndarray] = {}
-        manifests = " ".join(file_hash(folder / MANIFEST_NAME)[:16] for folder in folders)
+        manifests = " ".join(file_sha256(folder / MANIFEST_NAME)[:16] for folder in folders)
         suffix = " nearest" if reports_nearest else ""
         self.identity = f"likeness-1 {package_version('resemblyzer')} {manifests}{suffix}"
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from backend.atomic_file import file_sha256
 from backend.audio.files import read_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
 from backend.data.utterances import Utterance, read_utterances
-from backend.evaluation.codec.systems import file_hash
 from backend.pipeline.codec.stream import convert_for_codec, frames_for
 from backend.weights import load_codec, weights_hash
 
@@ -107,7 +107,7 @@ class Recordings:
     def __init__(self, name: str, folder: Path, is_given_texts_only: bool = False):
         self.name, self.folder, self._is_given_only = name, folder, is_given_texts_only
         self._items = {(item.text, item.speaker): item for item in read_utterances(folder / "manifest.jsonl")}
-        self.identity = f"recordings-1 {file_hash(folder / 'manifest.jsonl')}"
+        self.identity = f"recordings-1 {file_sha256(folder / 'manifest.jsonl')}"
 
     def prompts(self, texts: list[str], seed: int) -> list[VoicePrompt]:
         requested = set(texts)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from backend.atomic_file import write_atomically
 from backend.hardware import current_hardware
 from backend.optimize.planner.decision import Plan, PlanOptions
 
@@ -81,10 +82,8 @@ def read_plan(key: dict[str, Any], folder: Path) -> Plan | None:
 def write_plan(plan: Plan, key: dict[str, Any], folder: Path) -> None:
     """Writes `plan` atomically. If the folder cannot be written, the next start measures again."""
     path = plan_path(key, folder)
-    draft = path.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(plan.to_json(key), encoding="utf-8")
-        draft.replace(path)
+        write_atomically(path, plan.to_json(key).encode())
     except OSError as error:
         log.warning("the plan could not be saved (%s): the next start measures again", error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from backend.atomic_file import atomic_path
 from backend.audio.files import FILE_FORMATS, read_audio, write_audio
 from backend.audio.waveform import Waveform
 from backend.codec.base import CausalCodec
@@ -88,14 +87,10 @@ def _atomic_file(target: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that is renamed to `target` if the block succeeds."""
     # Replace the file a symbolic link points to, not the link.
     target = target.resolve()
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with partial.open("xb+") as file:
+        with atomic_path(target) as partial, partial.open("xb+") as file:
             yield file
-        os.replace(partial, target)
     except OSError as error:
         raise OutputError(
             f"'{target.name}' cannot be written ({error.strerror}). Check the folder and the free space."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

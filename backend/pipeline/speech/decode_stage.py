@@ -25,6 +25,7 @@ from backend.runtime.codec_worker import CodecWorker
 from backend.runtime.request import Latency, SpeechRequest
 from backend.runtime.session import Frame, SegmentStart, Session
 from backend.runtime.trace import Trace
+from backend.text.markup.speech_script import MAX_PITCH
 
 # Frames per decode call, from the start of a segment; the last number repeats. The grouping depends on the frame index
 # only, never on arrival times, so the same codes decode to bit-identical audio. Sixteen frames cost the codec less than
@@ -53,7 +54,7 @@ class SpeechDecodeTask:
 
     def __init__(
         self, session: Session, spec: CodecSpec, *, chunk_samples: int, latency: Latency, loudness_lufs: float | None,
-        speed: float = 1.0, buffers_segments: bool = False, watermark_key: str | None = None,
+        speed: float = 1.0, pitch: float = 0.0, buffers_segments: bool = False, watermark_key: str | None = None,
     ):  # fmt: skip
         self.session, self.spec = session, spec
         self.pieces: BoundedStream[Waveform] = BoundedStream(
@@ -75,7 +76,7 @@ class SpeechDecodeTask:
         self._n_segments = 0
         self._joiner = CrossfadeStream(spec.channels, round(OVERLAP_S * spec.sample_rate_hz))
         self._ready = np.zeros((spec.channels, 0), np.float32)
-        self._speed, self._buffers_segments = speed, buffers_segments
+        self._speed, self._pitch, self._buffers_segments = speed, pitch, buffers_segments
         self._stretcher: StreamStretcher | None = None
         self._marker: StreamMarker | None = None
         if watermark_key is not None:
@@ -149,6 +150,9 @@ class SpeechDecodeTask:
         self._stretcher = None if speed == 1 else StreamStretcher(self.spec.channels, rate_hz, speed)
         # Each segment starts from a fresh codec state, so regenerating one does not change the others.
         self._state = codec.init_state(1)
+        pitch = min(max(self._pitch + start.pitch, -MAX_PITCH), MAX_PITCH)
+        if pitch and codec.has_pitch_control:
+            codec.set_pitch(self._state, pitch)
         self._n_lag = self.spec.latency_samples
         self._group = chain(self._groups, repeat(self._groups[-1]))
         self._group_frames = next(self._group)
@@ -247,8 +251,8 @@ class DecodeStage:
     def run(self, request: SpeechRequest, session: Session, timeline: Trace) -> SpeechDecodeTask:
         synthesis = SpeechDecodeTask(
             session, self._worker.codec.spec, chunk_samples=self._chunk_samples, latency=request.latency,
-            loudness_lufs=request.loudness_lufs, speed=request.speed, buffers_segments=request.buffers_segments,
-            watermark_key=self._watermark_key,
+            loudness_lufs=request.loudness_lufs, speed=request.speed, pitch=request.pitch,
+            buffers_segments=request.buffers_segments, watermark_key=self._watermark_key,
         )  # fmt: skip
 
         def wake() -> None:

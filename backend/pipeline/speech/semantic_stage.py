@@ -26,7 +26,7 @@ from backend.runtime.request import SpeechRequest, segment_seed
 from backend.runtime.session import Frame, SegmentPrompt, SegmentStart, Session, SpokenSegment
 from backend.runtime.throughput import frame_budget, usual_frames
 from backend.runtime.trace import Trace
-from backend.text.markup.speech_script import Script, SpokenText
+from backend.text.markup.speech_script import MAX_PITCH, Script, SpokenText
 from backend.text.prepare import prepare_text
 from backend.text.prompts.conversation import start_conversation
 
@@ -59,6 +59,7 @@ class VoiceSpan(NamedTuple):
     voice: VoiceConditioning
     pause_s: float
     speed: float
+    pitch: float
 
 
 class SpeechSegment(NamedTuple):
@@ -69,6 +70,7 @@ class SpeechSegment(NamedTuple):
     voice: VoiceConditioning
     pause_s: float
     speed: float
+    pitch: float
 
     @property
     def text(self) -> str:
@@ -114,7 +116,8 @@ class SegmentGenerator:
             self.frame_rate_hz, self._length_model(segment.voice).longest(segment.text), self.retries
         )
         return SegmentPrompt(
-            prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, limits
+            prompt, sampler, self.max_frames(segment.text), conversation.n_shared, segment.pause_s, segment.speed, limits,
+            segment.pitch,
         )  # fmt: skip
 
     def _length_model(self, voice: VoiceConditioning) -> SpeechLengthModel:
@@ -132,7 +135,7 @@ class SegmentGenerator:
     def done(self, codes: np.ndarray, finish_reason: FinishReason, path: np.ndarray | None) -> None:
         segment = self.segments[len(self.spoken)]
         segment.conversation.add(segment.place, codes)
-        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path))
+        self.spoken.append(SpokenSegment(segment.pause_s, codes, segment.speed, segment.text, path, segment.pitch))
         if finish_reason in ("stop", "pointer_end"):
             self._length_model(segment.voice).learn(segment.text, codes.shape[1])
         self._finish_reason = worse(self._finish_reason, finish_reason)
@@ -164,9 +167,10 @@ class SemanticStage:
         self, lm_worker: LMWorker, tokenizer: Tokenizer, *, model_key: str, frame_rate_hz: float, cache_entries: int,
         find_voice: Callable[[str], VoiceConditioning], side_sizes: tuple[int, ...] = (),
         device: torch.device | str = "cpu", lexicon: Lexicon | None = None, max_wait_s: float = math.inf,
+        has_pitch_control: bool = False,
     ):  # fmt: skip
         """`find_voice` resolves a voice name in markup; it may raise `UnknownVoice`."""
-        self._find_voice = find_voice
+        self._find_voice, self._has_pitch_control = find_voice, has_pitch_control
         self._side_sizes, self._lexicon, self._max_wait_s = side_sizes, lexicon, max_wait_s
         self._worker, self._tokenizer, self._device = lm_worker, tokenizer, device
         self._model_key, self._frame_rate_hz = model_key, frame_rate_hz
@@ -182,7 +186,10 @@ class SemanticStage:
         script = prepare_text(
             request.text, spec.family, markup=request.markup, normalize=request.normalize, lexicon=self._lexicon
         )
-        ignored = (*script.ignored, *unsupported_speeds(script, request.speed))
+        ignored = (
+            *script.ignored, *unsupported_speeds(script, request.speed),
+            *unsupported_pitches(script, request.pitch, self._has_pitch_control),
+        )  # fmt: skip
         spans, closing_pause_s = self._voice_spans(script, voice)
         seed = secrets.randbits(32) if request.seed is None else request.seed
         options = sampling_options(SamplingOptions.for_family(spec.family), request)
@@ -226,7 +233,7 @@ class SemanticStage:
         for piece in script.pieces:
             if isinstance(piece, SpokenText):
                 voice = default if piece.voice is None else self._find_voice(piece.voice)
-                spans.append(VoiceSpan(piece.text, voice, pause_s, piece.speed))
+                spans.append(VoiceSpan(piece.text, voice, pause_s, piece.speed, piece.pitch))
                 pause_s = 0.0
             else:
                 pause_s += piece.duration_s
@@ -241,7 +248,7 @@ class SemanticStage:
             )  # fmt: skip
             for place in range(len(conversation.segments)):
                 pause_s = 0.0 if place else span.pause_s
-                segments.append(SpeechSegment(conversation, place, span.voice, pause_s, span.speed))
+                segments.append(SpeechSegment(conversation, place, span.voice, pause_s, span.speed, span.pitch))
         return segments
 
     def _timeout_s(self, n_frames: int, client: str) -> float:
@@ -251,7 +258,7 @@ class SemanticStage:
     def _key(
         self, request: SpeechRequest, spans: list[VoiceSpan], closing_pause_s: float, options: SamplingOptions
     ) -> str:
-        parts = [part for span in spans for part in (span.text, span.voice.key, span.pause_s, span.speed)]
+        parts = [part for span in spans for part in (span.text, span.voice.key, span.pause_s, span.speed, span.pitch)]
         return content_key(
             self._model_key, len(parts), *parts, closing_pause_s, request.seed, repr(options), request.max_new_tokens,
             request.chunk_length, request.buffers_segments,
@@ -263,6 +270,15 @@ def unsupported_speeds(script: Script, speed: float) -> tuple[str, ...]:
     speeds = {speed * piece.speed for piece in script.pieces if isinstance(piece, SpokenText)}
     out = sorted(one for one in speeds if not MIN_SPEED <= one <= MAX_SPEED)
     return tuple(f"speed {one:g} (text times request): the range is {MIN_SPEED:g} to {MAX_SPEED:g}" for one in out)
+
+
+def unsupported_pitches(script: Script, pitch: float, has_control: bool) -> tuple[str, ...]:
+    """Describe the pitches (markup plus request) that are out of range or that the codec cannot apply."""
+    pitches = {pitch + piece.pitch for piece in script.pieces if isinstance(piece, SpokenText)}
+    if not has_control:
+        return ("pitch: the codec of this checkpoint has no pitch control",) if pitches != {0.0} else ()
+    out = sorted(one for one in pitches if abs(one) > MAX_PITCH)
+    return tuple(f"pitch {one:g} (text plus request): the range is -{MAX_PITCH:g} to {MAX_PITCH:g}" for one in out)
 
 
 def sampling_options(defaults: SamplingOptions, request: SpeechRequest) -> SamplingOptions:
@@ -278,7 +294,7 @@ def cached_session(cached: GeneratedCodes, seed: int, timeline: Trace, ignored: 
     )
     session.finish_reason = cached.finish_reason
     for segment in cached.segments:
-        session.frames.put(SegmentStart(segment.pause_s, segment.speed))
+        session.frames.put(SegmentStart(segment.pause_s, segment.speed, pitch=segment.pitch))
         for codes in segment.codes.T:
             session.frames.put(Frame(codes))
     if cached.closing_pause_s:

@@ -101,6 +101,7 @@ class Synthesizer:
             self.lm_worker, tokenizer, model_key=model_key, frame_rate_hz=codec.spec.frame_rate_hz,
             cache_entries=limits.cache_entries, find_voice=lambda name: self.find_voice(name), side_sizes=side_sizes,
             device=device, lexicon=lexicon, max_wait_s=limits.max_wait_s,
+            has_pitch_control=codec.has_pitch_control,
         )  # fmt: skip
         self._spans_of = partial(word_spans, tokenizer) if isinstance(tokenizer, PhonemeTokenizer) else None
         self.synthesis = DecodeStage(self.codec_worker, limits.chunk_samples, watermark_key)

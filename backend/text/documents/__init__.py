@@ -1,1 +1,1 @@
-"""Read books and articles into chapters and sentences."""
+"""Books and articles: EPUB, HTML, Markdown and plain text to chapters and sentences."""

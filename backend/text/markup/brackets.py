@@ -1,6 +1,7 @@
-"""Bracket markup: `[pause:0.5s]`, `[speed:1.2]`, `[voice:anna]`, `[word](/pronunciation/)`.
+"""Bracket markup: `[pause:0.5s]`, `[speed:1.2]`, `[pitch:+2]`, `[voice:anna]`,
+`[word](/pronunciation/)`.
 
-`[speed:1]` and `[voice:]` restore the values of the request. A backslash escapes a square bracket or another
+`[speed:1]`, `[pitch:0]` (semitones) and `[voice:]` restore the values of the request. A backslash escapes a square bracket or another
 backslash. Brackets without a colon are emotion markers of the model, not markup.
 """
 
@@ -15,6 +16,7 @@ from backend.text.markup.speech_script import (
     Script,
     ScriptWriter,
     checked_pause,
+    checked_pitch,
     checked_speed,
 )
 from backend.text.phonemes.alphabets import ALPHABETS
@@ -26,7 +28,8 @@ DIRECTIVE = re.compile(
 )
 DURATION = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*(ms|s)\s*")
 NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*")
-NAMES = ("pause", "speed", "voice")
+SEMITONES = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
+NAMES = ("pause", "speed", "pitch", "voice")
 
 
 def parse_markup(text: str) -> Script:
@@ -68,6 +71,10 @@ def _apply(writer: ScriptWriter, match: re.Match[str]) -> None:
         writer.pause(parse_duration(value, where))
     elif match["name"] == "voice":
         writer.voice = value or None
+    elif match["name"] == "pitch":
+        if not SEMITONES.fullmatch(value):
+            raise BadText(f"{where} has the pitch '{value}'; expected semitones such as +2 or -1.5. Correct it.")
+        writer.pitch = checked_pitch(float(value), where)
     else:
         number = NUMBER.fullmatch(value)
         if not number:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from backend.errors import BadText
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MAX_PITCH = 12.0
 MAX_PAUSE_S = 60.0
 MAX_PIECES = 10_000
 
@@ -30,11 +31,15 @@ class Pronunciation:
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """Text spoken by one voice at one speed. `voice` None and `speed` 1 are those of the request."""
+    """Text spoken by one voice at one speed and pitch.
+
+    `voice` None, `speed` 1 and `pitch` 0 (semitones) are those of the request.
+    """
 
     spans: tuple[PlainText | Pronunciation, ...]
     voice: str | None = None
     speed: float = 1.0
+    pitch: float = 0.0
 
     @property
     def text(self) -> str:
@@ -63,11 +68,11 @@ class Script:
 
 
 class ScriptWriter:
-    """Collects spans under the current voice and speed. Raises `BadText` beyond `MAX_PIECES`."""
+    """Collects spans under the current voice, speed and pitch. Raises `BadText` beyond `MAX_PIECES`."""
 
     def __init__(self) -> None:
         self.voice: str | None = None
-        self.speed = 1.0
+        self.speed, self.pitch = 1.0, 0.0
         self._pieces: list[SpokenText | Pause] = []
         self._ignored: dict[str, None] = {}
 
@@ -75,13 +80,17 @@ class ScriptWriter:
         if isinstance(span, PlainText) and not span.text:
             return
         last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, SpokenText) and (last.voice, last.speed) == (self.voice, self.speed):
+        if isinstance(last, SpokenText) and (last.voice, last.speed, last.pitch) == (
+            self.voice,
+            self.speed,
+            self.pitch,
+        ):
             spans = list(last.spans)
             if isinstance(span, PlainText) and isinstance(spans[-1], PlainText) and spans[-1].is_final == span.is_final:
                 span = PlainText(spans.pop().text + span.text, span.is_final)  # type: ignore[union-attr]
-            self._pieces[-1] = SpokenText((*spans, span), self.voice, self.speed)
+            self._pieces[-1] = SpokenText((*spans, span), self.voice, self.speed, self.pitch)
         else:
-            self._pieces.append(SpokenText((span,), self.voice, self.speed))
+            self._pieces.append(SpokenText((span,), self.voice, self.speed, self.pitch))
         self._check()
 
     def pause(self, duration_s: float) -> None:
@@ -108,6 +117,14 @@ def checked_speed(speed: float, where: str) -> float:
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise BadText(f"{where} sets speed {speed:g}; expected {MIN_SPEED:g} to {MAX_SPEED:g}. Change it.")
     return speed
+
+
+def checked_pitch(semitones: float, where: str) -> float:
+    if not abs(semitones) <= MAX_PITCH:
+        raise BadText(
+            f"{where} sets a pitch of {semitones:g} semitones; expected -{MAX_PITCH:g} to {MAX_PITCH:g}. Change it."
+        )
+    return semitones
 
 
 def checked_pause(duration_s: float, where: str) -> float:

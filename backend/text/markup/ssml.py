@@ -1,4 +1,4 @@
-"""A safe subset of SSML: speak, p, s, break, prosody rate, phoneme, sub, voice and say-as.
+"""A safe subset of SSML: speak, p, s, break, prosody rate and pitch, phoneme, sub, voice and say-as.
 
 Unknown elements are reported and their text is spoken. Document types, entity declarations and processing
 instructions are rejected, which prevents entity expansion and file access.
@@ -7,6 +7,7 @@ instructions are rejected, which prevents entity expansion and file access.
 from __future__ import annotations
 
 import re
+from math import log2
 from xml.parsers import expat
 
 from backend.errors import BadText, LimitExceeded
@@ -18,6 +19,7 @@ from backend.text.markup.speech_script import (
     Pronunciation,
     Script,
     ScriptWriter,
+    checked_pitch,
     checked_speed,
 )
 from backend.text.normalization.say_as import say_as
@@ -28,6 +30,9 @@ MAX_ELEMENTS = 10_000
 
 BREAK_S = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}
 RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
+PITCHES = {"x-low": -6.0, "low": -3.0, "medium": 0.0, "default": 0.0, "high": 3.0, "x-high": 6.0}
+HERTZ = re.compile(r"[+-]?\d{1,5}(?:\.\d{1,4})?Hz")
+SEMITONES = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,4})?)st")
 PARAGRAPH_S = 0.4
 PERCENT = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{1,4})?)%")
 PLAIN = re.compile(r"\d{1,3}(?:\.\d{1,4})?")
@@ -41,7 +46,7 @@ ALPHABETS = {
 # Supported attributes of each element; others are reported.
 ATTRIBUTES = {
     "speak": {"version", "xml:lang", "xmlns", "xmlns:xsi", "xsi:schemaLocation", "xml:base"},
-    "p": set(), "s": set(), "break": {"time", "strength"}, "prosody": {"rate"}, "phoneme": {"alphabet", "ph"},
+    "p": set(), "s": set(), "break": {"time", "strength"}, "prosody": {"rate", "pitch"}, "phoneme": {"alphabet", "ph"},
     "sub": {"alias"}, "voice": {"name"}, "say-as": {"interpret-as", "format"},
 }  # fmt: skip
 
@@ -59,7 +64,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.writer = ScriptWriter()
-        self.open: list[tuple[str, dict[str, str], str | None, float]] = []
+        self.open: list[tuple[str, dict[str, str], str | None, float, float]] = []
         self.n_elements = 0
         self.replaced: list[str] | None = None
         self.replaced_depth = 0
@@ -105,7 +110,7 @@ class _Reader:
                 "Simplify it or send it in parts."
             )
         writer = self.writer
-        self.open.append((name, attributes, writer.voice, writer.speed))
+        self.open.append((name, attributes, writer.voice, writer.speed, writer.pitch))
         if name not in ATTRIBUTES:
             writer.ignore(f"<{name}> ({self.where}); its text is spoken")
             return
@@ -115,8 +120,13 @@ class _Reader:
             return
         if name == "break":
             writer.pause(self.pause_of(attributes))
-        elif name == "prosody" and "rate" in attributes:
-            writer.speed = checked_speed(self.rate_of(attributes["rate"]) * writer.speed, f"<prosody> ({self.where})")
+        elif name == "prosody":
+            if "rate" in attributes:
+                speed = self.rate_of(attributes["rate"]) * writer.speed
+                writer.speed = checked_speed(speed, f"<prosody> ({self.where})")
+            if "pitch" in attributes:
+                pitch = self.pitch_of(attributes["pitch"]) + writer.pitch
+                writer.pitch = checked_pitch(pitch, f"<prosody> ({self.where})")
         elif name == "voice":
             if not attributes.get("name", "").strip():
                 raise BadText(f"<voice> ({self.where}) has no name. Name one of the voices.")
@@ -125,11 +135,11 @@ class _Reader:
             self.replaced, self.replaced_depth = [], len(self.open)
 
     def end(self, qualified: str) -> None:
-        name, attributes, voice, speed = self.open.pop()
+        name, attributes, voice, speed, pitch = self.open.pop()
         if self.replaced is not None and len(self.open) + 1 == self.replaced_depth:
             inside, self.replaced = "".join(self.replaced), None
             self.replace(name, attributes, inside)
-        self.writer.voice, self.writer.speed = voice, speed
+        self.writer.voice, self.writer.speed, self.writer.pitch = voice, speed, pitch
         if self.replaced is None and name == "p":
             self.writer.pause(PARAGRAPH_S)
         elif self.replaced is None and name == "s":
@@ -174,6 +184,25 @@ class _Reader:
         if strength not in BREAK_S:
             raise BadText(f"{where} has the strength '{strength}'; expected one of {', '.join(BREAK_S)}. Correct it.")
         return BREAK_S[strength]
+
+    def pitch_of(self, pitch: str) -> float:
+        """Parse `high`, `+2st` or `+10%` to semitones. Values in hertz are reported and ignored."""
+        pitch = pitch.strip()
+        if pitch in PITCHES:
+            return PITCHES[pitch]
+        if semitones := SEMITONES.fullmatch(pitch):
+            return float(semitones[1])
+        percent = PERCENT.fullmatch(pitch)
+        ratio = 1 + float(percent[1] + percent[2]) / 100 if percent and percent[1] else 0.0
+        if ratio > 0:
+            return 12 * log2(ratio)
+        if HERTZ.fullmatch(pitch):
+            self.writer.ignore(f"pitch '{pitch}' of <prosody> ({self.where}); expected semitones or a percentage")
+            return 0.0
+        raise BadText(
+            f"<prosody> ({self.where}) has the pitch '{pitch}'; expected {', '.join(PITCHES)}, semitones such as +2st, or "
+            "a percentage such as +10%. Correct it."
+        )
 
     def rate_of(self, rate: str) -> float:
         rate = rate.strip()

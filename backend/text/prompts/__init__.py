@@ -1,1 +1,1 @@
-"""Prompt formats of each model family."""
+"""Prompt formats of the model families."""

@@ -18,7 +18,9 @@ from backend.training.loop.config import (
     check_config,
 )  # fmt: skip
 
-WaveformLoss = Literal["mel", "loudness", "complex", "waveform", "adversarial", "feature"]
+WaveformLoss = Literal[
+    "mel", "loudness", "complex", "multiscale", "chroma", "onset", "waveform", "adversarial", "feature"
+]
 
 
 class CodecBlock(ConfigBlock):
@@ -56,10 +58,14 @@ class CodecLossBlock(ConfigBlock):
     mel_windows: tuple[int, ...] = (256, 512, 1024, 2048)
     mel_bins: tuple[int, ...] = (32, 64, 96, 128)
     complex_windows: tuple[int, ...] = (512, 1024)
+    n_windows_per_step: Annotated[int, Field(ge=1)] | None = None  # judge through so many at random, to save time
     floor: Annotated[float, Field(gt=0.0)] = 3e-4
     mel: float = 15.0
     loudness: float = 0.0
     complex: float = 15.0
+    multiscale: float = 0.0
+    chroma: float = 0.0
+    onset: float = 0.0
     waveform: float = 0.0
     commitment: float = 0.25
     codebook: float = 1.0
@@ -103,6 +109,23 @@ class CodebookGuardBlock(GuardBlock):
     collapse_patience: Annotated[int, Field(ge=1)] = 4  # log intervals
 
 
+class HarmonicBlock(ConfigBlock):
+    """What trains a decoder with a harmonic source, beside the losses on the waveform."""
+
+    decoder_weights: Path | None = None  # of such a decoder, instead of those that start from the plain one of `init`
+    bin_windows: tuple[int, ...] = (512, 1024, 2048)
+    spectrum: float = 2.0
+    compressed: float = 25.0
+    f0: float = 0.1
+    voicing: float = 0.3
+    slope: float = 3.0
+    pulse_phase: float = 2.0
+    true_f0_share: Probability = 0.5  # of the items whose source follows the recording's own F0
+    skip_s: Annotated[float, Field(ge=0.0)] = 0.12  # not judged: the decoder has heard too little yet
+    anchor_hz: Annotated[float, Field(ge=0.0)] = 3500.0  # 0 for no anchoring
+    anchor_frames: Annotated[int, Field(ge=0)] = 4
+
+
 class CodecConfig(RunConfig):
     trained: ClassVar[str] = "codec"
 
@@ -114,6 +137,7 @@ class CodecConfig(RunConfig):
     adversarial: PhaseBlock = PhaseBlock(steps=0)
     discriminator: DiscriminatorBlock = DiscriminatorBlock()
     guard: CodebookGuardBlock = CodebookGuardBlock()
+    harmonic: HarmonicBlock | None = None
     quantizer_dropout: Probability = 0.5
     out: Path = Path("runs/codec")
     init: Path | None = None  # codec folder to start from; skips the warm-up

@@ -21,6 +21,7 @@ from backend.training.codec.config import CodecConfig, WaveformLoss
 from backend.training.codec.dataset import build_sampler
 from backend.training.codec.discriminators import Discriminators
 from backend.training.codec.losses import SpectralLoss
+from backend.training.codec.music_losses import ChromaLoss, OnsetLoss
 from backend.training.codec.validation import validate_codec
 from backend.training.loop.ema import ExponentialMovingAverage
 from backend.training.loop.guards import CollapseGuard, PlateauDetector, guarded_step
@@ -55,6 +56,7 @@ class CodecTrainTask:
             self.spec.sample_rate_hz, loss.mel_windows, loss.mel_bins, loss.complex_windows if uses_complex else (),
             loss.floor,
         ).to(fabric.device)  # fmt: skip
+        self.music_losses = {"chroma": ChromaLoss(self.spec.sample_rate_hz), "onset": OnsetLoss()}
         self.is_quantized = recipe.init is not None
         self.collapse = CollapseGuard(recipe.guard.min_perplexity_ratio, recipe.guard.collapse_patience)
         self.plateau = PlateauDetector(recipe.warmup.min_growth, recipe.warmup.patience)
@@ -101,6 +103,8 @@ class CodecTrainTask:
             self._wrapped_discriminators = self.fabric.setup_module(self.discriminators)
             if is_fresh and not self.is_quantized:
                 self._quantize()
+        elif is_fresh and self.recipe.init is None:
+            self._init_codec()
 
     def set_lr(self, phase_step: int, scale: float) -> float:
         """Applies the schedule at a step of the phase; returns the codec's learning rate."""
@@ -147,7 +151,11 @@ class CodecTrainTask:
         self.fabric.backward(total)
         norm, skipped = guarded_step(self.optimizer, self.trained, self.phase.optimizer.clip)
         self.average.update(phase_step)
-        recon = sum(getattr(weights, name) * losses[name] for name in ("mel", "loudness", "complex") if name in losses)
+        recon = sum(
+            getattr(weights, name) * losses[name]
+            for name in ("mel", "loudness", "complex", "multiscale")
+            if name in losses
+        )
         values |= losses | {"recon": recon, "loss": total, "gradient_norm": norm, "skipped": skipped}
         if out.indices is not None:
             values["commitment"] = out.commitment
@@ -180,13 +188,26 @@ class CodecTrainTask:
         return real[:, :, first : first + n_kept], fake[:, :, first : first + n_kept]
 
     def _losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        distance = self.spectral_loss(fake, real)
+        distance = self.spectral_loss(fake, real, self._drawn_windows())
         losses = {"mel": distance.mel, "loudness": distance.loudness}
         if self.spectral_loss.complex_windows:
             losses["complex"] = distance.complex
+        if self.balancer.weights.get("multiscale"):
+            losses["multiscale"] = distance.multiscale
+        for name, music_loss in self.music_losses.items():
+            if self.balancer.weights.get(name):
+                losses[name] = music_loss(fake, real)
         if self.recipe.loss.waveform:
             losses["waveform"] = (fake - real).abs().mean()
         return losses
+
+    def _drawn_windows(self) -> tuple[int, ...] | None:
+        """The windows this step is judged through: a few at random are cheaper and in the mean the same."""
+        windows, n_drawn = self.spectral_loss.windows, self.recipe.loss.n_windows_per_step
+        if n_drawn is None or n_drawn >= len(windows):
+            return None
+        order = torch.randperm(len(windows), generator=self._rng)[:n_drawn]
+        return tuple(windows[i] for i in order.tolist())
 
     def _adversarial_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         assert self.discriminators is not None, "not in the adversarial phase"
@@ -248,6 +269,17 @@ class CodecTrainTask:
             return {}
         return validate_codec(self.average.module, self.validation_clips, self.spectral_loss, self.is_quantized, folder)
 
+    @torch.no_grad()
+    def _init_codec(self) -> None:
+        """Let the codec start from the statistics of as many frames as its codebooks will."""
+        if type(self.codec).init_from is CausalCodec.init_from:
+            return
+        sampler = self.sampler
+        n_batches = -(-self.recipe.warmup.n_frames * self.spec.hop_samples // (sampler.batch * sampler.n_samples))
+        audio = torch.cat([torch.from_numpy(sampler.next_batch()) for _ in range(n_batches)])
+        self.codec.init_from(audio.to(self.device))
+        self.average.module.load_state_dict(self.codec.state_dict())
+
     def _quantize(self) -> None:
         if self.has_placeable_codebooks:
             self.place_codebooks(self.sampler)
@@ -262,14 +294,10 @@ class CodecTrainTask:
     @torch.no_grad()
     def place_codebooks(self, sampler: SegmentSampler) -> None:
         """Initializes the codebooks of every stage by k-means on new latents, and resets their averages."""
-        n_missing, latents = self.recipe.warmup.n_frames, []
+        n_frames = sampler.batch * sampler.n_samples // self.spec.hop_samples
+        n_batches = -(-self.recipe.warmup.n_frames // n_frames)
         self.codec.eval()
-        while n_missing > 0:
-            audio = torch.from_numpy(sampler.next_batch()).to(self.device)
-            latent = self.codec.reconstruct(audio, is_quantized=False).latent
-            latents.append(latent.transpose(1, 2).flatten(0, 1))
-            n_missing -= latents[-1].shape[0]
-        self.codec.quantizer.init_from(torch.cat(latents).T[None])
+        self.codec.place_codebooks(torch.from_numpy(sampler.next_batch()).to(self.device) for _ in range(n_batches))
         self.codec.train()
         for name in self.phase.freeze:
             getattr(self.codec, name).eval()

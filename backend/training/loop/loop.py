@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
+from backend.atomic_file import write_atomically
 from backend.errors import BadSettings, PhonogramError
 from backend.training.loop.config import RunConfig
 from backend.training.loop.guards import DivergenceGuard
@@ -78,7 +78,7 @@ class Loop:
                 break
         self._snapshot()
         self._export()
-        self._audition()
+        self._validate()
         self._event("stop", {"reason": reason})
         if self.log is not None:
             self.log.close()
@@ -125,7 +125,7 @@ class Loop:
         for name, minutes, act in (
             ("snapshot", recipe.snapshot_minutes, self._snapshot),
             ("export", recipe.export_minutes, self._export),
-            ("audition", recipe.audition_minutes, self._audition),
+            ("audition", recipe.audition_minutes, self._validate),
         ):
             if self._agree(time.monotonic() - last[name] >= 60 * minutes):
                 act()
@@ -209,15 +209,13 @@ class Loop:
         self.fabric.barrier()  # all processes have read it before it changes
         if self.fabric.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".tmp")
-            partial.write_text(json.dumps(ours, indent=2) + "\n")
-            os.replace(partial, path)
+            write_atomically(path, (json.dumps(ours, indent=2) + "\n").encode())
 
     def _export(self) -> None:
         if self.exporter is not None and self.fabric.is_global_zero:
             self.exporter(self.task.average.module, {"trained_steps": self.step, **self.task.export_metadata()})
 
-    def _audition(self) -> None:
+    def _validate(self) -> None:
         if self.log is None:
             return
         values = self.task.validate(self.recipe.out / "audition")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
+
+from backend.atomic_file import write_atomically
 
 LOG_NAME = "log.jsonl"
 
@@ -37,9 +38,7 @@ class RunLog:
         run.mkdir(parents=True, exist_ok=True)
         self.path = run / LOG_NAME
         kept = [row for row in read_rows(run) if row.get("step", 0) <= step]
-        partial = self.path.with_suffix(".tmp")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(partial, self.path)
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:

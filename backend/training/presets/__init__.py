@@ -1,4 +1,4 @@
-"""Training presets as package data, and their composition."""
+"""Training presets as package data, and the function that composes them."""
 
 from backend.training.presets.compose import compose_preset, preset_names
 

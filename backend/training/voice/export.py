@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
+from backend.atomic_file import write_atomically
 from backend.training.voice.config import ExportBlock
 from backend.training.voice.dataset import VoiceDataset
 from backend.training.voice.model import VoiceModel
@@ -42,7 +42,7 @@ def export_voice(
     lm = published_shapes(model.lm)
     speaker = model.speaker.state_dict()
     for name, tensors in (("model.safetensors", lm), (SPEAKER_WEIGHTS, speaker)):
-        _replace(folder / name, save(_stored(tensors, block)))
+        write_atomically(folder / name, save(_stored(tensors, block)))
     dataset.reader.tokenizer.save(folder)
     for voice in named_voices(dataset, block):
         write_voice(folder / "voices", voice, model, dataset, block)
@@ -55,7 +55,7 @@ def export_voice(
     }  # fmt: skip
     if block.codec is not None:
         manifest["codec"] = block.codec
-    _replace(folder / "config.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_atomically(folder / "config.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def named_voices(dataset: VoiceDataset, block: ExportBlock) -> list[str]:
@@ -83,8 +83,8 @@ def write_voice(
         "id": speaker, "name": name, "gender": gender, "accent": accent, "description": description,
         "license": block.license, "n_references": len(items),
     }  # fmt: skip
-    _replace(folder / f"{speaker}.safetensors", save({"conditioning": vector.float().cpu().contiguous()}))
-    _replace(folder / f"{speaker}.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(folder / f"{speaker}.safetensors", save({"conditioning": vector.float().cpu().contiguous()}))
+    write_atomically(folder / f"{speaker}.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _stored(tensors: Mapping[str, Tensor], block: ExportBlock) -> dict[str, Tensor]:
@@ -92,9 +92,3 @@ def _stored(tensors: Mapping[str, Tensor], block: ExportBlock) -> dict[str, Tens
     if block.storage == "int8":
         return to_int8_rows(whole)
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in whole.items()}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -10,7 +10,7 @@ from backend.codec.registry import CODECS
 from backend.compression.codes.inspect import survey_file
 from backend.data.synthetic import speech_like
 from backend.errors import BadSettings
-from backend.evaluation.codec.metrics import RATE_HZ, Metric, Pair, Score, Transcripts, open_metrics
+from backend.evaluation.codec.metrics import RATE_HZ, Metric, MetricScore, Pair, Transcripts, open_metrics
 from backend.evaluation.codec.runner import evaluate, find_sounds, measure_delay, read_transcripts
 from backend.evaluation.codec.summary import compare, summarize
 from backend.evaluation.codec.systems import Original, codec_systems
@@ -179,7 +179,9 @@ def test_transcripts_are_matched_by_file_name(sounds, tmp_path):
     rows = [{"file": "somewhere/a.opus", "text": "one"}, {"file": "c.wav", "text": "three", "more": 1}]
     manifest.write_text("\n".join(map(json.dumps, rows)) + "\n")
     texts = []
-    metric = Metric("text", "text", "lower", "text-1", lambda pair: texts.append(pair.text) or Score(0.0, 2.0), True)
+    metric = Metric(
+        "text", "text", "lower", "text-1", lambda pair: texts.append(pair.text) or MetricScore(0.0, 2.0), True
+    )
     run(sounds, [Original()], [metric], transcripts=read_transcripts(manifest))
     assert texts == ["one", None, "three"]
 

@@ -9,17 +9,21 @@ import psutil
 import pytest
 import torch
 
+from backend.codec.spectral import SpectralCodec
 from backend.codes import Codes
 from backend.errors import BadAudio, Busy, Cancelled, LimitExceeded, TimedOut, UnknownVoice
+from backend.pipeline.speech.synthesizer import Synthesizer, SynthesizerLimits
 from backend.runtime.request import ReferenceClip
 from tests.support.small_engine import (
     DEFAULT_VOICE,
+    LIMITS,
     TEXT,
     clip,
     speech_request,
     start_synthesizer,
     synthesize,
 )
+from tests.support.small_model import small_model
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +338,40 @@ def test_speed_markup_applies_to_its_text(synthesizer):
     assert plain == pytest.approx(1 + 2 * spoken_s, abs=1e-3)
     assert half == pytest.approx(1 + 1.5 * spoken_s, abs=1e-3)
     assert duration_s("One. [pause:1s][speed:2]Two.", speed=2.0) == pytest.approx(1 + 0.75 * spoken_s, abs=1e-3)
+
+
+def test_unsupported_pitch_is_reported_as_ignored(synthesizer):
+    for request in (speech_request(pitch=2.0), speech_request("One. [pitch:2] Two.", markup="markup")):
+        assert any("no pitch control" in reason for reason in synthesize(synthesizer, request).ignored)
+    assert synthesize(synthesizer, speech_request("One. [pitch:0] Two.", markup="markup")).ignored == ()
+
+
+def test_pitch_changes_the_audio_of_its_text_but_not_the_codes():
+    lm, _, tokenizer = small_model()
+    torch.manual_seed(0)
+    codec = SpectralCodec(
+        sample_rate=8000, n_fft=80, hop_samples=40, stride=4, encoder_dims=(8, 8), encoder_depths=(1, 1),
+        decoder_dims=(8, 8), decoder_depths=(1, 1), latent_dim=4, n_codebooks=4, codebook_size=24, source="harmonic",
+    ).eval().requires_grad_(False)  # fmt: skip
+    limits = SynthesizerLimits(**LIMITS)
+    synthesizer = Synthesizer(lm, codec, tokenizer, model_key="tiny", codes_hash="codes", limits=limits)
+    synthesizer.start()
+    try:
+        texts = ("One. [pause:1s]Two.", "One. [pause:1s][pitch:3]Two.")
+        plain, shifted = (
+            synthesize(synthesizer, speech_request(t, markup="markup", use_memory_cache=True)) for t in texts
+        )
+        assert torch.equal(plain.codes.indices, shifted.codes.indices) and shifted.ignored == ()
+        n_first = plain.waveform.n_samples // 2
+        difference = np.abs(shifted.waveform.samples - plain.waveform.samples)
+        assert not difference[:, :n_first].any() and difference[:, n_first:].max() > 1e-4
+        whole = synthesize(synthesizer, speech_request("One.", pitch=3.0)).waveform.samples
+        stream = synthesizer.stream(speech_request("One.", pitch=3.0, latency="low"), DEFAULT_VOICE)
+        assert np.abs(np.concatenate([piece.samples for piece in stream], axis=1) - whole).max() < 1e-5
+        beyond = synthesize(synthesizer, speech_request("[pitch:8]One.", markup="markup", pitch=8.0))
+        assert beyond.ignored == ("pitch 16 (text plus request): the range is -12 to 12",)
+    finally:
+        synthesizer.close()
 
 
 def test_runaway_speech_is_cut_off(synthesizer, monkeypatch):

@@ -16,7 +16,7 @@ SPANS = st.one_of(
 )  # fmt: skip
 PIECES = st.one_of(
     st.builds(SpokenText, st.lists(SPANS, min_size=1, max_size=3).map(tuple), st.sampled_from([None, "anna", "Bob 2"]),
-              st.sampled_from([1.0, 0.5, 1.25])),
+              st.sampled_from([1.0, 0.5, 1.25]), st.sampled_from([0.0, 2.0, -0.5])),
     st.integers(1, 60_000).map(lambda ms: Pause(ms / 1000)),
 )  # fmt: skip
 
@@ -24,7 +24,7 @@ PIECES = st.one_of(
 def write_markup(script):
     """Render a script as markup; final text loses that flag."""
     parts = []
-    voice, speed = None, 1.0
+    voice, speed, pitch = None, 1.0, 0.0
     for piece in script.pieces:
         if isinstance(piece, Pause):
             parts.append(f"[pause:{_number(piece.duration_s)}s]")
@@ -33,7 +33,9 @@ def write_markup(script):
             parts.append(f"[voice:{piece.voice or ''}]")
         if piece.speed != speed:
             parts.append(f"[speed:{_number(piece.speed)}]")
-        voice, speed = piece.voice, piece.speed
+        if piece.pitch != pitch:
+            parts.append(f"[pitch:{_number(piece.pitch)}]")
+        voice, speed, pitch = piece.voice, piece.speed, piece.pitch
         for span in piece.spans:
             if isinstance(span, PlainText):
                 parts.append(re.sub(r"([\\\[\]])", r"\\\1", span.text))
@@ -55,12 +57,14 @@ def test_markup_round_trips(pieces):
     assert write_markup(script) == first
     assert script.text == Script(tuple(pieces)).text + "end"
     assert [p for p in script.pieces if isinstance(p, Pause)] == [p for p in pieces if isinstance(p, Pause)]
-    actual = [(p.voice, p.speed, p.text) for p in script.pieces if isinstance(p, SpokenText)]
+    actual = [(p.voice, p.speed, p.pitch, p.text) for p in script.pieces if isinstance(p, SpokenText)]
     expected = [
-        (p.voice, p.speed, p.text) for p in [*pieces, SpokenText((PlainText("end"),))] if isinstance(p, SpokenText)
+        (p.voice, p.speed, p.pitch, p.text)
+        for p in [*pieces, SpokenText((PlainText("end"),))]
+        if isinstance(p, SpokenText)
     ]
-    assert "".join(f"{(v, s)}{c}" for v, s, text in actual for c in text) == "".join(
-        f"{(v, s)}{c}" for v, s, text in expected for c in text
+    assert "".join(f"{manner}{c}" for *manner, text in actual for c in text) == "".join(
+        f"{manner}{c}" for *manner, text in expected for c in text
     )
     assert not script.ignored
 
@@ -75,6 +79,14 @@ def test_all_directives_are_parsed():
     )  # fmt: skip
 
 
+def test_pitch_is_in_semitones():
+    script = parse_markup("One [pitch:+2]two [pitch:-1.5][speed:2]three [pitch:0][speed:1]four")
+    assert script.pieces == (
+        SpokenText((PlainText("One "),)), SpokenText((PlainText("two "),), pitch=2.0),
+        SpokenText((PlainText("three "),), None, 2.0, -1.5), SpokenText((PlainText("four"),)),
+    )  # fmt: skip
+
+
 def test_emotion_markers_are_not_markup():
     script = parse_markup("[laughing] so [short pause] [mood:odd] fine")
     assert script.text == "[laughing] so [short pause] [mood:odd] fine"
@@ -85,6 +97,7 @@ def test_emotion_markers_are_not_markup():
     ("text", "message"),
     [("a [pause:long]", "'[pause:long]' at character 2 has the duration"), ("a [pause:99s]", "expected 0 to 60"),
      ("a [pause:1]", "0.5s or 300ms"), ("a [speed:9]", "0.25 to 4"), ("a [speed:-1]", "expected a number"),
+     ("a [pitch:high]", "expected semitones"), ("a [pitch:12.5]", "-12 to 12"),
      ("a [b](/b/xyz)", "the alphabet 'xyz'"), ("[pause:1s]", "no words"), ("", "no words")],
 )  # fmt: skip
 def test_invalid_values_are_rejected_with_their_position(text, message):

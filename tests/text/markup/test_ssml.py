@@ -70,23 +70,33 @@ def test_paragraphs_pause_and_white_space_is_ignored():
 
 def test_unknown_elements_are_reported_and_their_text_kept():
     script = parse_ssml(
-        '<speak>A <emphasis level="strong">big</emphasis> <prosody rate="fast" pitch="+2st">dog</prosody> '
+        '<speak>A <emphasis level="strong">big</emphasis> <prosody rate="fast" volume="loud" pitch="190Hz">dog</prosody> '
         '<say-as interpret-as="mood">ok</say-as> <phoneme alphabet="x-sampa" ph="dQg">dog</phoneme></speak>'
     )
     assert script.text == "A big dog ok dog"
-    assert [any(word in line for line in script.ignored) for word in ("emphasis", "pitch", "mood", "x-sampa")] == [
-        True
-    ] * 4
+    assert [
+        any(word in line for line in script.ignored) for word in ("emphasis", "volume", "190Hz", "mood", "x-sampa")
+    ] == [True] * 5
 
 
 @pytest.mark.parametrize(
     "inside", ['<break time="long"/>', '<break time="61s"/>', '<break strength="huge"/>', '<prosody rate="warp">a</prosody>',
                '<prosody rate="900%">a</prosody>', "<voice>a</voice>", "<sub>a</sub>", "<phoneme>a</phoneme>",
-               '<prosody rate="x-fast"><prosody rate="x-fast"><prosody rate="400%">a</prosody></prosody></prosody>'],
+               '<prosody rate="x-fast"><prosody rate="x-fast"><prosody rate="400%">a</prosody></prosody></prosody>',
+               '<prosody pitch="warm">a</prosody>', '<prosody pitch="-200%">a</prosody>', '<prosody pitch="+13st">a</prosody>',
+               '<prosody pitch="x-high"><prosody pitch="+7st">a</prosody></prosody>'],
 )  # fmt: skip
 def test_invalid_values_are_rejected(inside):
     with pytest.raises(BadText, match="line 1"):
         parse_ssml(f"<speak>a {inside}</speak>")
+
+
+def test_nested_pitches_add_up():
+    script = parse_ssml(
+        '<speak>a<prosody pitch="+2st">b<prosody pitch="-50%">c</prosody>d</prosody><prosody pitch="x-high">e</prosody>f</speak>'
+    )
+    pitches = [(piece.text, piece.pitch) for piece in script.pieces if isinstance(piece, SpokenText)]
+    assert pitches == [("a", 0.0), ("b", 2.0), ("c", -10.0), ("d", 2.0), ("e", 6.0), ("f", 0.0)]
 
 
 NAMES = ["speak", "p", "s", "break", "prosody", "voice", "sub", "say-as", "phoneme", "b"]

@@ -5,12 +5,12 @@ from backend.training.codec.losses import SpectralLoss
 
 
 def loss() -> SpectralLoss:
-    return SpectralLoss(8000, (128, 256), (16, 32), (128,), floor=1e-4)
+    return SpectralLoss(8000, (128, 256), (16, 32), (128,), floor=1e-4, bin_windows=(256,))
 
 
 def test_equal_signals_have_no_loss():
     audio = torch.randn(2, 1, 2000)
-    assert loss()(audio, audio.clone()) == (0, 0, 0)
+    assert loss()(audio, audio.clone()) == pytest.approx((0, 0, 0, 0, 0, 0), abs=1e-4)
 
 
 def test_half_amplitude_has_a_mel_loss_of_log_two():
@@ -44,3 +44,19 @@ def test_loudness_weighs_loud_errors_more_than_log_mel():
     loud, soft = loss()(0.5 * audio, audio), loss()(0.05 * audio, 0.1 * audio)
     assert loud.mel.item() == pytest.approx(soft.mel.item(), rel=0.01)
     assert loud.loudness > 1.8 * soft.loudness
+
+
+def test_one_window_of_several_is_that_windows_distance():
+    audio, target = torch.randn(1, 1, 2000), torch.randn(1, 1, 2000)
+    alone = SpectralLoss(8000, (128,), (16,), (128,), floor=1e-4)
+    both = loss()(audio, target, windows=(128,))
+    assert both.mel == alone(audio, target).mel and both.complex == alone(audio, target).complex
+
+
+def test_bins_show_what_mel_bands_hide():
+    """Two tones inside one band of a mel filter: the band's loudness is the same, the bins are not."""
+    time = torch.arange(8000) / 8000.0
+    audio, target = ((2 * torch.pi * hz * time).sin()[None, None] for hz in (3000.0, 3093.75))
+    distance = SpectralLoss(8000, (256,), (4,), bin_windows=(256,))(audio, target)
+    assert distance.mel < 0.2 * distance.spectrum
+    assert distance.compressed > 0

@@ -14,7 +14,11 @@ from tests.support.tiny_training import CODEC, RATE_HZ, tiny_clips, tiny_codec, 
 TINY_CONFIGS = {
     "spectral": CODEC,
     "soundstream": {"C": 4, "D": 8, "strides": [2, 4], "num_quantizers": 2, "codebook_size": 16, "sample_rate": RATE_HZ},
+    "hierarchical": {"sample_rate": RATE_HZ, "bands": [20, 16, 4, 8], "latent_dims": [6, 5, 4], "n_stages": [2, 1, 2],
+                     "codebook_size": 16, "encoder": [8, 1], "decoder": [8, 1]},
 }  # fmt: skip
+BANDS = {"C": 4, "D": 6, "strides": [1, 1], "num_quantizers": 2, "codebook_size": 16, "sample_rate": RATE_HZ,
+         "bands": [80, 64, 8, 16]}  # fmt: skip
 
 
 def tiny_task(out, is_adversarial: bool = True, **changes) -> CodecTrainTask:
@@ -80,14 +84,48 @@ def test_every_preset_takes_an_adversarial_step(tmp_path, preset, loss):
     task.is_quantized = True
     task.start_phase("adversarial", 0, is_fresh=False)
     task.set_lr(50, 1.0)
+    frozen = set(recipe.adversarial.freeze)
     before = {name: weight.detach().clone() for name, weight in codec.named_parameters()}
     values = task.step(speech(), 50, is_detailed=True)
     assert all(value.isfinite() for value in values.values())
     assert values["skipped"] == 0 and values["d_skipped"] == 0
     changed = {name.split(".")[0] for name, weight in codec.named_parameters() if not torch.equal(weight, before[name])}
-    assert changed == {"decoder"}
+    assert changed == {"encoder", "quantizer", "decoder"} & {part.split(".")[0] for part in before} - frozen
     shares = [value for name, value in values.items() if name.startswith("share_")]
     assert len(shares) >= 3 and sum(shares).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [("soundstream", BANDS), ("hierarchical", TINY_CONFIGS["hierarchical"])], ids=str
+)
+def test_codec_starts_from_the_statistics_of_its_data(tmp_path, name, config):
+    """Before any step, band energies alone come nearer to the sound than an untrained codec does."""
+    torch.manual_seed(0)
+    codec = build_codec(name, config)
+    untrained = build_codec(name, config)
+    task = CodecTrainTask(tiny_recipe(tmp_path), codec, Fabric(accelerator="cpu", devices=1), tiny_clips())
+    task.start_phase("recon", 0, is_fresh=True)
+    audio = torch.from_numpy(task.sampler.next_batch())
+    mel = [task.spectral_loss(each.eval().reconstruct(audio, is_quantized=False).audio, audio).mel.item()
+           for each in (codec, untrained, task.average.module)]  # fmt: skip
+    assert mel[0] < 0.7 * mel[1]
+    assert mel[2] == pytest.approx(mel[0])
+
+
+def test_each_step_is_judged_through_the_windows_drawn(tmp_path):
+    task = tiny_task(tmp_path, is_adversarial=False, loss={"n_windows_per_step": 1})
+    drawn = {task._drawn_windows() for _ in range(20)}
+    assert drawn == {(64,), (128,)}
+    assert tiny_task(tmp_path, is_adversarial=False)._drawn_windows() is None
+
+
+@pytest.mark.parametrize("name", ["multiscale", "chroma", "onset"])
+def test_optional_losses_reach_the_codec(tmp_path, name):
+    weights = {"mel": 0.0, "complex": 0.0, name: 1.0}
+    task = tiny_task(tmp_path, is_adversarial=False, loss=weights)
+    values = task.step(speech(), 0, is_detailed=True)
+    assert values[f"share_{name}"].item() == pytest.approx(1.0)
+    assert values["gradient_norm"] > 0
 
 
 def test_quantizer_dropout_is_sampled_per_item():

@@ -1,0 +1,27 @@
+"""White noise that is a function of a seed and a sample index: equal in any pieces, on any device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_LOW = 0xFFFFFFFF
+_TO_UNIT_VARIANCE = 12.0**0.5
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Spread integers 0...2^32-1 (int64) over the same range, one-to-one (multipliers by Wellons)."""
+    x = x ^ (x >> 16)
+    x = (x * 0x7FEB352D) & _LOW
+    x = x ^ (x >> 15)
+    x = (x * 0x846CA68B) & _LOW
+    return x ^ (x >> 16)
+
+
+def white_noise(seeds: Tensor, first: Tensor, n_samples: int) -> Tensor:
+    """Uniform noise [B, n_samples] (float32, mean 0, variance 1) of streams `seeds` [B] from sample `first` [B] on."""
+    index = first[:, None] + torch.arange(n_samples, device=first.device)
+    keys = _mix(_mix((seeds & _LOW) ^ 0x9E3779B9) ^ ((seeds >> 32) & _LOW))
+    # The upper half of the index goes in separately, so streams do not repeat after 2^32 samples.
+    bits = _mix(_mix((index & _LOW) ^ keys[:, None]) ^ ((index >> 32) & _LOW))
+    return (((bits >> 8).float() + 0.5) * 2.0**-24 - 0.5) * _TO_UNIT_VARIANCE
