@@ -10,12 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launcher.children import child_environment
+from launcher.children import child_environment, usable_cores
 from launcher.place import IS_WINDOWS, ROOT, SetupError
 from launcher.setup import set_up
 from launcher.start import part_of, start
 
 TEST_EXTRAS = ("ui", "train", "dev")
+MAX_TEST_PROCESSES = 4
 # Tests whose results depend on the processor's vector instructions.
 NUMERIC_TESTS = tuple(
     f"tests/{name}" for name in ("nn", "codec", "lm", "optimize", "compression", "golden", "weights", "metrics")
@@ -75,13 +76,16 @@ def run_tests(arguments: list[str]) -> int:
     # The suite's tensors are tiny: a second thread costs more than it brings.
     environment = child_environment(n_threads=1)
     command = [str(python), "-m", "pytest", "-q"]
+    parallel = ["-n", str(min(usable_cores(), MAX_TEST_PROCESSES)), "--dist", "loadfile"]
     if arguments[:1] != ["all"]:
-        return subprocess.call([*command, *arguments], cwd=ROOT, env=environment)
-    exit_codes = [subprocess.call([*command, "-m", "", *arguments[1:]], cwd=ROOT, env=environment)]
+        return subprocess.call([*command, *parallel, *arguments], cwd=ROOT, env=environment)
+    # Slow, browser, load and fault tests measure or fill the machine, so they run one after the other.
+    runs = ([*parallel], ["-m", "slow or browser or load or fault"])
+    exit_codes = [subprocess.call([*command, *run, *arguments[1:]], cwd=ROOT, env=environment) for run in runs]
     for level in cpu_levels(python):
         print(f"phonogram: numeric tests with ATEN_CPU_CAPABILITY={level}", flush=True)
         variant = {**environment, "ATEN_CPU_CAPABILITY": level}
-        exit_codes.append(subprocess.call([*command, *NUMERIC_TESTS], cwd=ROOT, env=variant))
+        exit_codes.append(subprocess.call([*command, *parallel, *NUMERIC_TESTS], cwd=ROOT, env=variant))
     return max(exit_codes)
 
 
