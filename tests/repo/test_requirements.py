@@ -22,7 +22,16 @@ FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.22", "gradio": "6.7"}
 INSTALLED_FLOORS = {**FLOORS, "torch": "2.10", "h11": "0.16"}
 
 # Declared but imported by nobody here: these are run as programs, or by a library that looks for them.
-RUN_OR_LOOKED_FOR = {"uvicorn", "python-multipart", "starlette", "tensorboard", "ruff", "mypy", "pre-commit", "pytest-xdist"}
+RUN_OR_LOOKED_FOR = {
+    "uvicorn",
+    "python-multipart",
+    "starlette",
+    "tensorboard",
+    "ruff",
+    "mypy",
+    "pre-commit",
+    "pytest-xdist",
+}
 
 # Declared ahead of the part that needs it.
 AWAITED = {"numpy", "safetensors", "soundfile", "av", "soxr", "pyloudnorm", "typer", "rich"}
