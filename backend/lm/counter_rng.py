@@ -48,7 +48,7 @@ def exponential(keys: Tensor, entries: Tensor) -> Tensor:
     return -uniform(keys, entries).log()
 
 
-class FrameNoise:
+class SamplingNoise:
     """Generates all noise of a frame of B rows in NumPy: `streams` [S] decisions among up to V ids each.
 
     Values equal those of `exponential` bit for bit, in a few large operations instead of many small ones.

@@ -184,14 +184,14 @@ def test_new_take_runs_ahead_of_the_queue(backend):
 )  # fmt: skip
 def test_invalid_jobs_are_rejected_and_not_stored(backend, options, status):
     n_jobs = len(backend.jobs())
-    with pytest.raises(BackendError, match=f"answered {status}"):
+    with pytest.raises(BackendError, match=f"returned {status}"):
         backend.create_job(TEXT, options={**OPTIONS, **options})
     assert len(backend.jobs()) == n_jobs
 
 
 def test_texts_that_are_empty_or_too_long_are_refused(backend):
     for text, status in (("  ", 400), ("* * *", 400), ("long " * 700, 413)):
-        with pytest.raises(BackendError, match=f"answered {status}"):
+        with pytest.raises(BackendError, match=f"returned {status}"):
             backend.create_job(text, options=OPTIONS)
     with pytest.raises(BackendError, match="Send one of them"):
         backend.create_job("Both", document=b"of them", options=OPTIONS)

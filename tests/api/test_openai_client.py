@@ -170,7 +170,7 @@ def test_extensions_reach_the_engine_through_extra_body(client, engine):
     more = {
         "seed": 9, "temperature": 0.4, "top_p": 0.5, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2,
         "max_new_tokens": 90, "chunk_length": 99, "normalize": False, "markup": "ssml", "latency": "low",
-        "loudness_lufs": -20.0, "use_memory_cache": "off",
+        "loudness_lufs": -20.0, "pitch": 2.0, "use_memory_cache": "off",
     }  # fmt: skip
     others = set(EXTENSIONS) - set(more)
     assert others <= {"timeout_s"}, "a field of POST /tts has no trial here"

@@ -29,6 +29,7 @@ OTHER = {
     "chunk_length": 120,
     "normalize": False,
     "speed": 1.5,
+    "pitch": 3.0,
     "markup": "ssml",
     "latency": "low",
     "loudness_lufs": -18.0,

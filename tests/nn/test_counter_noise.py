@@ -33,5 +33,6 @@ def test_frames_in_pieces_are_the_frames_of_the_whole():
     whole = frames(torch.empty(1, 200, 1))
     state = frames.init_state(1)
     pieces = torch.cat([frames(torch.empty(1, n, 1), state) for n in (1, 7, 92, 100)], dim=1)
-    assert torch.equal(pieces, whole)
+    # Equal samples; the transform may round by how many frames it gets at once.
+    assert torch.allclose(pieces, whole, atol=1e-6)
     assert abs(whole[:, :, 1:-1].abs().square().mean() - 1) < 0.1

@@ -99,7 +99,7 @@ def test_bat_file_says_what_to_do_without_a_python_that_fits(pythons):
     status, run, launched = run_bat("streamlit", pythons)
     assert (status, run.pauses, launched) == (1, 1, [])
     told = " ".join(run.shown)
-    assert "No Python 3.10 to 3.13 was found" in told and "no administrator is needed" in told
+    assert "No Python 3.10 to 3.13 was found" in told and "administrator rights are not needed" in told
 
 
 def test_bat_file_keeps_its_window_open_after_a_failure():

@@ -16,6 +16,7 @@ from backend.compression.codes.header import ContainerHeader
 from backend.pipeline.codec.stream import frames_for
 from tests.support.audio_fuzz import CODINGS, encoded, mutated, resealed
 from tests.support.books import epub
+from tests.support.repository import ROOT
 
 MAGICS = [
     b"RIFF\xff\xff\xff\xffWAVE",
@@ -98,7 +99,7 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def good_files(spec: Any, codes_hash: str) -> list[bytes]:
-    """Audio files of all formats, a code file of this codec, a book and msgpack bodies."""
+    """Audio files of all formats, a code file of this codec, a book, a `.pgl` file and msgpack bodies."""
     sounds = [encoded(*pair, 1) for pairs in CODINGS.values() for pair in pairs]
     codes = io.BytesIO()
     n_samples = 20 * spec.hop_samples
@@ -113,7 +114,10 @@ def good_files(spec: Any, codes_hash: str) -> list[bytes]:
         {"tokens": [np.zeros((spec.n_codebooks, 3), int).tolist()]},
         {"id": "packed", "audio": sounds[0], "text": "hi", "consent": True},
     ]
-    return [*sounds, codes.getvalue(), book, *map(msgpack.packb, bodies)]
+    lossless = min(
+        (ROOT / "tests" / "golden" / "lossless").glob("*.pgl"), key=lambda path: (path.stat().st_size, path.name)
+    )
+    return [*sounds, codes.getvalue(), book, lossless.read_bytes(), *map(msgpack.packb, bodies)]
 
 
 def bad_bytes(good: list[bytes], seed: int) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from backend.lm.base import SamplerState
-from backend.lm.counter_rng import FrameNoise
+from backend.lm.counter_rng import SamplingNoise
 from backend.lm.sampling import RowLimits, limit, penalize
 from backend.lm.sampling_options import RAS_FRAMES, SamplingOptions
 from backend.lm.spec import ModelFamily
@@ -21,7 +21,7 @@ class CpuGraphSampler:
 
     def __init__(self, B: int, n_codebooks: int, n_ids: int, family: ModelFamily):
         self.n_codebooks, self.family = n_codebooks, family
-        self.noise = FrameNoise(B, range(n_codebooks + 2), n_ids)
+        self.noise = SamplingNoise(B, range(n_codebooks + 2), n_ids)
         self.rows = np.arange(B)
 
     def start(self, samplers: Sequence[SamplerState], recent: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from backend.hardware import replace_hardware
 from backend.lm.base import SamplerState
-from backend.lm.counter_rng import FrameNoise, exponential, noise_keys
+from backend.lm.counter_rng import SamplingNoise, exponential, noise_keys
 from backend.lm.sampling import FrameSampling
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.text_pointer import side_ids
@@ -123,7 +123,7 @@ def test_returned_tensors_are_not_overwritten():
 def test_frame_noise_equals_per_decision_noise():
     places = [(0, 0), (7, 3), (-(2**62) - 5, 2**31)]
     streams, ids = range(5), torch.arange(700)
-    waits = torch.from_numpy(FrameNoise(3, streams, 700).log_waits(places))
+    waits = torch.from_numpy(SamplingNoise(3, streams, 700).log_waits(places))
     keys = noise_keys(*torch.tensor(places).T, torch.tensor(streams))
     for stream in streams:
         assert torch.equal(waits[:, stream], exponential(keys[:, stream], ids.expand(3, 700)).log())

@@ -1,10 +1,9 @@
 """Adaptation of added voices with a transcript."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from backend.atomic_file import write_atomically
 from backend.lm.base import SamplerState
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import StepOutput
@@ -80,15 +79,14 @@ def test_adapted_voice_samples_with_its_own_fast_stack(tmp_path):
 
 
 def test_voice_is_added_when_its_adaptation_cannot_be_written(tmp_path, monkeypatch):
-    def full(path, content):
-        raise OSError(28, "No space left on device")
+    def write_until_full(path, content):
+        if "fitted" in path.name:
+            raise OSError(28, "No space left on device")
+        write_atomically(path, content)
 
     engine = adapting_engine(tmp_path)
-    write = Path.write_bytes
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Path, "write_bytes", lambda path, content: (full if "fitted" in path.name else write)(path, content)
-        )
+        patch.setattr("backend.storage.voices.write_atomically", write_until_full)
         engine.add_voice("Cleo", clip(), TRANSCRIPT, True)
     assert conditioning(engine, "Cleo").frame_sampler is None and [
         v.name for v in engine.voices() if not v.is_builtin

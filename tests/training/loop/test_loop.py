@@ -132,7 +132,7 @@ def test_planted_collapse_is_detected_and_repaired(tmp_path, monkeypatch):
 def test_non_finite_step_changes_no_weight(tmp_path, monkeypatch):
     loop = tiny_loop(tiny_recipe(tmp_path / "run", recon={"steps": 1}))
     loss = loop.task.spectral_loss.forward
-    spoiled = lambda a, b: SpectralDistance(*(x * math.nan for x in loss(a, b)))  # noqa: E731
+    spoiled = lambda *given: SpectralDistance(*(x * math.nan for x in loss(*given)))  # noqa: E731
     monkeypatch.setattr(loop.task.spectral_loss, "forward", spoiled)
     loop._enter_phase()
     before = {name: weight.clone() for name, weight in loop.task.codec.named_parameters()}

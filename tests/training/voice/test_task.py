@@ -59,14 +59,14 @@ def test_killed_run_resumes_with_the_same_losses(tmp_path, dataset, monkeypatch)
                "noise.no_speaker_probability=0.3", "loss.residual_share=0.5")  # fmt: skip
     tiny_run(tiny_recipe(tmp_path / "whole", *changes), dataset).run()
     broken = tiny_run(tiny_recipe(tmp_path / "broken", *changes), dataset)
-    learn = broken.task.learn
+    learn = broken.task.train_step
 
     def dying(phase_step, is_detailed):
         if phase_step == 3:
             raise Killed
         return learn(phase_step, is_detailed)
 
-    monkeypatch.setattr(broken.task, "learn", dying)
+    monkeypatch.setattr(broken.task, "train_step", dying)
     with pytest.raises(Killed):
         broken.run()
     torch.manual_seed(999)
