@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from backend.codec.spectral import SpectralCodec
 from backend.errors import BadCheckpoint, BadVoice, VoiceExists
-from backend.hardware import current_hardware
+from backend.hardware import replace_hardware
 from backend.opt_engine import OptimizedEngine
 from backend.optimize.base import Support
 from backend.optimize.cpu_graph.model import CpuGraph
@@ -23,6 +24,7 @@ from backend.runtime.request import SpeechRequest
 from backend.settings import Settings
 from backend.weights.codec_checkpoint import codes_hash, save_codec
 from backend.weights.voice_embeddings import read_voices
+from tests.support.machines import X86_AVX2
 from tests.support.small_engine import clip
 from tests.support.small_model import small_voice_model
 from tests.support.tiny_lm import SHARED
@@ -85,9 +87,9 @@ def test_open_model_loads_every_part(checkpoint):
 
 
 def test_model_key_depends_on_the_number_format(checkpoint):
-    keys = {open_model(checkpoint, CPU, PlanOptions(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
-    # Where bfloat16 has no instructions, the plan keeps float32 for both.
-    assert len(keys) == (2 if current_hardware().has_bf16_matmul else 1)
+    with replace_hardware(replace(X86_AVX2, has_bf16_matmul=True, has_onednn=False)):
+        keys = {open_model(checkpoint, CPU, PlanOptions(mixed_precision=f)).model_key for f in ("fp32", "bf16")}
+    assert len(keys) == 2
 
 
 def test_engine_synthesizes_from_a_checkpoint_folder(checkpoint, tmp_path):
