@@ -98,7 +98,7 @@ def test_report_is_self_contained(place, monkeypatch):
     # Two sounds through three coders.
     assert page.tags.count("img") == page.tags.count("audio") == 6
     assert "b" not in page.tags, "a file name got into the page as markup"
-    for text in ("tiny-3", "bad <b>.wav", "skipped", "not available", "opus-12", "STOI", "phonogram evaluate codec"):
+    for text in ("tiny-3", "bad <b>.wav", "skipped", "not available", "opus-12", "SI-SDR", "phonogram evaluate codec"):
         assert text in page.text
 
 
