@@ -20,7 +20,7 @@ def music() -> None:
 
 @app.command("render-corpus")
 def render_corpus(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The corpus folder; goes on if it is there.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The corpus folder; an existing one is continued.")],
     minutes: Annotated[float, typer.Option(min=0, help="Minutes of composed music the folder is brought to.")] = 60.0,
     scores: Annotated[
         Path | None,

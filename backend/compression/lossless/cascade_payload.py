@@ -153,4 +153,4 @@ class _PayloadReader:
 
     def finish(self) -> None:
         if self._at != len(self._payload):
-            raise BadContainer("A block goes on after its last sample. Copy the file again.")
+            raise BadContainer("A block has data after its last sample. Copy the file again.")

@@ -39,7 +39,7 @@ def code(
     """Encode samples [C, N] (C is 1 or 2), or decode as many from `stream`.
 
     `limits` [C, 2]: least and greatest value of each channel, at most 2**24 apart. A stream longer than the
-    samples' own 32 bits is given up and comes back empty.
+    samples' own 32 bits is dropped and comes back empty.
     """
     run = _loaded()
     C, n = samples.shape
