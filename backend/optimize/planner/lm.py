@@ -117,14 +117,18 @@ def _compile(lm: nn.Module, device: torch.device, options: PlanOptions, is_quant
     support = optimization.supported(device, lm)
     if not support.ok or device.type != "cpu":
         return Decision("compile", "lm", support.ok, support.reason)
+    # Imported here: it takes seconds, and only this optimization needs it.
+    from torch._dynamo.exc import TorchDynamoException
+
     layer = next(module for module in lm.modules() if isinstance(module, FeedForward))
     rows = torch.zeros(1, layer.w13.in_features)
     plain, compiled = copy.deepcopy(layer).float(), copy.deepcopy(layer).float()
     optimization.apply(compiled)
-    measured = {
-        "plain_ms": _ms(median_s(lambda: plain(rows), 0.2)),
-        "compiled_ms": _ms(median_s(lambda: compiled(rows), 0.2)),
-    }
+    try:
+        compiled_s = median_s(lambda: compiled(rows), 0.2)
+    except TorchDynamoException as error:
+        return Decision("compile", "lm", False, f"PyTorch cannot compile here ({type(error).__name__})")
+    measured = {"plain_ms": _ms(median_s(lambda: plain(rows), 0.2)), "compiled_ms": _ms(compiled_s)}
     is_faster = measured["compiled_ms"] < measured["plain_ms"]
     return Decision("compile", "lm", is_faster, "faster" if is_faster else "not faster for one row here", measured)
 

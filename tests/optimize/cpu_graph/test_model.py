@@ -214,7 +214,7 @@ def test_quantized_row_is_equal_alone_and_in_a_batch(quantize, kind):
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_plan_applies_cpu_graph_to_quantized_models(monkeypatch, quantization):
     monkeypatch.setattr(
-        lm_planner, "products_s", lambda expected, kind: dict.fromkeys(expected, 1.0 if kind == "fp32" else 0.1)
+        lm_planner, "products_s", lambda expected, kind, *_: dict.fromkeys(expected, 1.0 if kind == "fp32" else 0.1)
     )
     times = iter((4e-3, 1e-3))
     monkeypatch.setattr(lm_planner, "spoken_frame_s", lambda lm: next(times))
