@@ -12,17 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.nn.counter_noise import mix
+
 _LOW = 0xFFFFFFFF
-
-
-def mix(x: Tensor) -> Tensor:
-    """Hashes integers 0...2^32-1 (int64) one-to-one onto the same range."""
-    # Wellons's multipliers; int64 products wrap, which keeps their low 32 bits correct.
-    x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D).bitwise_and_(_LOW)
-    x ^= x >> 15
-    x = x.mul_(0x846CA68B).bitwise_and_(_LOW)
-    return x.bitwise_xor_(x >> 16)
 
 
 def noise_keys(seeds: Tensor, frames: Tensor, streams: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def _dotted(match: re.Match[str]) -> str:
     return " ".join(("v " if match[1] else "").split() + " dot ".join(map(cardinal, match[2].split("."))).split())
 
 
-RULES = (
+ADDRESSES = (
     rule("web address", r"\b(?:https?://|www\.)[^\s<>\"')\]]{1,512}(?<![.,;:!?])", _address,
          ("https://www.example.com/a-b?x=1.", "example dot com slash a dash b question mark x equals one."),
          ("See http://a.io/2024.", "See a dot io slash two zero two four.")),
@@ -39,6 +39,9 @@ RULES = (
     rule("domain name", rf"(?<![\w@./-])[a-z0-9-]{{1,63}}(?:\.[a-z0-9-]{{1,63}}){{0,2}}\.(?:{TOP_LEVEL})(?:/[\w/.-]{{0,256}}\w)?(?![\w.-]*\w)",
          _address,
          ("See example.org!", "See example dot org!"), ("Node.js and a.b", "Node.js and a.b"), ignore_case=True),
+)  # fmt: skip
+
+VERSIONS = (
     rule("version", r"(?<![\w.])(v?)(\d{1,5}(?:\.\d{1,5}){2,5})(?![\w])(?!,\d)", _dotted,
          ("v1.2.3 is out", "v one dot two dot three is out"),
          ("at 10.0.0.1", "at ten dot zero dot zero dot one"),

@@ -35,6 +35,7 @@ FUNCTION_WORDS = (
     "|that|this|who|which|where|after|before|because|did|does|would|could|will|can|so|then|there|his|her|its|their|our"
 )
 COUNTED = rf"(?= (?:(?!(?:{FUNCTION_WORDS})\b)[a-z]{{2,14}} )?(?:{PLURALS}|(?!(?:was|is|has|this|as|his|its|us|does|yes|always|perhaps|across|towards|besides|thus|plus|versus|series|various|previous|famous)\b)[a-z]+(?<![sui])s)\b)"
+NOT_COUNTED = COUNTED.replace("(?=", "(?!", 1)
 
 
 def speak_time(match: re.Match[str]) -> str:
@@ -108,7 +109,7 @@ def _years(match: re.Match[str]) -> str:
     return re.sub(YEAR, lambda one: year(one[0]), match[0])
 
 
-RULES = (
+NUMERIC_DATES = (
     rule("ISO date", r"(?<![\w/.-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?![\w-])",
          lambda m: speak_date(m[3], MONTHS[int(m[2]) - 1], m[1]),
          ("2024-05-17", "May seventeenth, twenty twenty-four")),
@@ -122,6 +123,9 @@ RULES = (
          ("31/31/2024", "thirty-one/thirty-one/two thousand and twenty-four")),
     rule("date in figures, short year", r"(?<![\w/.-])(0?[1-9]|[12]\d|3[01])(/)(0?[1-9]|[12]\d|3[01])/(\d{2})(?![\w/]|\.\d)", _numeric_date,
          ("on 10/01/24", "on October first, twenty twenty-four"), ("on 12/31/99", "on December thirty-first, nineteen ninety-nine")),
+)  # fmt: skip
+
+RANGES = (
     rule("range of weekdays", rf"\b({WEEKDAY})\.? ?[-–—] ?({WEEKDAY})\b\.?",
          lambda m: f"{WEEKDAYS[m[1]]} to {WEEKDAYS[m[2]]}" + "." * ends_sentence(m),
          ("It is open Mon-Fri all year.", "It is open Monday to Friday all year."),
@@ -133,10 +137,13 @@ RULES = (
     rule("range of months", rf"\b({SHORT_MONTH})\.? ?[-–—] ?({SHORT_MONTH})\b\.?",
          lambda m: f"{MONTH_OF[m[1].lower()]} to {MONTH_OF[m[2].lower()]}" + "." * ends_sentence(m),
          ("Jan-Mar", "January to March"), ("Sept–Nov 2020", "September to November twenty twenty")),
-    rule("range of years", rf"(?<![\w.,$£€/-])({YEAR}) ?[-–—] ?(\d{{4}}|\d{{2}})(?![\w%/-]|[.,]\d){COUNTED.replace('(?=', '(?!', 1)}", _year_range,
+    rule("range of years", rf"(?<![\w.,$£€/-])({YEAR}) ?[-–—] ?(\d{{4}}|\d{{2}})(?![\w%/-]|[.,]\d){NOT_COUNTED}", _year_range,
          ("Charles Dickens (1812–1870) wrote it.", "Charles Dickens (eighteen twelve to eighteen seventy) wrote it."),
          ("the war of 1914-18", "the war of nineteen fourteen to eighteen"),
          ("1200-1500 people", "one thousand two hundred to one thousand five hundred people")),
+)  # fmt: skip
+
+DATES_AND_YEARS = (
     rule("date, month first", rf"\b{MONTH} (?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?\b(?:,? (?P<year>[12]\d{{3}})\b)?{NO_DIGIT_AFTER}(?! ?[-–] ?\d{{4}})",
          _named_date,
          ("May 5, 2021; Sept. 3", "May fifth, twenty twenty-one; September third"),
@@ -162,7 +169,7 @@ RULES = (
          rf"(1\d{{3}}|20\d\d)(?![\w%]|[.,]\d)(?! (?:[a-z]+s|{PLURALS})\b){NO_UNIT}", lambda m: m[1] + year(m[2]),
          ("In 1066 and since 2007", "In ten sixty-six and since two thousand and seven"),
          ("of 1500 people", "of one thousand five hundred people"), ignore_case=True),
-    rule("years in a list", rf"(?<![\w.,$£€#/+=×-])(?:(?:{YEAR}),? (?:and |or |, )?){{1,12}}(?:{YEAR})(?![\w%]|[.,]\d){NO_UNIT}{COUNTED.replace('(?=', '(?!', 1)}", _years,
+    rule("years in a list", rf"(?<![\w.,$£€#/+=×-])(?:(?:{YEAR}),? (?:and |or |, )?){{1,12}}(?:{YEAR})(?![\w%]|[.,]\d){NO_UNIT}{NOT_COUNTED}", _years,
          ("He won in 1994, 1998 and 2002.", "He won in nineteen ninety-four, nineteen ninety-eight and two thousand and two.")),
     rule("year in parentheses", rf"(?<=\()({YEAR})(?=[),;])", lambda m: year(m[1]),
          ("the book (1984) sold", "the book (nineteen eighty-four) sold")),

@@ -87,11 +87,14 @@ CHAINS = (
     rule("fifty-fifty", r"(?<![\w-])50[-–/]50(?![\w-])", "fifty-fifty", ("50-50", "fifty-fifty")),
 )  # fmt: skip
 
-RANGES = (
+SUBTRACTION = (
     rule("subtraction", r"(?<![\w.,])(\d[\d.,]{0,12}) ?[-−–] ?(\d[\d.,]{0,12})(?= ?[=≈≠≤≥<>])|(?<=[=+×÷*] )(\d[\d.,]{0,12}) [-−–] (\d[\d.,]{0,12}\b)",
          lambda m: f"{m[1] or m[3]} minus {m[2] or m[4]}",
          ("5 - 3 = 2", "five minus three equals two"), ("x = 9 - 4", "x equals nine minus four"),
          ("10 - 20 people", "ten to twenty people")),
+)  # fmt: skip
+
+RANGES = (
     rule("range", r"(?:(?<=[\d%])|(?<=\d[ap]m)) ?(?:[-–—]|~|〜|～) ?(?=[$£€]?\d)", " to ",
          ("10-20 km", "ten to twenty kilometers"), ("9am-5pm", "nine AM to five PM"),
          ("It takes 20~30 minutes to cook.", "It takes twenty to thirty minutes to cook."),

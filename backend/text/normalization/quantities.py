@@ -162,12 +162,14 @@ def _fraction_of(match: re.Match[str]) -> str:
     return f"{match[1]} {words.removesuffix('s')}"
 
 
+# Units that stand behind a fraction sign.
+HALVED = alternatives(("tsp", "tbsp", "oz", "lb", "ft", "kg", "km", "mi", "cm", "ml", "l", "hr", "h", "min"))
 _UNIT = (
     rf"(?:(?:{alternatives(POWERED)}){POWER}|{alternatives(UNITS)})"
     rf"(?:/(?:{alternatives(PER)}){POWER}?(?![\w]))?"
 )
 
-MONEY_RULES = (
+MONEY_BY_SIGN = (
     rule("money as a kind", rf"(?P<article>\b[Aa]n?) {MONEY}(?= [a-z]){NO_DIGIT_AFTER}", _money_as_kind,
          ("a $20 bill", "a twenty dollar bill")),
     rule("money", rf"(?P<before>(?<![\w-])[-−])?(?<![A-Za-z]){MONEY}{NO_DIGIT_AFTER}(?:/(?P<per>{alternatives(PER)})\b)?", _money,
@@ -178,6 +180,9 @@ MONEY_RULES = (
          ("She lost $-5.", "She lost minus five dollars."), ("$20/hour", "twenty dollars per hour")),
     rule("money, sign behind", rf"{NO_DIGIT_BEFORE}({NUMBER}) ?({SIGNS})(?![\w])",
          lambda m: counted(m[1].replace(",", ""), CURRENCIES[m[2]][0]), ("5 € or 1€", "five euros or one euro")),
+)  # fmt: skip
+
+MONEY_BY_CODE = (
     rule("money by code", rf"(?<!\w)(?:(?P<code>{alternatives(CODES)}) ?(?P<amount>{NUMBER})|(?P<first>(?<![.,])(?:{NUMBER})) ?(?=(?:million |billion |trillion )?[A-Z]{{3}})(?P<scale>million |billion |trillion )?(?P<behind>{alternatives(CODES)}))(?!\w)",
          lambda m: _money_by_code_named(m),
          ("EUR 20 and 5 USD", "twenty euros and five U S dollars"), ("3 million CHF", "three million Swiss francs")),
@@ -207,10 +212,10 @@ UNIT_RULES = (
          ("3 m/s², 5m², 1 g/cm³", "three meters per second squared, five square meters, one gram per cubic centimeter"),
          ("12 sq. ft. of floor", "twelve square feet of floor"), ("16GB. 5 users", "sixteen gigabytes. five users"),
          ("2 kWh", "two kilowatt hours"), ("30 psi", "thirty pounds per square inch")),
-    rule("unit behind a fraction", rf"(?<!\d)(?<!\d )({FRACTION}) ?({alternatives(['tsp', 'tbsp', 'oz', 'lb', 'ft', 'kg', 'km', 'mi', 'cm', 'ml', 'l', 'hr', 'h', 'min'])})(?!\w)",
+    rule("unit behind a fraction", rf"(?<!\d)(?<!\d )({FRACTION}) ?({HALVED})(?!\w)",
          lambda m: f"{FRACTIONS[m[1]]} {UNITS[m[2]]}" if FRACTIONS[m[1]].startswith("a") else f"{FRACTIONS[m[1]]} {unit_plural(UNITS[m[2]])}",
          ("½ tsp of salt", "a half teaspoon of salt"), ("¾ lb", "three quarters pounds")),
-    rule("unit behind a mixed number", rf"(?<=\d{FRACTION}) ?({alternatives(['tsp', 'tbsp', 'oz', 'lb', 'ft', 'kg', 'km', 'mi', 'cm', 'ml', 'l', 'hrs', 'hr', 'h', 'min'])})(?!\w)|(?<=\d {FRACTION}) ?({alternatives(['tsp', 'tbsp', 'oz', 'lb', 'ft', 'kg', 'km', 'mi', 'cm', 'ml', 'l', 'hrs', 'hr', 'h', 'min'])})(?!\w)",
+    rule("unit behind a mixed number", rf"(?<=\d{FRACTION}) ?({HALVED}|hrs)(?!\w)|(?<=\d {FRACTION}) ?({HALVED}|hrs)(?!\w)",
          lambda m: f" {unit_plural(UNITS[m[1] or m[2]])}", ("3½ tsp", "three and a half teaspoons")),
     rule("fraction after an article", rf"\b([Aa]n?) ({FRACTION})(?= ?[a-z])", _fraction_of,
          ("Add a ½ cup of milk.", "Add a half cup of milk."), ("a ¾ inch pipe", "a three quarter inch pipe")),

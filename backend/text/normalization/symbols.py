@@ -85,11 +85,14 @@ NOTES = (
     rule("dagger", r"(?<=\w)[†‡](?=[\s.,;:!?]|$)", "", ("the king† died", "the king died")),
 )  # fmt: skip
 
-POWERS_AND_INDICES = (
+FORMULAS = (
     rule("formula", rf"(?<![\w.-])(?=\S{{0,20}}[\d{SUBSCRIPTS}]){FORMULA.replace('d{0,2}', f'd{SUBSCRIPTS}]{{0,2}}').replace(chr(92) + 'd', '[' + chr(92) + 'd', 1)}(?![\w-])", _formula,
          ("The CO2 levels rose.", "The C O two levels rose."), ("It is H₂SO₄ in here.", "It is H two S O four in here."),
          ("C6H12O6 and CaCO3", "C six H twelve O six and C A C O three"), ("H2O", "H two O"),
          ("B2B, CSS3 and PS5", "B two B, CSS three and PS five")),
+)  # fmt: skip
+
+POWERS_AND_INDICES = (
     rule("power", rf"(?<=[\w)\]]) ?([⁺⁻]?[{SUPERSCRIPTS}]{{1,4}})", _power,
          ("There are 10⁶ cells.", "There are ten to the sixth cells."),
          ("It holds 6.02×10²³ atoms.", "It holds six point zero two times ten to the twenty-third atoms."),
@@ -116,6 +119,9 @@ OPERATORS = (
          ("50%, 3.5%", "fifty percent, three point five percent"), ("AT&T, 2+2=4", "AT and T, two plus two equals four"),
          ("y ≤ 3 ± 1 ≠ 6 ÷ 2", "y less than or equal to three plus or minus one is not equal to six divided by two")),
     rule("leftover power", rf" ?[{SUPERSCRIPTS}]{{1,4}}", lambda m: f" {digits(m[0].strip().translate(PLAIN))}"),
+)  # fmt: skip
+
+MUSICAL_SHARPS = (
     rule("musical sharp", r"\b([CF])#(?!\w)", lambda m: f"{m[1]} sharp", ("C#", "C sharp")),
 )  # fmt: skip
 
