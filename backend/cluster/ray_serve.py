@@ -139,7 +139,8 @@ def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEng
         "max_ongoing_requests": settings.max_batch + settings.max_queue, "max_queued_requests": settings.max_queue,
     }  # fmt: skip
     target = settings.max_batch + size.n_queued
-    workers = serve.deployment(RayReplica).options(
+    deployment: Any = serve.deployment(RayReplica)  # Ray's annotations describe the decorator without arguments
+    workers = deployment.options(
         name=WORKERS, **options, ray_actor_options={"num_cpus": size.cores, "num_gpus": size.gpus},
         autoscaling_config={
             "min_replicas": size.min_workers, "max_replicas": size.max_workers,
@@ -147,7 +148,7 @@ def deploy(settings: Settings, size: Size, build: Callable[[Settings], SpeechEng
             "downscale_delay_s": 120,
         },
     )  # fmt: skip
-    primary = serve.deployment(RayReplica).options(
+    primary = deployment.options(
         name=PRIMARY, **options, num_replicas=1,
         ray_actor_options={"num_cpus": size.cores, "num_gpus": size.primary_gpus},
     )  # fmt: skip
@@ -204,7 +205,7 @@ class RayReplicaPool:
         from ray.exceptions import RayActorError, TaskCancelledError, WorkerCrashedError
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-        response = self._handle.options(method_name=method, stream=True).remote(*arguments)
+        response: Any = self._handle.options(method_name=method, stream=True).remote(*arguments)
         is_whole = False
         try:
             async for message in response:
