@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from backend.atomic_file import write_atomically
@@ -55,7 +56,7 @@ def fetch(
         done = set(json.loads(done_path.read_text())) if done_path.is_file() else set()
         missing = [file for file in listed if file.name not in done]
         for file in missing:
-            session.download(file, downloads, lambda n, total, name=file.name: report(name, n, total))
+            session.download(file, downloads, partial(report, file.name))
         for file in missing:
             _place(downloads / file.name, folder, report)
             done.add(file.name)

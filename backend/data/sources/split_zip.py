@@ -39,7 +39,7 @@ class SplitZip:
     """A split archive, opened at its last part. Raises `BadContainer` when a part is missing or damaged."""
 
     def __init__(self, last: Path):
-        parts = []
+        parts: list[Path] = []
         while (part := last.with_suffix(f".z{len(parts) + 1:02d}")).is_file():
             parts.append(part)
         self._name = last.name
