@@ -57,7 +57,7 @@ def download_source(
     """
     from backend.data.sources.catalog import data_source
     from backend.data.sources.fetch import fetch, write_manifest
-    from backend.data.sources.transfer import Session
+    from backend.data.sources.transfer import DownloadSession
     from backend.data.sources.xeno_canto import KEY_VARIABLE, BirdQuery, download_recordings
 
     source = data_source(name)
@@ -68,7 +68,7 @@ def download_source(
         if not sys.stdin.isatty():
             raise BadRequest("The license was not accepted and there is no terminal to ask. Add --accept-license.")
         typer.confirm("Do you accept this license?", abort=True)
-    session = Session(mirror)
+    session = DownloadSession(mirror)
     with transfer_bar() as report:
         if name == "xeno-canto":
             query = BirdQuery(species, country, quality, limit)

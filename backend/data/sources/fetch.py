@@ -13,7 +13,7 @@ from pathlib import Path
 from backend.atomic_file import write_atomically
 from backend.data.manifest import MANIFEST_NAME
 from backend.data.sources.source import DataSource, RemoteFile
-from backend.data.sources.transfer import Session
+from backend.data.sources.transfer import DownloadSession
 from backend.data.sources.unpack import unpack
 from backend.errors import BadSettings, NotAvailable
 
@@ -32,7 +32,7 @@ class FetchedSource:
 
 
 def fetch(
-    source: DataSource, folder: Path, parts: Sequence[str], session: Session, report: Report,
+    source: DataSource, folder: Path, parts: Sequence[str], session: DownloadSession, report: Report,
     is_archive_kept: bool = False,
 ) -> FetchedSource:  # fmt: skip
     """Downloads `parts` of `source` into `folder`; a repeated call resumes. `report` gets (what, done, total).

@@ -26,7 +26,7 @@ RETRY_DELAYS_S = (1.0, 4.0, 15.0)
 Progress = Callable[[int, int], None]
 
 
-class Session(Fetcher):
+class DownloadSession(Fetcher):
     """Downloads over HTTPS. `mirror` replaces scheme and host of every address, for a copy inside an organization."""
 
     def __init__(self, mirror: str | None = None, retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S):

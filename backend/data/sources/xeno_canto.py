@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from backend.data.sources.source import RemoteFile
-from backend.data.sources.transfer import Session
+from backend.data.sources.transfer import DownloadSession
 from backend.errors import BadSettings, NotAvailable
 
 API = "https://xeno-canto.org/api/3/recordings?query={query}&key={key}&per_page=100&page={page}"
@@ -52,7 +52,7 @@ class BirdQuery:
 
 
 def download_recordings(
-    folder: Path, query: BirdQuery, key: str, session: Session, progress: Callable[[int, int], None] | None = None,
+    folder: Path, query: BirdQuery, key: str, session: DownloadSession, progress: Callable[[int, int], None] | None = None,
     interval_s: float = REQUEST_INTERVAL_S,
 ) -> int:  # fmt: skip
     """Downloads matching recordings into `folder/audio` and lists them in `recordings.jsonl`; returns how many are new.
@@ -90,7 +90,7 @@ def download_recordings(
     return n_new
 
 
-def _found(text: str, key: str, session: Session, interval_s: float) -> Iterator[tuple[dict[str, str], int]]:
+def _found(text: str, key: str, session: DownloadSession, interval_s: float) -> Iterator[tuple[dict[str, str], int]]:
     page, n_pages = 1, 1
     while page <= n_pages:
         answer: Any = session.json(API.format(query=quote(text), key=quote(key), page=page))

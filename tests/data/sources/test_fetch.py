@@ -12,7 +12,7 @@ from backend.data.sources.catalog import SOURCES, data_source
 from backend.data.sources.fetch import fetch
 from backend.data.sources.layouts import license_name
 from backend.data.sources.prepare import PrepareOptions, prepare, without_silence
-from backend.data.sources.transfer import Session
+from backend.data.sources.transfer import DownloadSession
 from backend.data.sources.xeno_canto import BirdQuery, download_recordings
 from backend.errors import BadSettings, NotAvailable
 from tests.support.archives import split_zip_parts, tar_bytes, zip_bytes
@@ -38,7 +38,9 @@ def server():
 
 def run(server, name, folder, parts=None):
     source = data_source(name)
-    return fetch(source, folder, parts or source.default_parts, Session(server.url, retry_delays_s=()), lambda *_: None)
+    return fetch(
+        source, folder, parts or source.default_parts, DownloadSession(server.url, retry_delays_s=()), lambda *_: None
+    )
 
 
 def manifest(folder):
@@ -162,7 +164,7 @@ def xeno_canto_server(server, n_pages=2):
 
 def test_xeno_canto_by_species_and_country(server, tmp_path):
     xeno_canto_server(server)
-    session, query = Session(server.url, ()), BirdQuery("Turdus merula", "Spain")
+    session, query = DownloadSession(server.url, ()), BirdQuery("Turdus merula", "Spain")
     assert download_recordings(tmp_path, query, "k", session, interval_s=0) == 2
     assert download_recordings(tmp_path, query, "k", session, interval_s=0) == 0
     from backend.data.sources.fetch import write_manifest
@@ -182,15 +184,15 @@ def test_xeno_canto_by_species_and_country(server, tmp_path):
 )
 def test_wrong_queries(tmp_path, query, message):
     with pytest.raises(BadSettings, match=message):
-        download_recordings(tmp_path, query, "k", Session(), interval_s=0)
+        download_recordings(tmp_path, query, "k", DownloadSession(), interval_s=0)
 
 
 def test_xeno_canto_without_a_key_or_results(server, tmp_path):
     with pytest.raises(NotAvailable, match="XENO_CANTO_KEY"):
-        download_recordings(tmp_path, BirdQuery("Wren"), "", Session(server.url, ()))
+        download_recordings(tmp_path, BirdQuery("Wren"), "", DownloadSession(server.url, ()))
     server.files["/api/3/recordings"] = b'{"numRecordings": "0", "numPages": 1, "recordings": []}'
     with pytest.raises(NotAvailable, match="no recordings"):
-        download_recordings(tmp_path, BirdQuery("Wren"), "k", Session(server.url, ()), interval_s=0)
+        download_recordings(tmp_path, BirdQuery("Wren"), "k", DownloadSession(server.url, ()), interval_s=0)
 
 
 @pytest.mark.parametrize(

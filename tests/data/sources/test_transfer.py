@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from backend.data.sources.source import RemoteFile
-from backend.data.sources.transfer import Session
+from backend.data.sources.transfer import DownloadSession
 from backend.errors import BadContainer, BadSettings, NotAvailable
 from tests.support.file_server import FileServer, file_server
 
@@ -19,8 +19,8 @@ def server():
         yield served
 
 
-def session(server: FileServer) -> Session:
-    return Session(server.url, retry_delays_s=(0.0,))
+def session(server: FileServer) -> DownloadSession:
+    return DownloadSession(server.url, retry_delays_s=(0.0,))
 
 
 def test_a_file_arrives_whole_and_is_not_downloaded_twice(server, tmp_path):
@@ -73,9 +73,9 @@ def test_a_missing_file_is_reported_once_without_retries(server, tmp_path):
 
 def test_only_https_without_a_mirror():
     with pytest.raises(NotAvailable):
-        Session().json("http://data.example/list")
+        DownloadSession().json("http://data.example/list")
     with pytest.raises(BadSettings, match="expected an address"):
-        Session("ftp://mirror.example")
+        DownloadSession("ftp://mirror.example")
 
 
 def test_json_that_is_none(server):
