@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -59,6 +60,8 @@ class Libav:
         file = io.BytesIO()
         payload_bytes = 0
         try:
+            output: Any  # the annotations of PyAV do not tell audio from video
+            coded: Any
             with av.open(file, "w", format=self.codec.container) as output:
                 stream = output.add_stream(self.codec.encoder, rate=rate_hz, layout="mono")
                 stream.bit_rate = self.target_kbps * 1000
@@ -67,7 +70,7 @@ class Libav:
                 frame.sample_rate, frame.pts = rate_hz, 0
                 fifo.write(frame)
                 size = stream.codec_context.frame_size or 1024
-                packets = []
+                packets: list[Any] = []
                 while (piece := fifo.read(size, partial=True)) is not None:
                     packets += stream.encode(piece)
                 for packet in [*packets, *stream.encode(None)]:
