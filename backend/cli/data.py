@@ -1,4 +1,4 @@
-"""The `data` commands: `data synthesize` and `data tokenize`."""
+"""The `data` commands; those of public datasets are in `data_sources`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.data_sources import download_source, list_sources, prepare_recordings
 from backend.errors import BadSettings
 
 if TYPE_CHECKING:
     from backend.data.synthesis.hibari import HibariTeacher
     from backend.data.synthesis.kokoro import Kokoro
 
-app = typer.Typer(help="Synthesize and prepare training data.", no_args_is_help=True)
+app = typer.Typer(help="Download, synthesize and prepare training data.", no_args_is_help=True)
+app.command("list")(list_sources)
+app.command("download")(download_source)
+app.command("prepare")(prepare_recordings)
 
 LOG_INTERVAL_S = 60.0
 
 
 @app.callback()
 def root() -> None:
-    """Synthesize and prepare training data."""
+    """Download, synthesize and prepare training data."""
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backend.errors import BadSettings, NotAvailable
 from backend.evaluation.baselines.codec2 import Codec2
+from backend.evaluation.baselines.libav import Libav, Vorbis
 from backend.evaluation.baselines.lyra import Lyra
 from backend.evaluation.baselines.opus import Opus
 from backend.evaluation.codec.systems import Original, System
@@ -18,6 +19,11 @@ BASELINES: dict[str, Callable[[Path | None], System]] = {
     "opus-12": lambda folder: Opus(12),
     "opus-16": lambda folder: Opus(16),
     "opus-24": lambda folder: Opus(24),
+    "mp3-16": lambda folder: Libav("mp3", 16),
+    "mp3-32": lambda folder: Libav("mp3", 32),
+    "aac-16": lambda folder: Libav("aac", 16),
+    "aac-32": lambda folder: Libav("aac", 32),
+    "vorbis-lowest": lambda folder: Vorbis(),
     "codec2-1200": lambda folder: Codec2(1200),
     "codec2-3200": lambda folder: Codec2(3200),
     "lyra-3.2": lambda folder: _lyra(folder, 3.2),

@@ -22,8 +22,9 @@ SOUND = Waveform(speech_like(2.0, 24_000, seed=7), 24_000)
 def test_absent_baselines_are_listed_with_a_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess_codec.shutil, "which", lambda name: None)
     systems, absent = open_baselines(tuple(BASELINES), tmp_path)
-    assert [system.name for system in systems] == ["original"]
-    assert set(absent) == set(BASELINES) - {"original"}
+    built_in = ["original", "mp3-16", "mp3-32", "aac-16", "aac-32", "vorbis-lowest"]
+    assert [system.name for system in systems] == [name for name in BASELINES if name in built_in]
+    assert set(absent) == set(BASELINES) - set(built_in)
     assert absent["opus-12"] == "The program opusenc is not installed. Install opus-tools."
     assert "Install codec2" in absent["codec2-3200"]
     assert f"lacks {', '.join(FILES)}" in absent["lyra-6"]
@@ -122,3 +123,14 @@ def test_real_baselines_have_their_bitrate_and_keep_the_audio(name, target_kbps,
     assert len(pair.reference) > 0.97 * 8000 * SOUND.duration_s
     loudness = np.convolve(np.abs(pair.reference), np.ones(400)), np.convolve(np.abs(pair.signal), np.ones(400))
     assert np.corrcoef(*loudness)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("name", "most_kbps"), [("mp3-32", 36), ("aac-32", 40), ("vorbis-lowest", 60)])
+def test_built_in_codecs_keep_the_sound_near_the_asked_rate(name, most_kbps):
+    system = open_baselines((name,), None)[0][0]
+    coded = system.code(SOUND)
+    rate_kbps = kbps(coded.payload_bytes, SOUND.duration_s)
+    assert 12 < rate_kbps < most_kbps and coded.file_bytes > coded.payload_bytes
+    decoded = resample(coded.decoded, 24_000).samples[0]
+    original, decoded = overlap(SOUND.samples[0], decoded, find_lag(SOUND.samples[0], decoded, 24_000))
+    assert np.corrcoef(original, decoded)[0, 1] > 0.9
