@@ -7,9 +7,16 @@ from collections.abc import Callable
 
 from backend.errors import BadRequest
 from backend.pipeline.music.engine import MusicEngine
-from backend.pipeline.music.score_engine import ScoreEngine
 
-ENGINES: dict[str, Callable[[], MusicEngine]] = {"score": ScoreEngine}
+
+def _score_engine() -> MusicEngine:
+    # Its renderer and mixer load torch, which listing the engines must not.
+    from backend.pipeline.music.score_engine import ScoreEngine
+
+    return ScoreEngine()
+
+
+ENGINES: dict[str, Callable[[], MusicEngine]] = {"score": _score_engine}
 # What `auto` takes: the score engine meets tempo and key in every prompt, and needs no download.
 AUTO = "score"
 
