@@ -7,6 +7,7 @@ from backend.api.routes import (
     fish_codec,
     fish_references,
     fish_speech,
+    home,
     jobs,
     lossless,
     openai_models,
@@ -19,6 +20,7 @@ from backend.api.routes import (
 )
 
 ROUTERS = (
+    home.router,
     speech.router,
     speech_socket.router,
     voices.router,
