@@ -348,7 +348,7 @@ def _open_checkpoint(settings: Settings, device: Device) -> LoadedModel:
     options = PlanOptions(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
-        num_streams=settings.num_streams,
+        cpu_kernel=settings.enable_cpu_kernel, num_streams=settings.num_streams,
     )  # fmt: skip
     return open_model(find_model(settings.model_dir), device.torch_device(), options, settings.voice_fit_steps)
 

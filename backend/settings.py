@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     enable_cuda_graphs: bool = Field(
         True, description="Use CUDA graphs for language model steps where they are exact and faster."
     )
+    enable_cpu_kernel: bool = Field(
+        True, description="Run int8 language models on CPUs in compiled kernels where they are faster."
+    )
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="Precision of the models: auto, bf16, fp16 or fp32."
     )

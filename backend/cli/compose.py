@@ -35,7 +35,8 @@ def compose(
     import torch
 
     from backend.audio.files import write_audio
-    from backend.pipeline.music.score_engine import MusicRequest, ScoreEngine, composition_of
+    from backend.pipeline.music.engine import MusicRequest
+    from backend.pipeline.music.score_engine import ScoreEngine, composition_of
 
     if engine not in ENGINES:
         raise BadRequest(f"The engine is '{engine}'; expected one of {', '.join(ENGINES)}.", "engine")

@@ -66,7 +66,7 @@ def plan_options_of(settings: Settings) -> PlanOptions:
     return PlanOptions(
         mixed_precision=settings.mixed_precision, quantization=settings.quantization,
         compile=settings.enable_torch_compile, cuda_graphs=settings.enable_cuda_graphs,
-        num_streams=settings.num_streams,
+        cpu_kernel=settings.enable_cpu_kernel, num_streams=settings.num_streams,
     )  # fmt: skip
 
 

@@ -93,26 +93,37 @@ def mix_stems(stems: Sequence[Waveform], roles: Sequence[str], options: MixOptio
     rng = Random(options.seed)
     gains, pans, sends = [], [], []
     for stem, role in zip(stems, roles, strict=True):
-        level_db = ROLE_LEVEL_DB[role] + rng.gauss(0, 1) * options.level_jitter_db
-        gains.append(10 ** ((level_db - 20) / 20) / max(active_rms(stem), 1e-4))
-        pans.append(max(-1.0, min(1.0, ROLE_PAN[role] * options.width)))
-        sends.append(10 ** ((ROLE_SEND_DB[role] + options.room_db) / 20))
-    room = _Room(options, rate_hz, n_samples)
+        gains.append(stem_gain(stem, role, rng.gauss(0, 1) * options.level_jitter_db))
+        pan, send = pan_and_send(role, options)
+        pans.append(pan)
+        sends.append(send)
+    room = Room(options, rate_hz, n_samples)
     buses = np.zeros((3, n_samples), np.float32)
     for stem, gain, pan, send in zip(stems, gains, pans, sends, strict=True):
-        buses += _bus_gains(gain, pan, send) * stem.samples
+        buses += bus_gains(gain, pan, send) * stem.samples
     mixed = room(buses)
     finish = _finishing_gain(Waveform(mixed, rate_hz), options)
     finished: tuple[Waveform, ...] = ()
     if has_stems:
         finished = tuple(
-            Waveform(room(_bus_gains(one, pan, send) * stem.samples) * finish, rate_hz)
+            Waveform(room(bus_gains(one, pan, send) * stem.samples) * finish, rate_hz)
             for stem, one, pan, send in zip(stems, gains, pans, sends, strict=True)
         )
     return Mix(Waveform(mixed * finish, rate_hz), finished)
 
 
-def _bus_gains(gain: float, pan: float, send: float) -> np.ndarray:
+def stem_gain(stem: Waveform, role: str, offset_db: float = 0.0) -> float:
+    """The factor that brings a stem to the level of its role."""
+    return 10 ** ((ROLE_LEVEL_DB[role] + offset_db - 20) / 20) / max(active_rms(stem), 1e-4)
+
+
+def pan_and_send(role: str, options: MixOptions) -> tuple[float, float]:
+    """The place of a role in the image, -1 (left) to 1, and the factor of what goes to the room."""
+    pan = max(-1.0, min(1.0, ROLE_PAN[role] * options.width))
+    return pan, 10 ** ((ROLE_SEND_DB[role] + options.room_db) / 20)
+
+
+def bus_gains(gain: float, pan: float, send: float) -> np.ndarray:
     """Gains [3, 1] to left, right and the room, at constant power."""
     angle = (pan + 1) * math.pi / 4
     return np.array([[gain * math.cos(angle)], [gain * math.sin(angle)], [gain * send]], np.float32)
@@ -129,7 +140,7 @@ def active_rms(stem: Waveform) -> float:
     return float(np.sqrt(loud.mean())) if len(loud) else 0.0
 
 
-class _Room:
+class Room:
     """Tone and reverberation as one product in the frequency domain: [3, N] (left, right, send) to [2, N]."""
 
     def __init__(self, options: MixOptions, rate_hz: int, n_samples: int):
@@ -184,16 +195,20 @@ def _finishing_gain(mixed: Waveform, options: MixOptions) -> np.ndarray:
     limit = 10 ** (options.peak_limit_db / 20)
     peaks = torch.from_numpy(np.abs(mixed.samples).max(axis=0) * np.float32(gain))
     half = max(1, round(LOOKAHEAD_S * mixed.rate_hz))
+    return (limiter_gain(peaks, limit, half) * gain)[None].numpy()
+
+
+def limiter_gain(peaks: torch.Tensor, limit: float, half: int) -> torch.Tensor:
+    """The gain [N] that keeps `peaks` [N] below `limit`; each depends on the 2 * `half` peaks on either side of it."""
     wanted = (limit / peaks.clamp_min(1e-9)).clamp_max(1.0)
     if float(wanted.min()) >= 1.0:
-        return np.full((1, mixed.n_samples), gain, np.float32)
+        return torch.ones_like(wanted)
     # The smallest gain within reach, then its mean over as much: never above what any peak needs.
     lowest = -_max_around(-wanted, half)
     padded = torch.nn.functional.pad(lowest[None, None], (half + 1, half), mode="replicate")[0, 0]
     total = padded.double().cumsum(0)
     width = 2 * half + 1
-    smooth = ((total[width:] - total[:-width]) / width).float()
-    return (smooth * gain)[None].numpy()
+    return ((total[width:] - total[:-width]) / width).float()
 
 
 def _max_around(values: torch.Tensor, half: int) -> torch.Tensor:

@@ -58,6 +58,10 @@ class Renderer:
         drums = [i for i, part in enumerate(score.parts) if INSTRUMENTS[part.instrument].is_drums]
         order = [i for i in range(len(score.parts)) if i not in drums] + drums
         by_part: dict[int, np.ndarray] = {}
+        for i in order:
+            if not score.parts[i].notes:
+                by_part[i] = np.zeros(1, np.float32)
+        order = [i for i in order if i not in by_part]
         for first in range(0, len(order), 2):
             pair = order[first : first + 2]
             if len(pair) == 2 and all(i in drums for i in pair):
@@ -91,7 +95,9 @@ class Renderer:
         if np.abs(samples).max(initial=0) >= CLIPPED and volume > 40:
             return self._play(score, chosen, volume // 2)
         channels = (samples[:, 0], samples[:, 1]) if len(parts) == 2 else (samples[:, 0],)
-        return [np.ascontiguousarray(channel) for channel in channels]
+        # A part that was played more softly comes back at the level of the others: volume 127 is 1, half of it a quarter.
+        scale = np.float32((FULL_VOLUME / volume) ** 2)
+        return [np.ascontiguousarray(channel) * scale for channel in channels]
 
     def _font_of(self, programs: frozenset[tuple[int, int]]) -> bytes:
         """The soundfont of some instruments, uncompressed, as the renderer takes it."""

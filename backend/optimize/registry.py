@@ -9,6 +9,7 @@ from backend.optimize.base import Optimization
 from backend.optimize.codec.bf16_decoder import Bf16Decoder
 from backend.optimize.codec.packed_dac import PackedDac
 from backend.optimize.cpu_graph.model import CpuGraph
+from backend.optimize.cpu_kernel.model import CpuKernel
 from backend.optimize.cuda_graph.model import CudaGraph
 from backend.optimize.cuda_streams import CudaStreams
 from backend.optimize.fold_weight_norm import FoldWeightNorm
@@ -26,6 +27,7 @@ OPTIMIZATIONS: dict[str, Callable[..., Optimization]] = {
     "int4": Int4,
     "compile": TorchCompile,
     "cpu_graph": CpuGraph,
+    "cpu_kernel": CpuKernel,
     "cuda_graph": CudaGraph,
     "fold_weight_norm": FoldWeightNorm,
     "packed_dac_fp32": lambda: PackedDac("fp32"),

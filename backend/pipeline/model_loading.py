@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from backend.errors import NotAvailable
+from backend.optimize.cpu_kernel.model import CpuKernelDualAR
 from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.planner.plan import apply_plan, make_plan, prepare_process
 from backend.pipeline.speech.voice_adaptation import VoiceAdapter
@@ -62,7 +63,10 @@ class LoadedModel:
 
     @property
     def current_notes(self) -> tuple[str, ...]:
-        """`notes`, with what was given up since they were made."""
+        """`notes`, with what was given up or became ready since they were made."""
+        if isinstance(self.lm, CpuKernelDualAR):
+            now = f"{'on' if self.lm.is_wanted else 'off'}: cpu_kernel (lm): {self.lm.kernel_state}"
+            return tuple(now if note.startswith("on: cpu_kernel ") else note for note in self.notes)
         disabled_reason = self.lm.disabled_reason if isinstance(self.lm, CudaGraphDualAR) else None
         if disabled_reason is None:
             return self.notes

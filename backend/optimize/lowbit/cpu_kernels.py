@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def int4_reason() -> str | None:
     return None
 
 
-def int8_product(weight: Tensor) -> Product:
+def int8_product(weight: Tensor) -> Int8Product:
     """Packs `weight` [out, in] with one scale per output; returns a function of rows [B, in] within -1…1.
 
     The range of activations is fixed, so a row rounds the same alone and in any batch, and integer sums do not depend
@@ -56,13 +57,24 @@ def int8_product(weight: Tensor) -> Product:
         packed = torch.ops.quantized.linear_prepack(_per_channel(weight.detach().float()), None)
     finally:
         torch.backends.quantized.engine = engine
-    levels = LEVELS_WITH_VNNI if current_hardware().has_vnni else LEVELS_WITHOUT
-    product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+    return Int8Product(packed)
 
-    def run(rows: Tensor) -> Tensor:
-        return product(rows, 1 / levels, levels + 1, packed)
 
-    return run
+class Int8Product:
+    """The product with a packed weight."""
+
+    def __init__(self, packed: Any):
+        levels = LEVELS_WITH_VNNI if current_hardware().has_vnni else LEVELS_WITHOUT
+        self.packed, self.scale, self.zero = packed, 1 / levels, levels + 1
+        self.product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.product(rows, self.scale, self.zero, self.packed)
+
+    def levels_and_scales(self) -> tuple[Tensor, Tensor]:
+        """Returns the weight's integers [out, in] (int8) and its scale per output [out] (float64)."""
+        weight, _ = torch.ops.quantized.linear_unpack(self.packed)
+        return weight.int_repr(), weight.q_per_channel_scales()
 
 
 def _per_channel(weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-PLAN_VERSION = 5
+PLAN_VERSION = 6
 
 Target = Literal["lm", "codec", "process"]
 
@@ -19,6 +19,7 @@ class PlanOptions:
     quantization: Literal["none", "int8", "int4"] = "none"
     compile: bool = False
     cuda_graphs: bool = True
+    cpu_kernel: bool = False
     num_streams: int = 3
     threads: int | None = None
 
@@ -53,6 +54,11 @@ class Plan:
 
     def applied(self, target: Target) -> tuple[str, ...]:
         return tuple(d.name for d in self.decisions if d.is_applied and d.target == target)
+
+    @property
+    def is_measured(self) -> bool:
+        """False if the kernels were still compiling, so that the next start must measure them."""
+        return not any(d.name == "cpu_kernel" and d.is_applied and not d.measured for d in self.decisions)
 
     @property
     def refused(self) -> tuple[Decision, ...]:

@@ -11,6 +11,8 @@ from torch import nn
 from backend.hardware import current_hardware
 from backend.lm.blocks import FeedForward
 from backend.lm.dual_ar import DualAR
+from backend.optimize.cpu_kernel.compilation import compilation
+from backend.optimize.cpu_kernel.model import CpuKernel, frame_seconds
 from backend.optimize.cuda_graph.model import CudaGraphDualAR
 from backend.optimize.planner.benchmark import Shape, frame_s, median_s, product_s, products_s, shapes, spoken_frame_s
 from backend.optimize.planner.decision import Decision, PlanOptions
@@ -38,6 +40,7 @@ def lm_decisions(lm: nn.Module, device: torch.device, options: PlanOptions) -> t
         decisions += _precision(lm, counts, device, options, is_quantized)
         decisions.append(_compile(lm, device, options, is_quantized))
         decisions.append(_cpu_graph(lm, device, decisions))
+        decisions.append(_cpu_kernel(lm, device, options, decisions))
         decisions.append(_cuda_graph(lm, device, options, decisions))
     finally:
         use_threads(before)
@@ -152,6 +155,30 @@ def _cpu_graph(lm: nn.Module, device: torch.device, decided: Sequence[Decision])
         return Decision("cpu_graph", "lm", False, "not faster here", measured)
     what = "frames of two layers" if is_quantized else "whole frames"
     return Decision("cpu_graph", "lm", True, f"{what} {whole / less:.1f} times as fast", measured)
+
+
+def _cpu_kernel(lm: nn.Module, device: torch.device, options: PlanOptions, decided: Sequence[Decision]) -> Decision:
+    name = "cpu_kernel"
+    if not options.cpu_kernel:
+        return Decision(name, "lm", False, "ENABLE_CPU_KERNEL is off")
+    if device.type != "cpu" or not isinstance(lm, DualAR):
+        return Decision(name, "lm", False, CpuKernel().supported(device, lm).reason)
+    if "int8" not in [d.name for d in decided if d.is_applied]:
+        return Decision(name, "lm", False, "supports int8 layers only")
+    # The model may be large, so one layer of each stack is measured.
+    small = OPTIMIZATIONS["int8"]().apply(first_layers(lm))
+    support = CpuKernel().supported(device, small)
+    if not support.ok:
+        return Decision(name, "lm", False, support.reason)
+    compiled = compilation()
+    if not compiled.wait_for_cache():
+        return Decision(name, "lm", compiled.state == "compiling", f"{compiled.reason}; measured before it is used")
+    whole, less = frame_seconds(small, compiled)
+    measured = {"cpu_graph_ms_per_frame": _ms(whole), "this_ms_per_frame": _ms(less)}
+    if less >= whole:
+        return Decision(name, "lm", False, "not faster here", measured)
+    reason = f"frames of two layers {whole / less:.1f} times as fast, {compiled.reason}"
+    return Decision(name, "lm", True, reason, measured)
 
 
 def _cuda_graph(lm: nn.Module, device: torch.device, options: PlanOptions, decided: Sequence[Decision]) -> Decision:

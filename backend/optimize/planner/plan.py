@@ -54,7 +54,8 @@ def make_plan(
             "Other programs used %.0f %% of the CPU during the measurement; the next start on an idle machine measures again.",
             100 * plan.busy_share,
         )
-    write_plan(plan, key, folder)
+    if plan.is_measured:
+        write_plan(plan, key, folder)
     return plan
 
 

@@ -1,7 +1,9 @@
-"""The score engine: a text becomes a score by rules, and the score becomes sound, stems and MIDI."""
+"""The score engine: a text becomes a score by rules, and the score becomes sound, stems and MIDI, bar by bar."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,36 +11,23 @@ from typing import Any
 import numpy as np
 
 from backend.audio.waveform import Waveform
+from backend.errors import Cancelled
 from backend.music.captions import labels_of
 from backend.music.composer import CompositionRequest, compose
 from backend.music.midi import to_midi
-from backend.music.mixing import MixOptions, mix_stems
+from backend.music.mixing import MixOptions
 from backend.music.performance import perform
 from backend.music.prompt import parse_prompt
 from backend.music.rendering import Renderer
 from backend.music.score import Score
+from backend.music.segments import fullest_segment, segments_of
+from backend.music.streaming_mix import StreamingMix
 from backend.music.theory import Key, Meter
+from backend.pipeline.music.engine import MusicChunk, MusicRequest
 
 RATE_HZ = 44_100
 DURATION_S = 30.0
 FADE_S = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class MusicRequest:
-    """Music asked for in words; what is given beside the text wins over it.
-
-    `tempo_bpm` counts beats of the meter; `loudness_lufs` is integrated loudness by ITU-R BS.1770.
-    """
-
-    text: str
-    duration_s: float | None = None
-    seed: int = 0
-    tempo_bpm: int | None = None
-    key: str | None = None
-    meter: str | None = None
-    loudness_lufs: float = -16.0
-    has_stems: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,32 +64,85 @@ def composition_of(request: MusicRequest) -> tuple[CompositionRequest, tuple[str
     return composition, parsed.not_understood
 
 
+class ScoreStream:
+    """A composed piece that is rendered and mixed a few bars at a time."""
+
+    sample_rate_hz = RATE_HZ
+    n_channels = 2
+
+    def __init__(self, request: MusicRequest, renderer: Renderer, lock: threading.Lock):
+        composition, self.not_understood = composition_of(request)
+        self.score = compose(composition)
+        self.duration_s = composition.duration_s
+        self.labels: dict[str, Any] = {**labels_of(self.score), "duration_s": self.duration_s}
+        performed = perform(self.score)
+        self.midi = to_midi(replace(performed, title=request.text[:80]))
+        self.stem_names = tuple(stem_names(self.score)) if request.has_stems else ()
+        self._request, self._performed = request, performed
+        self._renderer, self._lock = renderer, lock
+        self._is_cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Ends the iteration at the next chunk. May be called from another thread."""
+        self._is_cancelled.set()
+
+    def __iter__(self) -> Iterator[MusicChunk]:
+        """Yields stereo chunks at 44.1 kHz, exactly `duration_s` together; the last 0.6 s fade out."""
+        options = MixOptions(loudness_lufs=self._request.loudness_lufs, seed=self._request.seed % 2**31)
+        roles = [part.role for part in self.score.parts]
+        mix = StreamingMix(roles, RATE_HZ, options, self._request.has_stems)
+        segments = segments_of(self._performed)
+        n_samples = round(self.duration_s * RATE_HZ)
+        fullest = fullest_segment(segments)
+        calibration = self._stems(fullest.score, fullest.tail_s)
+        mix.calibrate(calibration)
+        done = 0
+        for i, segment in enumerate(segments):
+            start = round(segment.start_s * RATE_HZ)
+            if start >= n_samples:
+                break
+            stems = calibration if segment is fullest else self._stems(segment.score, segment.tail_s)
+            mix.add(stems, start)
+            end = round(segments[i + 1].start_s * RATE_HZ) if i + 1 < len(segments) else start
+            taken = mix.take(min(end, n_samples))
+            if taken.shape[2]:
+                yield _faded(taken, done, n_samples)
+                done += taken.shape[2]
+        yield _faded(mix.rest(n_samples), done, n_samples)
+
+    def _stems(self, score: Score, tail_s: float) -> list[Waveform]:
+        if self._is_cancelled.is_set():
+            raise Cancelled("The music was cancelled before its end.")
+        with self._lock:
+            return self._renderer.stems(score, RATE_HZ, tail_s)
+
+
 class ScoreEngine:
-    """Composes and renders. One instance serves one thread at a time; the soundfont is read once."""
+    """Composes and renders. The soundfont is read once; streams of several threads take turns by the segment."""
 
     name = "score"
+    sample_rate_hz = RATE_HZ
+    n_channels = 2
+    has_midi = has_stems = True
 
     def __init__(self, soundfont: Path | None = None):
         self._renderer = Renderer(soundfont)
+        self._lock = threading.Lock()
+
+    def begin(self, request: MusicRequest) -> ScoreStream:
+        """Composes the piece. Raises `BadRequest` for what cannot be composed."""
+        return ScoreStream(request, self._renderer, self._lock)
 
     def generate(self, request: MusicRequest) -> MusicResult:
-        """Stereo music at 44.1 kHz of exactly the duration asked for; the last half second fades out."""
-        composition, not_understood = composition_of(request)
-        score = compose(composition)
-        performed = perform(score)
-        stems = self._renderer.stems(performed, RATE_HZ)
-        options = MixOptions(loudness_lufs=request.loudness_lufs, seed=request.seed % 2**31)
-        mixed = mix_stems(stems, [part.role for part in score.parts], options, request.has_stems)
-        n_samples = round(composition.duration_s * RATE_HZ)
-        labels = {**labels_of(score), "duration_s": composition.duration_s}
-        return MusicResult(
-            _of_length(mixed.mix, n_samples),
-            tuple(
-                (name, _of_length(stem, n_samples))
-                for name, stem in zip(stem_names(score), mixed.stems, strict=False)
-            ),
-            to_midi(replace(performed, title=request.text[:80])), score, labels, not_understood,
-        )  # fmt: skip
+        """The whole piece: the chunks of `begin` joined."""
+        stream = self.begin(request)
+        chunks = list(stream)
+        mix = Waveform(np.concatenate([chunk.mix.samples for chunk in chunks], axis=1), RATE_HZ)
+        stems = tuple(
+            (name, Waveform(np.concatenate([chunk.stems[i].samples for chunk in chunks], axis=1), RATE_HZ))
+            for i, name in enumerate(stream.stem_names)
+        )
+        return MusicResult(mix, stems, stream.midi, stream.score, stream.labels, stream.not_understood)
 
 
 def stem_names(score: Score) -> list[str]:
@@ -108,12 +150,10 @@ def stem_names(score: Score) -> list[str]:
     return [f"{i}-{part.instrument.replace(' ', '-')}" for i, part in enumerate(score.parts, 1)]
 
 
-def _of_length(waveform: Waveform, n_samples: int) -> Waveform:
-    """Cut or filled with silence to `n_samples`; what is cut fades out before."""
-    samples = waveform.samples
-    if samples.shape[1] < n_samples:
-        return Waveform(np.pad(samples, ((0, 0), (0, n_samples - samples.shape[1]))), waveform.rate_hz)
-    samples = samples[:, :n_samples].copy()
-    n_fade = min(n_samples, round(FADE_S * waveform.rate_hz))
-    samples[:, -n_fade:] *= np.linspace(1, 0, n_fade, dtype=np.float32) ** 2
-    return Waveform(samples, waveform.rate_hz)
+def _faded(samples: np.ndarray, start: int, n_samples: int) -> MusicChunk:
+    """Samples [1 + stems, 2, n] from `start` of a piece of `n_samples` on, with its fade at the end."""
+    n_fade = min(n_samples, round(FADE_S * RATE_HZ))
+    left = n_samples - start - np.arange(samples.shape[2])
+    fade = np.clip(left / n_fade, 0, 1).astype(np.float32) ** 2
+    samples = samples * fade
+    return MusicChunk(Waveform(samples[0], RATE_HZ), tuple(Waveform(stem, RATE_HZ) for stem in samples[1:]))

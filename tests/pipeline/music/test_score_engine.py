@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from backend.audio.loudness import loudness_lufs
-from backend.errors import BadRequest
+from backend.errors import BadRequest, Cancelled
 from backend.music.composer import compose
 from backend.music.theory import PITCH_NAMES
-from backend.pipeline.music.score_engine import MusicRequest, ScoreEngine, composition_of
+from backend.pipeline.music.engine import MusicRequest
+from backend.pipeline.music.score_engine import ScoreEngine, composition_of
 
 GENRES = ("jazz", "rock", "classical", "electronic", "folk", "pop", "ambient", "blues", "latin", "funk")
 
@@ -79,3 +80,28 @@ def test_what_is_given_beside_the_text_wins():
 def test_impossible_requests_are_rejected(wrong):
     with pytest.raises(BadRequest):
         composition_of(MusicRequest(**{"text": "jazz", **wrong}))
+
+
+def test_chunks_joined_are_the_whole_piece_bit_for_bit(engine):
+    request = MusicRequest("rock with electric guitar", 9.0, seed=2, has_stems=True)
+    whole = engine.generate(request)
+    chunks = list(engine.begin(request))
+    assert len(chunks) > 2
+    assert np.array_equal(np.concatenate([chunk.mix.samples for chunk in chunks], axis=1), whole.mix.samples)
+    for i, (_, stem) in enumerate(whole.stems):
+        assert np.array_equal(np.concatenate([chunk.stems[i].samples for chunk in chunks], axis=1), stem.samples)
+
+
+def test_a_cancelled_stream_ends_at_the_next_chunk(engine):
+    stream = engine.begin(MusicRequest("ambient pads", 40.0))
+    chunks = iter(stream)
+    next(chunks)
+    stream.cancel()
+    with pytest.raises(Cancelled):
+        list(chunks)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"loudness_lufs": 0.0}])
+def test_values_out_of_range_are_rejected(wrong):
+    with pytest.raises(BadRequest, match="expected"):
+        MusicRequest("jazz", **wrong)
