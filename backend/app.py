@@ -18,6 +18,7 @@ from backend.api.metrics import ServerMetrics
 from backend.api.middleware.api_keys import SHORT_KEY_CHARS, ApiKeys
 from backend.api.middleware.install import install_middleware
 from backend.api.middleware.request_log import RequestLogMiddleware
+from backend.api.music.run import MusicService
 from backend.api.request_history import RequestHistory
 from backend.api.routes import ROUTERS
 from backend.api.system_info import read_system_info
@@ -80,6 +81,7 @@ def create_app(
         if wyoming is not None:
             await wyoming.close()
         app.state.jobs.close()
+        app.state.music.close()
         app.state.host.close()
 
     app = FastAPI(
@@ -87,6 +89,7 @@ def create_app(
     )  # fmt: skip
     app.state.settings = settings
     app.state.metrics, app.state.history = ServerMetrics(), RequestHistory()
+    app.state.music = MusicService()
     if role == "standalone":
         install_middleware(app, settings)
     app.add_middleware(RequestLogMiddleware, metrics=app.state.metrics)

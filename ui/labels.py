@@ -303,3 +303,35 @@ SCRIPT: dict[str, object] = {
     "redo": "Redo",
     "take_name": "take {n}, seed {seed}",
 }
+
+# The music page.
+MUSIC_HINT = "Describe the music: genre, mood, instruments, key, tempo, meter. The same seed gives the same piece."
+MUSIC_PROMPT = "Description"
+MUSIC_PROMPT_HINT = "Upbeat jazz with saxophone"
+MUSIC_EXAMPLES = (
+    "Upbeat jazz with saxophone",
+    "Calm piano in A minor, 72 bpm",
+    "Epic orchestral in D minor",
+    "Fast rock with electric guitar, 140 bpm",
+    "Bossa nova with flute and guitar",
+    "Slow waltz for strings",
+)
+MUSIC_DURATION = "Duration (seconds)"
+MUSIC_SEED = "Seed"
+MUSIC_TEMPO = "Tempo (bpm; empty: from the description)"
+MUSIC_KEY = "Key (empty: from the description)"
+MUSIC_METER = "Meter"
+FROM_DESCRIPTION = "From the description"
+MUSIC_MAKE = "Make music"
+MUSIC_ANOTHER = "Another version"
+MUSIC_SOUND = "Music"
+MUSIC_EARLIER = "Earlier pieces"
+MUSIC_COMPARED = "Compare with"
+MUSIC_FILES = "Prepare stems and MIDI"
+MUSIC_NOT_UNDERSTOOD = "Not understood:"
+MUSIC_EMPTY = "Describe the music first."
+MUSIC_KEYS = tuple(
+    f"{tonic} {mode}"
+    for mode in ("major", "minor")
+    for tonic in ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+)
