@@ -16,6 +16,7 @@ CODECS: dict[str, str] = {
     "spectral": "backend.codec.spectral.SpectralCodec",
     "soundstream": "backend.codec.soundstream.SoundStream",
     "hierarchical": "backend.codec.hierarchical.HierarchicalCodec",
+    "tonal": "backend.codec.tonal.TonalCodec",
     "fish_dac": "backend.codec.fish_dac.FishDAC",
 }
 

@@ -9,6 +9,7 @@ from backend.codec.base import CausalCodec
 from backend.codec.hierarchical import HierarchicalCodec
 from backend.codec.soundstream import SoundStream
 from backend.codec.spectral import SpectralCodec
+from backend.codec.tonal import TonalCodec
 from backend.codes import Codes
 from tests.support import codec_contract
 
@@ -20,6 +21,10 @@ CODECS: dict[str, Callable[[], CausalCodec]] = {
     "hierarchical": lambda: HierarchicalCodec(
         sample_rate=1600, bands=(10, 8, 3, 5), latent_dims=(6, 5, 4), n_stages=(2, 1, 2), codebook_size=32,
         encoder=(8, 1), decoder=(8, 1),
+    ),
+    "tonal": lambda: TonalCodec(
+        sample_rate=1600, tones=(32, 8, 16, 4, 2), bands=(10, 8, 3, 5), band_dim=2, band_stages=(1, 1, 1),
+        energy_stages=2, shape_width=4, shape_stages=((1, 1), (1, 0), (1, 1)), codebook_size=32,
     ),
     "spectral": lambda: SpectralCodec(
         sample_rate=1600, n_fft=16, hop_samples=4, stride=2, encoder_dims=(8, 8), encoder_depths=(1, 1),

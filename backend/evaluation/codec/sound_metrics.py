@@ -15,6 +15,8 @@ from backend.evaluation.codec.metrics import Metric, MetricScore, MetricSet, Pai
 from backend.evaluation.codec.runner import CodecEvaluation
 from backend.evaluation.codec.summary import summarize
 from backend.metrics.music_similarity import chroma_similarity, onset_f1
+from backend.metrics.note_f1 import DISTRIBUTION as NOTE_PACKAGE
+from backend.metrics.note_f1 import NoteListener, note_f1
 from backend.metrics.optional_packages import package_version
 from backend.metrics.reconstruction import si_sdr_db
 from backend.metrics.spectral_distance import log_mel_distance_db, multi_resolution_stft_distance, tonal_error_db
@@ -44,9 +46,19 @@ def open_sound_metrics(rate_hz: int) -> MetricSet:
             "tonal_db": plain("tonal_db", "tonal error, dB", "lower", lambda a, b: tonal_error_db(a, b, rate_hz)),
             "chroma": plain("chroma", "chroma similarity", "higher", lambda a, b: chroma_similarity(a, b, rate_hz)),
             "onset_f1": plain("onset_f1", "onset F1", "higher", lambda a, b: onset_f1(a, b, rate_hz)),
+            "note_f1": lambda: _note_metric(rate_hz),
             "visqol_audio": lambda: _visqol_metric(rate_hz),
         })
     )  # fmt: skip
+
+
+def _note_metric(rate_hz: int) -> Metric:
+    listener = NoteListener()
+
+    def score(pair: Pair) -> MetricScore:
+        return MetricScore(note_f1(*(listener.notes(x, rate_hz) for x in (pair.reference, pair.decoded))))
+
+    return Metric("note_f1", "note F1", "higher", f"note-f1-1 {package_version(NOTE_PACKAGE)} {rate_hz}", score)
 
 
 def _visqol_metric(rate_hz: int) -> Metric:
