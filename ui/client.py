@@ -75,7 +75,9 @@ class BackendClient:
     def add_voice(self, name: str, recording: ReferenceAudio, consent: bool) -> VoiceInfo:
         """Add a voice; `consent` states that its speaker agrees."""
         form = {"name": name, "text": recording.text, "consent": "true" if consent else "false"}
-        voice = self._json("POST", "/voices", data=form, files={"audio": ("voice", recording.audio)})
+        voice = self._json(
+            "POST", "/voices", data=form, files={"audio": ("voice", recording.audio)}, timeout=SPEECH_TIMEOUT
+        )
         return VoiceInfo(**self._fields(voice, VoiceInfo))
 
     def delete_voice(self, voice_id: str) -> None:

@@ -42,6 +42,8 @@ class VoiceInfo:
     license: str = ""
     created_at: str | None = None
     duration_s: float | None = None
+    gender: str = ""
+    accent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from backend.api.routes import (
     fish_codec,
     fish_references,
     fish_speech,
+    home,
     jobs,
     lossless,
     music,
@@ -21,6 +22,7 @@ from backend.api.routes import (
 )
 
 ROUTERS = (
+    home.router,
     speech.router,
     speech_socket.router,
     voices.router,
