@@ -18,8 +18,10 @@ from backend.api.metrics import ServerMetrics
 from backend.api.middleware.api_keys import SHORT_KEY_CHARS, ApiKeys
 from backend.api.middleware.install import install_middleware
 from backend.api.middleware.request_log import RequestLogMiddleware
+from backend.api.music.run import MusicService
 from backend.api.request_history import RequestHistory
 from backend.api.routes import ROUTERS
+from backend.api.speech.live_timings import LiveTimings
 from backend.api.system_info import read_system_info
 from backend.errors import BadSettings
 from backend.monitor.log_format import FORMATTERS, LogFormat
@@ -80,13 +82,16 @@ def create_app(
         if wyoming is not None:
             await wyoming.close()
         app.state.jobs.close()
+        app.state.music.close()
         app.state.host.close()
 
     app = FastAPI(
-        title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE,
+        title="Phonogram", version=__version__, lifespan=lifespan, responses=errors.ANY_ROUTE, docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.settings = settings
     app.state.metrics, app.state.history = ServerMetrics(), RequestHistory()
+    app.state.timings = LiveTimings()
+    app.state.music = MusicService()
     if role == "standalone":
         install_middleware(app, settings)
     app.add_middleware(RequestLogMiddleware, metrics=app.state.metrics)

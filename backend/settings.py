@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     watermark_key: str = Field(
         "phonogram", min_length=1, description="Watermark key; anyone who knows it can detect and remove the watermark."
     )
+    repository: str = Field(
+        "", max_length=500, description="Address of the project's home page, shown on the landing page."
+    )
     data_dir: str = Field("data", min_length=1, description="Folder for voices, jobs and history.")
     lexicon: str = Field("", description="File of words and their pronunciation (docs/markup.md); empty for none.")
     runs_dir: str = Field("runs", min_length=1, description="Folder for training runs.")

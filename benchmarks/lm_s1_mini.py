@@ -16,6 +16,7 @@ from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR
 from backend.lm.sampling_options import SamplingOptions
 from backend.lm.spec import Prompt, StepOutput
+from backend.optimize.cpu_kernel.compilation import compilation, missing_reason
 from backend.optimize.lowbit.replace_linears import linear_uses
 from backend.optimize.planner.benchmark import product_s, read_gb_per_s, shapes
 from backend.optimize.planner.decision import PlanOptions
@@ -75,21 +76,29 @@ def peak_gb() -> float:
 def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
     with torch.inference_mode():
         lm = load(path)
-        options = PlanOptions(quantization=format if format != "fp32" else "none", mixed_precision="fp32")
+        options = PlanOptions(
+            quantization=format if format != "fp32" else "none", mixed_precision="fp32", cpu_kernel=True
+        )
+        if format == "int8" and missing_reason() is None:
+            compilation().wait()
         decisions, n_threads = lm_decisions(lm, torch.device("cpu"), options)
         use_threads(n_threads)
         gb_per_frame = sum(r.per_frame * r.linear.weight.numel() for r in linear_uses(lm)) * BYTES[format] / 1e9
         rows = []
         if format == "int8":
             rows += [_shape_row(shape) for shape in shapes(lm)]
-        plain = lm
+        others = []
+        applied = [d.name for d in decisions if d.is_applied]
         if format != "fp32":
-            plain = OPTIMIZATIONS[format]().apply(lm)
-            if "cpu_graph" in (d.name for d in decisions if d.is_applied):
-                lm = OPTIMIZATIONS["cpu_graph"]().apply(copy.copy(plain))
-        cases = [_Case(lm, format)]
-        if lm is not plain:
-            cases += [_Case(plain, f"{format}, calls made for every frame")]
+            lm = OPTIMIZATIONS[format]().apply(lm)
+            if "cpu_graph" in applied:
+                others.append((lm, f"{format}, calls made for every frame"))
+                lm = OPTIMIZATIONS["cpu_graph"]().apply(copy.copy(lm))
+            if "cpu_kernel" in applied:
+                others.append((lm, f"{format}, bound calls"))
+                # Kernels keep the matrices in a layout of their own.
+                lm = OPTIMIZATIONS["cpu_kernel"]().apply(OPTIMIZATIONS[format]().apply(load(path)))
+        cases = [_Case(lm, format), *(_Case(other, name) for other, name in others)]
         if format == "int8":
             cases += [
                 _Case(lm, "int8 at MAX_SEQ_LEN 8192", max_frames=8192),
@@ -102,16 +111,17 @@ def _format_rows(path: Path, format: str) -> list[dict[str, Any]]:
         for _ in range(WARM_UP + (6 if format == "fp32" else N_FRAMES)):
             for case in cases:
                 case.frame()
-        first, *others = [case.row() for case in cases]
+        first, *rest = [case.row() for case in cases]
         gb_per_s = read_gb_per_s()
         first |= {
+            "plan": ", ".join(applied),
             "threads": n_threads, "threads_measured": decisions[0].measured, "gb_per_frame": round(gb_per_frame, 3),
             "read_gb_per_s": round(gb_per_s, 1), "floor_frames_per_s": round(gb_per_s / gb_per_frame, 1),
             "share_of_floor": round(first["frames_per_s"] * gb_per_frame / gb_per_s, 2),
         }  # fmt: skip
-        for row in others:
+        for row in rest:
             row["share_of_first"] = round(row["frames_per_s"] / row["batch"] / first["frames_per_s"], 3)
-        return [*rows, first, *others]
+        return [*rows, first, *rest]
 
 
 class _Case:

@@ -17,7 +17,7 @@ from ui.client import SPEECH_TIMEOUT
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
 # First path segments that the page uses; all other paths of the backend are blocked.
 ALLOWED_SEGMENTS = frozenset({
-    "tts", "voices", "emotions", "health", "ready", "metrics", "requests", "cache", "codec", "jobs", "openapi.json",
+    "tts", "voices", "emotions", "health", "ready", "metrics", "requests", "cache", "codec", "jobs", "audio", "openapi.json",
 })  # fmt: skip
 MAX_BODY_BYTES = 256 * 2**20
 # Hop-by-hop headers, and those the proxy sets itself.

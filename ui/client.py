@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -17,6 +17,9 @@ from ui.responses import (
     CodeFileResult,
     HealthInfo,
     LosslessFileInfo,
+    MusicOptions,
+    MusicPart,
+    MusicPiece,
     Parameter,
     ReadinessInfo,
     RecentRequest,
@@ -29,6 +32,7 @@ from ui.speech_session import SpeechSession, SpeechSessionError
 
 # A long text on a slow CPU takes minutes; connecting does not.
 SPEECH_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+MUSIC = "/v1/audio/music"
 # The server sends a keep-alive event every fifteen seconds.
 EVENT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
@@ -71,7 +75,9 @@ class BackendClient:
     def add_voice(self, name: str, recording: ReferenceAudio, consent: bool) -> VoiceInfo:
         """Add a voice; `consent` states that its speaker agrees."""
         form = {"name": name, "text": recording.text, "consent": "true" if consent else "false"}
-        voice = self._json("POST", "/voices", data=form, files={"audio": ("voice", recording.audio)})
+        voice = self._json(
+            "POST", "/voices", data=form, files={"audio": ("voice", recording.audio)}, timeout=SPEECH_TIMEOUT
+        )
         return VoiceInfo(**self._fields(voice, VoiceInfo))
 
     def delete_voice(self, voice_id: str) -> None:
@@ -135,6 +141,35 @@ class BackendClient:
         """What a `.pgl` file holds, its size beside FLAC, and the bits of each moment."""
         answer = self._json("POST", "/lossless/inspect", files={"file": ("sound.pgl", pgl)}, timeout=SPEECH_TIMEOUT)
         return LosslessFileInfo(**self._fields(answer, LosslessFileInfo))
+
+    def music_options(self) -> MusicOptions:
+        """Return the genres, moods, instruments and meters a music prompt can name."""
+        return MusicOptions(**self._fields(self._json("GET", MUSIC), MusicOptions))
+
+    def make_music(self, description: Mapping[str, Any], format: str = "wav") -> MusicPiece:
+        """Make a piece; `description` has the prompt and, where given, duration, seed, tempo, key and meter."""
+        response = self._send("POST", MUSIC, json={**description, "format": format}, timeout=SPEECH_TIMEOUT)
+        headers = response.headers
+        try:
+            return MusicPiece(
+                response.content, format, int(headers["x-seed"]), json.loads(unquote(headers["x-music-labels"])),
+                unquote(headers["x-not-understood"]),
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            raise BackendError(f"{self.url} sent music without its headers. Check the address.") from error
+
+    def music_stems(self, description: Mapping[str, Any]) -> bytes:
+        """Return a ZIP file with the mix, the stems, a MIDI file and the labels of a piece."""
+        return self._send("POST", f"{MUSIC}/stems", json=dict(description), timeout=SPEECH_TIMEOUT).content
+
+    def music_midi(self, description: Mapping[str, Any]) -> bytes:
+        """Return a piece as a MIDI file."""
+        return self._send("POST", f"{MUSIC}/midi", json=dict(description), timeout=SPEECH_TIMEOUT).content
+
+    def music_score(self, description: Mapping[str, Any]) -> list[MusicPart]:
+        """Return the notes of a piece, one part an instrument."""
+        score = self._json("POST", f"{MUSIC}/score", json=dict(description), timeout=SPEECH_TIMEOUT)
+        return [MusicPart(**self._fields(part, MusicPart)) for part in score.get("parts", [])]
 
     def recent_requests(self, limit: int = 50) -> list[RecentRequest]:
         """Return the recent requests, newest first."""

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from ui import labels
 from ui.backend_proxy import METHODS, BackendProxy
 from ui.client import BackendClient, BackendError
-from ui.gradio_tabs import codec, emotions, lossless, review, speak, system, voices
+from ui.gradio_tabs import audiobooks, codec, emotions, lossless, music, speak, system, voices
 from ui.gradio_theme import STATIC, THEME, head, placeholder, show_script
 from ui.head_middleware import HeadMiddleware
 from ui.static_files import CachedStaticFiles
@@ -34,8 +34,9 @@ class Tab(NamedTuple):
 
 TABS = {
     "Speak": Tab(speak.build),
-    "Review": Tab(review.build, "/jobs"),
+    "Audiobooks": Tab(audiobooks.build, "/jobs"),
     "Voices": Tab(voices.build),
+    "Music": Tab(music.build, "/v1/audio/music"),
     "Codec": Tab(codec.build, "/codec/encode"),
     "Lossless": Tab(lossless.build, "/lossless/compress"),
     "Emotions": Tab(emotions.build),

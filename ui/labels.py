@@ -95,6 +95,20 @@ VOICE_ADDED = "“{name}” was added to the library and to the Speak tab."
 CODEC_SOUND = "Audio"
 CODEC_RUN = "Encode and decode"
 
+# Names and texts of the samples below the text field.
+SAMPLE_TEXTS = [
+    ["Greeting", "Hello, and welcome. This voice runs on your own computer."],
+    [
+        "Story",
+        "The lighthouse keeper counted the waves until the fog came in. Then he lit the lamp, and waited for the boats.",
+    ],
+    ["News", "The city council met on Tuesday, March 3rd, and approved $2.5 million for 14 new bus routes."],
+    ["Dialogue", "“Are you coming?” she asked. [pause:0.4s] “In a minute,” he said, and didn't move."],
+]
+
+# Values of the pages where they differ from the defaults of the API.
+PAGE_DEFAULTS = {"markup": "markup"}
+
 # Settings of the Speak tab by name; fields not listed use the model's defaults.
 PRESETS: dict[str, dict[str, float]] = {
     "Default": {},
@@ -135,6 +149,54 @@ SCRIPT: dict[str, object] = {
     "generated": "{made} generated",
     "times_real_time": "{pace}× real time",
     "speech": SOUND,
+    "volume": "Volume",
+    "format": "Format",
+    "incomplete": "incomplete",
+    "read_along": "Text of the speech; click a word to hear it",
+    "server_failed": "The server failed to answer. Its log has the reason; try again.",
+    "request_refused": "The server did not accept this request. Reload the page; if it happens again, page and server differ in version.",
+    "filter_voices": "Filter voices",
+    "filter_all": "All",
+    "filter_female": "Female",
+    "filter_male": "Male",
+    "filter_american": "American",
+    "filter_british": "British",
+    "filter_added": "Yours",
+    "sample": "Sample",
+    "speaks_with": "Voice:",
+    "your_recording": "your recording",
+    "use_library_voice": "Use a library voice instead",
+    "sample_texts": "Sample texts",
+    "samples": SAMPLE_TEXTS,
+    "count": "{n} / {limit} characters",
+    "to_audiobooks": "Long text? Continue in Audiobooks",
+    "foreign_text": "This text looks like {language}. The built-in voice "
+    "speaks English only and reads other languages as if they were English.",
+    "other_script": "another language",
+    "recording_quality": "Quality of the recording",
+    "voice_name": VOICE_NAME,
+    "voice_name_hint": "Name of the voice",
+    "listen": "Listen",
+    "save_voice": "Save voice",
+    "saving_voice": "Adapting to the voice: {took} of about {expected}. It is adapted once; later speech starts at once.",
+    "voice_saved": "“{name}” was saved and selected.",
+    "voice_needs_sound": VOICE_NEEDS_SOUND,
+    "voice_needs_name": VOICE_NEEDS_NAME,
+    "voice_needs_consent": VOICE_NEEDS_CONSENT,
+    "hint_too_short": "{length}: too short. Record at least 5 seconds.",
+    "hint_short": "{length}: short. 5 to 20 seconds sound closer to the speaker.",
+    "hint_long": "{length}: long. Only the first 20 seconds help; cut the rest.",
+    "hint_length_good": "{length}: a good length.",
+    "hint_clipped": "Too loud: the recording is distorted. Move away from the microphone.",
+    "hint_quiet": "Too quiet. Move closer to the microphone.",
+    "hint_level_good": "Good level.",
+    "hint_noisy": "Noise or music in the background. Record in a quiet room.",
+    "hint_noise_good": "Little noise.",
+    "hint_unreadable": "The browser cannot read this file. WAV, FLAC, Ogg and MP3 work.",
+    "result_done": "done",
+    "result_cancelled": "stopped by the client",
+    "result_failed": "failed",
+    "result_refused": "refused",
     "play": "Play",
     "pause": "Pause",
     "position": "position",
@@ -186,8 +248,8 @@ SCRIPT: dict[str, object] = {
     "Checkpoints of the openaudio-s1 family support about sixty emotions, tones and sounds; s2 accepts free "
     "descriptions. With one of them loaded, this page lists its tags.",
     "tags_title": "Tags that work with every model",
-    "tags_text": "The engine applies these itself. They need “Markup” set to “markup” under Advanced settings; "
-    "the buttons below the text set it.",
+    "tags_text": "The engine applies these itself while “Markup” is set to “markup” under Advanced settings, "
+    "as it is at first.",
     "group_emotions": "Emotions",
     "group_shades": "Shades",
     "group_tones": "Tones",
@@ -268,7 +330,7 @@ SCRIPT: dict[str, object] = {
     "c_decoding": "Decoding",
     "save_codes": "Download codes (.pgc)",
     "save_after": "Download audio (.wav)",
-    "new_job": "New long text",
+    "new_job": "New audiobook or long text",
     "long_text": "Long text",
     "long_text_hint": "A chapter, an article or a book. A line that starts with # starts a chapter.",
     "document": "Or a text, Markdown or EPUB file",
@@ -277,8 +339,8 @@ SCRIPT: dict[str, object] = {
     "start_job": "Generate in the background",
     "job_started": "Started. The job continues when this page is closed.",
     "job_needs_text": "Enter a text or choose a file first.",
-    "jobs": "Jobs",
-    "no_jobs": "No jobs yet.",
+    "jobs": "Audiobooks",
+    "no_jobs": "No audiobooks yet.",
     "untitled": "Untitled",
     "open_job": "Open",
     "delete_job_confirm": "Delete “{title}” and all its audio?",
@@ -303,3 +365,35 @@ SCRIPT: dict[str, object] = {
     "redo": "Redo",
     "take_name": "take {n}, seed {seed}",
 }
+
+# The music page.
+MUSIC_HINT = "Describe the music: genre, mood, instruments, key, tempo, meter. The same seed gives the same piece."
+MUSIC_PROMPT = "Description"
+MUSIC_PROMPT_HINT = "Upbeat jazz with saxophone"
+MUSIC_EXAMPLES = (
+    "Upbeat jazz with saxophone",
+    "Calm piano in A minor, 72 bpm",
+    "Epic orchestral in D minor",
+    "Fast rock with electric guitar, 140 bpm",
+    "Bossa nova with flute and guitar",
+    "Slow waltz for strings",
+)
+MUSIC_DURATION = "Duration (seconds)"
+MUSIC_SEED = "Seed"
+MUSIC_TEMPO = "Tempo (bpm; empty: from the description)"
+MUSIC_KEY = "Key (empty: from the description)"
+MUSIC_METER = "Meter"
+FROM_DESCRIPTION = "From the description"
+MUSIC_MAKE = "Make music"
+MUSIC_ANOTHER = "Another version"
+MUSIC_SOUND = "Music"
+MUSIC_EARLIER = "Earlier pieces"
+MUSIC_COMPARED = "Compare with"
+MUSIC_FILES = "Prepare stems and MIDI"
+MUSIC_NOT_UNDERSTOOD = "Not understood:"
+MUSIC_EMPTY = "Describe the music first."
+MUSIC_KEYS = tuple(
+    f"{tonic} {mode}"
+    for mode in ("major", "minor")
+    for tonic in ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+)

@@ -42,6 +42,8 @@ class VoiceInfo:
     license: str = ""
     created_at: str | None = None
     duration_s: float | None = None
+    gender: str = ""
+    accent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +154,39 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MusicOptions:
+    """The response of `GET /v1/audio/music`: what a prompt can name."""
+
+    genres: list[str]
+    moods: list[str]
+    instruments: list[str]
+    meters: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MusicPiece:
+    """A piece of music: its audio file, its labels, and the words of the prompt that changed nothing."""
+
+    audio: bytes
+    format: str
+    seed: int
+    labels: Mapping[str, Any]
+    not_understood: str
+
+    def summary(self) -> str:
+        """Key, meter, tempo and instruments in one line."""
+        names = [str(self.labels[name]) for name in ("genre", "mood", "key", "meter") if self.labels.get(name)]
+        tempo = [f"{self.labels['tempo_bpm']:g} bpm"] if "tempo_bpm" in self.labels else []
+        return ", ".join([*names, *tempo, *self.labels.get("instruments", []), f"seed {self.seed}"])
+
+
+@dataclass(frozen=True, slots=True)
+class MusicPart:
+    """One instrument of a score; `notes` have `start_s`, `duration_s`, `pitch` and `velocity`."""
+
+    instrument: str
+    is_drums: bool
+    notes: list[Mapping[str, Any]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.client import BackendClient
-from ui.streamlit_pages import batch, codec, jobs, lossless, overview, speak, system, voices
+from ui.streamlit_pages import batch, codec, jobs, lossless, music, overview, speak, system, voices
 
 # URL path, title, icon, and the function that draws the page.
 PAGES = (
@@ -19,6 +19,7 @@ PAGES = (
     ("batch", "Batch", ":material/playlist_play:", batch.show),
     ("jobs", "Jobs", ":material/menu_book:", jobs.show),
     ("voices", "Voices", ":material/groups:", voices.show),
+    ("music", "Music", ":material/music_note:", music.show),
     ("codec", "Codec", ":material/grid_on:", codec.show),
     ("lossless", "Lossless", ":material/compress:", lossless.show),
     ("system", "System", ":material/memory:", system.show),

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from backend.api.engine_host import EngineHost
 from backend.api.metrics import ServerMetrics
 from backend.api.request_history import RequestHistory
+from backend.api.speech.live_timings import LiveTimings
 from backend.api.system_info import SystemInfo
 from backend.pipeline.longform.job_service import JobService
 from backend.settings import Settings
@@ -48,6 +49,7 @@ def _depends(read: Callable[[HTTPConnection], Any]) -> Any:
 Host = Annotated[EngineHost, _depends(host_of)]
 AppSettings = Annotated[Settings, _depends(settings_of)]
 Metrics = Annotated[ServerMetrics, _depends(metrics_of)]
+Timings = Annotated[LiveTimings, _depends(lambda connection: connection.app.state.timings)]
 History = Annotated[RequestHistory, _depends(history_of)]
 Jobs = Annotated[JobService, _depends(lambda connection: connection.app.state.jobs)]
 System = Annotated[SystemInfo, _depends(lambda connection: connection.app.state.system_info)]

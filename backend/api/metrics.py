@@ -103,10 +103,14 @@ class ServerMetrics:
         self.retries = Counter(
             "phonogram_retries", "Text segments generated again after runaway detection", registry=registry
         )
+        self.music = Counter("phonogram_music", "Pieces of music by outcome", ["outcome"], registry=registry)
+        self.open_music = Gauge("phonogram_open_music", "Pieces of music being made", registry=registry)
+        self.music_audio_s = Counter("phonogram_music_audio_seconds", "Seconds of music generated", registry=registry)
         for reason in REASONS:
             self.ends.labels(reason)
         for outcome in ("done", "cancelled", "failed", "refused"):
             self.speeches.labels(outcome)
+            self.music.labels(outcome)
 
     def observe_speech(self, metrics: Any, playback: PlaybackClock, is_streamed: bool) -> None:
         """Records a completed speech: the client-side times and the times of its stages."""

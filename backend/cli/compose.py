@@ -49,7 +49,7 @@ def compose(
         music = ScoreEngine().generate(request)
         step("writing")
         write_audio(output, music.mix)
-        if midi is not None:
+        if midi is not None and music.midi is not None:
             midi.write_bytes(music.midi)
         if stems is not None:
             stems.mkdir(parents=True, exist_ok=True)

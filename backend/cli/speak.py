@@ -97,10 +97,12 @@ def voices(is_json: Annotated[bool, typer.Option("--json", help="Print a JSON li
     with loaded_engine() as engine:
         known = engine.voices()
     if is_json:
-        typer.echo(json.dumps([{"id": voice.id, "name": voice.name} for voice in known]))
+        columns = ("id", "name", "gender", "accent", "is_builtin")
+        typer.echo(json.dumps([{name: getattr(voice, name) for name in columns} for voice in known]))
         return
     for voice in known:
-        typer.echo(f"{voice.id}  {voice.name}")
+        kind = "built in" if voice.is_builtin else f"added by you, from {voice.duration_s or 0:.0f} s of speech"
+        typer.echo(f"{voice.id:<14} {voice.name:<14} {voice.gender:<7} {voice.accent:<9} {kind}".rstrip())
     if not known:
         typer.echo("There are no voices: use --reference, or add a voice on the web page.", err=True)
 

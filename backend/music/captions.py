@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from backend.music.score import Score
 from backend.music.styles import STYLES
 
 TEMPO_WORDS = ((70, ("very slow", "slow")), (90, ("slow", "unhurried")), (112, ("mid-tempo", "moderate")),
-               (140, ("fast", "lively")), (400, ("very fast", "driving")))  # fmt: skip
+               (140, ("fast", "lively")), (math.inf, ("very fast", "driving")))  # fmt: skip
 MOOD_WORDS = {
     "happy": ("happy", "cheerful", "uplifting", "bright"), "energetic": ("energetic", "upbeat", "exciting"),
     "calm": ("calm", "peaceful", "gentle", "relaxing"), "romantic": ("romantic", "tender", "warm"),

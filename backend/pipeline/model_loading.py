@@ -145,7 +145,9 @@ def _built_in(folder: Path, conditioning_dim: int, device: torch.device) -> tupl
         return ()
     return tuple(
         BuiltInVoice(
-            Voice(entry.id, entry.name, True, entry.description, entry.license),
+            Voice(
+                entry.id, entry.name, True, entry.description, entry.license, gender=entry.gender, accent=entry.accent
+            ),
             VoiceConditioning(conditioning=entry.conditioning),
         )
         for entry in read_voices(folder, conditioning_dim, device)

@@ -24,6 +24,8 @@ class NamedVoice:
     name: str
     description: str
     license: str
+    gender: str
+    accent: str
     conditioning: Tensor
 
 
@@ -46,7 +48,7 @@ def _read_voice(path: Path, conditioning_dim: int, device: torch.device | str) -
     try:
         with metadata_path.open("rb") as file:
             metadata = json.loads(file.read(MAX_FACTS_BYTES))
-        defaults = {"id": path.stem, "name": path.stem, "description": "", "license": ""}
+        defaults = {"id": path.stem, "name": path.stem, "description": "", "license": "", "gender": "", "accent": ""}
         text_fields = {key: str(metadata.get(key, default)) for key, default in defaults.items()}
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         raise BadCheckpoint(

@@ -11,8 +11,10 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from backend.api.routes import ROUTERS
 from backend.app import create_app
+from backend.pipeline.music.engines import MusicEngines
 from backend.settings import Settings
 from tests.support.fake_engine import FakeEngine
+from tests.support.fake_music import FakeMusicEngine
 from tests.support.served import asked_here
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
@@ -21,6 +23,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     app = create_app(Settings(device="cpu"), lambda settings: FakeEngine())
+    app.state.music.engines = MusicEngines({"score": FakeMusicEngine})
     with asked_here(data_dir=str(tmp_path_factory.mktemp("data"))) as client:
         # The lifespan of the client's own application has no part in this one.
         for name in ("system_info", "host", "jobs"):

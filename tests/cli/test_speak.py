@@ -13,7 +13,7 @@ from backend.audio.pcm import to_int16
 from backend.cli import main as cli
 from backend.errors import EngineFailure, NotAvailable
 from backend.runtime.request import ReferenceClip, SpeechRequest
-from tests.support.fake_engine import FakeEngine, sound_of
+from tests.support.fake_engine import FakeEngine, Voice, sound_of
 
 
 @pytest.fixture
@@ -169,9 +169,15 @@ def test_missing_checkpoint_is_one_line(phonogram, engine, capsys):
 
 def test_voices_are_listed(phonogram, engine, capsys):
     assert phonogram("voices") == 0
-    assert capsys.readouterr().out == "hum  Hum\n"
+    assert capsys.readouterr().out.split() == ["hum", "Hum", *["added", "by", "you,", "from", "7", "s", "of", "speech"]]
+    engine.stored["eva"] = Voice("eva", "Eva", is_builtin=True, gender="female", accent="British")
+    assert phonogram("voices") == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["eva", "Eva", "female", "British", "built", "in"]
+    del engine.stored["eva"]
     assert phonogram("voices", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == [{"id": "hum", "name": "Hum"}]
+    assert json.loads(capsys.readouterr().out) == [
+        {"id": "hum", "name": "Hum", "gender": "", "accent": "", "is_builtin": False}
+    ]
     engine.stored.clear()
     assert phonogram("voices") == 0
     assert "There are no voices" in capsys.readouterr().err

@@ -38,3 +38,10 @@ def test_captions_follow_their_seed_and_leave_fields_out():
     texts = captions_of(score, 1, 200)
     said = sum(str(score.tempo_bpm) in text for text in texts)
     assert 100 < said < 180 and all(texts)
+
+
+def test_any_tempo_of_a_score_file_has_a_word():
+    from dataclasses import replace
+
+    score = replace(compose(CompositionRequest(seed=1, duration_s=8)), tempo_bpm=900.0)
+    assert captions_of(score, 1)

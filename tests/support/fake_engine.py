@@ -33,6 +33,11 @@ class Voice:
     id: str
     name: str
     created_at: str | None = "2020-01-02T03:04:05+00:00"
+    is_builtin: bool = False
+    duration_s: float | None = 7.0
+    gender: str = ""
+    accent: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True)

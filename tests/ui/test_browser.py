@@ -34,7 +34,7 @@ TEXT = "The quick brown fox jumps over the lazy dog."
 # Gradio clips content wider than the page, so it cannot be scrolled into view.
 CUT_OFF = """() => [...document.querySelectorAll('.pg-card')]
   .filter((card) => card.getBoundingClientRect().right > innerWidth).map((card) => card.innerText.slice(0, 60))"""
-ALL_TABS = ("Speak", "Review", "Voices", "Codec", "Emotions", "System")
+ALL_TABS = ("Speak", "Audiobooks", "Voices", "Codec", "Emotions", "System")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_every_sample_is_played_once_and_in_order(browser, url, engine):
         assert metric(page, "Underruns") == "0"
         assert metric(page, "Seed") == "9223372036854775807"
         sound = played_samples(page, RATE_HZ)
-    assert engine.asked == [SpeechRequest(text=TEXT, voice="hum", seed=2**63 - 1, temperature=0.4)]
+    assert engine.asked == [SpeechRequest(text=TEXT, voice="hum", seed=2**63 - 1, temperature=0.4, markup="markup")]
     assert inserted_gaps(sound, expected(seed=2**63 - 1)) == []
 
 
@@ -132,10 +132,12 @@ def test_downloads_hold_the_samples_that_were_played(browser, url, engine, tmp_p
     with visit(browser, url) as page:
         speak(page)
         wait_until_finished(page)
-        formats = page.locator("[data-part=speech] [role=group] button").all_inner_texts()
+        choice = page.locator("[data-part=speech] select")
+        formats = choice.locator("option").all_inner_texts()
         for format in ("wav", "flac"):
+            choice.select_option(format)
             with page.expect_download() as download:
-                page.get_by_role("button", name=f"Download {format}").click()
+                page.get_by_role("button", name="Download", exact=True).click()
             download.value.save_as(tmp_path / f"speech.{format}")
     assert {"wav", "flac", "mp3", "opus", "pcm"} <= set(formats)
     whole = read_audio(tmp_path / "speech.wav").samples[0]
@@ -263,7 +265,7 @@ def test_page_opened_before_the_backend_works_once_it_starts(browser):
         pass
     with paged(backend) as url, visit(browser, url) as page:
         page.locator(".pg-pill").filter(has_text="Start the backend").wait_for()
-        page.get_by_role("tab", name="Review").wait_for()
+        page.get_by_role("tab", name="Audiobooks").wait_for()
         with served(engine, at_port=int(backend.rpartition(":")[2])):
             page.get_by_text("Ready · hum").wait_for()
             speak(page)

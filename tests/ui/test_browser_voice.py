@@ -133,7 +133,15 @@ def metric(page, name):
 
 
 def test_played_audio_equals_the_backends_audio(browser, url, backend):
-    body = {"text": TEXT, "voice": "af_heart", "seed": 7, "format": "pcm", "streaming": True, "use_memory_cache": "off"}
+    body = {
+        "text": TEXT,
+        "voice": "af_heart",
+        "seed": 7,
+        "format": "pcm",
+        "streaming": True,
+        "use_memory_cache": "off",
+        "markup": "markup",
+    }
     with visit(browser, url) as page:
         wait_until_ready(page)
         speak(page)
@@ -221,16 +229,16 @@ def test_book_is_generated_and_one_sentence_regenerated(browser, url, backend):
         pytest.skip("this backend has no jobs")
     with visit(browser, url) as page:
         wait_until_ready(page)
-        page.get_by_role("tab", name="Review").click()
+        page.get_by_role("tab", name="Audiobooks").click()
         page.get_by_label("Long text", exact=True).fill(BOOK)
         page.get_by_label("Title").fill("Two rooms")
         page.get_by_label("File format", exact=True).last.select_option("flac")
         page.get_by_role("button", name="Generate in the background").click()
-        page.locator("[data-part=review] .pg-quiet").filter(has_text="done").first.wait_for()
+        page.locator("[data-part=audiobooks] .pg-quiet").filter(has_text="done").first.wait_for()
         assert page.locator(".pg-sentence").count() == 4  # titles are sentences too; short ones are merged
         page.get_by_role("button", name="Regenerate: 2").click()
         page.locator(".pg-sentence").nth(1).filter(has_text="take 2").wait_for()
-        save_screenshot(page, "gradio-review")
+        save_screenshot(page, "gradio-audiobooks")
         page.get_by_role("button", name="Compare blind: 2").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Prefer A").click()
@@ -259,7 +267,7 @@ def test_screenshots_of_every_tab(browser, url):
         wait_until_finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
         save_screenshot(page, "gradio-speak-phone")
-        for name in ("Review", "Voices", "Codec", "Emotions", "System"):
+        for name in ("Audiobooks", "Voices", "Codec", "Emotions", "System"):
             open_tab(page, name)
             page.wait_for_timeout(2500)
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name

@@ -20,6 +20,7 @@ PRESET_STORE = "phonogram-presets"
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Build the tab. Voices, bounds and defaults are loaded from the backend when the page opens."""
+    placeholder("voice_cards")
     with gr.Row(elem_classes="pg-columns"):
         with gr.Column(scale=7, min_width=320):
             text = gr.Textbox(
@@ -30,7 +31,9 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
                 elem_id="pg-text",
                 autofocus=True,
             )
+            placeholder("text_tools")
             placeholder("tags")
+            placeholder("chosen_voice")
             with gr.Row(elem_classes="pg-actions"):
                 button = gr.Button(labels.SPEAK, variant="primary", scale=3, elem_id="pg-speak")
                 stop = gr.Button(labels.STOP, scale=1, min_width=90, elem_id="pg-stop")
@@ -41,7 +44,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
                     [(labels.VOICE_DEFAULT, "")], value="", label=labels.VOICE, allow_custom_value=True, scale=4,
                     min_width=160, elem_id="pg-voice",
                 )  # fmt: skip
-                preview = gr.Button(labels.PREVIEW, scale=1, min_width=80, visible=False, elem_id="pg-preview")
+            speed = gr.Slider(0.25, 4.0, 1.0, step=0.05, label=labels.NUMBERS["speed"], elem_id="pg-speed")
             with gr.Accordion(labels.OWN_VOICE, open=False, elem_id="pg-own-voice") as own_voice:
                 # Gradio's recorder is a third of the initial download, so it loads when the panel opens.
                 recording = gr.Audio(
@@ -50,6 +53,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
                 transcript = gr.Textbox(label=labels.RECORDING_TEXT, max_lines=3, elem_id="pg-transcript")
                 fit = gr.Checkbox(True, label=labels.FIT_REFERENCE, elem_id="pg-fit")
                 consent = gr.Checkbox(False, label=labels.CONSENT, elem_id="pg-consent")
+                placeholder("cloning")
             with gr.Accordion(labels.ADVANCED, open=False, elem_id="pg-advanced"):
                 with gr.Row():
                     preset = gr.Dropdown([], value=None, label=labels.PRESET, min_width=120, scale=3)
@@ -58,11 +62,13 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
                         scale=3,
                     )  # fmt: skip
                 hint(labels.ADVANCED_HINT)
-                fields = _advanced()
+                fields = _advanced() | {"speed": speed}
                 with gr.Row():
                     preset_name = gr.Textbox(label=labels.PRESET_NAME, max_lines=1, min_width=120, scale=3)
                     save = gr.Button(labels.PRESET_SAVE, min_width=80, scale=1)
             use_markup = gr.Button(visible="hidden", elem_id="pg-use-markup")
+            choose_voice = gr.Button(visible="hidden", elem_id="pg-choose-voice")
+            restore = gr.Button(visible="hidden", elem_id="pg-restore")
             refresh = gr.Button(labels.REFRESH, size="sm", variant="secondary", elem_id="pg-refresh")
     placeholder("history")
     # Polls until the backend is ready, so that a page opened early becomes usable.
@@ -73,13 +79,12 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         state = backend_state(client)
         choices = [(labels.VOICE_DEFAULT, ""), *((one.name, one.id) for one in state.voices)]
         changes = [_field_update(name, state.settings) for name in fields]
-        can_preview = gr.Button(visible=state.can_preview)
-        return [gr.update(choices=choices), can_preview, gr.Timer(active=not state.is_ready), *changes]
+        return [gr.update(choices=choices), gr.Timer(active=not state.is_ready), *changes]
 
     def poll(markup: str | None) -> list[Any]:
         # Fields that have values stay unchanged: the user may be typing.
         updates = load()
-        return updates if markup is None else [*updates[:3], *(gr.skip() for _ in fields)]
+        return updates if markup is None else [*updates[:2], *(gr.skip() for _ in fields)]
 
     def apply_preset(name: str | None, own: dict[str, Any]) -> list[Any]:
         values = {**labels.PRESETS, **own}.get(name or "", {})
@@ -96,7 +101,7 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
         return gr.update(choices=[*labels.PRESETS, *own])
 
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    outputs = [voice, preview, timer, *fields.values()]
+    outputs = [voice, timer, *fields.values()]
     page.load(load, outputs=outputs, **hidden)
     page.load(preset_choices, own_presets, preset, **hidden)
     refresh.click(load, outputs=outputs, api_visibility="private")
@@ -111,7 +116,11 @@ def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Componen
     stop.click(None, js="() => { window.phonogram.stop(); }")
     use_markup.click(None, outputs=fields["markup"], js="() => 'markup'")
     own_voice.expand(None, outputs=recording, js=show_script(1))
-    preview.click(None, voice, js="(voice) => { window.phonogram.previewChosen(voice); }")
+    choose_voice.click(None, outputs=[voice, recording], js="() => [window.phonogram.chosenVoice, null]")
+    restore.click(None, list(fields.values()), [text, voice, seed, *fields.values()], js=_restore_script(list(fields)))
+    for source in (voice, recording):
+        source.change(None, [voice, recording], js="(voice, clip) => { window.phonogram.showChosen(voice, clip); }")
+    recording.change(None, recording, js="(clip) => { window.phonogram.showRecording(clip); }")
     return []
 
 
@@ -125,10 +134,21 @@ def _speak_script(inputs: list[str], fields: list[str]) -> str:
     )
 
 
+def _restore_script(fields: list[str]) -> str:
+    """Return a JavaScript function with the text, voice, seed and settings of `phonogram.restored`.
+
+    It is given the current settings, which stay where the entry has none.
+    """
+    return (
+        f"(...current) => {{ const {{ text, voice, usedSeed, options }} = window.phonogram.restored, fields = {json.dumps(fields)};"
+        ' return [text, voice ?? "", usedSeed ?? "", ...fields.map((name, n) => options?.[name] ?? current[n])]; }'
+    )
+
+
 def _advanced() -> dict[str, gr.components.Component]:
     """Return a component for every setting, empty until the backend has been queried."""
     fields: dict[str, gr.components.Component] = {}
-    for names in _rows(list(labels.NUMBERS)):
+    for names in _rows([name for name in labels.NUMBERS if name != "speed"]):
         with gr.Row():
             fields |= {name: gr.Number(None, label=labels.NUMBERS[name], min_width=120) for name in names}
     with gr.Row():
@@ -152,9 +172,12 @@ def _field_update(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     setting = settings.get(name)
     if setting is None:
         return gr.skip()
-    change: dict[str, Any] = {"value": setting.default, "info": setting.description}
+    change: dict[str, Any] = {"value": labels.PAGE_DEFAULTS.get(name, setting.default), "info": setting.description}
     if name in labels.CHOICES:
         change["choices"] = list(setting.choices)
+    if name == "speed":
+        # The slider shows its bounds.
+        return gr.update(value=setting.default, info="")
     if name in labels.NUMBERS:
         # Typing passes through values out of range; the backend rejects the final ones.
         change |= {"step": 1 if setting.kind == "integer" else 0.05}

@@ -12,7 +12,7 @@ async function errorMessage(response) {
     const body = await response.json();
     return body.message ?? body.error?.message ?? JSON.stringify(body.detail ?? body);
   } catch {
-    return `${response.status} ${response.statusText}`;
+    return t(response.status >= 500 ? "server_failed" : "request_refused");
   }
 }
 
@@ -40,6 +40,24 @@ export async function requestJson(path, options = {}) {
 
 export function sendJson(method, path, body) {
   return requestJson(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
+
+let readyState = null;
+
+/** Call `act` with the response of `/ready` whenever the backend has become ready, at once if it is. */
+export function onReady(act) {
+  document.addEventListener("pg-ready", (event) => act(event.detail));
+  if (readyState) act(readyState);
+}
+
+/** Record whether the backend is ready; null means that it is not. */
+export function setReady(ready) {
+  const hasChanged = Boolean(ready) !== Boolean(readyState);
+  readyState = ready;
+  if (ready && hasChanged) {
+    specification = null;
+    document.dispatchEvent(new CustomEvent("pg-ready", { detail: ready }));
+  }
 }
 
 let specification = null;

@@ -77,7 +77,9 @@ mount("codec", (place) => {
     const decoded_ms = performance.now() - started - encoded_ms;
     inspection = await requestJson(`codec/inspect?max_frames=${MAX_FRAMES}`, upload("codes", codes));
     if (slider.disabled) {
-      slider.max = slider.value = inspection.n_codebooks;
+      // The maximum first: a value above it would be cut.
+      slider.max = String(inspection.n_codebooks);
+      slider.value = slider.max;
       slider.disabled = inspection.n_codebooks < 2;
     }
     showAmount();
@@ -96,7 +98,7 @@ mount("codec", (place) => {
   function drawCodes() {
     if (!inspection) return;
     const { codes, codebook_sizes: sizes } = inspection;
-    map.style.height = `${Math.min(320, 22 * codes.length)}px`;
+    map.style.height = `${Math.min(320, Math.max(96, 22 * codes.length))}px`;
     heatMap(map, codes[0]?.length ?? 0, codes.length, (x, y) => codes[y][x] / (sizes[y] - 1));
   }
 

@@ -1,7 +1,8 @@
 // Speech history, stored in the browser's IndexedDB; nothing of it is sent anywhere.
 
 import { compare } from "./compare.js";
-import { button, el, mount, seconds, typeInto, t } from "./dom.js";
+import { button, el, mount, seconds, t } from "./dom.js";
+import { nameOf } from "./voice_cards.js";
 
 const STORE = "speeches";
 const MAX_ENTRIES = 60;
@@ -10,6 +11,12 @@ const MAX_BYTES = 200e6;
 let opening = null;
 let draw = () => {};
 let openEntry = () => {};
+
+/** Put the text, voice, seed and settings of an entry back into the fields. */
+function restoreEntry(entry) {
+  window.phonogram.restored = entry;
+  document.querySelector("#pg-restore")?.click();
+}
 
 export function onOpen(act) {
   openEntry = act;
@@ -93,7 +100,7 @@ mount("history", (place) => {
     return el("li", {}, checkbox,
       button(t("play"), () => openEntry(entry), { kind: "round", iconName: "play" }),
       el("div", { class: "pg-grow pg-entry" }, el("span", { class: "pg-entry-text" }, entry.text), el("span", { class: "pg-quiet" }, description(entry))),
-      button(t("use_text"), () => typeInto("#pg-text", entry.text), { kind: "small" }),
+      button(t("use_text"), () => restoreEntry(entry), { kind: "small" }),
       button(t("delete"), async () => {
         await deleteEntry(entry.id);
         selected.delete(entry.id);
@@ -112,5 +119,5 @@ mount("history", (place) => {
 
 function description(entry) {
   const when = new Date(entry.at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  return [entry.clip ? t("reference_recording") : entry.voice || t("default_voice"), `${t("m_seed")} ${entry.usedSeed}`, seconds(entry.duration_s), when].join(" · ");
+  return [entry.clip ? t("reference_recording") : nameOf(entry.voice), `${t("m_seed")} ${entry.usedSeed}`, seconds(entry.duration_s), entry.isWhole === false && t("incomplete"), when].filter(Boolean).join(" · ");
 }

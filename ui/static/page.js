@@ -1,11 +1,15 @@
 // Entry point of the page's scripts: header, theme, keyboard shortcuts and tabs.
 
 import { transcode } from "./codec.js";
+import { setReady } from "./backend.js";
 import { el, icon, mount, t } from "./dom.js";
 import "./emotions.js";
-import "./review.js";
-import { preview, speak, stop } from "./speak.js";
+import "./audiobooks.js";
+import { showRecording } from "./cloning.js";
+import { speak, stop } from "./speak.js";
 import "./system.js";
+import "./text_tools.js";
+import { choose, showChosen } from "./voice_cards.js";
 import { reload as reloadVoices } from "./voices.js";
 
 const THEME_KEY = "phonogram-theme";
@@ -33,10 +37,11 @@ function watch(place) {
   const text = el("span", {}, t("connecting"));
   place.append(dot, text);
   const poll = async () => {
-    let [kind, sentence] = ["bad", t("page_unreachable")];
+    let [kind, sentence, state] = ["bad", t("page_unreachable"), null];
     try {
       const response = await fetch("/backend/ready");
       const ready = await response.json();
+      state = ready;
       if (response.status === 200) [kind, sentence] = ["good", ready.engine?.model ? t("ready_with", { model: ready.engine.model }) : t("ready")];
       else if (response.status === 503) [kind, sentence] = ready.loading ? ["wait", t("loading")] : ["bad", `${t("not_ready")} ${ready.message}`];
       else sentence = ready.message ?? sentence;
@@ -44,8 +49,9 @@ function watch(place) {
       // The page's server is unreachable: the default sentence says so.
     }
     dot.className = `pg-dot pg-dot-${kind}`;
+    setReady(kind === "good" ? state : null);
     if (text.textContent !== sentence) text.textContent = sentence;
-    setTimeout(poll, kind === "good" ? 10 * POLL_MS : POLL_MS);
+    setTimeout(poll, POLL_MS);
   };
   poll();
 }
@@ -69,14 +75,12 @@ document.addEventListener("keydown", (event) => {
       speakButton.click();
     }
   }
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
+  // Esc closes a list or a dialog first; only elsewhere it stops the speech.
+  const isInList = event.target.closest?.("[role=combobox], [role=listbox], [aria-expanded=true]") || document.querySelector("[role=listbox], ul.options");
+  if (event.key === "Escape" && !isInList && !document.querySelector("dialog[open]")) stop();
 });
 
 applyTheme(preferredTheme());
 
-async function previewChosen(voice) {
-  if (voice) await preview(voice).catch((error) => alert(error.message));
-}
-
 // Called by the buttons of the tabs.
-window.phonogram = { speak, stop, previewChosen, reloadVoices, transcode };
+window.phonogram = { speak, stop, choose, showChosen, showRecording, reloadVoices, transcode };

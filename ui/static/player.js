@@ -11,13 +11,33 @@ const START_S = 0.02;
 
 const contexts = new Map();
 let active = null;
+const VOLUME_KEY = "phonogram-volume";
+let volume = Number(localStorage.getItem(VOLUME_KEY) ?? 1);
 
 /** Returns the audio context of a sample rate. At that rate chunks are not resampled, which would make joins audible. */
 export function contextFor(rateHz) {
-  if (!contexts.has(rateHz)) contexts.set(rateHz, new AudioContext({ sampleRate: rateHz, latencyHint: "interactive" }));
+  if (!contexts.has(rateHz)) {
+    const opened = new AudioContext({ sampleRate: rateHz, latencyHint: "interactive" });
+    opened.volume = opened.createGain();
+    opened.volume.gain.value = volume;
+    opened.volume.connect(opened.destination);
+    contexts.set(rateHz, opened);
+  }
   const context = contexts.get(rateHz);
   if (context.state === "suspended") context.resume();
   return context;
+}
+
+/** Returns the playback volume, 0 to 1. */
+export function currentVolume() {
+  return volume;
+}
+
+/** Set the playback volume, 0 to 1; it is remembered. Files are not changed by it. */
+export function setVolume(value) {
+  volume = Math.min(1, Math.max(0, value));
+  localStorage.setItem(VOLUME_KEY, String(volume));
+  for (const context of contexts.values()) context.volume.gain.value = volume;
 }
 
 /** Open the audio output at the first user gesture; opening takes up to 250 ms, which would delay the first audio. */
@@ -156,7 +176,7 @@ export class Player extends EventTarget {
       return;
     }
     const source = new AudioBufferSourceNode(this.context, { buffer: chunk.buffer });
-    source.connect(this.context.destination);
+    source.connect(this.context.volume);
     source.start(at, skipped / this.rateHz);
     source.onended = () => {
       this.sources.delete(source);

@@ -2,12 +2,21 @@
 
 import { el, icon, seconds, t } from "./dom.js";
 import { Spectrogram, Waveform } from "./visualization.js";
-import { Player } from "./player.js";
+import { Player, currentVolume, setVolume } from "./player.js";
 
 const STEP_S = 1;
 // Drawing competes with speech generation for the CPU, so it is throttled.
 const TICK_MS = 100;
 const DRAW_MS = 400;
+
+/** Creates a volume slider in percent. */
+function volumeControl() {
+  const slider = el("input", {
+    type: "range", min: "0", max: "100", value: String(Math.round(100 * currentVolume())), class: "pg-volume", "aria-label": t("volume"), title: t("volume"),
+    input: () => setVolume(Number(slider.value) / 100),
+  });
+  return slider;
+}
 
 export class PlayerView {
   /** Fills `place`; `name` labels the controls for screen readers. */
@@ -23,7 +32,7 @@ export class PlayerView {
     this.clock = el("span", { class: "pg-clock" }, "0.0 s");
     this.spectrum = el("canvas", { class: "pg-spectrum", role: "img", "aria-label": `${name}: ${t("spectrogram")}` });
     place.classList.add("pg-sound");
-    place.replaceChildren(el("div", { class: "pg-sound-row" }, this.toggle, this.slider, this.clock), ...(isSmall ? [] : [this.spectrum]));
+    place.replaceChildren(el("div", { class: "pg-sound-row" }, this.toggle, this.slider, this.clock, isSmall ? [] : volumeControl()), ...(isSmall ? [] : [this.spectrum]));
     this.isSmall = isSmall;
     this.player.addEventListener("change", () => this.changed());
     new ResizeObserver(() => this.draw()).observe(this.slider);
@@ -36,6 +45,14 @@ export class PlayerView {
     this.spectrogram = new Spectrogram(rateHz, nChannels);
     this.changed();
     this.draw();
+  }
+
+  /** Forget the audio. */
+  clear() {
+    this.player.begin(24000, 1);
+    this.player.stop();
+    this.toggle.disabled = true;
+    this.reset(24000, 1);
   }
 
   /** Start streamed audio: chunks follow through `push`, and playback starts by itself. */

@@ -6,9 +6,11 @@ import * as history from "./history.js";
 import { concatenate, SampleReader, wavFile } from "./pcm.js";
 import { contextFor, pauseActive, openOnFirstGesture } from "./player.js";
 import { PlayerView } from "./player_view.js";
+import { ReadAlong } from "./read_along.js";
 
 const STEPS = ["sent", "first", "generating", "done"];
 const LOCAL_FORMATS = { wav: (speech) => wavFile(speech.pcm, speech.rateHz, speech.nChannels), pcm: (speech) => new Blob([speech.pcm]) };
+const FORMAT_KEY = "phonogram-format";
 // Stages of a request in the backend, in order.
 const STAGES = ["queue", "reference", "semantic", "synthesis"];
 
@@ -30,11 +32,11 @@ export async function speak(values) {
   if (values.recording && !values.consent) return panel.fail(t("consent_missing"));
   const controller = new AbortController();
   current = controller;
-  const speech = { ...values, at: Date.now(), chunks: [], gaps: 0, isWhole: false };
+  const speech = { ...values, at: Date.now(), chunks: [], gaps: 0, isWhole: false, timingsId: crypto.randomUUID?.() ?? `${Math.random()}${Math.random()}`.replace(/\./g, "") };
   panel.begin(speech, clicked_ms);
   try {
     speech.clip = values.recording ? await (await fetch(values.recording.url)).blob() : null;
-    const pending = request("tts", { method: "POST", body: formOf(speech, "pcm", true), signal: controller.signal });
+    const pending = request("tts", { method: "POST", headers: { "X-Timings-Id": speech.timingsId }, body: formOf(speech, "pcm", true), signal: controller.signal });
     // Opened while the backend works, unless a user gesture has opened it already.
     contextFor(expectedRateHz);
     const response = await pending;
@@ -95,11 +97,13 @@ class SpeechPanel {
     this.steps = Object.fromEntries(STEPS.map((step) => [step, el("li", {}, el("b", {}, t(`step_${step}`)), el("span", {}, ""))]));
     this.playerPlace = el("div");
     this.metrics = el("dl", { class: "pg-metrics" });
+    this.readPlace = el("div");
     this.downloads = el("div", { class: "pg-row", role: "group", "aria-label": t("download") });
     place.replaceChildren(
-      el("div", { class: "pg-card" }, this.state, el("ol", { class: "pg-steps" }, Object.values(this.steps)), this.playerPlace, this.metrics, this.downloads),
+      el("div", { class: "pg-card" }, this.state, el("ol", { class: "pg-steps" }, Object.values(this.steps)), this.playerPlace, this.readPlace, this.downloads, this.metrics),
     );
     this.view = new PlayerView(this.playerPlace, t("speech"));
+    this.readAlong = new ReadAlong(this.readPlace, this.view.player);
     this.view.player.addEventListener("started", (event) => this.onStarted(event.detail));
     this.view.player.addEventListener("change", () => this.onPlayerChange());
   }
@@ -111,6 +115,10 @@ class SpeechPanel {
     }
     this.metrics.replaceChildren();
     this.downloads.replaceChildren();
+    // Otherwise the sound of an earlier text would look like the result.
+    this.view.clear();
+    this.readAlong.clear();
+    this.speech = null;
     this.state.classList.remove("pg-bad");
   }
 
@@ -122,7 +130,7 @@ class SpeechPanel {
   begin(speech, clicked_ms) {
     this.speech = speech;
     this.clicked_ms = clicked_ms;
-    this.state.textContent = t(needsAdaptation(speech) ? "fitting" : "speaking");
+    this.state.textContent = t(needsAdaptation(speech) ? "adapting" : "speaking");
     this.step("sent", t("waiting_first"), false);
     document.body.classList.add("pg-busy");
     this.waiting = setInterval(() => this.step("sent", seconds((performance.now() - clicked_ms) / 1000), false), 200);
@@ -134,6 +142,8 @@ class SpeechPanel {
     this.step("sent", t("accepted"));
     this.step("first", `${Math.round(performance.now() - this.clicked_ms)} ms`);
     this.view.begin(speech.rateHz, speech.nChannels);
+    this.readAlong.speech = speech;
+    this.following = this.readAlong.follow(speech);
   }
 
   append(speech, samples) {
@@ -176,6 +186,8 @@ class SpeechPanel {
     }
     this.showMetrics(speech);
     this.showDownloads(speech);
+    await this.following;
+    if (this.speech === speech) this.showDownloads(speech);
     await history.save(speech);
     this.loadServerMetrics(speech);
   }
@@ -186,6 +198,7 @@ class SpeechPanel {
     this.speech = speech;
     this.state.textContent = t("from_history");
     this.view.show({ samples: speech.pcm, rateHz: speech.rateHz, nChannels: speech.nChannels });
+    if (speech.sentences) this.readAlong.show(speech, speech.sentences);
     this.view.player.play();
     this.showMetrics(speech);
     this.showDownloads(speech);
@@ -221,31 +234,39 @@ class SpeechPanel {
   async showDownloads(speech) {
     const fields = await speechFields().catch(() => null);
     const formats = fields?.format?.enum ?? Object.keys(LOCAL_FORMATS);
-    this.downloads.replaceChildren(
-      el("span", { class: "pg-quiet" }, t("download")),
-      ...formats.map((format) => button(format, (event) => this.download(speech, format, event.currentTarget), { kind: "small", "aria-label": `${t("download")} ${format}` })),
+    const remembered = localStorage.getItem(FORMAT_KEY);
+    const choice = el("select", { class: "pg-input", "aria-label": t("format"), change: () => localStorage.setItem(FORMAT_KEY, choice.value) }, formats.map((format) => el("option", { value: format }, format)));
+    if (formats.includes(remembered)) choice.value = remembered;
+    const parts = [
+      button(t("download"), (event) => this.download(speech, choice.value, event.currentTarget), { kind: "main" }), choice,
+      ...(this.speech === speech && this.readAlong.sentences.length ? this.readAlong.buttons(fileName(speech)) : []),
       el("span", { class: "pg-grow" }),
+      !speech.isWhole && el("span", { class: "pg-badge" }, t("incomplete")),
       speech.usedSeed && button(t("reuse_seed"), () => typeInto("#pg-seed", speech.usedSeed), { kind: "small" }),
-    );
+    ];
+    this.downloads.replaceChildren(...parts.filter(Boolean));
   }
 
   async download(speech, format, pressed) {
     pressed.disabled = true;
     try {
-      saveFile(format in LOCAL_FORMATS ? LOCAL_FORMATS[format](speech) : await convert(speech, format), `speech-${speech.usedSeed}.${format}`);
+      saveFile(format in LOCAL_FORMATS ? LOCAL_FORMATS[format](speech) : await convert(speech, format), `${fileName(speech)}.${format}`);
     } catch (error) {
-      this.fail(error.message);
+      this.state.textContent = error.message;
+      this.state.classList.add("pg-bad");
     } finally {
       pressed.disabled = false;
     }
   }
 }
 
-/** Returns the speech in another format: the same text, voice and seed give the same codes, which the backend has cached. */
+const fileName = (speech) => `speech-${speech.usedSeed}${speech.isWhole === false ? "-incomplete" : ""}`;
+
+/** Returns the samples that were heard as a file of another format. */
 async function convert(speech, format) {
-  const send = (isStreaming) => request("tts", { method: "POST", body: formOf(speech, format, isStreaming, speech.usedSeed) });
-  const response = await send(true).catch((error) => (error.status === 400 ? send(false) : Promise.reject(error)));
-  return response.blob();
+  const form = new FormData();
+  form.append("audio", LOCAL_FORMATS.wav(speech), "speech.wav");
+  return (await request(`audio/convert?format=${format}`, { method: "POST", body: form })).blob();
 }
 
 /** Play the preview of a voice. */

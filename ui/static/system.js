@@ -2,6 +2,7 @@
 
 import { requestJson, hasEndpoint, sendJson } from "./backend.js";
 import { button, el, mount, t } from "./dom.js";
+import { nameOf } from "./voice_cards.js";
 
 const REFRESH_MS = 2000;
 const [N_POINTS, MIN_POINTS] = [90, 10];
@@ -140,7 +141,7 @@ mount("system", (place) => {
     const recent = await requestJson("requests?limit=12").catch(() => ({ requests: [] }));
     const number = (value, digits, unit = "") => (Number.isFinite(value) ? value.toFixed(digits) + unit : "–");
     requests.replaceChildren(table(["id", "endpoint", "voice", "length", "first_audio", "rtf", "queue", "result"].map((name) => t(`r_${name}`)),
-      recent.requests.map((one) => [one.id, one.door, one.voice ?? "–", number(one.audio_s, 1, " s"), number(one.first_audio_s * 1000, 0, " ms"), number(one.rtf, 2), number(one.queue_s * 1000, 0, " ms"), one.finish ?? one.status ?? "–"])));
+      recent.requests.map((one) => [one.id, one.door, one.voice ? nameOf(one.voice) : "–", number(one.audio_s, 1, " s"), number(one.first_audio_s * 1000, 0, " ms"), number(one.rtf, 2), number(one.queue_s * 1000, 0, " ms"), t(`result_${one.status}`)])));
   }
 
   // A hidden tab sends no requests.

@@ -1,8 +1,14 @@
 // The Voices tab: preview, rename, remove, and measure the similarity of voices.
 
-import { request, requestJson, hasEndpoint, sendJson } from "./backend.js";
+import { onReady, request, requestJson, hasEndpoint, sendJson } from "./backend.js";
 import { runAction, button, el, mount, t } from "./dom.js";
 import { preview } from "./speak.js";
+
+/** Returns whether each word of the query starts a word of the text: "male" does not find "female". */
+function hasWords(text, query) {
+  const known = text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
+  return query.split(/\s+/).filter(Boolean).every((word) => known.some((one) => one.startsWith(word)) || text.toLowerCase().startsWith(word));
+}
 
 let draw = async () => {};
 
@@ -27,6 +33,7 @@ mount("voices", (place) => {
   /** Refresh the voices of the Speak tab. */
   function refreshSpeakTab() {
     document.querySelector("#pg-refresh")?.click();
+    document.dispatchEvent(new Event("pg-voices"));
   }
 
   async function rename(voice) {
@@ -63,7 +70,7 @@ mount("voices", (place) => {
 
   function show() {
     const query = search.value.trim().toLowerCase();
-    const matches = voices.filter((voice) => `${voice.name} ${voice.id} ${voice.description ?? ""}`.toLowerCase().includes(query));
+    const matches = voices.filter((voice) => hasWords(`${voice.name} ${voice.id} ${voice.description ?? ""}`, query));
     list.replaceChildren(...(matches.length ? matches.map(card) : [el("li", { class: "pg-quiet" }, t("no_voices"))]));
   }
 
@@ -84,4 +91,5 @@ mount("voices", (place) => {
     show();
   };
   draw();
+  onReady(() => draw());
 });

@@ -35,7 +35,9 @@ def _field(name: str, setting: Parameter) -> Any:
         return st.checkbox(label, bool(setting.default), help=help, key=key)
     if name in labels.CHOICES:
         choices = list(setting.choices)
-        return st.selectbox(label, choices, choices.index(setting.default), help=help, key=key)
+        return st.selectbox(
+            label, choices, choices.index(labels.PAGE_DEFAULTS.get(name, setting.default)), help=help, key=key
+        )
     kind = int if setting.kind == "integer" else float
     low, high, default = (
         None if value is None else kind(value) for value in (setting.minimum, setting.maximum, setting.default)

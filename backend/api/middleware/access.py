@@ -21,7 +21,7 @@ from backend.settings import Settings
 log = logging.getLogger(__name__)
 
 # Health checks and documentation need no API key.
-PUBLIC_PATHS = ("/health", "/ready", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
+PUBLIC_PATHS = ("/health", "/ready", "/openapi.json", "/", "/docs", "/home.js", "/home.css", "/docs.js")
 UNLIMITED_PATHS = ("/health", "/ready")
 POLICY_VIOLATION = 1008
 

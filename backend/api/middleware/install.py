@@ -11,6 +11,7 @@ from backend.api.middleware.body_limit import BodyLimitMiddleware
 from backend.api.middleware.chunking import ChunkingMiddleware
 from backend.api.middleware.security_headers import SecurityHeadersMiddleware
 from backend.api.middleware.timeouts import TimeoutMiddleware
+from backend.api.music.response import HEADERS as MUSIC_HEADERS
 from backend.api.speech.headers import DESCRIPTIONS
 from backend.settings import Settings
 
@@ -26,6 +27,6 @@ def install_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(AccessMiddleware, settings=settings)
     app.add_middleware(
         CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["*"], expose_headers=[*DESCRIPTIONS, *CODE_FILE_HEADERS],
+        allow_headers=["*"], expose_headers=sorted({*DESCRIPTIONS, *CODE_FILE_HEADERS, *MUSIC_HEADERS}),
     )  # fmt: skip
     app.add_middleware(SecurityHeadersMiddleware)

@@ -7,9 +7,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.errors import SECURITY_HEADERS
 
-# These pages load scripts from a CDN, so they have no Content-Security-Policy.
-PAGES = ("/docs", "/redoc")
-
 
 class SecurityHeadersMiddleware:
     """Adds the security headers that a response does not set itself."""
@@ -22,8 +19,7 @@ class SecurityHeadersMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
-                    if name != "Content-Security-Policy" or not scope["path"].startswith(PAGES):
-                        headers.setdefault(name, value)
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -7,8 +7,11 @@ from backend.api.routes import (
     fish_codec,
     fish_references,
     fish_speech,
+    home,
     jobs,
     lossless,
+    music,
+    music_socket,
     openai_models,
     openai_speech,
     openai_voices,
@@ -19,12 +22,15 @@ from backend.api.routes import (
 )
 
 ROUTERS = (
+    home.router,
     speech.router,
     speech_socket.router,
     voices.router,
     openai_voices.router,
     codec.router,
     lossless.router,
+    music.router,
+    music_socket.router,
     fish_speech.router,
     fish_references.router,
     fish_codec.router,

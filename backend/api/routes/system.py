@@ -88,6 +88,7 @@ class Readiness(BaseModel):
     ready: bool
     loading: bool = Field(default=False, description="True while the engine is loading.")
     message: str
+    max_text_chars: int = Field(description="Maximum text of one speech request, in characters.")
     engine: dict[str, Any] | None = Field(
         default=None,
         description="Status of the engine; omitted when API_KEY is set, because /ready is public. See /metrics.",
@@ -100,11 +101,14 @@ async def ready(response: Response, host: Host, settings: AppSettings) -> Readin
     reason = host.unavailable_reason
     if reason is not None:
         response.status_code = 503
-        return Readiness(ready=False, loading=host.is_loading, message=reason)
+        return Readiness(ready=False, loading=host.is_loading, message=reason, max_text_chars=settings.max_text_chars)
     status = await host.run(host.engine.status)
     # This path is public, so a server with an API key does not expose its status here.
     is_private = bool(settings.api_key)
-    return Readiness(ready=True, message="Ready to speak.", engine=None if is_private else engine_fields(status))
+    return Readiness(
+        ready=True, message="Ready to speak.", max_text_chars=settings.max_text_chars,
+        engine=None if is_private else engine_fields(status),
+    )  # fmt: skip
 
 
 class SpeechRow(BaseModel):

@@ -33,6 +33,8 @@ class VoiceBody(BaseModel):
     is_builtin: bool = Field(default=False, description="Part of the checkpoint; cannot be deleted.")
     description: str = ""
     license: str = ""
+    gender: str = Field(default="", description="`female` or `male`; empty if unknown.")
+    accent: str = Field(default="", description="For example `American` or `British`; empty if unknown.")
     created_at: str | None = None
     duration_s: float | None = Field(default=None, description="Duration of the reference audio.")
 

@@ -21,6 +21,7 @@ from backend.api.engine_host import MAX_SPEECHES, SpeechStreamProtocol
 from backend.api.metrics import Outcome, PlaybackClock
 from backend.api.request_history import RequestRecord
 from backend.api.speech.headers import headers_at_end, headers_at_start
+from backend.api.speech.live_timings import HEADER, LiveTimings, check_timings_id
 from backend.audio.files import encode_audio
 from backend.audio.waveform import Waveform
 from backend.audio.writers import FORMATS, Writer, open_writer
@@ -68,6 +69,8 @@ class SpeechRun:
         self.host = host_of(connection)
         self._metrics, self._history = metrics_of(connection), history_of(connection)
         self._connection, self._request = connection, request
+        self._timings: LiveTimings = connection.app.state.timings
+        self._timings_id = connection.headers.get(HEADER)
         self._arrived_at = datetime.now(timezone.utc)
         self._stream: SpeechStreamProtocol | None = None
         self.chunks: Iterator[Waveform] = iter(())
@@ -91,6 +94,8 @@ class SpeechRun:
         """Starts the speech and returns the first chunk. Raises the errors of the engine."""
         self.host.n_speeches += 1
         self._metrics.open_speeches.inc()
+        if self._timings_id is not None:
+            check_timings_id(self._timings_id)
         if self.host.n_speeches > MAX_SPEECHES:
             raise Busy(f"{MAX_SPEECHES} speech requests are running or queued. Try again soon.", retry_after_s=1.0)
         self.host.require_open()
@@ -98,6 +103,8 @@ class SpeechRun:
 
         def start() -> Waveform:
             self._stream = engine.begin(self._request, client)
+            if self._timings_id is not None:
+                self._timings.start(self._timings_id, self._stream)
             if self.is_cancelled:  # while the thread was starting
                 self._stream.cancel()
             self.chunks = iter(self._stream)
@@ -146,6 +153,8 @@ class SpeechRun:
         """Records the outcome and cancels the engine's stream if it is unfinished. Call it once."""
         if self._outcome != "done" and self._stream is not None:
             self._stream.cancel()
+        if self._timings_id is not None and self._stream is not None:
+            self._timings.finish(self._timings_id)
         outcome: Outcome = "cancelled" if self.is_cancelled and self._outcome != "done" else self._outcome
         self.host.n_speeches -= 1
         self._metrics.open_speeches.dec()
@@ -159,7 +168,7 @@ class SpeechRun:
         return RequestRecord(
             id=connection.state.request_id, at=self._arrived_at.isoformat(timespec="milliseconds"),
             door=getattr(connection.scope.get("route"), "path", connection.url.path), voice=self._request.voice,
-            n_chars=len(self._request.text), status=outcome, finish=metrics.finish_reason if metrics else None,
+            n_chars=len(self._request.text), status=outcome, finish=metrics.finish_reason if metrics and outcome == "done" else None,
             audio_s=round(audio_s, 3), first_audio_s=round(playback.first_audio_s, 4),
             total_s=round(playback.total_s, 4), rtf=round(playback.total_s / audio_s, 4) if audio_s else 0.0,
             queue_s=round(metrics.queue_s, 4) if metrics else 0.0, underrun_s=round(playback.underrun_s, 4),
@@ -232,6 +241,9 @@ class StreamingSpeechResponse(Response):
                     speech.sent(unsent_s)
                 speech.finish()
                 await send({"type": "http.response.body", "body": body, "more_body": False})
+        except (OSError, asyncio.CancelledError):
+            speech.cancel()  # the client is gone, which is no failure of the speech
+            raise
         except PhonogramError as error:
             if not speech.is_cancelled:
                 log.warning("A speech failed after its start: %s", error)

@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
@@ -147,3 +148,33 @@ load_double = operation(types.float64, [_a], lambda b, p: load(b, p, ir.DoubleTy
 load_float = operation(types.float32, [_a], lambda b, p: load(b, p, F32, 4))
 store_float = operation(types.void, [_a, types.float32], lambda b, p, v: _store(b, p, v, 4))
 square_root = operation(types.float32, [types.float32], lambda b, x: llvm_function(b, "llvm.sqrt.f32", F32, x))
+
+
+def _dots(builder: ir.IRBuilder, q: ir.Value, keys: ir.Value, stride: ir.Value, n: ir.Value, out: ir.Value) -> None:
+    sums = [cgutils.alloca_once_value(builder, constant(0.0, F32)) for _ in range(LANES)]
+    with cgutils.for_range(builder, n) as loop:
+        at = builder.mul(loop.index, I64(4 * LANES))
+        query = load(builder, builder.add(q, at), of(F32), 4)
+        for k, place in enumerate(sums):
+            key = load(builder, builder.add(keys, builder.add(at, builder.mul(stride, I64(k)))), of(F32), 4)
+            so_far = builder.load(place)
+            builder.store(llvm_function(builder, "llvm.fma.v16f32", of(F32), key, query, so_far), place)
+    parts = [builder.load(place) for place in sums]
+    width = LANES
+    while len(parts) > 1:
+        # Each vector holds runs of `width` lanes, one for each of its keys; halves of a run are added.
+        parts = [_folded(builder, a, b, width) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        width //= 2
+    _store(builder, out, parts[0], 4)
+
+
+def _folded(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, width: int) -> ir.Value:
+    """Adds the second half of every run of `width` lanes of `a` and `b` to its first half; `a`'s runs come first."""
+    half, starts = width // 2, range(0, 2 * LANES, width)
+    low, high = ([s + k + i for s in starts for i in range(half)] for k in (0, half))
+    first, second = (builder.shuffle_vector(a, b, ir.Constant(of(I32), picked)) for picked in (low, high))
+    return builder.fadd(first, second)
+
+
+# (query, keys, bytes between keys, d / 16, out): stores the products of one query with 16 keys, like 16 times `total`.
+store_16_dots = operation(types.void, [_a] * 5, _dots)

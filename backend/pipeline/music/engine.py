@@ -141,8 +141,12 @@ class MusicStream(Protocol):
     labels: dict[str, Any]
     not_understood: tuple[str, ...]
     stem_names: tuple[str, ...]
-    midi: bytes | None
     ignored: tuple[str, ...]
+
+    @property
+    def midi(self) -> bytes | None:
+        """The piece as a Standard MIDI File, where the engine has one."""
+        ...
 
     def __iter__(self) -> Iterator[MusicChunk]: ...
 

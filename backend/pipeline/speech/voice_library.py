@@ -39,6 +39,8 @@ class Voice:
     license: str = ""
     created_at: str | None = None
     duration_s: float | None = None
+    gender: str = ""
+    accent: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

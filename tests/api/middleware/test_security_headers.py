@@ -37,7 +37,6 @@ def test_every_response_has_security_headers():
     assert [answer.status_code for answer in answers] == [200, 401, 401, 200, 500, 403]
     for answer in answers:
         assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
-    assert "content-security-policy" not in http.get("/docs").headers
 
 
 @pytest.mark.parametrize("kind", [*STATUS, ZeroDivisionError, OSError, MemoryError], ids=lambda kind: kind.__name__)

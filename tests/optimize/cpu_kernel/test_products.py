@@ -8,8 +8,8 @@ numba = pytest.importorskip("numba")
 from backend.hardware import current_hardware  # noqa: E402
 from backend.optimize.cpu_kernel.matrices import aligned  # noqa: E402
 from backend.optimize.cpu_kernel.products import FORMS, dot_rows  # noqa: E402
-from backend.optimize.cpu_kernel.stack import exponential  # noqa: E402
-from backend.optimize.cpu_kernel.vectors import load_floats, store_floats  # noqa: E402
+from backend.optimize.cpu_kernel.stack import dot, exponential  # noqa: E402
+from backend.optimize.cpu_kernel.vectors import load_floats, store_16_dots, store_float, store_floats  # noqa: E402
 
 
 def is_supported(form):
@@ -53,3 +53,17 @@ def test_exponential_is_accurate():
     y = np.zeros_like(x)
     run(x.ctypes.data, y.ctypes.data, len(x))
     assert (np.abs(y / np.exp(x.astype(np.float64)) - 1)).max() < 2e-7
+
+
+def test_sixteen_keys_together_give_each_keys_bits():
+    @numba.njit
+    def run(query, keys, d, together, alone):
+        store_16_dots(query, keys, 4 * d, d // 16, together)
+        for k in range(16):
+            store_float(alone + 4 * k, dot(query, keys + 4 * d * k, d))
+
+    generator, d = np.random.default_rng(0), 80
+    query, keys = (generator.standard_normal(shape).astype(np.float32) for shape in (d, (16, d)))
+    together, alone = np.zeros((2, 16), np.float32)
+    run(*(array.ctypes.data for array in (query, keys)), d, together.ctypes.data, alone.ctypes.data)
+    assert (together == alone).all() and np.allclose(together, keys @ query, rtol=1e-4)

@@ -169,5 +169,5 @@ def test_engines_reject_what_they_cannot_do_and_name_what_has_no_effect(engine):
 
 def test_auto_takes_an_engine_that_is_here_and_unknown_names_are_rejected():
     assert resolve_engine("auto") in ENGINES
-    with pytest.raises(BadRequest, match="expected one of auto, score"):
+    with pytest.raises(BadRequest, match="expected auto, score"):
         resolve_engine("nothing")

@@ -1,4 +1,4 @@
-"""The Review tab: long texts as background jobs, corrected sentence by sentence."""
+"""The Audiobooks tab: long texts as background jobs, corrected sentence by sentence."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from ui.gradio_theme import placeholder
 
 def build(client: BackendClient, page: gr.Blocks) -> list[gr.components.Component]:
     """Build the placeholder of the jobs."""
-    placeholder("review")
+    placeholder("audiobooks")
     return []

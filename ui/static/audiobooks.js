@@ -1,6 +1,6 @@
-// The Review tab: long texts as background jobs, played and corrected sentence by sentence.
+// The Audiobooks tab: long texts as background jobs, played and corrected sentence by sentence.
 
-import { request, requestJson, openapi, sendJson } from "./backend.js";
+import { onReady, request, requestJson, openapi, sendJson } from "./backend.js";
 import { compare } from "./compare.js";
 import { runAction, button, el, mount, saveFile, seconds, t } from "./dom.js";
 import { decodeAudio, flacRate } from "./pcm.js";
@@ -13,7 +13,7 @@ async function loadTake(job, index, take) {
   return decodeAudio(blob, flacRate(new Uint8Array(await blob.arrayBuffer())));
 }
 
-mount("review", (place) => {
+mount("audiobooks", (place) => {
   const state = el("p", { class: "pg-state", role: "status" }, "");
   const text = el("textarea", { class: "pg-input pg-grow", rows: "5", "aria-label": t("long_text"), placeholder: t("long_text_hint") });
   const file = el("input", { type: "file", class: "pg-file", accept: ".txt,.md,.epub", "aria-label": t("document") });
@@ -178,8 +178,13 @@ mount("review", (place) => {
         done.length > 1 && act(t("compare"), () => compareTakes(sentence))));
   }
 
-  runButton(place, async () => {
+  document.addEventListener("pg-hand-over", () => {
+    text.value = window.phonogram.handedOver ?? text.value;
+    text.focus();
+  });
+  if (window.phonogram?.handedOver) text.value = window.phonogram.handedOver;
+  onReady(() => runButton(place, async () => {
     await loadOptions();
     await list();
-  });
+  }));
 });

@@ -1,0 +1,1 @@
+"""Music endpoints: requests, streams, archives of stems, and the WebSocket."""

@@ -1,0 +1,26 @@
+"""What both music pages share: the description sent to the backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ui import labels
+
+
+def description(
+    prompt: str, duration_s: float | None, seed: float | None, tempo_bpm: float | None, key: str | None,
+    meter: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Returns the fields that were filled in. Raises `ValueError` with a message for the user without a prompt."""
+    if not prompt.strip():
+        raise ValueError(labels.MUSIC_EMPTY)
+    fields: dict[str, Any] = {"prompt": prompt, "seed": int(seed or 0)}
+    if duration_s:
+        fields["duration_s"] = float(duration_s)
+    if tempo_bpm:
+        fields["tempo_bpm"] = int(tempo_bpm)
+    if key and key != labels.FROM_DESCRIPTION:
+        fields["key"] = key
+    if meter and meter != labels.FROM_DESCRIPTION:
+        fields["meter"] = meter
+    return fields
