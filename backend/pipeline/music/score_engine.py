@@ -54,7 +54,8 @@ FAST_PARTS = 3
 class MusicResult:
     """`stems`: name and sound of each part where they were asked for; together they are the mix.
 
-    `midi` is None for music with prompt changes. `not_understood`: words of the text that changed nothing. `labels`: the exact properties of the piece.
+    `midi` is None for music with prompt changes. `not_understood`: words of the text that changed nothing.
+    `labels`: the exact properties of the piece.
     """
 
     mix: Waveform
