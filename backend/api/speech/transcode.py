@@ -13,8 +13,9 @@ from backend.api.dependencies import host_of
 from backend.api.engine_host import EngineHost
 from backend.api.speech.response import MEDIA_TYPES, SpeechRun, StreamingSpeechResponse, speak
 from backend.audio.lossy_encoder import CODINGS
-from backend.audio.pcm import from_int16
+from backend.audio.pcm import from_int16, to_int16
 from backend.audio.resample import StreamResampler, resampled_length
+from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
 from backend.errors import BadRequest
 from backend.runtime.request import SpeechRequest
@@ -96,6 +97,13 @@ class Transcoder:
 
     def finish(self) -> bytes:
         return self._writer.push(self._resampler.finish()) + self._writer.finish()
+
+
+def transcoded(whole: Waveform, output: OutputFormat) -> bytes:
+    """Returns the bytes of a whole file in `output` format."""
+    transcoder = Transcoder(output, whole.rate_hz, whole.n_channels, whole.n_samples)
+    pcm = to_int16(whole.samples).T.astype("<i2").tobytes()
+    return transcoder.push(pcm) + transcoder.finish()
 
 
 async def _transcode(native: Response, output: OutputFormat, host: EngineHost) -> Response:
