@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.dependencies import host_of
 from backend.api.engine_host import EngineHost
-from backend.api.speech.response import MEDIA_TYPES, speak
+from backend.api.speech.response import MEDIA_TYPES, SpeechRun, StreamingSpeechResponse, speak
 from backend.audio.lossy_encoder import CODINGS
 from backend.audio.pcm import from_int16
 from backend.audio.resample import StreamResampler, resampled_length
@@ -121,6 +121,12 @@ class TranscodedStream(Response):
         super().__init__(media_type=media_type, headers=headers)
         del self.headers["content-length"]
         self._inner, self._transcoder, self._host = inner, transcoder, host
+
+    @property
+    def speech(self) -> SpeechRun:
+        """The speech in progress; its metrics are final after the last chunk."""
+        assert isinstance(self._inner, StreamingSpeechResponse)
+        return self._inner.speech
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transcoder, run = self._transcoder, self._host.run
