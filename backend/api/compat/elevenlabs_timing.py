@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-class Alignment(BaseModel):
+class CharacterAlignment(BaseModel):
     """Characters with their start and end times, in reading order."""
 
     characters: list[str] = []
@@ -24,9 +24,9 @@ class Alignment(BaseModel):
             self.character_end_times_seconds.append(round(edges_s[1], 3))
 
 
-def alignment_of(sentences: Sequence[Any]) -> Alignment:
+def alignment_of(sentences: Sequence[Any]) -> CharacterAlignment:
     """Returns the alignment of timed sentences: by words where they are known, else spread over each sentence."""
-    alignment = Alignment()
+    alignment = CharacterAlignment()
     end_s = 0.0
     for part in (part for sentence in sentences for part in (sentence.words or (sentence,))):
         if alignment.characters:
@@ -36,9 +36,9 @@ def alignment_of(sentences: Sequence[Any]) -> Alignment:
     return alignment
 
 
-class TimedSpeech(BaseModel):
+class CharacterTimedSpeech(BaseModel):
     """Response of `POST /v1/text-to-speech/{voice_id}/with-timestamps`."""
 
     audio_base64: str
-    alignment: Alignment
-    normalized_alignment: Alignment
+    alignment: CharacterAlignment
+    normalized_alignment: CharacterAlignment

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.compat.elevenlabs_schemas import DEFAULT_FORMAT, ElevenLabsBody, output_format_of
-from backend.api.compat.elevenlabs_timing import TimedSpeech, alignment_of
+from backend.api.compat.elevenlabs_timing import CharacterTimedSpeech, alignment_of
 from backend.api.dependencies import Host
 from backend.api.errors import documented
 from backend.api.request_parsing import check_text_length, content_type, read_json, unsupported_media_type
@@ -94,7 +94,7 @@ async def speak_streamed(
 async def speak_timed(
     request: Request, voice_id: VoiceId, output_format: OutputFormat = DEFAULT_FORMAT,
     optimize_streaming_latency: LatencyLevel = None, enable_logging: Logging = None,
-) -> TimedSpeech:  # fmt: skip
+) -> CharacterTimedSpeech:  # fmt: skip
     """Synthesize `text` and return the complete audio with the start and end of each character."""
     output, body = await _read(request, output_format)
     speech = SpeechRun(request, body.to_request(voice_id, False, bool(optimize_streaming_latency)))
@@ -108,7 +108,7 @@ async def speak_timed(
     finally:
         speech.close()
     audio = base64.b64encode(content).decode()
-    return TimedSpeech(audio_base64=audio, alignment=alignment, normalized_alignment=alignment)
+    return CharacterTimedSpeech(audio_base64=audio, alignment=alignment, normalized_alignment=alignment)
 
 
 @router.delete("/voices/{voice_id}", responses=documented(404, 503))
