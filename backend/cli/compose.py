@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.progress import activity
-from backend.errors import BadRequest, OutputError
-
-ENGINES = ("score", "auto")
+from backend.errors import OutputError
 
 
 def compose(
@@ -36,10 +34,10 @@ def compose(
 
     from backend.audio.files import write_audio
     from backend.pipeline.music.engine import MusicRequest
+    from backend.pipeline.music.engines import resolve_engine
     from backend.pipeline.music.score_engine import ScoreEngine, composition_of
 
-    if engine not in ENGINES:
-        raise BadRequest(f"The engine is '{engine}'; expected one of {', '.join(ENGINES)}.", "engine")
+    resolve_engine(engine)
     for path in (output, midi):
         if path is not None and path.exists() and not overwrite:
             raise OutputError(f"'{path.name}' exists. Choose another name, or add --overwrite.")
@@ -51,7 +49,7 @@ def compose(
         music = ScoreEngine().generate(request)
         step("writing")
         write_audio(output, music.mix)
-        if midi is not None:
+        if midi is not None and music.midi is not None:
             midi.write_bytes(music.midi)
         if stems is not None:
             stems.mkdir(parents=True, exist_ok=True)
