@@ -188,4 +188,4 @@ class Encodec(CausalCodec):
         return self.decoder(latent.transpose(1, 2))
 
     def _tables(self) -> list[Tensor]:
-        return [layer.codebook.embed for layer in self.quantizer.layers]  # type: ignore[union-attr,misc]
+        return [layer.codebook.embed for layer in self.quantizer.layers]

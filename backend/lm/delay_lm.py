@@ -107,7 +107,7 @@ class DelayLM(nn.Module):
             bias = torch.zeros(mask.shape, dtype=text.dtype, device=text.device)
             bias = bias.masked_fill(mask == 0, torch.finfo(text.dtype).min)[:, None, None]
         own = text.new_zeros(c.n_layers, 2, B, c.n_heads, n_steps, c.dim // c.n_heads)
-        return DelayState(own, [layer.text_keys(text) for layer in self.layers], bias)  # type: ignore[operator]
+        return DelayState(own, [layer.text_keys(text) for layer in self.layers], bias)
 
     def forward(self, inputs: Tensor, state: DelayState) -> Tensor:
         """Reads inputs [B, K, S] and returns logits [B, K, S, V]; advances `state`."""
