@@ -17,6 +17,7 @@ CODECS: dict[str, str] = {
     "soundstream": "backend.codec.soundstream.SoundStream",
     "hierarchical": "backend.codec.hierarchical.HierarchicalCodec",
     "fish_dac": "backend.codec.fish_dac.FishDAC",
+    "encodec": "backend.codec.encodec.Encodec",
 }
 
 
