@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0.0)]
 
 
-class ModelBlock(ConfigBlock):
+class MusicModelBlock(ConfigBlock):
     """`config` holds arguments of `DualARConfig`, without those derived from the codec and the labels."""
 
     config: dict[str, Any] = Field(default_factory=dict)
@@ -47,13 +47,13 @@ class MusicLossBlock(ConfigBlock):
     dropout: Probability = 0.0  # of the embedded inputs
 
 
-class TrainBlock(ConfigBlock):
+class MusicTrainBlock(ConfigBlock):
     steps: Count = 20000
     optimizer: OptimizerBlock = OptimizerBlock(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=200,
                                                final_ratio=0.05, clip=1.0)  # fmt: skip
 
 
-class ExportBlock(ConfigBlock):
+class MusicExportBlock(ConfigBlock):
     storage: Literal["fp16", "int8"] = "fp16"
     license: str = ""
     description: str = ""
@@ -62,12 +62,12 @@ class ExportBlock(ConfigBlock):
 class MusicConfig(RunConfig):
     trained: ClassVar[str] = "model"
 
-    model: ModelBlock = ModelBlock()
+    model: MusicModelBlock = MusicModelBlock()
     data: CorpusBlock
     curriculum: CurriculumBlock = CurriculumBlock()
     loss: MusicLossBlock = MusicLossBlock()
-    train: TrainBlock = TrainBlock()
-    export: ExportBlock = ExportBlock()
+    train: MusicTrainBlock = MusicTrainBlock()
+    export: MusicExportBlock = MusicExportBlock()
     out: Path = Path("runs/music")
     init: Path | None = None  # model/ folder of another run to start from
 
@@ -75,7 +75,7 @@ class MusicConfig(RunConfig):
     def total_steps(self) -> int:
         return self.train.steps
 
-    def phase_at(self, step: int) -> tuple[str, TrainBlock, int]:
+    def phase_at(self, step: int) -> tuple[str, MusicTrainBlock, int]:
         return "music", self.train, 0
 
     def crop_frames_at(self, step: int) -> int:

@@ -17,7 +17,7 @@ from backend.lm.config import DualARConfig
 from backend.lm.dual_ar import DualAR
 from backend.lm.teacher_forcing import residual_logits, states
 from backend.music.conditioning import CONDITIONING_DIM, SIDE_SIZES
-from backend.training.music.config import ExportBlock, ModelBlock
+from backend.training.music.config import MusicExportBlock, MusicModelBlock
 from backend.training.music.dataset import MusicBatch, MusicDataset
 from backend.weights.fish_lm import dual_ar_from_tensors, published_shapes
 from backend.weights.int8_storage import from_int8_rows, to_int8_rows
@@ -60,7 +60,7 @@ class MusicModel(nn.Module):
         )
 
 
-def build_music_model(block: ModelBlock, dataset: MusicDataset) -> MusicModel:
+def build_music_model(block: MusicModelBlock, dataset: MusicDataset) -> MusicModel:
     """Builds a model with random weights from torch's global generator."""
     decided: dict[str, Any] = {
         "family": "phonogram", "vocab_size": dataset.codebook_size + 2, "codebook_size": dataset.codebook_size,
@@ -89,7 +89,7 @@ def load_music_weights(model: MusicModel, folder: Path) -> None:
 
 
 def export_music_model(
-    folder: Path, model: MusicModel, dataset: MusicDataset, block: ExportBlock, facts: Mapping[str, Any]
+    folder: Path, model: MusicModel, dataset: MusicDataset, block: MusicExportBlock, facts: Mapping[str, Any]
 ) -> None:
     """Writes the weights, then the config, so that a folder with a config is complete."""
     folder.mkdir(parents=True, exist_ok=True)
