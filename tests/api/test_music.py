@@ -55,6 +55,14 @@ def test_a_piece_with_its_facts(http):
     assert response.headers["content-disposition"] == 'inline; filename="music.wav"'
 
 
+def test_null_is_a_field_left_out(http):
+    body = {**PROMPT, "format": "pcm"}
+    nulls = dict.fromkeys(("tempo_bpm", "key", "meter", "engine", "loudness_lufs", "stream"))
+    assert (
+        http.post("/v1/audio/music", json={**body, **nulls}).content == http.post("/v1/audio/music", json=body).content
+    )
+
+
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_streamed_whole_and_offline_samples_are_equal(http, offline, is_streamed):
     response = http.post("/v1/audio/music", json={**PROMPT, "format": "pcm", "stream": is_streamed})

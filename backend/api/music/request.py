@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.api.request_parsing import RequestModel
 from backend.api.speech.request import Format
 from backend.music.composer import MAX_DURATION_S, MAX_TEMPO_BPM, MIN_DURATION_S, MIN_TEMPO_BPM
 from backend.music.prompt import MAX_CHARACTERS
@@ -32,7 +33,7 @@ class PromptChangeBody(BaseModel):
     prompt: str = Field(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")
 
 
-class Piece(BaseModel):
+class Piece(RequestModel):
     """A description of music. What is omitted or null is taken from the prompt, else chosen by the seed."""
 
     model_config = ConfigDict(extra="forbid")
