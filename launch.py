@@ -17,6 +17,7 @@ from launcher.start import part_of, start
 
 TEST_EXTRAS = ("ui", "train", "dev")
 MAX_TEST_PROCESSES = 4
+NO_BROWSER = "--no-browser"
 # Tests whose results depend on the processor's vector instructions.
 NUMERIC_TESTS = tuple(
     f"tests/{name}" for name in ("nn", "codec", "lm", "optimize", "compression", "golden", "weights", "metrics")
@@ -27,6 +28,7 @@ HELP = """Phonogram: an engine for audio tokens.
 usage: {program} [verb]
 
   (no verb)          install if needed, then start the backend and the Gradio page
+  --no-browser       after start: do not open the page in a browser
   start [part]       start one part: backend, gradio or streamlit. A page uses a running backend,
                      or starts one
   setup [extra ...]  install only; extras: ui gpu train eval hub cluster dev (default: ui)
@@ -41,7 +43,8 @@ Settings: copy .env.example to .env. The first installation takes a few minutes 
 
 def main(arguments: list[str]) -> int:
     """Run one verb; returns the exit status."""
-    verb, *rest = arguments or ["start"]
+    # `launch.py --no-browser` is short for `launch.py start --no-browser`.
+    verb, *rest = ["start", *arguments] if not arguments or arguments[0] == NO_BROWSER else arguments
     if verb in ("-h", "--help", "help"):
         print(HELP.format(program=os.environ.get("PHONOGRAM_PROGRAM", "python launch.py")), end="")
         return 0
@@ -50,8 +53,9 @@ def main(arguments: list[str]) -> int:
             set_up(rest or ["ui"])
             return 0
         if verb == "start":
-            part = part_of(rest)
-            return start(part, set_up(["ui"]))
+            opens_browser = NO_BROWSER not in rest
+            part = part_of([one for one in rest if one != NO_BROWSER])
+            return start(part, set_up(["ui"]), opens_browser)
         if verb == "test":
             return run_tests(rest)
         python = set_up(["train"] if verb == "train" else [])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from backend import __version__
-from backend.api import errors, openapi
+from backend.api import errors, openapi, unknown_sockets
 from backend.api.compat.wyoming.server import WyomingServer
 from backend.api.engine_host import EngineHost, SpeechEngine
 from backend.api.metrics import ServerMetrics
@@ -97,6 +97,7 @@ def create_app(
     app.add_middleware(RequestLogMiddleware, metrics=app.state.metrics)
     errors.install(app)
     openapi.install(app)
+    unknown_sockets.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return app

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend.device import Device, find_device
-from backend.errors import LimitExceeded, NotAvailable, NotReady
+from backend.errors import EngineFailure, LimitExceeded, NotAvailable, NotReady
 from backend.monitor.gpu import GpuMonitor, GpuReading
 from backend.monitor.process import ProcessMonitor, ProcessReading
 from backend.runtime.idle_unload import IdleTimer
@@ -256,13 +256,19 @@ class OptimizedEngine:
 
     def status(self) -> EngineStatus:
         """Return the current state and metrics without loading a model. Raises `EngineFailure` if a thread died."""
-        loaded = self._loaded
         process, gpu = self._process.read(), _read_gpu(self._gpu)
+        loaded = self._loaded
+        if loaded is not None:
+            try:
+                loaded.synthesizer.require_alive()
+            except EngineFailure:
+                if self._loaded is loaded:
+                    raise
+                loaded = None  # unloaded in the meantime, which ends its threads
         if loaded is None:
             return EngineStatus(
                 self._name, False, self._device.label, self._device.name, process=process, card=gpu
             )  # fmt: skip
-        loaded.synthesizer.require_alive()
         spec = loaded.model.codec.spec
         return EngineStatus(
             loaded.model.name, True, self._device.label, self._device.name, family=loaded.model.lm.spec.family,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import BadSettings
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ROOT / ".env"
 # UTF-8 with or without a byte order mark.
 ENCODING = "utf-8-sig"
+
+# A scheme and a host, without a path: https://app.example.com:8443, app://obsidian.md, chrome-extension://ID.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+(:\d{1,5})?")
 
 # Each description is the comment above the key in `.env.example`.
 
@@ -87,6 +91,13 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         "", description="Further accepted host names, comma-separated, besides IP addresses and HOST; * accepts all."
     )
+    allowed_origins: str = Field(
+        "",
+        description="Browser origins that may call the server, comma-separated: https://app.example.com, "
+        "chrome-extension://ID; no * and no null.",
+    )
+    tls_cert: str = Field("", description="PEM file of the TLS certificate chain; with TLS_KEY it turns https on.")
+    tls_key: str = Field("", description="PEM file of the private key of TLS_CERT.")
     rate_limit_per_min: int = Field(
         -1,
         ge=-1,
@@ -129,13 +140,26 @@ class Settings(BaseSettings):
         description="Maximum total of request bodies in flight, in MB; further uploads get a 429.",
     )
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, listed: str) -> str:
+        for origin in filter(None, map(str.strip, listed.split(","))):
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f"'{origin[:80]}' is not an exact origin such as https://app.example.com")
+        return listed
+
+    @property
+    def browser_origins(self) -> list[str]:
+        """Every origin that CORS allows: the two web pages and ALLOWED_ORIGINS."""
+        return [*self.page_origins, *filter(None, map(str.strip, self.allowed_origins.split(",")))]
+
     def folder(self, path: str) -> Path:
         """Returns `path` relative to the project root, independent of the working directory."""
         return ROOT / path
 
     @property
     def page_origins(self) -> list[str]:
-        """The browser origins of the two web pages, the only ones that CORS allows."""
+        """The browser origins of the two web pages."""
         hosts = dict.fromkeys(["127.0.0.1", "localhost", self.host])
         return [f"http://{host}:{port}" for port in (self.gradio_port, self.streamlit_port) for host in hosts]
 

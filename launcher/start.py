@@ -8,6 +8,8 @@ import os
 import sys
 import urllib.error
 import urllib.request
+import webbrowser
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +29,11 @@ def part_of(arguments: list[str]) -> str:
     return part
 
 
-def start(part: str, python: Path) -> int:
-    """Start one of `PARTS` with this Python; returns the exit status when it has ended."""
+def start(part: str, python: Path, opens_browser: bool = True) -> int:
+    """Start one of `PARTS` with this Python; returns the exit status when it has ended.
+
+    The page is opened in a browser where there is a desktop, unless `opens_browser` is false.
+    """
     from_file = read_env_file(place.ROOT / ".env")
     values = {**from_file, **os.environ}
     ports = read_ports(values)
@@ -64,12 +69,21 @@ def start(part: str, python: Path) -> int:
         print("\nPhonogram is running. Stop it with Ctrl-C.", flush=True)
         for name, address, _ in addresses:
             print(f"  {name:15} {address}", flush=True)
+        if opens_browser and page and has_desktop(os.environ):
+            webbrowser.open(addresses[-1][1])
         while not children.stop_requested.wait(0.3):
             if children.ended():
                 return report_end(children)
         return 0
     finally:
         children.stop()
+
+
+def has_desktop(environment: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Return whether a browser can open here: not over SSH, and on Linux only with a display."""
+    if environment.get("SSH_CONNECTION") or environment.get("CI"):
+        return False
+    return platform in ("win32", "darwin") or bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
 def page_command(page: str, host: str, port: int, backend_url: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Every text the pages show, in one place."""
 
+from ui.sample_texts import SAMPLE_TEXTS
+
 TEXT = "Text"
 TEXT_HINT = "Type or paste your text"
 VOICE = "Voice"
@@ -94,17 +96,6 @@ VOICE_REFUSED = "Voice not added."
 VOICE_ADDED = "“{name}” was added to the library and to the Speak tab."
 CODEC_SOUND = "Audio"
 CODEC_RUN = "Encode and decode"
-
-# Names and texts of the samples below the text field.
-SAMPLE_TEXTS = [
-    ["Greeting", "Hello, and welcome. This voice runs on your own computer."],
-    [
-        "Story",
-        "The lighthouse keeper counted the waves until the fog came in. Then he lit the lamp, and waited for the boats.",
-    ],
-    ["News", "The city council met on Tuesday, March 3rd, and approved $2.5 million for 14 new bus routes."],
-    ["Dialogue", "“Are you coming?” she asked. [pause:0.4s] “In a minute,” he said, and didn't move."],
-]
 
 # Values of the pages where they differ from the defaults of the API.
 PAGE_DEFAULTS = {"markup": "markup"}
@@ -361,6 +352,14 @@ SCRIPT: dict[str, object] = {
     "is_speaking": "generating…",
     "is_skipped": "skipped:",
     "regenerate": "Regenerate",
+    "edit": "Edit",
+    "edit_sentence": "Text of sentence {n}",
+    "save_and_generate": "Save and regenerate",
+    "cancel_edit": "Cancel",
+    "play_all": "Play all",
+    "stop_playing": "Stop playing",
+    "time_left": "about {time} left",
+    "skipped_sentences": "{n} skipped: sentence {list}. Edit or regenerate them to include them.",
     "undo": "Undo",
     "redo": "Redo",
     "take_name": "take {n}, seed {seed}",

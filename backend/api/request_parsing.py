@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 
 from backend.api.dependencies import host_of, settings_of
@@ -29,6 +29,23 @@ VALIDATION_CODES = {
     "string_pattern_mismatch": "empty_string",
     "json_invalid": "invalid_json",
 }
+
+
+class RequestModel(BaseModel):
+    """Base class of request bodies: a null optional field counts as omitted, also in nested objects."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.null_fields()
+        return {name: value for name, value in fields.items() if value is not None or name not in optional}
+
+    @classmethod
+    def null_fields(cls) -> set[str]:
+        """Names of the fields for which null is a value of its own."""
+        return set()
 
 
 def check_text_length(request: Request, text: str) -> None:

@@ -29,5 +29,6 @@ def serve(
     config = uvicorn.Config(
         create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
         log_config=None, access_log=False, ws_max_size=SOCKET_MESSAGE_BYTES,
+        ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None,
     )  # fmt: skip
     GracefulServer(config, settings.shutdown_s).run()

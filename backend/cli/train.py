@@ -1,4 +1,4 @@
-"""The `train` commands: `train codec`, `train lm`, `train pcm`, `train selftest`, `train doctor`.
+"""The `train` commands: `train codec`, `train lm`, `train music`, `train pcm`, `train selftest`, `train doctor`.
 
 Exit code 1: the selftest failed or the run is not healthy.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backend.training.loop.config import RunConfig
     from backend.training.loop.loop import Loop
 
-app = typer.Typer(help="Train codecs and voices, and diagnose training runs.", no_args_is_help=True)
+app = typer.Typer(help="Train codecs, voices and music models, and diagnose training runs.", no_args_is_help=True)
 
 
 @app.command()
@@ -106,6 +106,34 @@ def _train_lm(settings: list[str], devices: int, nodes: int) -> str:
 
     preset, changes = _preset_of(settings)
     config = read_voice_config(compose_preset("lm", preset, changes))
+    fabric = _fabric(config, devices, nodes)
+    with reporter(sys.stderr) as report:
+        return _run(open_run(config, fabric, report.training))
+
+
+@app.command()
+def music(
+    settings: Annotated[
+        list[str],
+        typer.Argument(help="preset=NAME and any setting, such as data.dir=RENDERS data.codec=CODEC out=RUN."),
+    ],
+    devices: Annotated[int, typer.Option(help="Number of processes, one per device.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of machines.")] = 1,
+) -> None:
+    """Train a music model on a folder of renders, or resume the run in out=RUN."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    reason = _train_music(settings, devices, nodes)
+    logging.getLogger(__name__).info("training ended: %s", reason)
+
+
+def _train_music(settings: list[str], devices: int, nodes: int) -> str:
+    from backend.training.loop.progress import reporter
+    from backend.training.music.build import open_run
+    from backend.training.music.config import read_music_config
+    from backend.training.presets import compose_preset
+
+    preset, changes = _preset_of(settings)
+    config = read_music_config(compose_preset("music", preset, changes))
     fabric = _fabric(config, devices, nodes)
     with reporter(sys.stderr) as report:
         return _run(open_run(config, fabric, report.training))

@@ -18,6 +18,7 @@ CODECS: dict[str, str] = {
     "hierarchical": "backend.codec.hierarchical.HierarchicalCodec",
     "tonal": "backend.codec.tonal.TonalCodec",
     "fish_dac": "backend.codec.fish_dac.FishDAC",
+    "encodec": "backend.codec.encodec.Encodec",
 }
 
 

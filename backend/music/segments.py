@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from backend.music.score import Score, TempoChange
@@ -21,12 +22,15 @@ class ScoreSegment:
     tail_s: float
 
 
-def segments_of(score: Score) -> list[ScoreSegment]:
-    """Cuts a performed score at bar lines; each note is in exactly one segment."""
+def segments_of(score: Score, target_s: Sequence[float] = TARGET_S) -> list[ScoreSegment]:
+    """Cuts a performed score at bar lines; each note is in exactly one segment.
+
+    `target_s`: shortest duration of the first segment, of the second, and so on; the last value holds for the rest.
+    """
     bar = score.meter.bar_quarters
     bounds = [0]
     while bounds[-1] < score.n_bars:
-        wanted_s = TARGET_S[min(len(bounds) - 1, len(TARGET_S) - 1)]
+        wanted_s = target_s[min(len(bounds) - 1, len(target_s) - 1)]
         end, start_s = bounds[-1] + 1, score.time_s(bounds[-1] * bar)
         while end < score.n_bars and score.time_s(end * bar) - start_s < wanted_s:
             end += 1

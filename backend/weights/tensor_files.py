@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,15 +42,33 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix not in PICKLE_SUFFIXES:
         known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
         raise BadCheckpoint(f"'{path.name}' is not a weight file; expected one of {known}. Convert it first.")
+    return _flatten(path, _unpickled(path))
+
+
+def read_export(path: Path) -> dict[str, Any]:
+    """Reads an audiocraft export: `best_state` (tensors) and `xp.cfg` (YAML), or `pretrained` (a codec's name).
+
+    Raises `BadCheckpoint` as `read_tensors` does.
+    """
+    if not path.is_file():
+        raise BadCheckpoint(f"Weight file '{path.name}' is missing. Restore it, or download the checkpoint again.")
+    loaded = _unpickled(path)
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("pretrained"), str):
+        return {"pretrained": loaded["pretrained"]}
+    if not isinstance(loaded, Mapping) or not isinstance(loaded.get("xp.cfg"), str):
+        raise BadCheckpoint(f"'{path.name}' is not an audiocraft export: it has no 'xp.cfg'. Download it again.")
+    return {"xp.cfg": loaded["xp.cfg"], "best_state": _flatten(path, loaded.get("best_state"))}
+
+
+def _unpickled(path: Path) -> object:
     try:
         with warnings.catch_warnings():
             # PyTorch advises reporting newer pickle protocols; they load or are rejected below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             # Only zip files can be mapped; older files are read whole.
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except READ_ERRORS as error:
         raise _damaged(path) from error
-    return _flatten(path, loaded)
 
 
 def _is_zip(path: Path) -> bool:

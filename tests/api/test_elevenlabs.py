@@ -1,5 +1,6 @@
 """The ElevenLabs-compatible API: `/v1/text-to-speech` and `/v1/voices`."""
 
+import base64
 import io
 import wave
 
@@ -9,7 +10,7 @@ import pytest
 
 from backend.api.compat.elevenlabs_schemas import OUTPUT_FORMATS, ElevenLabsBody, VoiceSettings
 from tests.support.audio_decoding import decoded
-from tests.support.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, sound_of
+from tests.support.fake_engine import RATE_HZ, SAMPLES_PER_CHAR, FakeEngine, Voice, sound_of
 from tests.support.served import asked_here, served
 
 TEXT = "Hello there."
@@ -162,3 +163,29 @@ def test_a_failure_after_the_start_breaks_the_body_off():
     engine.fail_after_samples = 800
     with served(engine) as url, pytest.raises(httpx.RemoteProtocolError):
         httpx.post(f"{url}/v1/text-to-speech/hum/stream", json={"text": TEXT * 9}, trust_env=False)
+
+
+@pytest.mark.parametrize("has_words", [True, False])
+def test_timestamps_cover_the_audio_of_the_plain_route(http, has_words):
+    http.engine.has_words = has_words
+    try:
+        timed = say(http, "hum/with-timestamps", seed=3)
+    finally:
+        http.engine.has_words = True
+    assert timed.status_code == 200, timed.text
+    assert base64.b64decode(timed.json()["audio_base64"]) == say(http, seed=3).content
+    alignment = timed.json()["alignment"]
+    starts, ends = alignment["character_start_times_seconds"], alignment["character_end_times_seconds"]
+    assert "".join(alignment["characters"]) == TEXT and len(starts) == len(ends) == len(TEXT)
+    assert starts == sorted(starts) and all(start <= end for start, end in zip(starts, ends, strict=True))
+    assert ends[-1] == pytest.approx(N_SAMPLES / RATE_HZ, abs=0.002)
+
+
+def test_timestamps_of_an_unknown_voice_are_a_404(http):
+    assert say(http, "nobody/with-timestamps").status_code == 404
+
+
+def test_voice_can_be_deleted(http):
+    http.engine.stored["mine"] = Voice("mine", "Mine")
+    assert http.delete("/v1/voices/mine").json() == {"status": "ok"} and "mine" not in http.engine.stored
+    assert http.delete("/v1/voices/mine").status_code == 404

@@ -55,6 +55,14 @@ def test_a_piece_with_its_facts(http):
     assert response.headers["content-disposition"] == 'inline; filename="music.wav"'
 
 
+def test_null_is_a_field_left_out(http):
+    body = {**PROMPT, "format": "pcm"}
+    nulls = dict.fromkeys(("tempo_bpm", "key", "meter", "engine", "loudness_lufs", "stream"))
+    assert (
+        http.post("/v1/audio/music", json={**body, **nulls}).content == http.post("/v1/audio/music", json=body).content
+    )
+
+
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_streamed_whole_and_offline_samples_are_equal(http, offline, is_streamed):
     response = http.post("/v1/audio/music", json={**PROMPT, "format": "pcm", "stream": is_streamed})
@@ -208,3 +216,23 @@ def test_a_piece_that_cannot_be_made_is_reported_and_the_session_goes_on(http):
         assert socket.receive_json()["type"] == "piece"
         socket.send_json({"type": "end"})
     within(5, lambda: http.app.state.music.n_open == 0)
+
+
+def test_instruments_mood_genre_quality_and_prompt_changes_reach_the_engine(http):
+    body = {**PROMPT, "instruments": ["violin", "cello"], "mood": "sad", "genre": "folk", "quality": "fast"}
+    score = http.post("/v1/audio/music/score", json=body).json()
+    assert {"violin", "cello"} <= {part["instrument"] for part in score["parts"]} and len(score["parts"]) <= 3
+    assert (score["labels"]["mood"], score["labels"]["genre"]) == ("sad", "folk")
+    body = {**PROMPT, "duration_s": 9, "format": "pcm", "prompt_changes": [{"at_s": 2.5, "prompt": "techno, 140 bpm"}]}
+    changed = http.post("/v1/audio/music", json=body).content
+    plain = http.post("/v1/audio/music", json={**PROMPT, "duration_s": 9, "format": "pcm"}).content
+    assert len(changed) == len(plain) == 9 * 44_100 * 4
+    n_same = 2 * 44_100 * 4
+    assert changed[:n_same] == plain[:n_same] and changed != plain
+    for path in ("stems", "midi", "score"):
+        assert (
+            http.post(f"/v1/audio/music/{path}", json={k: v for k, v in body.items() if k != "format"}).status_code
+            == 400
+        )
+    assert http.post("/v1/audio/music", json={**PROMPT, "mood": "purple"}).status_code == 400
+    assert http.post("/v1/audio/music", json={**PROMPT, "genre": "purple"}).status_code == 400

@@ -53,3 +53,15 @@ def test_compose_rejects_what_it_cannot_do_before_it_starts(tmp_path, wrong):
 def test_cutting_a_missing_soundfont_is_refused(tmp_path):
     with pytest.raises(BadCheckpoint, match=r"none\.sf3"):
         run("music", "cut-soundfont", tmp_path / "none.sf3", "-o", tmp_path / "out.sf3")
+
+
+def test_interactive_compose_writes_a_numbered_file_a_line(tmp_path):
+    pytest.importorskip("midirenderer")
+    words = ["compose", "--interactive", "--duration", "4", "-o", str(tmp_path / "take.wav")]
+    result = CliRunner().invoke(app, words, input="calm piano\n\nfast rock, 20 minutes, 3/4\nquit\nnever\n")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["take-1.wav", "take-2.wav", "take-3.wav"]
+    takes = [read_audio(tmp_path / f"take-{n}.wav").samples for n in (1, 2)]
+    assert takes[0].shape == takes[1].shape and (takes[0] != takes[1]).any()
+    with pytest.raises(BadRequest, match="no description"):
+        run("compose", "-o", tmp_path / "a.wav")

@@ -15,7 +15,9 @@ from typing import Any
 
 from backend.errors import PhonogramError
 
-CHECKERS = ("tests.golden.codec_case", "tests.golden.dual_ar_case", "tests.golden.prompt_case")
+CHECKERS = (
+    "tests.golden.codec_case", "tests.golden.dual_ar_case", "tests.golden.prompt_case", "tests.golden.musicgen_case",
+)  # fmt: skip
 
 
 def check_folder(folder: Path) -> int:
@@ -54,8 +56,11 @@ def json_files(folder: Path) -> list[str]:
 
 
 def with_cases_inside(folder: Path) -> list[Path]:
-    """Returns the folder, or a folder of prompts with the cases inside it."""
-    return [folder, *sorted(path.parent for path in folder.glob("*/meta.json"))] if json_files(folder) else [folder]
+    """Returns the folder if it is a case, a folder of prompts with the cases inside it, or the cases inside it."""
+    inside = sorted(path.parent for path in folder.glob("*/meta.json"))
+    if json_files(folder):
+        return [folder, *inside]
+    return inside if inside and not (folder / "meta.json").exists() else [folder]
 
 
 def _complain(text: str) -> int:

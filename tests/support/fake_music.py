@@ -7,9 +7,10 @@ import threading
 import numpy as np
 
 from backend.audio.waveform import Waveform
+from backend.errors import NotSupported
 from backend.music.composer import CompositionRequest, compose
 from backend.music.midi import to_midi
-from backend.pipeline.music.engine import MusicChunk
+from backend.pipeline.music.engine import MusicCapabilities, MusicChunk
 from backend.pipeline.music.score_engine import composition_of
 
 RATE_HZ = 44_100
@@ -26,7 +27,11 @@ class FakeMusicStream:
         self.labels = {"tempo_bpm": 90, "duration_s": self.duration_s}
         self.midi = to_midi(self.score)
         self.stem_names = ("1-piano",) if request.has_stems else ()
+        self.ignored = ()
         self._is_cancelled = threading.Event()
+
+    def change_prompt(self, text):
+        raise NotSupported("This piece cannot change.")
 
     def cancel(self):
         self._is_cancelled.set()
@@ -39,7 +44,8 @@ class FakeMusicStream:
 class FakeMusicEngine:
     """Checks requests as the score engine does."""
 
-    name, sample_rate_hz, n_channels, has_midi, has_stems = "score", RATE_HZ, 2, True, True
+    name, sample_rate_hz, n_channels = "score", RATE_HZ, 2
+    capabilities = MusicCapabilities(has_midi=True, has_stems=True)
 
     def begin(self, request):
         return FakeMusicStream(request)

@@ -30,6 +30,9 @@ mount("audiobooks", (place) => {
   let open = null;
   let events = null;
   let rows = new Map();
+  let isPlayingAll = false;
+  let playAllButton = null;
+  let opened = { n_done: 0, at_ms: 0 };
 
   const runButton = (pressed, act) => runAction(state, pressed, act);
 
@@ -69,7 +72,15 @@ mount("audiobooks", (place) => {
   }
 
   function summary(job) {
-    return [t(`job_${job.state}`), `${job.n_done} / ${job.n_sentences}`, seconds(job.audio_s), job.format, job.reason].filter(Boolean).join(" · ");
+    return [t(`job_${job.state}`), `${job.n_done} / ${job.n_sentences}`, seconds(job.audio_s), job.format, timeLeft(job), job.reason].filter(Boolean).join(" · ");
+  }
+
+  /** Returns the estimated time left of the open job, from the sentences finished since it was opened. */
+  function timeLeft(job) {
+    if (job.id !== open?.id || !["waiting", "speaking"].includes(job.state)) return "";
+    const made = job.n_done - opened.n_done;
+    if (made < 2) return "";
+    return t("time_left", { time: seconds(((performance.now() - opened.at_ms) / 1000 / made) * (job.n_sentences - job.n_done)) });
   }
 
   async function remove(job) {
@@ -80,6 +91,8 @@ mount("audiobooks", (place) => {
   }
 
   function close() {
+    isPlayingAll = false;
+    player.pause();
     events?.close();
     open = null;
     detail.hidden = true;
@@ -88,6 +101,7 @@ mount("audiobooks", (place) => {
   async function show(id) {
     close();
     open = await requestJson(`jobs/${id}?limit=${N_SHOWN}`);
+    opened = { n_done: open.n_done, at_ms: performance.now() };
     rows = new Map(open.sentences.map((sentence) => [sentence.index, sentenceRow(sentence)]));
     drawDetail();
     detail.hidden = false;
@@ -107,12 +121,20 @@ mount("audiobooks", (place) => {
 
   function drawDetail() {
     const more = open.n_sentences > rows.size && button(t("more_sentences", { n: open.n_sentences - rows.size }), (event) => runButton(event.currentTarget, loadMore), { kind: "small" });
-    detail.replaceChildren(head, el("ol", { class: "pg-sentences" }, [...rows.values()]), more || "");
+    let chapter = null;
+    const parts = [...rows].flatMap(([index, row]) => {
+      const { chapter: own } = open.sentences.find((one) => one.index === index) ?? {};
+      const title = own !== chapter && open.chapters?.[own]?.title;
+      chapter = own;
+      return title ? [el("li", { class: "pg-chapter" }, el("h3", {}, title)), row] : [row];
+    });
+    detail.replaceChildren(head, el("ol", { class: "pg-sentences" }, parts), more || "");
     drawHead();
   }
 
   async function loadMore() {
     const next = await requestJson(`jobs/${open.id}?first=${rows.size}&limit=${N_SHOWN}`);
+    open.sentences.push(...next.sentences);
     for (const sentence of next.sentences) rows.set(sentence.index, sentenceRow(sentence));
     drawDetail();
   }
@@ -126,14 +148,19 @@ mount("audiobooks", (place) => {
     const isEnded = ["done", "cancelled", "failed"].includes(open.state);
     head.replaceChildren(el("div", { class: "pg-row" }, el("h2", {}, open.title || t("untitled")), el("span", { class: "pg-grow" }),
       !isEnded && open.state !== "paused" && act("pause", "small"), open.state === "paused" && act("resume", "small"), !isEnded && act("cancel", "small"),
+      open.n_done > 0 && (playAllButton = button(t(isPlayingAll ? "stop_playing" : "play_all"), () => playAll(), { kind: "small" })),
       open.file_bytes > 0 && button(t("download"), (event) => runButton(event.currentTarget, async () => saveFile(await (await request(`jobs/${open.id}/audio`)).blob(), `${open.title || "speech"}.${open.format}`)), { kind: "main" })),
       el("p", { class: "pg-quiet", role: "status" }, summary(open)),
       el("progress", { max: String(open.n_sentences || 1), value: String(open.n_done), "aria-label": t("progress") }));
+    const skipped = open.sentences.filter((one) => one.state === "skipped");
+    if (skipped.length) head.append(el("p", { class: "pg-note" }, t("skipped_sentences", { n: skipped.length, list: skipped.map((one) => one.index + 1).join(", ") })));
     const row = jobs.querySelector(`[data-job="${open.id}"]`);
     row?.replaceWith(jobRow(open));
   }
 
   function replaceRow(sentence) {
+    const known = open.sentences.findIndex((one) => one.index === sentence.index);
+    if (known >= 0) open.sentences[known] = sentence;
     const row = sentenceRow(sentence);
     rows.get(sentence.index).replaceWith(row);
     rows.set(sentence.index, row);
@@ -156,6 +183,52 @@ mount("audiobooks", (place) => {
     player.finish();
   }
 
+  /** Play the finished sentences one after the other from the first shown; a second press stops. */
+  async function playAll() {
+    isPlayingAll = !isPlayingAll;
+    playAllButton.textContent = t(isPlayingAll ? "stop_playing" : "play_all");
+    if (!isPlayingAll) return player.pause();
+    const job = open.id;
+    for (const { index } of [...open.sentences]) {
+      const sentence = open?.id === job && open.sentences.find((one) => one.index === index);
+      if (!isPlayingAll || !sentence) break;
+      if (sentence.state !== "done") continue;
+      rows.get(index).classList.add("pg-playing");
+      rows.get(index).scrollIntoView({ block: "nearest" });
+      await play(index, sentence.take).catch((error) => (state.textContent = error.message));
+      await new Promise((resolve) => {
+        const ended = () => {
+          if (player.shouldPlay) return;
+          player.removeEventListener("change", ended);
+          resolve();
+        };
+        player.addEventListener("change", ended);
+        ended();
+      });
+      rows.get(index)?.classList.remove("pg-playing");
+      // Paused by another player or by the reader.
+      if (player.position < player.duration) break;
+    }
+    isPlayingAll = false;
+    playAllButton.textContent = t("play_all");
+  }
+
+  /** Replace a sentence's row by an editor; saving generates the new text as a take and chooses it. */
+  function edit(sentence) {
+    const field = el("textarea", { class: "pg-input", rows: "3", "aria-label": t("edit_sentence", { n: sentence.index + 1 }) });
+    field.value = sentence.text;
+    const save = button(t("save_and_generate"), (event) => runButton(event.currentTarget, async () => {
+      if (!field.value.trim()) throw new Error(t("empty"));
+      const take = await sendJson("POST", `jobs/${open.id}/sentences/${sentence.index}/takes`, { text: field.value.trim() });
+      await choose(sentence.index, take.take);
+      await play(sentence.index, take.take);
+    }), { kind: "main" });
+    const row = el("li", { class: "pg-sentence" }, el("div", { class: "pg-grow" }, field, el("div", { class: "pg-row pg-form" }, save, button(t("cancel_edit"), () => replaceRow(sentence), { kind: "small" }))));
+    rows.get(sentence.index).replaceWith(row);
+    rows.set(sentence.index, row);
+    field.focus();
+  }
+
   async function compareTakes(sentence) {
     const rest = sentence.takes.filter((take) => take.take !== sentence.take && take.state === "done");
     const pair = [sentence.takes[sentence.take], rest.at(-1)];
@@ -171,7 +244,8 @@ mount("audiobooks", (place) => {
     return el("li", { class: `pg-sentence pg-is-${sentence.state}` },
       button(`${t("play")} ${name}`, (event) => runButton(event.currentTarget, () => play(sentence.index, sentence.take)), { kind: "round", iconName: "play", disabled: sentence.state !== "done" }),
       el("div", { class: "pg-grow" }, el("p", {}, sentence.text), el("span", { class: "pg-quiet" }, sentence.state === "done" ? `${seconds(sentence.duration_s)} · ${t("take_name", { n: sentence.take + 1, seed: sentence.seed })}` : `${t(`is_${sentence.state}`)} ${sentence.reason}`)),
-      sentence.state === "done" && el("div", { class: "pg-row" },
+      ["done", "skipped"].includes(sentence.state) && el("div", { class: "pg-row" },
+        act(t("edit"), () => edit(sentence)),
         act(t("regenerate"), () => regenerate(sentence)),
         sentence.take > 0 && act(t("undo"), () => choose(sentence.index, sentence.take - 1)),
         sentence.take < sentence.takes.length - 1 && sentence.takes[sentence.take + 1].state === "done" && act(t("redo"), () => choose(sentence.index, sentence.take + 1)),

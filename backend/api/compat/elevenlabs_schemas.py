@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from backend.api.request_parsing import RequestModel
 from backend.api.speech.request import DEFAULTS, bounded
 from backend.api.speech.transcode import OutputFormat
 from backend.errors import BadRequest
@@ -32,7 +33,7 @@ def output_format_of(output_format: str) -> OutputFormat:
     return OUTPUT_FORMATS[output_format]
 
 
-class VoiceSettings(BaseModel):
+class VoiceSettings(RequestModel):
     """Voice settings. Only `speed` has an effect."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,7 +45,7 @@ class VoiceSettings(BaseModel):
     use_speaker_boost: bool | None = Field(None, description="Ignored and reported.")
 
 
-class ElevenLabsBody(BaseModel):
+class ElevenLabsBody(RequestModel):
     """A speech request in ElevenLabs' format."""
 
     model_config = ConfigDict(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from backend.api.request_parsing import RequestModel
 from backend.api.speech.request import DEFAULTS, Reference, bounded
 from backend.api.speech.transcode import OutputFormat
 from backend.runtime.request import BOUNDS, MAX_REFERENCES, MAX_VOICE_CHARS, Latency, ReferenceClip, SpeechRequest
@@ -31,7 +32,7 @@ def _parse_object(value: Any) -> Any:
         raise ValueError("expected an object in JSON") from None
 
 
-class Prosody(BaseModel):
+class Prosody(RequestModel):
     """Speed and volume."""
 
     model_config = ConfigDict(extra="forbid")
@@ -41,7 +42,7 @@ class Prosody(BaseModel):
     normalize_loudness: bool | None = Field(None, description="Ignored and reported.")
 
 
-class FishBody(BaseModel):
+class FishBody(RequestModel):
     """A speech request in fish's format. Omitted or null fields use the defaults of the checkpoint."""
 
     model_config = ConfigDict(

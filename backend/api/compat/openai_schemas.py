@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from backend.api.request_parsing import parse
+from backend.api.compat.foreign_fields import REPORTED_FIELDS, SAMPLE_RATES_HZ, ForeignFields, split_foreign_fields
+from backend.api.request_parsing import RequestModel, parse
 from backend.api.speech.request import SpeechBody, bounded, json_schema
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS
@@ -26,15 +27,15 @@ def _voice_id(value: Any) -> Any:
 
 Voice = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_VOICE_CHARS, pattern=r"\S"),
+    Field(max_length=MAX_VOICE_CHARS),
     BeforeValidator(_voice_id),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": MAX_VOICE_CHARS},
+                {"type": "string", "maxLength": MAX_VOICE_CHARS},
                 {
                     "type": "object",
-                    "properties": {"id": {"type": "string", "minLength": 1, "maxLength": MAX_VOICE_CHARS}},
+                    "properties": {"id": {"type": "string", "maxLength": MAX_VOICE_CHARS}},
                     "required": ["id"],
                     "additionalProperties": False,
                 },
@@ -44,7 +45,7 @@ Voice = Annotated[
 ]
 
 
-class OpenAISpeech(BaseModel):
+class OpenAISpeech(RequestModel):
     """A speech request in OpenAI's format."""
 
     model_config = ConfigDict(
@@ -53,10 +54,14 @@ class OpenAISpeech(BaseModel):
     )
 
     model: str = Field(
-        min_length=1, max_length=255, description="Model id from `GET /v1/models`; all ids use the loaded checkpoint."
+        "", max_length=255, description="Any model name; all names use the loaded checkpoint, named in `X-Model`."
     )
     input: str = Field(min_length=1, max_length=MAX_INPUT_CHARS, pattern=r"\S", description="Text to synthesize.")
-    voice: Voice = Field(description='OpenAI voice name, or an id or name from `GET /voices`, also as {"id": ...}.')
+    voice: Voice = Field(
+        "",
+        description='OpenAI voice name, or an id or name from `GET /voices`, also as {"id": ...}; '
+        "empty or omitted is the default voice.",
+    )
     instructions: str | None = Field(None, max_length=4096, description="Ignored and reported in `X-Ignored-Params`.")
     response_format: SpeechFormat = Field(
         "mp3", description="`pcm` is raw 16-bit little-endian samples at 24 kHz, mono."
@@ -66,9 +71,13 @@ class OpenAISpeech(BaseModel):
         "audio", description="`sse` sends base64 audio as server-sent events, with the token usage in the last."
     )
 
+    def foreign(self) -> ForeignFields:
+        """Returns the fields of other speech servers. Raises `BadRequest` for a bad value."""
+        return split_foreign_fields(self.model_extra or {})
+
     def native(self) -> SpeechBody:
         """Returns the body of `POST /tts`, without the voice. Raises `BadRequest` for an unknown field."""
-        extra = self.model_extra or {}
+        extra = self.foreign().rest
         for name in extra:
             if name in REPLACED_FIELDS:
                 raise BadRequest(f"Unknown field '{name[:40]}'. See /docs for every field.", name, "unknown_parameter")
@@ -81,5 +90,11 @@ def openai_schema() -> dict[str, Any]:
     schema = json.loads(json.dumps(OpenAISpeech.model_json_schema()))
     native = json_schema()["properties"]
     schema["properties"] |= {name: native[name] for name in EXTENSIONS}
+    reported = {name: {"description": "Ignored and reported in `X-Ignored-Params`."} for name in REPORTED_FIELDS}
+    schema["properties"] |= reported
+    schema["properties"]["stream"] = {
+        "type": "boolean", "description": "false sends a whole file, with its lengths in the header."
+    }  # fmt: skip
+    schema["properties"]["sample_rate"] = {"enum": list(SAMPLE_RATES_HZ), "description": "Sample rate in Hz."}
     schema["additionalProperties"] = False
     return schema

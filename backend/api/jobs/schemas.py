@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported_media_type
+from backend.api.request_parsing import RequestModel, content_type, parse, read_form, read_json, unsupported_media_type
 from backend.api.speech.request import bounded
 from backend.errors import BadRequest
 from backend.pipeline.longform.audiobook import BOOK_FORMATS
@@ -22,7 +22,7 @@ BookFormat = Literal["m4b", "mp3", "opus", "wav", "flac"]
 DEFAULTS = SpeechParams()
 
 
-class NewJobBody(BaseModel):
+class NewJobBody(RequestModel):
     """A job for a book or an article. Omitted or null fields use the defaults of the checkpoint."""
 
     model_config = ConfigDict(
@@ -54,11 +54,15 @@ class NewJobBody(BaseModel):
         description="Normalize every sentence to this loudness; null turns that off.",
     )  # fmt: skip
 
+    @classmethod
+    def null_fields(cls) -> set[str]:
+        return {"loudness_lufs"}
+
     def to_speech_params(self) -> SpeechParams:
         return SpeechParams(**{field.name: getattr(self, field.name) for field in fields(SpeechParams)})
 
 
-class NewTakeBody(BaseModel):
+class NewTakeBody(RequestModel):
     """Parameters of another take of a sentence."""
 
     model_config = ConfigDict(extra="forbid")
@@ -70,7 +74,7 @@ class NewTakeBody(BaseModel):
     wait: bool = Field(True, description="Respond when the take is done; false responds at once.")
 
 
-class ChoiceBody(BaseModel):
+class ChoiceBody(RequestModel):
     """The take to choose."""
 
     model_config = ConfigDict(extra="forbid")

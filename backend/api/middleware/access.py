@@ -33,7 +33,7 @@ class AccessMiddleware:
         self.app = app
         self._keys = ApiKeys(settings.api_key)
         self._hosts = TrustedHosts(settings.host, settings.allowed_hosts)
-        self._origins = frozenset(settings.page_origins)
+        self._origins = frozenset(settings.browser_origins)
         self._rate = RateLimit(settings.rate_limit_per_min)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +57,11 @@ class AccessMiddleware:
             )
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
         if is_cross_origin(method, headers, self._origins):
-            raise HTTPException(403, "Cross-origin requests are not allowed. Open the pages that come with the server.")
+            raise HTTPException(
+                403,
+                "Cross-origin requests are not allowed. Open the pages that come with the server, or add this origin to "
+                "ALLOWED_ORIGINS.",
+            )
         path = scope["path"]
         key = self._keys.find(sent_key(headers)) if self._keys else None
         scope.setdefault("state", {})["key_name"] = None if key is None else key.name

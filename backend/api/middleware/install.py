@@ -26,7 +26,7 @@ def install_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(TimeoutMiddleware, limit_s=settings.client_timeout_s)
     app.add_middleware(AccessMiddleware, settings=settings)
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.page_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        CORSMiddleware, allow_origins=settings.browser_origins, allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["*"], expose_headers=sorted({*DESCRIPTIONS, *CODE_FILE_HEADERS, *MUSIC_HEADERS}),
     )  # fmt: skip
     app.add_middleware(SecurityHeadersMiddleware)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+# Names of the host machine inside containers. The top-level domain `internal` is reserved and cannot be registered.
+CONTAINER_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal")
+
 
 class TrustedHosts:
     """Rejects host names that an attacker could have pointed at this machine (DNS rebinding).
@@ -16,7 +19,7 @@ class TrustedHosts:
     def __init__(self, own: str, allowed: str) -> None:
         listed = [name.strip().lower() for name in allowed.split(",") if name.strip()]
         self._allows_all = "*" in listed
-        self._names = {own.lower(), *listed}
+        self._names = {own.lower(), *CONTAINER_NAMES, *listed}
 
     def allows(self, host: str) -> bool:
         """Whether the `Host` header value, with or without a port, is accepted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -9,12 +10,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.compat.elevenlabs_schemas import DEFAULT_FORMAT, ElevenLabsBody, output_format_of
+from backend.api.compat.elevenlabs_timing import CharacterTimedSpeech, alignment_of
 from backend.api.dependencies import Host
 from backend.api.errors import documented
 from backend.api.request_parsing import check_text_length, content_type, read_json, unsupported_media_type
 from backend.api.speech.headers import documented_headers
-from backend.api.speech.response import MEDIA_TYPES
-from backend.api.speech.transcode import speak_as
+from backend.api.speech.response import MEDIA_TYPES, SpeechRun, on_disconnect
+from backend.api.speech.transcode import OutputFormat as Output
+from backend.api.speech.transcode import speak_as, transcoded
 from backend.errors import UnknownVoice
 from backend.runtime.request import MAX_VOICE_CHARS
 
@@ -31,6 +34,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **documented(404, 413, 415, 429, 503, 504),
 }
+
+
+TIMED = documented(404, 413, 415, 429, 503, 504)
 
 
 def _body() -> dict[str, Any]:
@@ -84,6 +90,34 @@ async def speak_streamed(
     return await _speak(request, voice_id, output_format, bool(optimize_streaming_latency), enable_logging, True)
 
 
+@router.post("/text-to-speech/{voice_id}/with-timestamps", responses=TIMED, openapi_extra=_body())
+async def speak_timed(
+    request: Request, voice_id: VoiceId, output_format: OutputFormat = DEFAULT_FORMAT,
+    optimize_streaming_latency: LatencyLevel = None, enable_logging: Logging = None,
+) -> CharacterTimedSpeech:  # fmt: skip
+    """Synthesize `text` and return the complete audio with the start and end of each character."""
+    output, body = await _read(request, output_format)
+    speech = SpeechRun(request, body.to_request(voice_id, False, bool(optimize_streaming_latency)))
+    try:
+        async with on_disconnect(request.receive, speech.cancel):
+            whole = await speech.whole(await speech.open())
+            content = await speech.run(transcoded, whole, output)
+            alignment = alignment_of(await speech.sentences())
+        speech.sent(whole.duration_s)
+        speech.finish()
+    finally:
+        speech.close()
+    audio = base64.b64encode(content).decode()
+    return CharacterTimedSpeech(audio_base64=audio, alignment=alignment, normalized_alignment=alignment)
+
+
+@router.delete("/voices/{voice_id}", responses=documented(404, 503))
+async def delete_voice(host: Host, voice_id: VoiceId) -> dict[str, str]:
+    """Delete an added voice and its recording. Built-in voices cannot be deleted."""
+    await host.run(host.engine.delete_voice, voice_id)
+    return {"status": "ok"}
+
+
 @router.get("/voices", responses=documented(503))
 async def voices(request: Request, host: Host) -> ElevenLabsVoices:
     """List the built-in and added voices."""
@@ -99,6 +133,15 @@ async def voice(request: Request, host: Host, voice_id: VoiceId) -> ElevenLabsVo
     raise UnknownVoice("There is no voice with that id. List the voices with GET /v1/voices.")
 
 
+async def _read(request: Request, output_format: str) -> tuple[Output, ElevenLabsBody]:
+    if content_type(request) != "application/json":
+        raise unsupported_media_type(content_type(request), "application/json")
+    output = output_format_of(output_format)
+    body = await read_json(request, ElevenLabsBody)
+    check_text_length(request, body.text)
+    return output, body
+
+
 async def _speak(
     request: Request,
     voice_id: str,
@@ -107,11 +150,7 @@ async def _speak(
     is_logged: bool | None,
     is_streaming: bool,
 ) -> Response:
-    if content_type(request) != "application/json":
-        raise unsupported_media_type(content_type(request), "application/json")
-    output = output_format_of(output_format)
-    body = await read_json(request, ElevenLabsBody)
-    check_text_length(request, body.text)
+    output, body = await _read(request, output_format)
     ignored = body.ignored_fields + (() if is_logged is None else ("enable_logging",))
     speech_request = body.to_request(voice_id, is_streaming, is_low_latency)
     return await speak_as(request, speech_request, output, is_streaming, ignored)

@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api.compat.fish_msgpack import MSGPACK, packed, read_packed
 from backend.api.dependencies import Host
 from backend.api.errors import documented
-from backend.api.request_parsing import parse, read_form
+from backend.api.request_parsing import RequestModel, parse, read_form
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
 
 router = APIRouter(prefix="/v1/references", tags=["fish"])
 
 
-class NewReference(BaseModel):
+class NewReference(RequestModel):
     """Form of `POST /v1/references/add`."""
 
     model_config = ConfigDict(extra="forbid")

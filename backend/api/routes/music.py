@@ -11,7 +11,7 @@ from backend.api.errors import documented
 from backend.api.music.request import MusicBody, Piece
 from backend.api.music.response import HEADERS, MEDIA_TYPES, archive, facts_of, play
 from backend.api.music.run import MusicRun
-from backend.errors import NotAvailable
+from backend.errors import BadRequest, NotAvailable
 from backend.music.instruments import INSTRUMENTS
 from backend.music.moods import MOODS
 from backend.music.styles import STYLES
@@ -109,6 +109,7 @@ async def stems(request: Request, body: Piece) -> Response:
 @router.post("/midi", response_class=Response, responses=MIDI, summary="Make a MIDI file")
 async def midi(request: Request, body: Piece) -> Response:
     """Return the piece as a Standard MIDI File."""
+    _require_one_piece(body)
     async with MusicRun(request, body.to_request(), body.engine) as run:
         stream = await run.begin()
         if stream.midi is None:
@@ -122,6 +123,7 @@ async def midi(request: Request, body: Piece) -> Response:
 @router.post("/score", responses=ERRORS, summary="Show the notes")
 async def score(request: Request, body: Piece) -> ScoreBody:
     """Return the notes and labels of the piece, for a piano roll, without making its sound."""
+    _require_one_piece(body)
     async with MusicRun(request, body.to_request(), body.engine) as run:
         stream = await run.begin()
         found = getattr(stream, "score", None)
@@ -146,3 +148,8 @@ async def score(request: Request, body: Piece) -> ScoreBody:
             for part in found.parts
         ]
         return ScoreBody(labels=facts_of(stream), not_understood=list(stream.not_understood), parts=parts)
+
+
+def _require_one_piece(body: Piece) -> None:
+    if body.prompt_changes:
+        raise BadRequest("Notes are those of one piece; send no prompt_changes.", "prompt_changes")

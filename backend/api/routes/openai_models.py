@@ -58,10 +58,13 @@ async def model_ids(host: EngineHost) -> tuple[str, ...]:
     return tuple(dict.fromkeys((status.model, *ALIASES)))
 
 
+async def loaded_model(host: EngineHost) -> str:
+    """Returns the name of the loaded checkpoint; raises `NotReady` while it is loading."""
+    return (await host.run(host.engine.status)).model
+
+
 async def require_model(host: EngineHost, model_id: str) -> None:
     """Raises `UnknownModel` for a name that `GET /v1/models` does not list."""
-    if model_id in ALIASES:
-        return
     known = await model_ids(host)
     if model_id not in known:
         raise UnknownModel(

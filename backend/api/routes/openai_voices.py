@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.dependencies import Host
 from backend.api.errors import documented
-from backend.api.request_parsing import parse, read_form
+from backend.api.request_parsing import RequestModel, parse, read_form
 from backend.errors import BadRequest
 from backend.runtime.request import MAX_VOICE_CHARS, ReferenceClip
 
@@ -39,7 +39,7 @@ class CreatedVoice(BaseModel):
     created_at: int = Field(description="Seconds since 1970.")
 
 
-class VoiceForm(BaseModel):
+class VoiceForm(RequestModel):
     """Form of `POST /v1/audio/voices`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -62,6 +62,22 @@ def _form_schema() -> dict[str, Any]:
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}}}
 
 
+class DeletedVoice(BaseModel):
+    """Response of `DELETE /v1/audio/voices/{id}`."""
+
+    id: str
+    object: Literal["audio.voice.deleted"] = "audio.voice.deleted"
+    deleted: Literal[True] = True
+
+
+@router.delete("/voices/{voice_id}", responses=documented(404, 503))
+async def delete_voice(host: Host, voice_id: Annotated[str, Path(max_length=MAX_VOICE_CHARS)]) -> DeletedVoice:
+    """Delete an added voice and its recording. Built-in voices cannot be deleted."""
+    await host.run(host.engine.delete_voice, voice_id)
+    return DeletedVoice(id=voice_id)
+
+
+@router.get("/speech/voices", responses=documented(503))
 @router.get("/voices", responses=documented(503))
 async def voices(host: Host) -> OpenAIVoices:
     """List the built-in and added voices; each `id` is valid as `voice` in speech requests."""

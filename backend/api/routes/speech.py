@@ -136,7 +136,7 @@ async def timings(
 @router.post("/audio/convert", response_class=Response, responses=CONVERTED, openapi_extra=CONVERT_BODY)
 async def convert(
     request: Request, host: Host, settings: AppSettings,
-    format: Annotated[Format, Query(description="Audio format of the response.")] = "mp3",
+    format: Annotated[Format, Query(description="Audio format of the response.")] = "wav",
 ) -> Response:  # fmt: skip
     """Return an audio file in another format, with the same samples before the codec of that format."""
     content = await read_upload(request, "audio")

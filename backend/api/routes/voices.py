@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.dependencies import Host
 from backend.api.errors import documented
-from backend.api.request_parsing import content_type, parse, read_form, read_json, unsupported_media_type
+from backend.api.request_parsing import RequestModel, content_type, parse, read_form, read_json, unsupported_media_type
 from backend.api.speech.request import Format
 from backend.api.speech.response import MEDIA_TYPES, speak
 from backend.errors import BadRequest
@@ -45,7 +45,7 @@ class VoiceList(BaseModel):
     voices: list[VoiceBody]
 
 
-class NewVoice(BaseModel):
+class NewVoice(RequestModel):
     """Form of `POST /voices`."""
 
     model_config = ConfigDict(extra="forbid")

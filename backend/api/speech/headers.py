@@ -24,6 +24,7 @@ AT_END = (
 )
 DESCRIPTIONS = {
     "X-Request-Id": "Id of this request in the server log.",
+    "X-Model": "The loaded checkpoint (`/v1/audio/speech`).",
     "X-Seed": "The seed used; it reproduces the same speech.",
     "X-Voice": "The built-in voice used for the requested OpenAI voice name (`/v1/audio/speech`).",
     "X-Voice-Note": "Reason for falling back to the default voice (`/v1/audio/speech`).",
@@ -68,6 +69,7 @@ def headers_at_start(
     headers = {
         "X-Sample-Rate": str(first.rate_hz),
         "X-Channels": str(first.n_channels),
+        "X-Model": "The loaded checkpoint (`/v1/audio/speech`).",
         "X-Seed": str(stream.metrics.seed),
     }
     if first_audio_s is not None:

@@ -8,9 +8,10 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from backend.api.request_parsing import (
+    RequestModel,
     check_text_length,
     content_type,
     parse,
@@ -69,7 +70,7 @@ Base64Audio = Annotated[
 ]
 
 
-class Reference(BaseModel):
+class Reference(RequestModel):
     """Reference audio for voice cloning."""
 
     model_config = ConfigDict(extra="forbid")
@@ -78,7 +79,7 @@ class Reference(BaseModel):
     text: str = Field("", max_length=5000, description="Transcript of the audio; empty if unknown.")
 
 
-class SpeechBody(BaseModel):
+class SpeechBody(RequestModel):
     """Text to synthesize, with its parameters. Omitted or null fields use the defaults of the checkpoint."""
 
     model_config = ConfigDict(
@@ -128,13 +129,6 @@ class SpeechBody(BaseModel):
     use_memory_cache: Literal["on", "off"] | bool = Field(
         "on" if DEFAULTS["use_memory_cache"] else "off", description="Use cached references and codes."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        return {name: value for name, value in fields.items() if value is not None or name not in cls.model_fields}
 
     def to_request(self) -> SpeechRequest:
         """Returns the engine's request. Raises `BadRequest` if fields contradict each other."""

@@ -11,10 +11,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.dependencies import host_of
 from backend.api.engine_host import EngineHost
-from backend.api.speech.response import MEDIA_TYPES, speak
+from backend.api.speech.response import MEDIA_TYPES, SpeechRun, StreamingSpeechResponse, speak
 from backend.audio.lossy_encoder import CODINGS
-from backend.audio.pcm import from_int16
+from backend.audio.pcm import from_int16, to_int16
 from backend.audio.resample import StreamResampler, resampled_length
+from backend.audio.waveform import Waveform
 from backend.audio.writers import open_writer
 from backend.errors import BadRequest
 from backend.runtime.request import SpeechRequest
@@ -98,6 +99,13 @@ class Transcoder:
         return self._writer.push(self._resampler.finish()) + self._writer.finish()
 
 
+def transcoded(whole: Waveform, output: OutputFormat) -> bytes:
+    """Returns the bytes of a whole file in `output` format."""
+    transcoder = Transcoder(output, whole.rate_hz, whole.n_channels, whole.n_samples)
+    pcm = to_int16(whole.samples).T.astype("<i2").tobytes()
+    return transcoder.push(pcm) + transcoder.finish()
+
+
 async def _transcode(native: Response, output: OutputFormat, host: EngineHost) -> Response:
     rate_hz, n_channels = int(native.headers["x-sample-rate"]), int(native.headers["x-channels"])
     headers = {name: text for name, text in native.headers.items() if name not in ("content-type", "content-length")}
@@ -121,6 +129,12 @@ class TranscodedStream(Response):
         super().__init__(media_type=media_type, headers=headers)
         del self.headers["content-length"]
         self._inner, self._transcoder, self._host = inner, transcoder, host
+
+    @property
+    def speech(self) -> SpeechRun:
+        """The speech in progress; its metrics are final after the last chunk."""
+        assert isinstance(self._inner, StreamingSpeechResponse)
+        return self._inner.speech
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transcoder, run = self._transcoder, self._host.run

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.api.request_parsing import RequestModel
 from backend.api.speech.request import DEFAULTS, Format, bounded
 from backend.runtime.request import MAX_VOICE_CHARS, Latency, Markup, SpeechRequest
 
 MAX_PACE_S = 3600.0
 
 
-class Start(BaseModel):
+class Start(RequestModel):
     """`{"type": "start", ...}`: session parameters. Optional; at most once, before any text."""
 
     model_config = ConfigDict(extra="forbid")

@@ -78,7 +78,8 @@ class CpuKernelDualAR(CpuGraphDualAR):
             lm._pack()
             lm._change_over()
         elif lm.compiled.state == "compiling":
-            threading.Thread(target=lm._pack_when_compiled, name="pack-cpu-kernel", daemon=True).start()
+            # Not a daemon: ending inside PyTorch would abort the process.
+            threading.Thread(target=lm._pack_when_compiled, name="pack-cpu-kernel").start()
         return lm
 
     def keep_fast_only(self) -> None:
@@ -89,6 +90,8 @@ class CpuKernelDualAR(CpuGraphDualAR):
     def _pack_when_compiled(self) -> None:
         if not self.compiled.wait():
             self.is_wanted, self.kernel_state = False, self.compiled.reason
+            return
+        if not threading.main_thread().is_alive():
             return
         if self.layers is not None:
             whole, less = frame_seconds(self, self.compiled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,10 @@ from backend.optimize.cpu_kernel.vectors import (
     subtract_integers,
     to_floats,
 )  # fmt: skip
+
+# The shares of one form, in the globals of its `run` and `serve`: numba's cache never finds a function whose closure holds
+# compiled functions.
+work: Any = None
 
 
 class Program(NamedTuple):
@@ -181,7 +186,7 @@ def build(form: Form, digest: str) -> Program:
         return n_waits
 
     @compiled
-    def work(team, thread, n_threads):
+    def share(team, thread, n_threads):
         """Computes the share of one thread of the team's job; returns whether a thread has failed."""
         job = load_word(team + 8 * at.T_JOB)
         stack, n_rows = load_word(job + 8 * at.J_STACK), load_word(job + 8 * at.J_ROWS)
@@ -245,7 +250,14 @@ def build(form: Form, digest: str) -> Program:
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     words = types.int64
     signatures = (types.boolean(words, words, words), words(words, words, words, words))
-    return Program(*(_function(f, s, options) for f, s in zip((run, serve), signatures, strict=True)))
+    functions = (_with_globals(function, work=share) for function in (run, serve))
+    return Program(*(_function(f, s, options) for f, s in zip(functions, signatures, strict=True)))
+
+
+def _with_globals(function: Any, **names: Any) -> FunctionType:
+    """Returns `function` with additional global names."""
+    scope = {**function.__globals__, **names}
+    return FunctionType(function.__code__, scope, function.__name__, None, function.__closure__)
 
 
 def _function(function: Any, signature: Any, options: dict[str, Any]) -> Any:

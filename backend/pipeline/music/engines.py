@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from backend.errors import BadRequest
 from backend.pipeline.music.engine import MusicEngine
@@ -21,6 +21,14 @@ ENGINES: dict[str, Callable[[], MusicEngine]] = {"score": _score_engine}
 AUTO = "score"
 
 
+def resolve_engine(name: str, known: Iterable[str] = ENGINES) -> str:
+    """The engine that `name` stands for. Raises `BadRequest` for an unknown one."""
+    name = AUTO if name == "auto" else name
+    if name not in known:
+        raise BadRequest(f"The engine is '{name[:40]}'; expected auto, {', '.join(known)}.", "engine")
+    return name
+
+
 class MusicEngines:
     """Opens each engine once and keeps it. May be used from several threads."""
 
@@ -31,9 +39,7 @@ class MusicEngines:
 
     def get(self, name: str = "auto") -> MusicEngine:
         """Returns the engine `name`. Raises `BadRequest` for an unknown one, and what opening it raises."""
-        name = AUTO if name == "auto" else name
-        if name not in self._known:
-            raise BadRequest(f"The engine is '{name}'; expected auto, {', '.join(self._known)}.", "engine")
+        name = resolve_engine(name, self._known)
         with self._lock:
             if name not in self._open:
                 self._open[name] = self._known[name]()

@@ -257,3 +257,13 @@ def test_thread_that_fails_during_a_job_is_an_error(compiled):
     is_running.set()
     with pytest.raises(EngineFailure, match=r"ended during a frame|has ended"):
         team.run(buffers.job)
+
+
+def test_next_start_loads_from_the_cache(compiled):
+    from backend.optimize.cpu_kernel.program import build
+
+    (function, signature), _ = build(compiled.form, compile_module._digest(compiled.form))
+    if function.stats.cache_path is None:
+        pytest.skip("no folder to keep a cache in")
+    function.compile(signature)
+    assert function.stats.cache_hits and not function.stats.cache_misses

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from backend.audio.loudness import loudness_lufs
+from backend.audio.waveform import Waveform
 from backend.errors import BadRequest, Cancelled
 from backend.music.composer import compose
 from backend.music.theory import PITCH_NAMES
-from backend.pipeline.music.engine import MusicRequest
+from backend.pipeline.music.engine import MusicRequest, PromptChange
+from backend.pipeline.music.engines import ENGINES, resolve_engine
 from backend.pipeline.music.score_engine import ScoreEngine, composition_of
 
 GENRES = ("jazz", "rock", "classical", "electronic", "folk", "pop", "ambient", "blues", "latin", "funk")
@@ -105,3 +107,67 @@ def test_a_cancelled_stream_ends_at_the_next_chunk(engine):
 def test_values_out_of_range_are_rejected(wrong):
     with pytest.raises(BadRequest, match="expected"):
         MusicRequest("jazz", **wrong)
+
+
+def test_endless_music_goes_on_without_gaps_in_the_same_key_and_tempo(engine):
+    stream = engine.begin(MusicRequest("fast jazz trio", seed=4, is_endless=True))
+    place, pieces = 0, []
+    for chunk in stream:
+        assert round(chunk.start_s * 44_100) == place
+        place += chunk.mix.n_samples
+        pieces += [chunk.facts] if chunk.facts else []
+        if len(pieces) == 2:
+            break
+    first, second = (piece.labels for piece in pieces)
+    assert place > 55 * 44_100 and first["seed"] != second["seed"]
+    for name in ("tempo_bpm", "key", "meter", "genre"):
+        assert first[name] == second[name]
+    with pytest.raises(BadRequest, match="no whole"):
+        engine.generate(MusicRequest("jazz", is_endless=True))
+
+
+def test_a_prompt_change_begins_at_the_next_segment_and_keeps_the_length(engine):
+    change = PromptChange(3.0, "calm piano in C minor, 70 bpm")
+    request = MusicRequest("rock in E major, 150 bpm", 10.0, seed=2, prompt_changes=(change,))
+    chunks = list(engine.begin(request))
+    pieces = [chunk for chunk in chunks if chunk.facts]
+    assert [piece.facts.labels["key"] for piece in pieces] == ["E major", "C minor"]
+    assert 3.0 <= pieces[1].start_s < 9.0
+    assert sum(chunk.mix.n_samples for chunk in chunks) == 441_000
+    unchanged = engine.generate(MusicRequest("rock in E major, 150 bpm", 10.0, seed=2)).mix.samples
+    n_same = round((pieces[1].start_s - 0.3) * 44_100)
+    joined = np.concatenate([chunk.mix.samples for chunk in chunks], axis=1)
+    assert np.array_equal(joined[:, :n_same], unchanged[:, :n_same])
+
+
+def test_a_prompt_changes_while_it_plays(engine):
+    stream = engine.begin(MusicRequest("calm piano, 60 bpm", seed=1, is_endless=True))
+    chunks = iter(stream)
+    next(chunks)
+    stream.change_prompt("techno, 140 bpm")
+    found = next(chunk for chunk in chunks if chunk.facts)
+    assert found.facts.labels["tempo_bpm"] == 140 and found.start_s < 12
+    with pytest.raises(BadRequest, match="empty"):
+        stream.change_prompt(" ")
+
+
+def test_overrides_and_quality_reach_the_composer():
+    request = MusicRequest("fast jazz", instruments=("violin", "cello"), mood="sad", genre="folk", quality="fast")
+    composition, _ = composition_of(request)
+    assert (composition.instruments, composition.mood, composition.genre) == (("violin", "cello"), "sad", "folk")
+    assert composition.n_parts == 3
+
+
+def test_engines_reject_what_they_cannot_do_and_name_what_has_no_effect(engine):
+    sound = Waveform(np.zeros((1, 100), np.float32), 32_000)
+    with pytest.raises(BadRequest, match="no continuation"):
+        engine.begin(MusicRequest("jazz", continuation=sound))
+    assert engine.begin(MusicRequest("jazz", guidance=3.0, top_k=50)).ignored == ("guidance", "top_k")
+    with pytest.raises(BadRequest, match="Stems need one piece"):
+        MusicRequest("jazz", has_stems=True, is_endless=True)
+
+
+def test_auto_takes_an_engine_that_is_here_and_unknown_names_are_rejected():
+    assert resolve_engine("auto") in ENGINES
+    with pytest.raises(BadRequest, match="expected auto, score"):
+        resolve_engine("nothing")

@@ -1,0 +1,1 @@
+"""Music training: config, encoded corpora, batches, task, export."""
