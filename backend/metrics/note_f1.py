@@ -29,7 +29,7 @@ ONSET_TOLERANCE_S = 0.05
 LOWEST_MIDI = 21
 
 
-class Note(NamedTuple):
+class HeardNote(NamedTuple):
     """A note heard: its start in seconds and its MIDI pitch."""
 
     start_s: float
@@ -54,7 +54,7 @@ class NoteListener:
         options.intra_op_num_threads = 1
         self._session: Any = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
-    def notes(self, samples: np.ndarray, rate_hz: int) -> list[Note]:
+    def notes(self, samples: np.ndarray, rate_hz: int) -> list[HeardNote]:
         """The notes in samples [N]."""
         sound = soxr.resample(samples.astype(np.float32), rate_hz, RATE_HZ)
         n_frames = max(len(sound) // FRAME_SAMPLES, 1)
@@ -73,7 +73,7 @@ class NoteListener:
         return find_notes(note, onset)
 
 
-def find_notes(note: np.ndarray, onset: np.ndarray) -> list[Note]:
+def find_notes(note: np.ndarray, onset: np.ndarray) -> list[HeardNote]:
     """Notes from activations [frames, 88]: peaks of the onset whose note lasts at least 90 ms."""
     before = np.vstack([np.zeros_like(onset[:1]), onset[:-1]])
     after = np.vstack([onset[1:], np.zeros_like(onset[:1])])
@@ -83,11 +83,11 @@ def find_notes(note: np.ndarray, onset: np.ndarray) -> list[Note]:
         held = note[frame : frame + MIN_NOTE_FRAMES, key] >= NOTE_THRESHOLD
         # The first frames of a note may still be rising.
         if len(held) == MIN_NOTE_FRAMES and held[2:].all():
-            found.append(Note(frame * FRAME_SAMPLES / RATE_HZ, LOWEST_MIDI + int(key)))
+            found.append(HeardNote(frame * FRAME_SAMPLES / RATE_HZ, LOWEST_MIDI + int(key)))
     return found
 
 
-def note_f1(wanted: list[Note], found: list[Note]) -> float:
+def note_f1(wanted: list[HeardNote], found: list[HeardNote]) -> float:
     """F1 score, 0 to 1: notes agree if their pitch is equal and their starts are within 50 ms; each agrees with one.
 
     Raises `ScoreUnavailable` where there are no notes to find.
