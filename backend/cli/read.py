@@ -26,7 +26,7 @@ UNLIMITED = 2**62
 
 
 def read(
-    document: Annotated[Path, typer.Argument(metavar="BOOK", help="A plain text, Markdown or EPUB file.")],
+    document: Annotated[Path, typer.Argument(metavar="BOOK", help="A plain text, Markdown, HTML or EPUB file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write: .m4b, .mp3, .opus, .wav, .flac.")],
     voice: Annotated[str | None, typer.Option(help="Voice id or name from `phonogram voices`.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed reproduces the same audio.")] = 0,
@@ -84,6 +84,8 @@ def read(
     typer.echo(
         f"{output.name}: {job.file_audio_s:.1f} s, {n_chapters} chapters, generated in {elapsed_s:.1f} s, seed {seed}"
     )
+    for note in job.left_out:
+        typer.echo(f"left out: {note}", err=True)
     if skipped:
         typer.echo(f"skipped {len(skipped)} sentences that this voice cannot speak: '{skipped[0][:60]}'", err=True)
 

@@ -44,6 +44,9 @@ MIGRATIONS = (
     CREATE INDEX heard_sounds ON takes (sound);
     CREATE TABLE sounds (key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 
 

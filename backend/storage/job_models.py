@@ -38,7 +38,10 @@ class NewSentence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _JobParams:
-    """Parameters of a job. `source` is a hash of the text and all parameters."""
+    """Parameters of a job. `source` is a hash of the text and all parameters.
+
+    `left_out` says in sentences what the document holds and the job does not read.
+    """
 
     title: str
     author: str
@@ -47,6 +50,7 @@ class _JobParams:
     delivery: SpeechParams
     voice_key: str
     source: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,9 +58,9 @@ class JobStore:
         with self._database.change() as database:
             database.execute(
                 "INSERT INTO jobs (id, created_at, updated_at, state, title, author, format, seed, delivery, "
-                "voice_key, source, n_sentences) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)",
+                "voice_key, source, n_sentences, left_out) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (job, now, now, new.title, new.author, new.format, new.seed, delivery, new.voice_key, new.source,
-                 len(new.sentences)),
+                 len(new.sentences), json.dumps(new.left_out)),
             )  # fmt: skip
             database.executemany(
                 "INSERT INTO chapters (job, number, title) VALUES (?, ?, ?)",
@@ -349,8 +349,9 @@ def _touch(database: sqlite3.Connection, job: str, sentence: int) -> None:
 
 
 def _job(row: sqlite3.Row) -> JobRecord:
-    values = {field.name: row[field.name] for field in fields(JobRecord) if field.name != "delivery"}
-    return JobRecord(**values, delivery=SpeechParams(**json.loads(row["delivery"])))
+    values = {field.name: row[field.name] for field in fields(JobRecord)}
+    values |= {"delivery": SpeechParams(**json.loads(row["delivery"])), "left_out": tuple(json.loads(row["left_out"]))}
+    return JobRecord(**values)
 
 
 def _sentence(rows: list[sqlite3.Row]) -> SentenceRecord:

@@ -18,7 +18,7 @@ from ui.speech import backend_state
 REFRESH_S = 2.0
 MESSAGE, PLAYING, REVIEWABLE = "jobs-message", "jobs-playing", "jobs-reviewable"
 FORMATS = ("m4b", "mp3", "opus", "flac", "wav")
-DOCUMENTS = ["txt", "md", "epub"]
+DOCUMENTS = ["txt", "md", "html", "xhtml", "epub"]
 SENTENCES_PER_PAGE = 10
 # Icon and color of each state, and the states that allow actions.
 BADGES: dict[str, tuple[str, Any]] = {
@@ -52,7 +52,7 @@ def _show_new(client: BackendClient) -> None:
     names = {"": labels.VOICE_DEFAULT, **{one.id: one.name for one in state.voices}}
     with st.expander("New job", icon=":material/add:"), st.form("new-job", enter_to_submit=False):
         text = st.text_area(labels.TEXT, placeholder="# First chapter\n\nOnce upon a time…", height=120)
-        document = st.file_uploader("Or a document (text, Markdown, EPUB)", type=DOCUMENTS)
+        document = st.file_uploader("Or a document (text, Markdown, HTML, EPUB)", type=DOCUMENTS)
         left, right = st.columns(2)
         options: dict[str, Any] = {
             "title": left.text_input("Title"),
@@ -106,6 +106,9 @@ def _show_job(client: BackendClient, job: Job) -> None:
     st.progress(share, f"{job['n_done']} of {job['n_sentences']} sentences, {duration_text(job['audio_s'])} of audio")
     if job["reason"]:
         st.caption(job["reason"])
+    if job.get("left_out"):
+        with st.expander(f"Not read ({len(job['left_out'])})", icon=":material/info:"):
+            st.markdown("\n".join(f"- {escape_markdown(note)}" for note in job["left_out"]))
     with st.container(horizontal=True):
         if job["state"] in RUNNING:
             _button("Pause", ":material/pause:", job, lambda: client.pause_job(job["id"]))

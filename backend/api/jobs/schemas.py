@@ -127,6 +127,7 @@ class JobBody(BaseModel):
     reason: str = Field(description="Reason for a pause or failure.")
     title: str
     author: str
+    left_out: list[str] = Field(description="What the document holds and the job does not read, in sentences.")
     format: str
     voice: str | None
     seed: int
@@ -171,7 +172,7 @@ async def read_new_job(request: Request) -> tuple[NewJobBody, bytes]:
 def form_schema() -> dict[str, Any]:
     schema = NewJobBody.model_json_schema()
     schema["properties"]["document"] = {
-        "type": "string", "format": "binary", "description": "A plain text, Markdown or EPUB file.",
+        "type": "string", "format": "binary", "description": "A plain text, Markdown, HTML or EPUB file.",
     }  # fmt: skip
     del schema["examples"]
     schema["title"] = "NewJobForm"
@@ -183,7 +184,7 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
     # While the file is being rewritten it cannot be downloaded.
     is_whole = job.state == "done"
     return {name: getattr(job, name) for name in names} | {
-        "voice": job.delivery.voice, "file_bytes": job.file_bytes if is_whole else 0,
+        "left_out": list(job.left_out), "voice": job.delivery.voice, "file_bytes": job.file_bytes if is_whole else 0,
         "file_audio_s": job.file_audio_s if is_whole else 0.0,
     }  # fmt: skip
 

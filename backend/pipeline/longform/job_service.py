@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TITLE_CHARS = 300
+MAX_NOTES = 50
 MAX_TAKE_CHARS = 1000
 SHOWN_CHARS = 60
 # Twelve hexadecimal digits: every JSON parser represents such integers exactly.
@@ -108,6 +109,7 @@ class JobService:
             author=(author or document.author)[:MAX_TITLE_CHARS], format=format, seed=seed, delivery=delivery,
             voice_key=voice_key, source=source,
             chapters=tuple(one[:MAX_TITLE_CHARS] for one in chapter_titles(document)), sentences=sentences,
+            left_out=_shortened(document.skipped),
         )  # fmt: skip
         job = store.create(new)
         self._wake()
@@ -252,6 +254,13 @@ class JobService:
     def _wake(self) -> None:
         if self._runner is not None:
             self._runner.wake()
+
+
+def _shortened(notes: Sequence[str]) -> tuple[str, ...]:
+    """Return the first notes, and how many more there are."""
+    if len(notes) <= MAX_NOTES:
+        return tuple(notes)
+    return *notes[: MAX_NOTES - 1], f"There are {len(notes) - MAX_NOTES + 1} more such notes."
 
 
 def _sentences(document: Document, seed: int) -> tuple[NewSentence, ...]:

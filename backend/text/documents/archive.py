@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -26,20 +27,33 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
             raise BadDocument("The EPUB is damaged: it is not a readable zip archive. Export it again.") from error
         self.names = frozenset(self._zip.namelist())
+        self._by_folded_name = {_folded(name): name for name in sorted(self.names)}
+
+    def found(self, name: str) -> str:
+        """Return the name of the file in the archive, also if letter case or separators differ; else `name` itself."""
+        return name if name in self.names else self._by_folded_name.get(_folded(name), name)
 
     def read(self, name: str) -> bytes:
         """Read one file. Raises `BadDocument` if it is missing, damaged or encrypted, and `LimitExceeded`."""
         if name not in self.names:
             raise BadDocument(f"The EPUB refers to a missing file '{name[:80]}'. Export it again.")
         info = self._zip.getinfo(name)
+        if info.flag_bits & 1:
+            raise BadDocument("The EPUB is encrypted (DRM), so its text cannot be read. Use one without DRM.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadDocument(f"'{name[:80]}' uses a compression that EPUB does not allow. Export it again.")
         try:
             with self._zip.open(info) as file:
                 content = file.read(self._left + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except (
+            zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, NotImplementedError, OSError
+        ) as error:  # fmt: skip
             raise BadDocument(f"'{name[:80]}' in the EPUB is damaged or encrypted. Export it again.") from error
         if len(content) > self._left:
             raise LimitExceeded(f"The EPUB unpacks to more than {self._max_bytes} bytes of text. Send a smaller book.")
         self._left -= len(content)
         return content
+
+
+def _folded(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./").removeprefix("/").casefold()

@@ -54,7 +54,7 @@ def test_markdown_chapters_start_at_repeated_headings():
 def test_markdown_markup_is_removed():
     assert texts(BOOK) == [
         "The Whole.", "One.", "Some marked words with code, a link and another.", "name, age", "Ben, 9", "Two.",
-        "An item of a list", "Another one Bold end.",
+        "An item of a list", "Another one\nBold end.",
     ]  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_plain_text_chapters_start_at_chapter_lines():
     document = read_document(text)
     assert chapter_titles(document) == ["CHAPTER I", "Chapter Two: The End"]
     assert document.chapters[0].blocks[1:] == (
-        TextBlock("It was dark."), TextBlock("", "break"), TextBlock("Then light came up.")
+        TextBlock("It was\ndark."), TextBlock("", "break"), TextBlock("Then light came up.")
     )  # fmt: skip
     assert chapter_titles(read_document(b"The first chapter of my life began.\n\nIt went on.")) == ["Text"]
 

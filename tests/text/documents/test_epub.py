@@ -25,7 +25,7 @@ def test_chapters_follow_the_table_of_contents_of_both_versions(toc):
     assert (document.title, document.author) == ("A Book", "Ann Author")
     assert chapter_titles(document) == ["One", "Two", "Three"]
     assert [[block.text for block in chapter.blocks] for chapter in document.chapters] == [
-        ["One", "First words, a line more."], ["Two", "Second."], ["Three", "Third words."],
+        ["One", "First words,\na line more."], ["Two", "Second."], ["Three", "Third words."],
     ]  # fmt: skip
 
 
