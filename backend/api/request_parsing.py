@@ -32,15 +32,15 @@ VALIDATION_CODES = {
 
 
 class RequestModel(BaseModel):
-    """Base class of request bodies: a null optional field counts as omitted, also in nested objects."""
+    """Base class of request bodies: a null field counts as omitted, also in nested objects."""
 
     @model_validator(mode="before")
     @classmethod
     def _drop_nulls(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             return fields
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.null_fields()
-        return {name: value for name, value in fields.items() if value is not None or name not in optional}
+        omitted = set(cls.model_fields) - cls.null_fields()
+        return {name: value for name, value in fields.items() if value is not None or name not in omitted}
 
     @classmethod
     def null_fields(cls) -> set[str]:

@@ -92,7 +92,7 @@ def test_every_route_except_health_checks_needs_the_key():
 def test_public_readiness_hides_the_engine_status():
     with asked_here(api_key="s3cret") as http:
         assert http.get("/ready").json() == {
-            "ready": True, "loading": False, "message": "Ready to speak.", "engine": None,
+            "ready": True, "loading": False, "message": "Ready to speak.", "max_text_chars": 5000, "engine": None,
         }  # fmt: skip
 
 

@@ -50,7 +50,9 @@ def test_a_case_without_arrays_fails(case):
 
 
 def test_other_kinds_and_broken_cases_exit_2(case, tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty")]) == 2
+    assert main([str(tmp_path)]) == 0  # the cases inside it
     (case / "meta.json").write_text(json.dumps({"num_codebooks": 4, "dim": 64}))
     assert main([str(case)]) == 2
     assert "no checker for this kind yet" in capsys.readouterr().err

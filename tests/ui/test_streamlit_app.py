@@ -107,7 +107,9 @@ def test_speak_sends_the_settings_of_its_fields():
         field(page.text_input, labels.SEED).input("9223372036854775807")
         field(page.number_input, "Temperature").set_value(0.5)
         press(page, "Speak")
-    asked = SpeechRequest(text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, whole=True)
+    asked = SpeechRequest(
+        text="Hello there.", voice="hum", seed=2**63 - 1, temperature=0.5, markup="markup", whole=True
+    )
     assert engine.asked == [asked]
     assert any("Speech generated." in one.value for one in page.markdown)
     assert field(page.metric, "Seed").value == str(2**63 - 1)
