@@ -224,7 +224,7 @@ def test_a_bad_value_is_a_400_that_names_its_parameter(client, engine, param):
         ({"references": []}, "references", "unknown_parameter"),
         ({"temperature": 9}, "temperature", "invalid_value"),
         ({"input": ""}, "input", "empty_string"),
-        ({"input": None}, "input", "invalid_value"),
+        ({"input": None}, "input", "missing_required_parameter"),
         ({"speed": 0.24}, "speed", "invalid_value"),
         ({"voice": {"name": "hum"}}, "voice", "invalid_value"),
         ({"voice": {"id": "hum", "more": 1}}, "voice", "invalid_value"),
