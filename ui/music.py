@@ -1,10 +1,13 @@
-"""What both music pages share: the description sent to the backend."""
+"""What both music pages share: the choices and the description sent to the backend."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ui import labels
+
+METERS = ("4/4", "3/4", "6/8", "2/4", "5/4", "12/8")
+FORMATS = ("wav", "flac", "mp3", "opus")
 
 
 def description(

@@ -12,11 +12,9 @@ import gradio as gr
 from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.gradio_theme import hint
-from ui.music import description
+from ui.music import FORMATS, METERS, description
 from ui.piano_roll import piano_roll
 
-METERS = ("4/4", "3/4", "6/8", "2/4", "5/4", "12/8")
-FORMATS = ("wav", "flac", "mp3", "opus")
 MAX_EARLIER = 20
 
 

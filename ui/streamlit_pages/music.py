@@ -9,13 +9,11 @@ import streamlit as st
 from ui import labels
 from ui.client import BackendClient, BackendError
 from ui.media_types import media_type
-from ui.music import description
+from ui.music import FORMATS, METERS, description
 from ui.piano_roll import piano_roll
 from ui.responses import MusicPart, MusicPiece
 
 PIECES, FILES = "music-pieces", "music-files"
-METERS = ("4/4", "3/4", "6/8", "2/4", "5/4", "12/8")
-FORMATS = ("wav", "flac", "mp3", "opus")
 MAX_PIECES = 20
 
 

@@ -114,7 +114,7 @@ class MusicRun:
         self._outcome = "done"
 
     def cancel(self) -> None:
-        """Stops the engine, because the client has gone or changed its mind."""
+        """Cancels the piece, because the client has disconnected or asked for it."""
         self.is_cancelled = True
         if self._stream is not None:
             self._stream.cancel()

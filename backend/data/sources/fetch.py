@@ -15,7 +15,7 @@ from backend.data.manifest import MANIFEST_NAME
 from backend.data.sources.source import DataSource, RemoteFile
 from backend.data.sources.transfer import DownloadSession
 from backend.data.sources.unpack import unpack
-from backend.errors import BadSettings, NotAvailable
+from backend.errors import BadSettings, NotAvailable, PhonogramError
 
 DOWNLOADS = "downloads"
 Report = Callable[[str, int, int], None]
@@ -66,7 +66,7 @@ def fetch(
                 (downloads / file.name).unlink(missing_ok=True)
     try:
         return write_manifest(source, folder)
-    except Exception as error:
+    except PhonogramError as error:
         if source.is_automatic:
             raise
         raise NotAvailable(f"{source.title}: {source.page}. {source.instructions.format(folder=folder)}") from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
 import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
@@ -86,14 +88,27 @@ class CpuGraphDualAR(DualAR):
         graph = state.frames.get(key)
         if graph is None:
             graph = state.frames[key] = CpuGraphFrame(self.fast_weights, len(rows))
-        recent, row_list = state.recent.numpy(), list(rows)
-        window = recent[row_list]
-        frames = graph.frames(out, samplers, window)
-        window[:, :-1], window[:, -1] = window[:, 1:], frames
-        recent[row_list] = window
-        for sampler in samplers:
-            sampler.frame += 1
-        return torch.from_numpy(frames)
+        return sample_rows(graph, out, samplers, state.recent, list(rows))
+
+
+class FrameProgram(Protocol):
+    """Samples the next frames [B, R] after the previous ones [B, W, R]."""
+
+    def frames(self, out: StepOutput, samplers: Sequence[SamplerState], recent: np.ndarray) -> np.ndarray: ...
+
+
+def sample_rows(
+    graph: FrameProgram, out: StepOutput, samplers: Sequence[SamplerState], recent: Tensor, rows: list[int]
+) -> Tensor:
+    """Samples the next frame of `rows` with `graph`, and moves their recent frames and samplers on by one."""
+    history = recent.numpy()
+    window = history[rows]
+    frames = graph.frames(out, samplers, window)
+    window[:, :-1], window[:, -1] = window[:, 1:], frames
+    history[rows] = window
+    for sampler in samplers:
+        sampler.frame += 1
+    return torch.from_numpy(frames)
 
 
 @dataclass(frozen=True, slots=True)

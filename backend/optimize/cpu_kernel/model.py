@@ -16,7 +16,7 @@ from backend.lm.base import SamplerState
 from backend.lm.dual_ar import DualAR, DualARState
 from backend.lm.spec import LMSpec, Prompt, StepOutput
 from backend.optimize.base import Support
-from backend.optimize.cpu_graph.model import MAX_FRAME_GRAPHS, CpuGraphDualAR, CpuGraphState
+from backend.optimize.cpu_graph.model import MAX_FRAME_GRAPHS, CpuGraphDualAR, CpuGraphState, sample_rows
 from backend.optimize.cpu_kernel.buffers import Buffers
 from backend.optimize.cpu_kernel.compilation import Compilation, Functions, compilation, missing_reason
 from backend.optimize.cpu_kernel.frame import MAX_FRAME_ROWS, KernelFrame
@@ -202,14 +202,7 @@ class CpuKernelDualAR(CpuGraphDualAR):
         kernel_frame = state.kernel_frames.get(key)
         if kernel_frame is None:
             kernel_frame = state.kernel_frames[key] = KernelFrame(weights, len(rows))
-        recent = state.recent.numpy()
-        window = recent[rows]
-        frames = kernel_frame.frames(out, samplers, window)
-        window[:, :-1], window[:, -1] = window[:, 1:], frames
-        recent[rows] = window
-        for sampler in samplers:
-            sampler.frame += 1
-        return torch.from_numpy(frames)
+        return sample_rows(kernel_frame, out, samplers, state.recent, rows)
 
 
 def frame_seconds(lm: DualAR, compiled: Compilation) -> tuple[float, float]:
